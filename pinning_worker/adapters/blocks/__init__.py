@@ -1,0 +1,1 @@
+"""Block stores: bytes on disk by multihash."""

@@ -1,0 +1,1 @@
+"""Electrum servers as witnesses: wire, one server, many servers, header file."""

@@ -1,0 +1,1 @@
+"""The libp2p host, its cures, pubsub and the bitswap engine."""

@@ -1,0 +1,132 @@
+"""CIDs as this worker means them: which block is meant, whatever the spelling.
+
+`Qm…` and `bafybei…` of one block are the same request, so everything is keyed by the CIDv1 bytes (`Cid.key`);
+blocks on disk by the multihash alone. Text is decoded by `multiformats` (about 130 µs); binary CIDs, the hot path,
+are cut by hand here. Spec: https://github.com/multiformats/cid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from multiformats import multibase
+
+DAG_PB = 0x70
+RAW = 0x55
+DAG_CBOR = 0x71
+SHA2_256 = 0x12
+IDENTITY = 0x00
+
+_LONGEST_TEXT = 512
+_LONGEST_DIGEST = 128
+
+
+class BadCid(ValueError):
+    """Not a CID."""
+
+
+class UnsupportedCid(ValueError):
+    """A CID whose codec or hash this worker does not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cid:
+    """A CID cut into its parts. `multihash` is the full multihash (code, length, digest)."""
+
+    version: int
+    codec: int
+    multihash: bytes
+
+    @property
+    def key(self) -> bytes:
+        """The CIDv1 bytes: the identity of what is meant, whatever version was written."""
+        return b"\x01" + encode_varint(self.codec) + self.multihash
+
+    @property
+    def binary(self) -> bytes:
+        """The bytes of the CID in its own version, as links and wantlists write it."""
+        return self.multihash if self.version == 0 else self.key
+
+    @property
+    def hash_code(self) -> int:
+        return read_varint(self.multihash)[0]
+
+    @property
+    def digest(self) -> bytes:
+        _, at = read_varint(self.multihash)
+        return self.multihash[read_varint(self.multihash, at)[1] :]
+
+    def __str__(self) -> str:
+        """base58btc for version 0, base32 for version 1."""
+        if self.version == 0:
+            return multibase.encode(self.multihash, "base58btc")[1:]
+        return multibase.encode(self.key, "base32")
+
+    def require_supported(self) -> Cid:
+        """Itself, if it is dag-pb or raw with a sha2-256 of 32 bytes. Raises UnsupportedCid."""
+        if self.codec not in (DAG_PB, RAW):
+            raise UnsupportedCid(f"codec 0x{self.codec:x} is not supported: only dag-pb and raw are")
+        if self.hash_code != SHA2_256 or len(self.digest) != 32:
+            raise UnsupportedCid(f"hash 0x{self.hash_code:x} is not supported: only sha2-256 (32 bytes) is")
+        return self
+
+
+def encode_varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def read_varint(data: bytes, at: int = 0) -> tuple[int, int]:
+    """(number, next position). Raises BadCid on a cut-off, over-long or non-minimal varint (at most 9 bytes)."""
+    number = shift = 0
+    for index in range(at, min(at + 9, len(data))):
+        byte = data[index]
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            if byte == 0 and index > at:
+                raise BadCid("varint is not minimal")
+            return number, index + 1
+        shift += 7
+    raise BadCid("varint is cut off or too long")
+
+
+def cid_from_bytes(data: bytes) -> Cid:
+    """A whole binary CID, version 0 or 1. Raises BadCid."""
+    if len(data) == 34 and data[:2] == b"\x12\x20":
+        return Cid(0, DAG_PB, data)
+    version, at = read_varint(data)
+    if version != 1:
+        raise BadCid(f"CID version {version} does not exist")
+    codec, at = read_varint(data, at)
+    multihash = data[at:]
+    _, length_at = read_varint(multihash)
+    length, digest_at = read_varint(multihash, length_at)
+    if length > _LONGEST_DIGEST or len(multihash) - digest_at != length:
+        raise BadCid("the digest's length is not what the multihash says")
+    return Cid(1, codec, multihash)
+
+
+def parse_cid(text: str) -> Cid:
+    """A CID as people write it: `Qm…`, or any multibase. Raises BadCid."""
+    if not text or len(text) > _LONGEST_TEXT or not text.isascii():
+        raise BadCid("not a CID")
+    bare_v0 = len(text) == 46 and text.startswith("Qm")
+    try:
+        # multiformats raises IndexError, KeyError or ValueError on bad input, and takes no bare Qm… as multibase.
+        data = bytes(multibase.decode(f"z{text}" if bare_v0 else text))
+    except (ValueError, KeyError, IndexError) as error:
+        raise BadCid("not a CID") from error
+    cid = cid_from_bytes(data)
+    if cid.version == 0 and not bare_v0:
+        raise BadCid("a version 0 CID is written without a multibase prefix")
+    return cid
+
+
+def cid_of(codec: int, block: bytes) -> Cid:
+    """The CIDv1 of a block, hashed with sha2-256."""
+    return Cid(1, codec, b"\x12\x20" + hashlib.sha256(block).digest())
