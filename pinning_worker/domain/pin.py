@@ -1,0 +1,266 @@
+"""The states of a request and of a pin: one literal table is the law, and the drawing in the docs is made from it.
+
+Two lanes share the table. A *request* is per CID: it fetches, measures and quotes, however many ask. A *pin* is per
+(CID, name): it lives from the first sight of a payment until its term ends.
+
+Rules that hold everywhere:
+- What is not in the table cannot happen: `step` raises Forbidden, which is a bug of ours.
+- Every row says when to look at it again (`due_at`, None: only when something happens), and has a `version`:
+  a step stores only if nobody was faster.
+- A state that HOLDS keeps every block of the closure; blocks go only when nothing holds them any more.
+
+The awkward ones, decided here rather than discovered:
+- late:     the quote lapsed before the payment: honoured at the stored price while the blocks can be had, else owed.
+- short:    it covers no quote: SHORT; what comes later for the same (CID, name) is added to it.
+- over:     what exceeds the longest term covered is credit for the next payment of the same (CID, name).
+- reorged:  a settled payment lost its block: CREDIT, pinned on our risk until it is proven again or the reorg is
+            buried so deep that it won't be; then SUSPENDED.
+- owed:     paid, but the content cannot be had (or was refused, or was never quoted): OWED, listed as a liability,
+            tried again.
+- vanished: seen in the mempool, then gone without a block: VANISHED; nothing was promised on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+
+from pinning_worker.domain.messages import ErrorCode, Sizes
+
+
+class State(Enum):
+    # the request's lane
+    REQUESTED = "requested"  # asked for; waits for a free place
+    FETCHING = "fetching"  # blocks are coming; due_at: when a crash must have happened
+    QUOTED = "quoted"  # the whole closure is held, measured, quoted; due_at: when the last quote ends
+    STALLED = "stalled"  # blocks came, then stopped: those held are kept for the retry until due_at
+    REFUSED = "refused"  # not to be had, or not by us; nothing is held
+    LAPSED = "lapsed"  # quoted once, unpaid in time; nothing is held for it
+    # the pin's lane
+    SEEN = "seen"  # a payment without enough confirmations; shown, not acted on
+    SHORT = "short"  # confirmed, but covers no quote
+    CONFIRMED = "confirmed"  # bought and content held: to be pinned and audited now
+    PINNED = "pinned"  # audited and announced
+    EXPIRING = "expiring"  # the same, and the owner was reminded
+    CREDIT = "credit"  # pinned, though a reorg took a payment back
+    SUSPENDED = "suspended"  # ... and it was not proven again
+    OWED = "owed"  # bought (or never quoted), content not held: a liability
+    RELEASED = "released"  # the term is over
+    VANISHED = "vanished"  # the payment left the mempool
+
+
+class Event(Enum):
+    ASKED = "asked"
+    STARTED = "fetch started"
+    MEASURED = "measured"
+    INTERRUPTED = "blocks stopped coming"
+    FAILED = "cannot be had"
+    LAPSED = "quote ran out"
+    SEEN = "payment seen"
+    CAME_SHORT = "covers no quote"
+    BOUGHT = "bought, content held"
+    OWES = "bought, content missing"
+    AUDITED = "audited"
+    REMINDED = "owner reminded"
+    UNPROVEN = "reorg took it back"
+    BURIED = "not proven again"
+    ENDED = "term over"
+    VANISHED = "left the mempool"
+
+
+_S, _E = State, Event
+
+TABLE: dict[tuple[State | None, Event], State] = {
+    # request
+    (None, _E.ASKED): _S.REQUESTED,
+    (_S.STALLED, _E.ASKED): _S.REQUESTED,
+    (_S.REFUSED, _E.ASKED): _S.REQUESTED,
+    (_S.LAPSED, _E.ASKED): _S.REQUESTED,
+    (_S.REQUESTED, _E.ASKED): _S.REQUESTED,
+    (_S.FETCHING, _E.ASKED): _S.FETCHING,
+    (_S.QUOTED, _E.ASKED): _S.QUOTED,
+    (_S.REQUESTED, _E.STARTED): _S.FETCHING,
+    (_S.FETCHING, _E.STARTED): _S.FETCHING,
+    (_S.FETCHING, _E.MEASURED): _S.QUOTED,
+    (_S.LAPSED, _E.MEASURED): _S.QUOTED,
+    (_S.QUOTED, _E.MEASURED): _S.QUOTED,
+    (_S.FETCHING, _E.INTERRUPTED): _S.STALLED,
+    (_S.FETCHING, _E.FAILED): _S.REFUSED,
+    (_S.QUOTED, _E.FAILED): _S.REFUSED,
+    (_S.STALLED, _E.LAPSED): _S.REFUSED,
+    (_S.QUOTED, _E.LAPSED): _S.LAPSED,
+    # pin: the first payment
+    (None, _E.SEEN): _S.SEEN,
+    (_S.SEEN, _E.SEEN): _S.SEEN,
+    (_S.SEEN, _E.VANISHED): _S.VANISHED,
+    (_S.VANISHED, _E.SEEN): _S.SEEN,
+    (_S.SEEN, _E.CAME_SHORT): _S.SHORT,
+    (_S.SEEN, _E.BOUGHT): _S.CONFIRMED,
+    (_S.SEEN, _E.OWES): _S.OWED,
+    # more money
+    (_S.SHORT, _E.SEEN): _S.SEEN,
+    (_S.SHORT, _E.CAME_SHORT): _S.SHORT,
+    (_S.SHORT, _E.BOUGHT): _S.CONFIRMED,
+    (_S.SHORT, _E.OWES): _S.OWED,
+    (_S.RELEASED, _E.SEEN): _S.SEEN,
+    (_S.RELEASED, _E.BOUGHT): _S.CONFIRMED,
+    (_S.RELEASED, _E.OWES): _S.OWED,
+    (_S.RELEASED, _E.CAME_SHORT): _S.SHORT,
+    (_S.VANISHED, _E.CAME_SHORT): _S.SHORT,
+    (_S.VANISHED, _E.BOUGHT): _S.CONFIRMED,
+    (_S.VANISHED, _E.OWES): _S.OWED,
+    (_S.CONFIRMED, _E.BOUGHT): _S.CONFIRMED,
+    (_S.PINNED, _E.BOUGHT): _S.CONFIRMED,
+    (_S.EXPIRING, _E.BOUGHT): _S.CONFIRMED,
+    # keeping the promise
+    (_S.CONFIRMED, _E.AUDITED): _S.PINNED,
+    (_S.CONFIRMED, _E.OWES): _S.OWED,
+    (_S.OWED, _E.OWES): _S.OWED,
+    (_S.OWED, _E.BOUGHT): _S.CONFIRMED,
+    (_S.OWED, _E.CAME_SHORT): _S.SHORT,
+    (_S.PINNED, _E.REMINDED): _S.EXPIRING,
+    (_S.EXPIRING, _E.REMINDED): _S.EXPIRING,
+    (_S.CONFIRMED, _E.ENDED): _S.RELEASED,
+    (_S.PINNED, _E.ENDED): _S.RELEASED,
+    (_S.EXPIRING, _E.ENDED): _S.RELEASED,
+    (_S.CREDIT, _E.ENDED): _S.RELEASED,
+    (_S.SUSPENDED, _E.ENDED): _S.RELEASED,
+    # reorgs
+    (_S.SHORT, _E.UNPROVEN): _S.SEEN,
+    (_S.OWED, _E.UNPROVEN): _S.SEEN,
+    (_S.CONFIRMED, _E.UNPROVEN): _S.CREDIT,
+    (_S.PINNED, _E.UNPROVEN): _S.CREDIT,
+    (_S.EXPIRING, _E.UNPROVEN): _S.CREDIT,
+    (_S.CREDIT, _E.BOUGHT): _S.CONFIRMED,
+    (_S.CREDIT, _E.OWES): _S.OWED,
+    (_S.CREDIT, _E.BURIED): _S.SUSPENDED,
+    (_S.SUSPENDED, _E.BOUGHT): _S.CONFIRMED,
+    (_S.SUSPENDED, _E.OWES): _S.OWED,
+}
+
+ACTIVE = frozenset({_S.REQUESTED, _S.FETCHING})
+"""A request that takes a place in the queue."""
+
+LIVE = frozenset({_S.CONFIRMED, _S.PINNED, _S.EXPIRING, _S.CREDIT})
+"""A pin that keeps its closure, whatever becomes of the request."""
+
+STANDING = frozenset({_S.PINNED, _S.EXPIRING, _S.CREDIT})
+"""A pin that is announced as the answer to a repeated NEW-CID."""
+
+REQUEST_HOLDS = frozenset({_S.FETCHING, _S.QUOTED, _S.STALLED, _S.REQUESTED})
+"""A request that keeps what blocks it has."""
+
+
+class Forbidden(RuntimeError):
+    """An event that the table does not allow: a bug of ours, never an outcome."""
+
+
+def step(state: State | None, event: Event) -> State:
+    """The next state. Raises Forbidden where the table has no such arrow."""
+    try:
+        return TABLE[state, event]
+    except KeyError:
+        raise Forbidden(f"{event.value!r} cannot happen to {state.value if state else 'nothing'!r}") from None
+
+
+def allows(state: State | None, event: Event) -> bool:
+    return (state, event) in TABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asked, as the answer must name it. `text` is the CID exactly as written; `peer` the message's origin."""
+
+    text: str
+    id: str | None
+    months: int
+    peer: str
+    origins: tuple[str, ...] = ()
+
+
+MOST_ASKERS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One per CID. `askers` wait for the answer; the measures stand once the closure is held."""
+
+    root: bytes  # CIDv1 bytes
+    state: State
+    due_at: datetime | None
+    version: int = 0
+    askers: tuple[Asker, ...] = ()
+    sizes: Sizes | None = None  # None: not (or no longer) wholly held
+    blocks: int = 0
+    references: tuple[bytes, ...] = ()  # keys of the CIDs that its metadata names (images)
+    foreign: tuple[str, ...] = ()
+    file_name: str = ""
+    failure: ErrorCode | None = None
+    reason: str = ""  # of the last failure, for the operator
+    attempts: int = 0  # fetches tried since it was last quoted
+
+    def moved(self, event: Event, due_at: datetime | None, **changes: object) -> Request:
+        """The same request after an event. Raises Forbidden."""
+        return replace(self, state=step(self.state, event), due_at=due_at, **changes)  # type: ignore[arg-type]  # replace() is checked at run time
+
+    def with_asker(self, asker: Asker) -> Request:
+        """The newest asker last; one entry for each (text, id, months); the oldest is dropped beyond the limit."""
+        same = (asker.text, asker.id, asker.months)
+        others = tuple(a for a in self.askers if (a.text, a.id, a.months) != same)
+        return replace(self, askers=(*others, asker)[-MOST_ASKERS:])
+
+
+@dataclass(frozen=True, slots=True)
+class PinKey:
+    root: bytes
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One per (CID, name). `starts` and `ends` are the term that its proven payments bought together."""
+
+    root: bytes
+    name: bytes
+    cid_text: str  # as it was quoted, else as the NameOp spells it
+    state: State
+    due_at: datetime | None
+    version: int = 0
+    starts: datetime | None = None
+    ends: datetime | None = None
+    reminded: int | None = None  # the last reminder sent, in days before the end
+    unproven_at: int | None = None  # height of our tip when a reorg took a payment back
+    reason: str = ""  # why it is owed, short or suspended
+    attempts: int = 0
+
+    @property
+    def key(self) -> PinKey:
+        return PinKey(self.root, self.name)
+
+    def moved(self, event: Event, due_at: datetime | None, **changes: object) -> Pin:
+        """The same pin after an event. Raises Forbidden."""
+        return replace(self, state=step(self.state, event), due_at=due_at, **changes)  # type: ignore[arg-type]  # replace() is checked at run time
+
+
+REMINDER_DAYS = (30, 7, 1)
+
+
+def next_reminder(ends: datetime, now: datetime, reminded: int | None) -> tuple[int, datetime] | None:
+    """(days before the end, when) of the next reminder not yet sent, or None when all that remains is the end.
+
+    Of several missed ones only the last is worth sending.
+    """
+    still = [(days, ends - timedelta(days=days)) for days in REMINDER_DAYS if reminded is None or days < reminded]
+    passed = [entry for entry in still if entry[1] <= now]
+    if passed:
+        return passed[-1]
+    return still[0] if still else None
+
+
+def drawing() -> str:
+    """The table as a Mermaid state diagram, for docs/states.md."""
+    lines = ["stateDiagram-v2"]
+    for (state, event), after in TABLE.items():
+        lines.append(f"    {state.value if state else '[*]'} --> {after.value}: {event.value}")
+    return "\n".join(lines) + "\n"

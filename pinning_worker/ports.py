@@ -1,0 +1,279 @@
+"""Everything the stories need from outside, on one page, in the stories' words.
+
+Rules: a port has as few methods as its story needs. Every port has an in-memory twin in `adapters/memory`, and one
+contract suite in `tests/contract` runs on every implementation. Outcomes of business are values; what an adapter
+raises says whose fault it is: `Trouble` and its children may happen any day, everything else is a bug.
+Keys: `root` is the CIDv1 bytes of a CID (`Cid.key`); a block is named by its multihash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pinning_worker.domain.cid import Cid
+from pinning_worker.domain.messages import Outgoing
+from pinning_worker.domain.nameop import NameOp
+from pinning_worker.domain.payment import Payment, Sighting, Tip
+from pinning_worker.domain.pin import Pin, PinKey, Request
+from pinning_worker.domain.pricing import Quote
+from pinning_worker.domain.receipt import Receipt
+
+
+class Trouble(Exception):
+    """Something outside failed in a way that happens any day; trying again later is the cure."""
+
+
+class DiskFull(Trouble):
+    """The disk (or our quota on it) has no room."""
+
+
+# ---------------------------------------------------------------- time
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """UTC, aware."""
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+# ---------------------------------------------------------------- the books
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """All that one step changes, stored together or not at all.
+
+    Each request and pin carries the version that the step read (0: it must not exist yet); the books store it with
+    the next one. `hold` adds block references (root, multihashes); `release` drops all references of those roots.
+    """
+
+    requests: tuple[Request, ...] = ()
+    pins: tuple[Pin, ...] = ()
+    quotes: tuple[Quote, ...] = ()
+    payments: tuple[Payment, ...] = ()
+    hold: tuple[tuple[bytes, tuple[bytes, ...]], ...] = ()
+    release: tuple[bytes, ...] = ()
+
+
+class Books(Protocol):
+    """Requests, pins, quotes, payments, and which block is held for which root. The truth of this worker."""
+
+    async def commit(self, change: Change) -> bool:
+        """Compare and swap: False, with nothing changed, if any request or pin has another version by now."""
+
+    async def request(self, root: bytes) -> Request | None: ...
+
+    async def pin(self, key: PinKey) -> Pin | None: ...
+
+    async def pins_of(self, root: bytes) -> Sequence[Pin]:
+        """Every pin of that root, in any state, by name."""
+
+    async def pins_naming(self, cid: bytes, limit: int) -> Sequence[Pin]:
+        """STANDING pins whose root is this CID, or whose root's request lists it in `references`: latest end first."""
+
+    async def quotes(self, root: bytes) -> Sequence[Quote]:
+        """All quotes ever given for that root, oldest first."""
+
+    async def payment(self, txid: str) -> Payment | None: ...
+
+    async def payments_of(self, key: PinKey) -> Sequence[Payment]:
+        """Every payment for that pin, gone ones included."""
+
+    async def unsettled(self) -> Sequence[PinKey]:
+        """Pins that have a payment neither settled nor gone."""
+
+    async def proven_from(self, height: int) -> Sequence[Payment]:
+        """Payments whose proof stands at that height or above: those that a reorg from there may take back."""
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Request | Pin]:
+        """What is due now, the longest overdue first."""
+
+    async def next_due(self, after: datetime) -> datetime | None:
+        """The first `due_at` later than that."""
+
+    async def active_requests(self) -> int:
+        """Requests in an ACTIVE state."""
+
+    async def unpaid_bytes(self) -> int:
+        """Bytes of QUOTED requests that no LIVE pin keeps: what the staging quota counts. Unique within each closure."""
+
+    async def held(self, root: bytes) -> Sequence[bytes]:
+        """The multihashes referenced by that root."""
+
+    async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
+        """Those of them that no root references."""
+
+    async def all_pins(self) -> Sequence[Pin]: ...
+
+    async def all_payments(self) -> Sequence[Payment]: ...
+
+
+class Receipts(Protocol):
+    """The metadata record of each pin, mirrored to other nodes later. One per (CID, paying transaction)."""
+
+    async def put(self, receipt: Receipt) -> None:
+        """Insert or replace by `receipt.key`."""
+
+    async def get(self, key: str) -> Receipt | None: ...
+
+    async def all(self) -> Sequence[Receipt]: ...
+
+
+# ---------------------------------------------------------------- blocks
+
+
+class Blocks(Protocol):
+    """Bytes by multihash. A put is whole or not there; it outlives a power cut only after `sync`."""
+
+    async def put(self, multihash: bytes, data: bytes) -> None:
+        """Raises DiskFull. The caller has verified the hash."""
+
+    async def get(self, multihash: bytes) -> bytes | None: ...
+
+    async def size(self, multihash: bytes) -> int | None: ...
+
+    async def sync(self, multihashes: Sequence[bytes]) -> None:
+        """After it, these blocks outlive a power cut."""
+
+    async def audit(self, multihashes: Sequence[bytes]) -> set[bytes]:
+        """Reads each one back and hashes it: the set of those missing or not what their name says."""
+
+    async def delete(self, multihashes: Sequence[bytes]) -> None:
+        """Those not there are no error."""
+
+    def all(self) -> AsyncIterator[Sequence[bytes]]:
+        """Every multihash there is, in pieces of bounded size."""
+
+
+# ---------------------------------------------------------------- the network
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one fetch may cost. Seconds of clock time; `depth` counts links from the root."""
+
+    bytes: int
+    blocks: int
+    depth: int
+    first_block_seconds: float
+    idle_seconds: float
+    total_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A whole DAG, walked: multihash and size of every unique block, in walk order."""
+
+    blocks: dict[bytes, int]
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.blocks.values())
+
+
+class FetchFailed(Exception):
+    """Why a DAG could not be had; the story answers it by its kind. `blocks`: those held so far."""
+
+    def __init__(self, message: str, blocks: dict[bytes, int] | None = None) -> None:
+        super().__init__(message)
+        self.blocks = blocks or {}
+
+
+class NotFound(FetchFailed):
+    """Nobody reachable gave the first block in time."""
+
+
+class Stalled(FetchFailed):
+    """Blocks came, then stopped."""
+
+
+class OverBudget(FetchFailed):
+    """Says which budget, and by how much."""
+
+
+class Unreadable(FetchFailed):
+    """A codec or hash that we don't read, or a block that is not what its codec says."""
+
+
+class Fetcher(Protocol):
+    async def fetch(
+        self,
+        root: Cid,
+        *,
+        peers: Sequence[str],
+        origins: Sequence[str],
+        budget: Budget,
+        progress: Callable[[int, int], Awaitable[None]],
+    ) -> Fetched:
+        """The DAG under `root`, into the same Blocks that the story reads; what is there already is not asked for.
+
+        `peers`: who asked, to be asked first; `origins`: multiaddrs as dial hints. `progress(blocks, bytes)` is
+        awaited now and then. Raises a FetchFailed; DiskFull passes through from Blocks.
+        """
+
+
+class Announcer(Protocol):
+    async def say(self, message: Outgoing) -> None:
+        """Broadcast on the content topic, paced. Never blocks for long, never raises: gossip is lossy anyway."""
+
+
+# ---------------------------------------------------------------- the chain
+
+
+@dataclass(frozen=True, slots=True)
+class NameOpAt:
+    """A NameOp in a block of our best chain; every byte of it was checked against the verified merkle root."""
+
+    txid: str
+    position: int  # of the transaction in the block
+    vout: int
+    amount: int  # swartz in the name output
+    op: NameOp
+
+
+@dataclass(frozen=True, slots=True)
+class BlockOfNames:
+    height: int
+    hash: str
+    time: datetime
+    ops: tuple[NameOpAt, ...]
+
+
+class Chain(Protocol):
+    """Our own verified headers, and what servers show of it."""
+
+    async def tip(self) -> Tip | None:
+        """None until the first header has been verified."""
+
+    async def hash_at(self, height: int) -> str | None: ...
+
+    async def watch(self, scripts: Collection[bytes]) -> None:
+        """Adds payment scripts to those watched."""
+
+    async def name_ops(self, height: int) -> BlockOfNames | None:
+        """None where our chain has no such block (yet, or any more). Raises Trouble when no server answers."""
+
+
+class ChainListener(Protocol):
+    """What the chain's watcher calls; the lifecycle is one. Nothing said here is lost by being said twice."""
+
+    async def payment_seen(self, sighting: Sighting) -> None: ...
+
+    async def payment_gone(self, txid: str) -> None:
+        """Unproven, and no server that showed it shows it now. Never because a server is merely away."""
+
+    async def tip_moved(self, tip: Tip, fork_height: int | None) -> None:
+        """`fork_height`: the lowest height whose block was replaced, in a reorg."""
+
+
+# ---------------------------------------------------------------- the name index
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedUpTo:
+    height: int
+    hash: str
