@@ -1,0 +1,24 @@
+"""The codes of ERROR: why a NEW-CID was not served, and whether asking again can help."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """One of nine; the value is what stands on the wire."""
+
+    BAD_REQUEST = "BAD_REQUEST"  # a typed request with a field that is missing or wrong
+    BAD_CID = "BAD_CID"  # not a CID
+    UNSUPPORTED = "UNSUPPORTED"  # a codec or hash that we don't read
+    NOT_FOUND = "NOT_FOUND"  # nobody reachable gave the first block in time
+    TIMEOUT = "TIMEOUT"  # blocks came, then stopped; those held are kept for the retry
+    TOO_LARGE = "TOO_LARGE"  # over a budget: the message says which, and by how much
+    BUSY = "BUSY"  # queue, peer's budget, staging quota or disk full
+    DENIED = "DENIED"  # on the operator's denylist
+    INTERNAL = "INTERNAL"  # our fault: the message carries the log's reference, no inner detail
+
+    @property
+    def again(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self in (ErrorCode.NOT_FOUND, ErrorCode.TIMEOUT, ErrorCode.BUSY, ErrorCode.INTERNAL)

@@ -1,0 +1,127 @@
+"""LIST: which NameOps somebody wants to see.
+
+A page of NameOps, newest first: (height, position in the block) descending. The deployed browser sends LIST at each
+connect, up to five times, then on scroll with `from` growing. The predecessor answered twice, skipped the newest ten,
+ignored the date and read the whole table for each request; here the query is a value, and the index selects, filters
+and pages. The rows themselves, and what a filter selects, are in `name_row.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from enum import StrEnum
+
+DEFAULT_PAGE, LARGEST_PAGE = 10, 100
+_FURTHEST = 2**31 - 1  # an offset beyond it is an empty page, and must still fit any database's integer
+_SECONDS_OF_A_DAY = 86_400
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_PLAIN_DATE = "LIST_DATE:"
+
+
+class BadList(ValueError):
+    """A LIST that cannot be understood; the text goes back as `ERROR:<text>`."""
+
+
+class BadDate(BadList):
+    """The date is none; the answer is INVALID_DATE_FORMAT."""
+
+
+class Days(StrEnum):
+    """The two dates that have a name."""
+
+    LAST = "LAST"
+    TODAY = "TODAY"
+
+
+class NameFilter(StrEnum):
+    """What to select; `name_row.NameRow.matches` says what each means."""
+
+    ALL = "all"
+    E = "e"
+    PE = "pe"
+    BP = "bp"
+    NAMES = "names"
+    NFC = "nfc"
+    COLLECTIONS = "collections"
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """One page of NameOps: of any day (LAST), of today, or of a date, all in UTC."""
+
+    day: Days | date = Days.LAST
+    filter: NameFilter = NameFilter.ALL
+    offset: int = 0
+    limit: int = DEFAULT_PAGE
+
+    def block_times(self, now: datetime) -> range | None:
+        """The block times asked for, in seconds since 1970; None is any."""
+        if self.day is Days.LAST:
+            return None
+        day = now.astimezone(UTC).date() if isinstance(self.day, Days) else self.day
+        start = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+        return range(start, start + _SECONDS_OF_A_DAY)
+
+
+def parse_list(body: Mapping[str, object]) -> ListQuery:
+    """The typed form, an object with `"type":"LIST"`. Raises BadDate, BadList.
+
+    `height` (the client's tip) and `id` select nothing. A page of more than 100 is cut to 100.
+    """
+    chosen, day = body.get("filter"), body.get("dateString")
+    if isinstance(chosen, Mapping):
+        day = chosen.get("dateString") or day
+        chosen = chosen.get("type")
+    return ListQuery(
+        day=_day(day),
+        filter=_filter(chosen),
+        offset=min(_whole(body, "from", default=0, least=0), _FURTHEST),
+        limit=min(_whole(body, "pageSize", default=DEFAULT_PAGE, least=1), LARGEST_PAGE),
+    )
+
+
+def parse_plain_list(text: str) -> ListQuery | None:
+    """One of the four forms of older clients, or None. They cannot ask for a page: the largest. Raises BadDate."""
+    if text in ("LIST_LAST_100", "LIST_ALL"):
+        return ListQuery(limit=LARGEST_PAGE)
+    if text == "LIST_TODAY":
+        return ListQuery(day=Days.TODAY, limit=LARGEST_PAGE)
+    if text.startswith(_PLAIN_DATE):
+        return ListQuery(day=_date(text.removeprefix(_PLAIN_DATE)), limit=LARGEST_PAGE)
+    return None
+
+
+def _day(asked: object) -> Days | date:
+    if asked is None or asked == "":
+        return Days.LAST
+    if not isinstance(asked, str):
+        raise BadDate("dateString is a text")
+    return Days(asked) if asked in (Days.LAST, Days.TODAY) else _date(asked)
+
+
+def _date(text: str) -> date:
+    """`YYYY-MM-DD` only: `fromisoformat` alone would take 20240131 and 2024-W01-1 as well."""
+    if not _DATE.fullmatch(text):
+        raise BadDate("a date is written YYYY-MM-DD")
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise BadDate("there is no such day") from error
+
+
+def _filter(asked: object) -> NameFilter:
+    if asked is None or asked == "":
+        return NameFilter.ALL
+    if not isinstance(asked, str) or asked not in set(NameFilter):
+        raise BadList("unknown filter")
+    return NameFilter(asked)
+
+
+def _whole(body: Mapping[str, object], field: str, *, default: int, least: int) -> int:
+    value = body.get(field, default)
+    if type(value) is not int or value < least:
+        raise BadList(f"{field} is a whole number of at least {least}")
+    return value
