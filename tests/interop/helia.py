@@ -1,0 +1,325 @@
+"""A real Helia peer in Node, as a trio context manager: `async with open_helia() as peer:`.
+
+The other end of `node/peer.mjs`, which speaks JSON lines: a command has an id and gets one answer; a pubsub message
+arrives as an event whenever it happens. Every wait has a deadline. When the peer answers with an error, dies, or is
+still deaf at the deadline, the exception shows what Node wrote to stderr. The process is ended by its pid, always.
+
+Messages heard are kept in order. `heard()` takes the first one that fits and removes it, so the same question asked
+twice finds the next one; `transcript` keeps them all.
+"""
+
+import base64
+import json
+import math
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import PIPE
+from typing import Any
+
+import trio
+
+from tests.interop.lone_error import lone_error
+from tests.interop.node_binary import NODE_PROJECT, require_node
+
+CONTENT_TOPIC = "/doichain-nfc/1/message/proto"
+KIB, MIB = 1024, 1024 * 1024
+MESSAGES_KEPT = 10_000
+LOCAL_TCP = "/ip4/127.0.0.1/tcp/0"
+LOCAL_WS = "/ip4/127.0.0.1/tcp/0/ws"
+
+
+class HeliaError(Exception):
+    """A Helia peer refused a command, died, or did not answer in time. The text carries its stderr."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """A file in the peer's store. `bytes`: of the file; `dag_bytes`: of its unique blocks (what is paid for)."""
+
+    cid: str
+    bytes: int
+    blocks: int
+    dag_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Read:
+    """A file read by the peer: how much, its hash, and milliseconds from the question to the last byte."""
+
+    bytes: int
+    sha256: str
+    ms: float
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A pubsub message. `sender` is the signing peer's id; `ms` the peer's clock, milliseconds since 1970."""
+
+    topic: str
+    sender: str
+    text: str
+    ms: float
+
+    @property
+    def json(self) -> Any:
+        """The text as JSON, or None when it is not."""
+        try:
+            return json.loads(self.text)
+        except ValueError:
+            return None
+
+    def says(self, status: str, cid: str | None = None) -> bool:
+        """Is this an answer with that status (and about that CID)?"""
+        said = self.json
+        return isinstance(said, dict) and said.get("status") == status and cid in (None, said.get("cid"))
+
+
+class Helia:
+    """One running peer. Made by `open_helia` only."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self.peer_id = ""
+        self.addrs: list[str] = []
+        self.transcript: deque[Heard] = deque(maxlen=MESSAGES_KEPT)
+        self._process = process
+        self._unheard: deque[Heard] = deque(maxlen=MESSAGES_KEPT)
+        self._answers: dict[int, dict[str, Any]] = {}
+        self._stderr = bytearray()
+        self._ended = False
+        self._news = trio.Event()
+        self._last_id = 0
+
+    # --- who is there
+
+    @property
+    def tcp_addr(self) -> str:
+        return next(addr for addr in self.addrs if "/ws/" not in addr)
+
+    @property
+    def ws_addr(self) -> str:
+        return next(addr for addr in self.addrs if "/ws/" in addr)
+
+    async def dial(self, addr: str, deadline: float = 10) -> str:
+        """Connect to a multiaddr; returns the remote peer's id."""
+        answer = await self._ask("dial", deadline, addr=addr)
+        return str(answer["peerId"])
+
+    async def hangup(self, peer_id: str, deadline: float = 10) -> None:
+        await self._ask("hangup", deadline, peerId=peer_id)
+
+    async def peers(self) -> list[str]:
+        """Ids of the peers with an open connection."""
+        return [peer["peerId"] for peer in await self._ask("peers", 10)]
+
+    # --- gossip
+
+    async def subscribe(self, topic: str = CONTENT_TOPIC) -> None:
+        await self._ask("subscribe", 10, topic=topic)
+
+    async def wait_mesh(
+        self, topic: str = CONTENT_TOPIC, peer_id: str | None = None, deadline: float = 15
+    ) -> list[str]:
+        """Until the mesh of a topic holds a peer (that one, if named): only then does a message reach anybody."""
+        answer = await self._ask("waitMesh", deadline, topic=topic, peerId=peer_id)
+        return list(answer["peers"])
+
+    async def publish(self, text: str | bytes, topic: str = CONTENT_TOPIC) -> list[str]:
+        """Publish a signed message; returns the ids of the peers it was handed to."""
+        if isinstance(text, bytes):
+            answer = await self._ask("publish", 10, topic=topic, base64=_base64(text))
+        else:
+            answer = await self._ask("publish", 10, topic=topic, text=text)
+        return list(answer["recipients"])
+
+    async def heard(
+        self, predicate: Callable[[Heard], bool], topic: str = CONTENT_TOPIC, deadline: float = 30
+    ) -> Heard:
+        """The first message not yet taken that fits; waits for it.
+
+        Raises:
+            HeliaError: none came by the deadline; the text lists what was heard instead.
+        """
+        with trio.move_on_after(deadline):
+            while True:
+                for message in self._unheard:
+                    if message.topic == topic and predicate(message):
+                        self._unheard.remove(message)
+                        return message
+                await self._wait_for_news()
+        instead = "\n".join(f"  {m.sender[-6:]}: {m.text[:300]}" for m in self.transcript) or "  nothing"
+        raise HeliaError(f"not heard within {deadline} s. Heard instead:\n{instead}\n{self._stderr_text()}")
+
+    def heard_so_far(self, predicate: Callable[[Heard], bool]) -> list[Heard]:
+        """Every message heard since the start that fits, taken or not."""
+        return [message for message in self.transcript if predicate(message)]
+
+    # --- content
+
+    async def add_file(
+        self,
+        size: int = 0,
+        seed: int | str = 0,
+        *,
+        data: bytes | None = None,
+        chunk_size: int = MIB,
+        raw_leaves: bool = True,
+        cid_version: int = 1,
+        deadline: float = 60,
+    ) -> Added:
+        """Add made-up content of `size` bytes (the same seed gives the same CID), or `data` as it is."""
+        what = {"size": size, "seed": seed} if data is None else {"base64": _base64(data)}
+        answer = await self._ask(
+            "addFile", deadline, chunkSize=chunk_size, rawLeaves=raw_leaves, cidVersion=cid_version, **what
+        )
+        return _added(answer)
+
+    async def add_metadata(self, name: str, image: str | None = None, **fields: Any) -> Added:
+        """Add a `metadata.json` as the browser writes it; `image` is a CID and becomes `ipfs://<cid>`."""
+        told: dict[str, Any] = {"name": name, "description": f"{name}, described", **fields}
+        if image is not None:
+            told["image"] = f"ipfs://{image}"
+        return _added(await self._ask("addMetadata", 10, fields=told))
+
+    async def put_block(self, block: bytes, codec: int) -> str:
+        """Put bytes under any multicodec number; returns the CIDv1."""
+        return str((await self._ask("putBlock", 10, base64=_base64(block), codec=codec))["cid"])
+
+    async def has(self, cid: str) -> bool:
+        """Is this block in the peer's own store?"""
+        return bool((await self._ask("has", 10, cid=cid))["has"])
+
+    async def cat(self, cid: str, *, offset: int = 0, length: int | None = None, deadline: float = 60) -> Read:
+        """Read a file, its blocks from whoever is connected and has them."""
+        answer = await self._ask("cat", deadline, cid=cid, offset=offset, length=length)
+        return Read(answer["bytes"], answer["sha256"], answer["ms"])
+
+    async def forget(self) -> int:
+        """Delete every block from the peer's store; returns how many there were."""
+        return int((await self._ask("forget", 30))["blocks"])
+
+    async def stop(self, deadline: float = 10) -> None:
+        """Close all connections and end the process, as a user who leaves."""
+        await self._ask("stop", deadline)
+        with trio.fail_after(deadline):
+            await self._process.wait()
+
+    # --- the wire
+
+    async def _ask(self, command: str, deadline: float, **options: Any) -> Any:
+        self._last_id += 1
+        asked = self._last_id
+        told = {key: value for key, value in options.items() if value is not None}
+        line = json.dumps({"id": asked, "do": command, "deadlineMs": math.ceil(deadline * 1000), **told})
+        assert self._process.stdin is not None
+        with trio.move_on_after(deadline + 2):  # the peer's own deadline comes first, and says more
+            try:
+                await self._process.stdin.send_all(line.encode() + b"\n")
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as gone:
+                raise HeliaError(f"{command}: the peer is gone\n{self._stderr_text()}") from gone
+            while asked not in self._answers:
+                if self._ended:
+                    raise HeliaError(f"{command}: the peer ended without an answer\n{self._stderr_text()}")
+                await self._wait_for_news()
+            answer = self._answers.pop(asked)
+            if "error" in answer:
+                raise HeliaError(f"{command}: {answer['error']}\n{self._stderr_text()}")
+            return answer["ok"]
+        raise HeliaError(f"{command}: no answer within {deadline} s\n{self._stderr_text()}")
+
+    async def _wait_for_news(self) -> None:
+        if self._ended:
+            raise HeliaError(f"the peer has ended\n{self._stderr_text()}")
+        await self._news.wait()
+
+    async def _read_lines(self) -> None:
+        assert self._process.stdout is not None
+        rest = b""
+        async for chunk in self._process.stdout:
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._take(json.loads(line))
+        self._ended = True
+        self._ring()
+
+    async def _read_stderr(self) -> None:
+        assert self._process.stderr is not None
+        async for chunk in self._process.stderr:
+            self._stderr += chunk
+            del self._stderr[:-20_000]
+
+    def _take(self, line: dict[str, Any]) -> None:
+        if line.get("event") == "message":
+            message = Heard(line["topic"], line["from"], line["text"], line["ms"])
+            self.transcript.append(message)
+            self._unheard.append(message)
+        else:
+            self._answers[line["id"]] = line
+        self._ring()
+
+    def _ring(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
+
+    def _stderr_text(self) -> str:
+        return f"Node's stderr: {self._stderr.decode(errors='replace').strip() or '(empty)'}"
+
+
+@asynccontextmanager
+async def open_helia(
+    listen: Sequence[str] = (LOCAL_TCP, LOCAL_WS),
+    *,
+    seed: bytes | None = None,
+    private_key: bytes | None = None,
+    blockstore: Path | None = None,
+    discovery: str | None = None,
+    fast_websocket: bool = False,
+    topic: str | None = CONTENT_TOPIC,
+) -> AsyncIterator[Helia]:
+    """Start a peer; it is subscribed to `topic` unless that is None, and gone when the block ends.
+
+    Args:
+        listen: multiaddrs; an empty one makes a peer that only dials, as a browser does.
+        seed: 32 bytes that fix the peer id. `private_key`: a libp2p PrivateKey protobuf instead.
+        blockstore: a folder for the blocks; in memory when None.
+        discovery: the topic of pubsub peer discovery, if it shall run.
+        fast_websocket: for benches, see node/fast-websocket.mjs.
+    """
+    preload = ["--import", "./fast-websocket.mjs"] if fast_websocket else []
+    command = [str(require_node()), *preload, "peer.mjs"]
+    process = await trio.lowlevel.open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=NODE_PROJECT)
+    peer = Helia(process)
+    with lone_error():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(peer._read_lines)
+            nursery.start_soon(peer._read_stderr)
+            try:
+                started = await peer._ask(
+                    "start",
+                    30,
+                    listen=list(listen),
+                    seed=seed and seed.hex(),
+                    privateKey=private_key and private_key.hex(),
+                    blockstore=blockstore and str(blockstore),
+                    discovery=discovery,
+                )
+                peer.peer_id, peer.addrs = started["peerId"], started["addrs"]
+                if topic is not None:
+                    await peer.subscribe(topic)
+                yield peer
+            finally:
+                with trio.CancelScope(shield=True):
+                    process.kill()
+                    await process.wait()
+                nursery.cancel_scope.cancel()
+
+
+def _added(answer: dict[str, Any]) -> Added:
+    return Added(answer["cid"], answer["bytes"], answer["blocks"], answer["dagBytes"], answer["sha256"])
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

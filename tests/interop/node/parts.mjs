@@ -1,0 +1,56 @@
+/**
+ * Which parts a peer is made of. The same parts as the deployed browser client, with listeners.
+ *
+ * `createHelia()` would add public gateways and delegated routers; here every part is named, so what is not
+ * on this page is not there.
+ */
+import { noise } from '@chainsafe/libp2p-noise'
+import { yamux } from '@chainsafe/libp2p-yamux'
+import { withBitswap } from '@helia/bitswap'
+import { withLibp2pLight } from '@helia/libp2p'
+import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
+import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf } from '@libp2p/crypto/keys'
+import { gossipsub } from '@libp2p/gossipsub'
+import { identify } from '@libp2p/identify'
+import { ping } from '@libp2p/ping'
+import { pubsubPeerDiscovery } from '@libp2p/pubsub-peer-discovery'
+import { tcp } from '@libp2p/tcp'
+import { webSockets } from '@libp2p/websockets'
+import { MemoryBlockstore } from 'blockstore-core'
+import { FsBlockstore } from 'blockstore-fs'
+import { MemoryDatastore } from 'datastore-core'
+import { createHeliaLight } from 'helia'
+
+/**
+ * @param {object} options
+ * @param {string[]} [options.listen]     multiaddrs; none: the peer only dials, as a browser does
+ * @param {string} [options.seed]         hex, 32 bytes: the same peer id each time
+ * @param {string} [options.privateKey]   hex of the libp2p PrivateKey protobuf, as the old relay kept it
+ * @param {string} [options.blockstore]   a folder; none: in memory
+ * @param {string} [options.discovery]    a topic for pubsub peer discovery; none: no discovery
+ * @returns {{helia, blocks}} blocks: the store itself, below Helia (whose own delete asks a content router)
+ */
+export async function startPeer ({ listen = [], seed, privateKey, blockstore, discovery }) {
+  const blocks = blockstore == null ? new MemoryBlockstore() : new FsBlockstore(blockstore)
+  const light = createHeliaLight({ blockstore: blocks, datastore: new MemoryDatastore() })
+  const helia = await withBitswap(withLibp2pLight(light, {
+    privateKey: await identity(seed, privateKey),
+    addresses: { listen },
+    transports: [tcp(), webSockets(), circuitRelayTransport()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    peerDiscovery: discovery == null ? [] : [pubsubPeerDiscovery({ topics: [discovery], interval: 1000 })],
+    services: {
+      identify: identify(),
+      ping: ping(),
+      pubsub: gossipsub({ allowPublishToZeroTopicPeers: true })
+    }
+  })).start()
+  return { helia, blocks }
+}
+
+async function identity (seed, privateKey) {
+  if (privateKey != null) return privateKeyFromProtobuf(Buffer.from(privateKey, 'hex'))
+  if (seed != null) return generateKeyPairFromSeed('Ed25519', Buffer.from(seed, 'hex'))
+  return generateKeyPair('Ed25519')
+}
