@@ -22,7 +22,7 @@ from typing import Any
 import trio
 
 from tests.interop.lone_error import lone_error
-from tests.interop.node_binary import NODE_PROJECT, require_node
+from tests.interop.node_binary import HOW_TO_GET_IT, NODE_PROJECT, node_binary
 
 CONTENT_TOPIC = "/doichain-nfc/1/message/proto"
 KIB, MIB = 1024, 1024 * 1024
@@ -289,7 +289,10 @@ async def open_helia(
         fast_websocket: for benches, see node/fast-websocket.mjs.
     """
     preload = ["--import", "./fast-websocket.mjs"] if fast_websocket else []
-    command = [str(require_node()), *preload, "peer.mjs"]
+    node = node_binary()
+    if node is None:
+        raise HeliaError(HOW_TO_GET_IT)
+    command = [str(node), *preload, "peer.mjs"]
     process = await trio.lowlevel.open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=NODE_PROJECT)
     peer = Helia(process)
     with lone_error():

@@ -6,8 +6,9 @@ import json
 import pytest
 
 from tests.interop.helia import KIB, Heard, HeliaError, open_helia
+from tests.interop.node_binary import needs_node
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, needs_node]
 
 
 @pytest.mark.parametrize("over", ["tcp", "ws"])
