@@ -1,0 +1,65 @@
+# The two commands are `make demo` and `make test`. Each does all its own set-up, once:
+# a virtual environment from the hash-locked list, and Node 22 with the JavaScript peers from theirs.
+# A fresh machine needs Python 3.11, any Node with npm, and its package registries; no compiler.
+#
+# "Once" is a stamp named after the hash of what was installed: a changed lock has no stamp yet.
+
+PYTHON ?= python3.11
+NPM ?= npm
+
+hash = $(firstword $(shell cat $(1) | sha256sum))
+LOCK := deploy/requirements-dev.lock
+NODE := tests/interop/node
+VENV_STAMP := .venv/.set-up-$(call hash,$(LOCK) pyproject.toml)
+NODE_STAMP := $(NODE)/node_modules/.set-up-$(call hash,$(NODE)/package-lock.json)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check run bench venv node lock
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
+
+demo: venv node ## the whole story on real peers, step by step, in under a minute
+	@.venv/bin/python -m tests.interop.demo
+
+test: venv node ## every test; TESTS="-k words" or a path for some of them
+	.venv/bin/python -m pytest $(TESTS)
+
+check: venv ## lint, format, types, and which way imports go
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+run: venv ## the worker, as PINNING_… and .env say
+	@.venv/bin/pinning-worker migrate
+	@.venv/bin/pinning-worker run
+
+bench: venv node ## figures against Helia and Kubo, side by side
+	.venv/bin/python -m pytest tests/bench -m bench -s
+
+venv: $(VENV_STAMP) ## only the Python environment
+node: $(NODE_STAMP) ## only Node 22 and the JavaScript peers
+
+$(VENV_STAMP):
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(LOCK)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@rm -f .venv/.set-up-* && touch $@
+
+$(NODE_STAMP):
+	cd $(NODE) && $(NPM) ci --loglevel=error
+	@touch $@
+
+# Two lists, for developers (with every extra) and for the service: exact versions, hashes, no registry address.
+# The override: libp2p pins a fastecdsa that must be compiled; ours has wheels, and only unused keys touch it.
+UV := .tools/uv/bin/uv
+COMPILE = $(UV) pip compile pyproject.toml --quiet --python-version 3.11 --overrides deploy/overrides.txt \
+	--generate-hashes --no-emit-index-url --custom-compile-command "make lock" $(FLAGS)
+lock: $(UV) ## the locked lists in step with pyproject.toml; FLAGS=--upgrade for newer versions
+	$(COMPILE) --all-extras --group dev -o $(LOCK)
+	$(COMPILE) --constraints $(LOCK) -o deploy/requirements.lock
+
+$(UV):
+	$(PYTHON) -m venv .tools/uv
+	.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
