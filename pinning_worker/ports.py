@@ -14,7 +14,9 @@ from datetime import datetime
 from typing import Protocol
 
 from pinning_worker.domain.cid import Cid
-from pinning_worker.domain.messages import Outgoing
+from pinning_worker.domain.listing import NameFilter
+from pinning_worker.domain.messages import Message
+from pinning_worker.domain.name_row import NameRow
 from pinning_worker.domain.nameop import NameOp
 from pinning_worker.domain.payment import Payment, Sighting, Tip
 from pinning_worker.domain.pin import Pin, PinKey, Request
@@ -217,7 +219,7 @@ class Fetcher(Protocol):
 
 
 class Announcer(Protocol):
-    async def say(self, message: Outgoing) -> None:
+    async def say(self, message: Message) -> None:
         """Broadcast on the content topic, paced. Never blocks for long, never raises: gossip is lossy anyway."""
 
 
@@ -273,7 +275,27 @@ class ChainListener(Protocol):
 # ---------------------------------------------------------------- the name index
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedUpTo:
-    height: int
-    hash: str
+class NameIndex(Protocol):
+    """The NameOps of our chain's blocks, from the first start's tip up, without a gap."""
+
+    async def next_height(self) -> int | None:
+        """The block to index next; None before the first start."""
+
+    async def hash_at(self, height: int) -> str | None:
+        """The hash of the block that was indexed at that height."""
+
+    async def add(self, height: int, hash: str, rows: Sequence[NameRow]) -> None:
+        """One block, whole: its rows, and `next_height` one more. ValueError, and nothing stored, for any height but
+        `next_height`."""
+
+    async def resume_from(self, height: int) -> None:
+        """Forgets the blocks from that height up, and indexes it next."""
+
+    async def find(self, wanted: NameFilter, times: range | None, offset: int, limit: int) -> Sequence[NameRow]:
+        """A page of the rows that `NameRow.matches` selects, with a block time (seconds) in `times`; None is any.
+
+        Order: (height, position in the block) descending. Raises Trouble.
+        """
+
+    async def note_metadata(self, root: bytes, has_images: bool) -> None:
+        """What the content under that root turned out to be; the filter `collections` asks for it."""

@@ -26,13 +26,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from pinning_worker.domain.messages import ErrorCode, Sizes
+from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.sizes import Sizes
 
 
 class State(Enum):
     # the request's lane
     REQUESTED = "requested"  # asked for; waits for a free place
-    FETCHING = "fetching"  # blocks are coming; due_at: when a crash must have happened
+    FETCHING = "fetching"  # blocks are coming; stays due: one that nobody works on was interrupted by a crash
     QUOTED = "quoted"  # the whole closure is held, measured, quoted; due_at: when the last quote ends
     STALLED = "stalled"  # blocks came, then stopped: those held are kept for the retry until due_at
     REFUSED = "refused"  # not to be had, or not by us; nothing is held
@@ -57,6 +58,7 @@ class Event(Enum):
     INTERRUPTED = "blocks stopped coming"
     FAILED = "cannot be had"
     LAPSED = "quote ran out"
+    DAMAGED = "blocks lost"
     SEEN = "payment seen"
     CAME_SHORT = "covers no quote"
     BOUGHT = "bought, content held"
@@ -87,9 +89,10 @@ TABLE: dict[tuple[State | None, Event], State] = {
     (_S.QUOTED, _E.MEASURED): _S.QUOTED,
     (_S.FETCHING, _E.INTERRUPTED): _S.STALLED,
     (_S.FETCHING, _E.FAILED): _S.REFUSED,
-    (_S.QUOTED, _E.FAILED): _S.REFUSED,
     (_S.STALLED, _E.LAPSED): _S.REFUSED,
     (_S.QUOTED, _E.LAPSED): _S.LAPSED,
+    (_S.QUOTED, _E.DAMAGED): _S.REQUESTED,
+    (_S.LAPSED, _E.DAMAGED): _S.REQUESTED,
     # pin: the first payment
     (None, _E.SEEN): _S.SEEN,
     (_S.SEEN, _E.SEEN): _S.SEEN,

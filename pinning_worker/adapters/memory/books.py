@@ -1,0 +1,168 @@
+"""Books in dicts: the twin of the SQL books, and their measure.
+
+Each method is a checkpoint first and then one uninterrupted piece of work, so a commit happens wholly or not at all,
+and a task that is cancelled has changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from trio.lowlevel import checkpoint
+
+from pinning_worker.domain.ledger import require_same_money, require_same_quote
+from pinning_worker.domain.payment import Payment
+from pinning_worker.domain.pin import ACTIVE, LIVE, STANDING, Pin, PinKey, Request, State
+from pinning_worker.domain.pricing import Quote
+from pinning_worker.ports import Change
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+class MemoryBooks:
+    """Port Books."""
+
+    def __init__(self) -> None:
+        self._requests: dict[bytes, Request] = {}
+        self._pins: dict[PinKey, Pin] = {}
+        self._quotes: dict[str, Quote] = {}
+        self._payments: dict[str, Payment] = {}
+        self._held: dict[bytes, set[bytes]] = {}
+        self._holders: Counter[bytes] = Counter()
+
+    async def commit(self, change: Change) -> bool:
+        """Rewritten (a bug) leaves the books as they were, like a refused change."""
+        await checkpoint()
+        self._require_once(change)
+        if not self._is_current(change):
+            return False
+        self._requests |= {new.root: replace(new, version=new.version + 1) for new in change.requests}
+        self._pins |= {new.key: replace(new, version=new.version + 1) for new in change.pins}
+        self._quotes |= {quote.id: quote for quote in change.quotes}
+        self._payments |= {payment.txid: payment for payment in change.payments}
+        for root in change.release:
+            self._holders.subtract(self._held.pop(root, ()))
+        self._holders = +self._holders if change.release else self._holders
+        for root, multihashes in change.hold:
+            already = self._held.setdefault(root, set())
+            self._holders.update(set(multihashes) - already)
+            already.update(multihashes)
+        return True
+
+    def _require_once(self, change: Change) -> None:
+        quotes, payments = dict(self._quotes), dict(self._payments)
+        for quote in change.quotes:
+            require_same_quote(quotes.setdefault(quote.id, quote), quote)
+        for payment in change.payments:
+            require_same_money(payments.setdefault(payment.txid, payment), payment)
+
+    def _is_current(self, change: Change) -> bool:
+        """The same request or pin twice in one change is a conflict with itself."""
+        requests = {new.root: new.version for new in change.requests}
+        pins = {new.key: new.version for new in change.pins}
+        return (
+            len(requests) == len(change.requests)
+            and len(pins) == len(change.pins)
+            and all(_version(self._requests.get(root)) == version for root, version in requests.items())
+            and all(_version(self._pins.get(key)) == version for key, version in pins.items())
+        )
+
+    async def request(self, root: bytes) -> Request | None:
+        await checkpoint()
+        return self._requests.get(root)
+
+    async def pin(self, key: PinKey) -> Pin | None:
+        await checkpoint()
+        return self._pins.get(key)
+
+    async def pins_of(self, root: bytes) -> Sequence[Pin]:
+        await checkpoint()
+        return sorted((pin for pin in self._pins.values() if pin.root == root), key=lambda pin: pin.name)
+
+    async def pins_naming(self, cid: bytes, limit: int) -> Sequence[Pin]:
+        await checkpoint()
+        roots = {cid} | {request.root for request in self._requests.values() if cid in request.references}
+        found = [pin for pin in self._pins.values() if pin.state in STANDING and pin.root in roots]
+        found.sort(key=lambda pin: (pin.root, pin.name))
+        return sorted(found, key=lambda pin: pin.ends or _NEVER, reverse=True)[:limit]
+
+    async def quotes(self, root: bytes) -> Sequence[Quote]:
+        await checkpoint()
+        found = (quote for quote in self._quotes.values() if quote.root == root)
+        return sorted(found, key=lambda quote: (quote.issued, quote.id))
+
+    async def payment(self, txid: str) -> Payment | None:
+        await checkpoint()
+        return self._payments.get(txid)
+
+    async def payments_of(self, key: PinKey) -> Sequence[Payment]:
+        await checkpoint()
+        return _by_sight(payment for payment in self._payments.values() if _key_of(payment) == key)
+
+    async def unsettled(self) -> Sequence[PinKey]:
+        await checkpoint()
+        keys = {_key_of(payment) for payment in self._payments.values() if not (payment.settled or payment.gone)}
+        keys |= {pin.key for pin in self._pins.values() if pin.state is State.CREDIT}
+        return sorted(keys, key=lambda key: (key.root, key.name))
+
+    async def proven_from(self, height: int) -> Sequence[Payment]:
+        await checkpoint()
+        proven = [(p.proof.height, p.txid, p) for p in self._payments.values() if p.proof and p.proof.height >= height]
+        return [payment for *_, payment in sorted(proven, key=lambda entry: entry[:2])]
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Request | Pin]:
+        await checkpoint()
+        rows: list[Request | Pin] = [*self._requests.values(), *self._pins.values()]
+        overdue = [(row.due_at, *_place(row), row) for row in rows if row.due_at is not None and row.due_at <= now]
+        return [row for *_, row in sorted(overdue, key=lambda entry: entry[:4])[:limit]]
+
+    async def next_due(self, after: datetime) -> datetime | None:
+        await checkpoint()
+        dates = [row.due_at for rows in (self._requests, self._pins) for row in rows.values()]
+        return min((due_at for due_at in dates if due_at is not None and due_at > after), default=None)
+
+    async def active_requests(self) -> int:
+        await checkpoint()
+        return sum(request.state in ACTIVE for request in self._requests.values())
+
+    async def unpaid_bytes(self) -> int:
+        await checkpoint()
+        kept = {pin.root for pin in self._pins.values() if pin.state in LIVE}
+        quoted = [request for request in self._requests.values() if request.state is State.QUOTED]
+        return sum(request.sizes.total for request in quoted if request.sizes and request.root not in kept)
+
+    async def held(self, root: bytes) -> Sequence[bytes]:
+        await checkpoint()
+        return sorted(self._held.get(root, ()))
+
+    async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
+        await checkpoint()
+        return {multihash for multihash in multihashes if multihash not in self._holders}
+
+    async def all_pins(self) -> Sequence[Pin]:
+        await checkpoint()
+        return sorted(self._pins.values(), key=lambda pin: (pin.root, pin.name))
+
+    async def all_payments(self) -> Sequence[Payment]:
+        await checkpoint()
+        return _by_sight(self._payments.values())
+
+
+def _version(row: Request | Pin | None) -> int:
+    return row.version if row else 0
+
+
+def _key_of(payment: Payment) -> PinKey:
+    return PinKey(payment.root, payment.name)
+
+
+def _place(row: Request | Pin) -> tuple[int, bytes, bytes]:
+    """Of those due at the same moment: requests before pins, then by key."""
+    return (1, row.root, row.name) if isinstance(row, Pin) else (0, row.root, b"")
+
+
+def _by_sight(payments: Iterable[Payment]) -> list[Payment]:
+    return sorted(payments, key=lambda payment: (payment.first_seen, payment.txid))

@@ -1,0 +1,122 @@
+"""The chain twin: blocks of transactions in a list, mined, reorganised and told of as the real watcher tells it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from pinning_worker.domain.nameop import NameOp, NameOpCode
+from pinning_worker.domain.payment import Proof, Sighting, Tip
+from pinning_worker.ports import BlockOfNames, ChainListener, Clock, NameOpAt
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    hash: str
+    time: datetime
+    transactions: tuple[Sighting, ...]
+
+
+@dataclass(slots=True)
+class MemoryChain:
+    """A chain of its own, starting with one empty block. `listener` hears of it while it is set."""
+
+    clock: Clock
+    listener: ChainListener | None = None
+    mempool: dict[str, Sighting] = field(default_factory=dict)
+    scripts: set[bytes] = field(default_factory=set)
+    _blocks: list[_Block] = field(default_factory=list)
+    _mined: int = 0
+
+    def __post_init__(self) -> None:
+        self._append(())
+
+    async def tip(self) -> Tip | None:
+        last = self._blocks[-1]
+        times = sorted(block.time for block in self._blocks[-11:])
+        return Tip(len(self._blocks) - 1, last.hash, last.time, times[len(times) // 2])
+
+    async def hash_at(self, height: int) -> str | None:
+        return self._blocks[height].hash if 0 <= height < len(self._blocks) else None
+
+    async def watch(self, scripts: Collection[bytes]) -> None:
+        self.scripts.update(scripts)
+
+    async def name_ops(self, height: int) -> BlockOfNames | None:
+        if not 0 <= height < len(self._blocks):
+            return None
+        block = self._blocks[height]
+        ops = tuple(
+            NameOpAt(tx.txid, position, 0, 1_000_000, NameOp(NameOpCode.NAME_DOI, tx.name, tx.value, b""))
+            for position, tx in enumerate(block.transactions)
+            if tx.name is not None
+        )
+        return BlockOfNames(height, block.hash, block.time, ops)
+
+    # ---------------------------------------------------------------- what happens to it
+
+    async def broadcast(self, sighting: Sighting) -> None:
+        self.mempool[sighting.txid] = replace(sighting, proof=None)
+        await self._tell(sighting)
+
+    async def mine(self, blocks: int = 1) -> None:
+        for _ in range(blocks):
+            mined = tuple(self.mempool.values())
+            self.mempool.clear()
+            self._append(mined)
+            for sighting in mined:
+                await self._tell(sighting)
+            await self._tell_tip(None)
+
+    async def reorg(self, depth: int, *, drop: Collection[str] = ()) -> None:
+        """Replaces the last `depth` blocks by `depth + 1` empty ones; their transactions go back to the mempool,
+        but those in `drop` (double spent) are gone."""
+        fork = len(self._blocks) - depth
+        undone = [tx for block in self._blocks[fork:] for tx in block.transactions]
+        del self._blocks[fork:]
+        for _ in range(depth + 1):
+            self._append(())
+        await self._tell_tip(fork)
+        for tx in undone:
+            if tx.txid in drop:
+                await self.evict(tx.txid)
+            else:
+                await self.broadcast(tx)
+
+    async def evict(self, txid: str) -> None:
+        self.mempool.pop(txid, None)
+        if self.listener is not None:
+            await self.listener.payment_gone(txid)
+
+    async def tell_everything(self) -> None:
+        """What a watcher says after a start: the tip, then its scripts' whole history."""
+        await self._tell_tip(None)
+        for block in self._blocks:
+            for tx in block.transactions:
+                await self._tell(tx)
+        for tx in tuple(self.mempool.values()):
+            await self._tell(tx)
+
+    def _append(self, transactions: tuple[Sighting, ...]) -> None:
+        self._mined += 1
+        time = self.clock.now().replace(microsecond=0)
+        if self._blocks:
+            time = max(time, self._blocks[-1].time + timedelta(seconds=1))
+        self._blocks.append(_Block(hashlib.sha256(f"block {self._mined}".encode()).hexdigest(), time, transactions))
+
+    async def _tell(self, sighting: Sighting) -> None:
+        if self.listener is not None and sighting.outputs:
+            await self.listener.payment_seen(replace(sighting, proof=self._proof(sighting.txid)))
+
+    def _proof(self, txid: str) -> Proof | None:
+        for height, block in enumerate(self._blocks):
+            if any(tx.txid == txid for tx in block.transactions):
+                return Proof(height, block.hash, block.time)
+        return None
+
+    async def _tell_tip(self, fork: int | None) -> None:
+        tip = await self.tip()
+        if self.listener is not None and tip is not None:
+            await self.listener.tip_moved(tip, fork)

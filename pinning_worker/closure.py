@@ -1,0 +1,105 @@
+"""Gathering a closure: the asked CID's own DAG, and what its metadata.json names.
+
+One quote covers the whole closure, so it is fetched under one budget: what the metadata's blocks used up is not there
+for its images. Links that are not on IPFS (`https:`, `ipfs://undefined`, a codec we don't read) are reported, never
+fatal; an image on IPFS that nobody has is: half a closure is neither measured nor sold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from pinning_worker.domain.cid import Cid, UnsupportedCid
+from pinning_worker.domain.dag import BadBlock, MissingBlock, NotAFile, TooLong, look_up, reading
+from pinning_worker.domain.metadata import MOST_BYTES, Metadata, parse_metadata
+from pinning_worker.domain.sizes import Sizes
+from pinning_worker.ports import Blocks, Budget, Clock, Fetcher, FetchFailed, OverBudget
+
+Progress = Callable[[int, int], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """A closure that is wholly on disk. `blocks`: size of every unique block by multihash."""
+
+    blocks: dict[bytes, int]
+    sizes: Sizes
+    references: tuple[bytes, ...]
+    foreign: tuple[str, ...]
+    file_name: str
+    has_images: bool | None  # None: the CID is no metadata document
+
+
+@dataclass(slots=True)
+class Gathering:
+    """One closure on its way. `blocks` holds what came so far, also when `run` raises."""
+
+    root: Cid
+    fetcher: Fetcher
+    store: Blocks
+    clock: Clock
+    budget: Budget
+    progress: Progress
+    peers: Sequence[str] = ()
+    origins: Sequence[str] = ()
+    blocks: dict[bytes, int] = field(default_factory=dict)
+    count: int = 0  # blocks and bytes so far, for FETCHING-CID
+    size: int = 0
+
+    async def run(self) -> Closure:
+        """Raises FetchFailed (with all blocks of the closure held so far) and DiskFull."""
+        started = self.clock.now()
+        await self._take(self.root, self.budget)
+        own = sum(self.blocks.values())
+        document = await self._document()
+        for image in document.images if document else ():
+            spent = (self.clock.now() - started).total_seconds()
+            await self._take(image.cid, self._left(spent))
+        total = sum(self.blocks.values())
+        return Closure(
+            blocks=self.blocks,
+            sizes=Sizes(own, total - own, total),
+            references=tuple(dict.fromkeys(image.cid.key for image in document.images)) if document else (),
+            foreign=document.foreign if document else (),
+            file_name=document.name if document else "",
+            has_images=document.has_images if document else None,
+        )
+
+    async def _take(self, cid: Cid, budget: Budget) -> None:
+        before_blocks, before_bytes = len(self.blocks), sum(self.blocks.values())
+
+        async def on_progress(blocks: int, size: int) -> None:
+            self.count, self.size = before_blocks + blocks, before_bytes + size
+            await self.progress(self.count, self.size)
+
+        try:
+            fetched = await self.fetcher.fetch(
+                cid, peers=self.peers, origins=self.origins, budget=budget, progress=on_progress
+            )
+        except FetchFailed as failure:
+            self.blocks.update(failure.blocks)
+            failure.blocks = self.blocks
+            raise
+        self.blocks.update(fetched.blocks)
+
+    def _left(self, seconds: float) -> Budget:
+        """What the closure may still cost. Raises OverBudget when that is nothing."""
+        blocks, size = self.budget.blocks - len(self.blocks), self.budget.bytes - sum(self.blocks.values())
+        if blocks <= 0 or size <= 0:
+            raise OverBudget(
+                f"over {self.budget.bytes} bytes or {self.budget.blocks} blocks before its images", self.blocks
+            )
+        left = max(self.budget.total_seconds - seconds, 1.0)
+        return replace(self.budget, blocks=blocks, bytes=size, total_seconds=left)
+
+    async def _document(self) -> Metadata | None:
+        """The asked CID read as metadata.json; None where it is something else (image, page, folder)."""
+        if sum(self.blocks.values()) > 2 * MOST_BYTES:
+            return None
+        held = {multihash: await self.store.get(multihash) for multihash in self.blocks}
+        try:
+            text = look_up(reading(self.root, MOST_BYTES), lambda cid: held.get(cid.multihash))
+        except (BadBlock, NotAFile, TooLong, MissingBlock, UnsupportedCid):
+            return None
+        return parse_metadata(text)
