@@ -101,7 +101,7 @@ class Books(Protocol):
         """Requests in an ACTIVE state."""
 
     async def unpaid_bytes(self) -> int:
-        """Bytes of QUOTED requests that no LIVE pin keeps: what the staging quota counts. Unique within each closure."""
+        """Bytes of QUOTED requests that no LIVE pin keeps: what the staging quota counts. Unique within a closure."""
 
     async def held(self, root: bytes) -> Sequence[bytes]:
         """The multihashes referenced by that root."""
