@@ -1,0 +1,192 @@
+"""The story of the name index: blocks -> NameOps -> LIST answers.
+
+    a block of our verified chain -> its NameOps, every byte proven -> the index -> a page, as somebody asked for it
+
+1. From the first start's tip up, block by block, without a gap: a block that cannot be had is asked for again, never
+   skipped. The height to go on with is in the index, so a stop costs nothing.
+2. Before each block the one below it is compared with our chain. After a reorg the index forgets down to the fork and
+   goes up again. Only heights that our own headers reach are asked for: a server's word for a tip means nothing.
+3. One answer for each LIST. Equal questions within a few seconds share one look into the index, whose newest state
+   every answer shows all the same: what changes the index empties the shared answers.
+
+Older blocks (before the first start) are not read here. What a LIST may ask, and what it gets: docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+import trio
+from trio_typing import TaskStatus
+
+from pinning_worker.domain.address import script_to_address
+from pinning_worker.domain.chain import Network
+from pinning_worker.domain.listing import BadDate, BadList, ListQuery
+from pinning_worker.domain.messages import InvalidDateFormat, ListError, Message, NameOps, NoneFound
+from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.name_row import NameRow
+from pinning_worker.domain.payment import Tip
+from pinning_worker.domain.requests import ListRequest
+from pinning_worker.ports import Announcer, BlockOfNames, Chain, Clock, NameIndex, Trouble
+
+log = structlog.get_logger()
+
+LOOK_EVERY = 15.0  # seconds, when nobody rings
+FIRST_RETRY, LAST_RETRY = 1.0, 60.0  # seconds
+FRESH = timedelta(days=1)  # a younger tip is the chain's end; an older one may be a download half way
+STILL = timedelta(seconds=30)  # an older tip that stood so long is the end too
+SHARED = timedelta(seconds=5)
+MOST_SHARED = 256
+FIND_SECONDS = 10.0
+
+_Question = tuple[ListQuery, range | None]
+
+
+@dataclass(slots=True)
+class Catalogue:
+    """`run` indexes until it is cancelled; `listed` answers at any time, from whatever is indexed."""
+
+    network: Network
+    clock: Clock
+    chain: Chain
+    index: NameIndex
+    announcer: Announcer
+
+    _bell: trio.Event = field(default_factory=trio.Event)
+    _stood: tuple[Tip, datetime] | None = None
+    _answers: dict[_Question, tuple[datetime, Message]] = field(default_factory=dict)
+    _looking: trio.Lock = field(default_factory=trio.Lock)  # into the index: no answer is shared that a change made old
+
+    # ------------------------------------------------------------ blocks -> index
+
+    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        pause = FIRST_RETRY
+        while True:
+            bell = self._bell = trio.Event()
+            try:
+                while await self.index_next():
+                    pause = FIRST_RETRY
+            except Trouble as trouble:
+                log.warning("name index: will try again", error=str(trouble), seconds=pause)
+                await self.clock.sleep(pause)
+                pause = min(2 * pause, LAST_RETRY)
+                continue
+            with trio.move_on_after(LOOK_EVERY):
+                await bell.wait()
+
+    def ring(self) -> None:
+        """The tip may have moved. To ring too often, or not at all, costs only time."""
+        self._bell.set()
+
+    async def index_next(self) -> bool:
+        """One step; False when there is nothing to do now. Raises Trouble, with nothing changed."""
+        tip = await self.chain.tip()
+        if tip is None:
+            return False
+        height = await self.index.next_height()
+        if height is None:
+            return await self._begin(tip)
+        fork = await self._fork(min(height - 1, tip.height))
+        if fork is not None:
+            log.info("name index: a reorg", from_height=fork)
+            return await self._resume(fork)
+        if height > tip.height:
+            return False
+        return await self._add(height)
+
+    async def _begin(self, tip: Tip) -> bool:
+        now = self.clock.now()
+        if self._stood is None or self._stood[0] != tip:
+            self._stood = (tip, now)
+        if now - tip.time > FRESH and now - self._stood[1] < STILL:
+            return False
+        return await self._resume(tip.height)
+
+    async def _fork(self, height: int) -> int | None:
+        """The lowest indexed block, down from `height`, that is not in our chain; None if the one at `height` is."""
+        fork = None
+        while (indexed := await self.index.hash_at(height)) is not None:
+            if await self.chain.hash_at(height) == indexed:
+                break
+            fork, height = height, height - 1
+        return fork
+
+    async def _resume(self, height: int) -> bool:
+        async with self._looking:
+            await self.index.resume_from(height)
+            self._answers.clear()
+        return True
+
+    async def _add(self, height: int) -> bool:
+        block = await self.chain.name_ops(height)
+        if block is None or block.hash != await self.chain.hash_at(height):
+            return False  # a reorg while we asked: the next look sees it
+        async with self._looking:
+            await self.index.add(height, block.hash, self._rows(block))
+            self._answers.clear()
+        return True
+
+    def _rows(self, block: BlockOfNames) -> list[NameRow]:
+        return [
+            NameRow(
+                txid=at.txid,
+                height=block.height,
+                blocktime=int(block.time.timestamp()),
+                position=at.position,
+                n=at.vout,
+                value_swartz=Swartz(at.amount),
+                name=at.op.name,
+                value=at.op.value or b"",
+                address=script_to_address(at.op.address_script, self.network) or "",
+            )
+            for at in block.ops
+            if at.op.name is not None  # a NAME_NEW hides its name
+        ]
+
+    async def note_metadata(self, root: bytes, has_images: bool) -> None:
+        """What the content under `root` (CIDv1 bytes) turned out to be. Raises Trouble."""
+        async with self._looking:
+            await self.index.note_metadata(root, has_images)
+            self._answers.clear()
+
+    # ------------------------------------------------------------ index -> LIST
+
+    async def listed(self, request: ListRequest) -> None:
+        """Says the one answer to a LIST."""
+        await self.announcer.say(await self._answer(request.asked))
+
+    async def _answer(self, asked: ListQuery | BadList) -> Message:
+        match asked:
+            case BadDate():
+                return InvalidDateFormat()
+            case BadList():
+                return ListError(str(asked))
+            case ListQuery():
+                return await self._shared(asked)
+
+    async def _shared(self, query: ListQuery) -> Message:
+        async with self._looking:
+            now = self.clock.now()
+            question = (query, query.block_times(now))
+            known = self._answers.get(question)
+            if known is not None and now < known[0]:
+                return known[1]
+            answer = await self._find(*question)
+            if not isinstance(answer, ListError):
+                self._answers.pop(question, None)
+                if len(self._answers) >= MOST_SHARED:
+                    del self._answers[next(iter(self._answers))]
+                self._answers[question] = (now + SHARED, answer)
+            return answer
+
+    async def _find(self, query: ListQuery, times: range | None) -> Message:
+        try:
+            with trio.fail_after(FIND_SECONDS):
+                rows = await self.index.find(query.filter, times, query.offset, query.limit)
+        except (Trouble, trio.TooSlowError) as trouble:
+            log.warning("LIST failed", error=str(trouble))
+            return ListError("the name index cannot be read now")
+        return NameOps(tuple(rows)) if rows else NoneFound(query.day)
