@@ -7,6 +7,10 @@
 PYTHON ?= python3.11
 NPM ?= npm
 
+PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check
+# These three publish no wheel; they are Python only. Everything else must come as one: no compiler.
+PURE_PYTHON := e-x,python-baseconv,varint
+
 hash = $(firstword $(shell cat $(1) | sha256sum))
 LOCK := deploy/requirements-dev.lock
 NODE := tests/interop/node
@@ -42,13 +46,15 @@ venv: $(VENV_STAMP) ## only the Python environment
 node: $(NODE_STAMP) ## only Node 22 and the JavaScript peers
 
 $(VENV_STAMP):
-	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(LOCK)
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "Setting up the Python environment, once (about a minute)"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) --no-deps --require-hashes --only-binary :all: --no-binary $(PURE_PYTHON) -r $(LOCK)
+	@$(PIP) --no-deps --no-build-isolation -e .
 	@rm -f .venv/.set-up-* && touch $@
 
 $(NODE_STAMP):
-	cd $(NODE) && $(NPM) ci --loglevel=error
+	@echo "Setting up Node 22 and the JavaScript peers, once (about half a minute)"
+	@cd $(NODE) && $(NPM) ci --loglevel=error
 	@touch $@
 
 # Two lists, for developers (with every extra) and for the service: exact versions, hashes, no registry address.
