@@ -1,0 +1,286 @@
+"""The chain of verified headers: what may follow what, and which of two chains is ours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pinning_worker.domain.anchor import anchor_heights, resume_chain, start_chain
+from pinning_worker.domain.chain import DOICHAIN, DOICHAIN_REGTEST, Checkpoint, Network, PinnedBlock
+from pinning_worker.domain.difficulty import target_of, work_of
+from pinning_worker.domain.headerchain import HeaderChain, Overtaken
+from pinning_worker.domain.headers import HEADER_SIZE, BadHeader, Header, parse_header
+from tests.mining import REGTEST_GENESIS, MergeMining, merge_mine, mine, mine_many, own_network, without_work
+
+BITS = 0x2000FFFF  # one hash in 256
+
+
+def regtest_chain(blocks: int) -> HeaderChain:
+    chain = start_chain(DOICHAIN_REGTEST, REGTEST_GENESIS.raw)
+    grow(chain, 0, mine_many(REGTEST_GENESIS, blocks))
+    return chain
+
+
+def grow(chain: HeaderChain, fork_height: int, headers: list[Header]) -> int | None:
+    branch = chain.branch(fork_height)
+    branch.extend(joined(headers))
+    return chain.adopt(branch)
+
+
+def joined(headers: list[Header]) -> bytes:
+    return b"".join(header.raw for header in headers)
+
+
+def require_refused(chain: HeaderChain, data: bytes, reason: str) -> None:
+    with pytest.raises(BadHeader, match=reason):
+        chain.branch(chain.tip_height).extend(data)
+
+
+def test_a_chain_from_genesis_tells_its_tip() -> None:
+    chain = regtest_chain(20)
+    tip, last = chain.tip(), chain.header_at(20)
+    assert (tip.height, tip.hash) == (20, last.hash[::-1].hex())
+    assert tip.time == datetime.fromtimestamp(last.time, UTC)
+    assert tip.median_time == datetime.fromtimestamp(chain.header_at(15).time, UTC)  # of 10 to 20
+    assert chain.work == 21 * work_of(REGTEST_GENESIS.bits)
+    assert chain.hash_at(0) == DOICHAIN_REGTEST.genesis_hash
+    assert chain.hash_at(21) is None
+
+
+def test_the_median_time_of_a_young_chain_is_of_the_headers_there_are() -> None:
+    chain = regtest_chain(1)
+    assert chain.tip().median_time == datetime.fromtimestamp(chain.header_at(1).time, UTC)
+
+
+def test_merge_mined_headers_follow_plain_ones() -> None:
+    chain = regtest_chain(3)
+    branch = chain.branch(3)
+    first = merge_mine(chain.header_at(3))
+    branch.extend(first + mine(parse_header(first[:HEADER_SIZE])))
+    assert chain.adopt(branch) == 4
+    assert chain.tip_height == 5
+    assert chain.header_at(4).is_merge_mined
+
+
+def test_a_header_must_follow_the_one_before() -> None:
+    chain = regtest_chain(3)
+    require_refused(chain, mine(chain.header_at(2)), "does not follow")
+
+
+def test_a_header_without_retarget_keeps_the_difficulty() -> None:
+    network, genesis = own_network(bits=BITS)
+    chain = start_chain(network, genesis.raw)
+    require_refused(chain, mine(genesis, network=network, bits=0x2000FFFE), "wrong difficulty")
+    require_refused(chain, mine(genesis, network=network, bits=0x207FFFFF), "easier than the network allows")
+
+
+def test_a_header_must_be_later_than_the_median_of_the_last_eleven() -> None:
+    chain = regtest_chain(20)
+    median = chain.header_at(15).time
+    require_refused(chain, mine(chain.header_at(20), time=median), "older")
+    chain.branch(20).extend(mine(chain.header_at(20), time=median + 1))
+
+
+def test_merge_mining_begins_at_its_height() -> None:
+    network = replace(DOICHAIN_REGTEST, auxpow_from_height=3)
+    chain = start_chain(network, REGTEST_GENESIS.raw)
+    require_refused(chain, merge_mine(REGTEST_GENESIS), "too early")
+
+
+def test_a_liar_without_work_is_refused() -> None:
+    chain = regtest_chain(3)
+    fields = mine(chain.header_at(3))[:76]
+    require_refused(chain, without_work(fields, target_of(REGTEST_GENESIS.bits)), "does not meet the target")
+    require_refused(chain, merge_mine(chain.header_at(3), MergeMining(work=False)), "does not meet the target")
+
+
+def test_the_split_block_is_pinned() -> None:
+    dead, living = (mine_many(REGTEST_GENESIS, 5, salt=salt) for salt in (1, 2))
+    network = replace(DOICHAIN_REGTEST, split_block=PinnedBlock(4, living[3].hash[::-1].hex()))
+    chain = start_chain(network, REGTEST_GENESIS.raw)
+    require_refused(chain, joined(dead), "at 4 is not the living chain's")
+    assert grow(chain, 0, living) == 1
+
+
+# --- difficulty
+
+
+def mine_to(network: Network, genesis: Header, count: int, spacing: list[int], bits: list[int]) -> list[Header]:
+    headers = [genesis]
+    for height in range(1, count + 1):
+        time = headers[-1].time + spacing[height % len(spacing)]
+        headers.append(parse_header(mine(headers[-1], network=network, bits=bits[height // 16], time=time)))
+    return headers
+
+
+@pytest.fixture(scope="module")
+def retargeted() -> tuple[Network, list[Header]]:
+    """48 blocks of a network that retargets every 16, spaced so that looking back 15, 16 or 17 blocks is not the same.
+
+    The expected bits are worked out here by hand: the target times the seconds taken over 16 times 600, never easier
+    than the limit and cut to its upper 16 bits.
+    """
+    network, genesis = own_network(bits=BITS, retargeting=True, retarget_interval=16)
+    spacing = [100, 300, 500, 200, 900, 100, 700]
+    limit = target_of(BITS)
+    first = sum(spacing[h % 7] for h in range(1, 16))  # heights 0 to 15: there is no height before genesis
+    second = sum(spacing[h % 7] for h in range(16, 32))  # heights 15 to 31
+    third = sum(spacing[h % 7] for h in range(32, 48))  # heights 31 to 47
+    bits = [BITS]
+    for taken in (first, second, third):
+        bits.append(top_bits(min(target_of(bits[-1]) * max(taken, 2400) // 9600, limit)))
+    assert len(set(bits)) == 4
+    return network, mine_to(network, genesis, 48, spacing, bits)
+
+
+def top_bits(target: int) -> int:
+    size = (target.bit_length() + 8) // 8
+    return size << 24 | target >> 8 * (size - 3)
+
+
+def test_retargets_follow_the_time_that_an_interval_took(retargeted: tuple[Network, list[Header]]) -> None:
+    network, headers = retargeted
+    chain = start_chain(network, headers[0].raw)
+    assert grow(chain, 0, headers[1:]) == 1
+    assert chain.work == sum(work_of(header.bits) for header in headers)
+
+
+@pytest.mark.parametrize("height", [16, 32, 48])
+def test_the_old_difficulty_is_refused_at_a_retarget(height: int, retargeted: tuple[Network, list[Header]]) -> None:
+    network, headers = retargeted
+    chain = start_chain(network, headers[0].raw)
+    grow(chain, 0, headers[1:height])
+    stubborn = mine(headers[height - 1], network=network, time=headers[height].time)
+    require_refused(chain, stubborn, f"at {height} has a wrong difficulty")
+
+
+def test_a_retarget_within_a_branch_looks_at_the_branch(retargeted: tuple[Network, list[Header]]) -> None:
+    network, headers = retargeted
+    chain = start_chain(network, headers[0].raw)
+    branch = chain.branch(0)
+    for header in headers[1:]:
+        branch.extend(header.raw)  # one by one, as small answers come
+    assert chain.adopt(branch) == 1
+
+
+# --- anchors
+
+
+def test_mainnets_anchor_needs_34_headers() -> None:
+    assert anchor_heights(DOICHAIN) == range(499_967, 500_001)
+    assert anchor_heights(DOICHAIN_REGTEST) == range(1)
+
+
+def test_a_chain_from_a_checkpoint_judges_the_next_retarget(retargeted: tuple[Network, list[Header]]) -> None:
+    network, headers = retargeted
+    work = sum(work_of(header.bits) for header in headers[:21])
+    row = replace(network, checkpoint=Checkpoint(20, headers[20].hash[::-1].hex(), work))
+    heights = anchor_heights(row)
+    assert heights == range(10, 21)  # 15 for the retarget at 32, 10 for the median
+    chain = start_chain(row, joined(headers[10:21]))
+    assert (chain.base_height, chain.tip_height) == (10, 20)
+    assert grow(chain, 20, headers[21:]) == 21
+    assert chain.work == sum(work_of(header.bits) for header in headers)
+    with pytest.raises(IndexError):
+        chain.branch(9)
+
+
+def test_an_anchor_that_does_not_lead_to_the_checkpoint(retargeted: tuple[Network, list[Header]]) -> None:
+    network, headers = retargeted
+    row = replace(network, checkpoint=Checkpoint(20, headers[20].hash[::-1].hex(), 1))
+    lie = parse_header(mine(headers[13], network=network, time=headers[14].time + 1))
+    for wrong in (headers[9:20], headers[11:21], [*headers[10:14], lie, *headers[15:21]], headers[10:22], []):
+        with pytest.raises(BadHeader):
+            start_chain(row, joined(wrong))
+
+
+def test_another_genesis_is_refused() -> None:
+    with pytest.raises(BadHeader, match="another chain"):
+        start_chain(DOICHAIN_REGTEST, mine(REGTEST_GENESIS))
+
+
+# --- which chain is ours
+
+
+def test_a_longer_branch_replaces_ours_from_where_they_part() -> None:
+    chain = regtest_chain(10)
+    rival = mine_many(chain.header_at(6), 5, salt=2)
+    assert grow(chain, 6, rival) == 7
+    assert chain.tip().hash == rival[-1].hash[::-1].hex()
+    assert chain.work == 12 * work_of(REGTEST_GENESIS.bits)
+
+
+def test_of_equal_chains_the_first_one_stays() -> None:
+    chain = regtest_chain(10)
+    before = chain.tip()
+    assert grow(chain, 6, mine_many(chain.header_at(6), 4, salt=2)) is None
+    assert chain.tip() == before
+
+
+def test_a_branch_that_repeats_our_headers_differs_where_it_differs() -> None:
+    chain = regtest_chain(10)
+    ours = [chain.header_at(height) for height in range(4, 9)]
+    assert grow(chain, 3, [*ours, *mine_many(ours[-1], 3, salt=2)]) == 9
+
+
+def test_more_work_wins_over_more_blocks(retargeted: tuple[Network, list[Header]]) -> None:
+    """Ours has five blocks at a quarter of the limit; a rival of seven easy ones has less work."""
+    network, genesis = own_network(bits=BITS, retargeting=True, retarget_interval=16)
+    fast = mine_to(network, genesis, 15, [150], [BITS])
+    slow = mine_to(network, genesis, 15, [600], [BITS])
+    harder = top_bits(target_of(BITS) * 2400 // 9600)
+    # 15 intervals are looked at, so 15 * 600 of 9600 seconds: a little harder than the limit, too.
+    easier = top_bits(target_of(BITS) * 9000 // 9600)
+    ours, rival = fast, slow
+    for headers, bits, count in ((ours, harder, 5), (rival, easier, 7)):
+        for _ in range(count):
+            headers.append(parse_header(mine(headers[-1], network=network, bits=bits)))
+    chain = start_chain(network, genesis.raw)
+    assert grow(chain, 0, rival[1:]) == 1
+    assert chain.tip_height == 22
+    assert grow(chain, 0, ours[1:]) == 1
+    assert chain.tip_height == 20
+    assert grow(chain, 0, rival[1:]) is None
+
+
+def test_a_branch_whose_root_was_replaced_is_overtaken() -> None:
+    chain = regtest_chain(10)
+    late = chain.branch(10)
+    rival = mine_many(chain.header_at(10), 3)
+    grow(chain, 6, mine_many(chain.header_at(6), 5, salt=2))
+    with pytest.raises(Overtaken):
+        late.extend(joined(rival))
+    with pytest.raises(Overtaken):
+        chain.adopt(late)
+
+
+# --- after a restart
+
+
+def test_a_stored_chain_is_taken_up_where_it_stood() -> None:
+    chain = regtest_chain(30)
+    again = resume_chain(DOICHAIN_REGTEST, chain.raw_from(0), chain.tip().hash)
+    assert (again.tip(), again.work, again.base_height) == (chain.tip(), chain.work, 0)
+    assert grow(again, 30, mine_many(again.header_at(30), 1)) == 31
+
+
+STORED = regtest_chain(12)
+
+
+@settings(max_examples=50)
+@given(st.integers(min_value=0, max_value=13 * HEADER_SIZE - 1), st.integers(min_value=1, max_value=255))
+def test_a_stored_chain_with_any_byte_changed_is_refused(at: int, mask: int) -> None:
+    raw = bytearray(STORED.raw_from(0))
+    raw[at] ^= mask
+    with pytest.raises(BadHeader):
+        resume_chain(DOICHAIN_REGTEST, bytes(raw), STORED.tip().hash)
+
+
+@given(st.integers(min_value=0, max_value=13 * HEADER_SIZE - 1))
+def test_a_stored_chain_cut_off_anywhere_is_refused(size: int) -> None:
+    with pytest.raises(BadHeader):
+        resume_chain(DOICHAIN_REGTEST, STORED.raw_from(0)[:size], STORED.tip().hash)
