@@ -1,0 +1,46 @@
+"""Staying connected to the peers of the bootstrap list: dial, hold, dial again when lost, ever more patiently."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from pinning_worker.adapters.p2p.addresses import parse_peer
+from pinning_worker.adapters.p2p.errors import CannotConnect
+
+if TYPE_CHECKING:
+    from pinning_worker.adapters.p2p.host import Host
+
+DIAL_SECONDS = 15.0
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+async def stay_connected(host: Host, address: str) -> None:
+    """Runs until cancelled. The first failure of a row is told, the others only at debug level."""
+    peer = parse_peer(address).peer_id.to_base58()
+    failures = 0
+    while True:
+        try:
+            await host.connect(address, DIAL_SECONDS)
+        except CannotConnect as error:
+            failures += 1
+            tell = _log.warning if failures == 1 else _log.debug
+            tell("bootstrap.not_connected", address=address, reason=str(error), failures=failures)
+        else:
+            failures = 0
+            _log.info("bootstrap.connected", address=address)
+            while host.is_connected(peer):
+                await host.changed()
+        await trio.sleep(wait_after(failures))
+
+
+def wait_after(failures: int) -> float:
+    """Seconds to wait, doubling with each failure in a row; half of it by chance: workers shall not dial in step."""
+    longest = min(FIRST_WAIT_SECONDS * 2.0 ** min(failures, 16), LONGEST_WAIT_SECONDS)
+    return longest / 2 + random.random() * longest / 2  # noqa: S311  jitter, not a secret

@@ -1,0 +1,24 @@
+"""How a cure takes a method's place: once, and findable in a traceback."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+_MARK = "_mended_by"
+
+
+def replace(owner: Any, name: str, build: Callable[[Any], Any]) -> None:
+    """Puts `build(what is there)` in the place of `owner.name`, unless the same cure has done so already.
+
+    What was there is handed to `build`, to be called or not. `owner` is a class or a module of the library. Several
+    cures may replace the same method, each one what the cure before it left.
+    """
+    stock = getattr(owner, name)
+    marks: frozenset[str] = getattr(stock, _MARK, frozenset())
+    if build.__module__ in marks:
+        return
+    mended = functools.wraps(stock)(build(stock))
+    setattr(mended, _MARK, marks | {build.__module__})
+    setattr(owner, name, mended)

@@ -1,0 +1,35 @@
+"""A connection must not die on big blocks.
+
+What happens: "announced oversized DATA frame", in the middle of a fast transfer. Why: a stream's receive window tunes
+itself up to 16 MiB and one read more, js-yamux may use the whole window in one frame, and frames over 16 MiB are
+refused. Where: `YamuxStream._apply_autotune_epoch` against `MAX_WINDOW_SIZE` in `Yamux.handle_incoming`.
+
+The cure: windows grow to 2 MiB. That was as fast, and it bounds what a stream can make us hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+from libp2p.stream_muxer.yamux.yamux import YamuxStream
+
+from pinning_worker.adapters.p2p.cures.once import replace
+
+LARGEST_WINDOW = 2 * 1024 * 1024
+
+Tune = Callable[[YamuxStream, int], int]
+
+
+def mend() -> None:
+    replace(YamuxStream, "_apply_autotune_epoch", _grow_to_the_cap)
+
+
+def _grow_to_the_cap(stock: Tune) -> Tune:
+    def mended(self: YamuxStream, buffered: int) -> int:
+        if self.target_recv_window * 2 > LARGEST_WINDOW:
+            self.epoch_start = trio.current_time()
+            return 0
+        return stock(self, buffered)
+
+    return mended

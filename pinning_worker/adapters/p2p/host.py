@@ -1,0 +1,228 @@
+"""The libp2p host: tcp and websockets on one port, noise, yamux, identify, ping. Nothing less safe is offered.
+
+    async with open_host(HostConfig(key, listen=("/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/tcp/4001/ws"))) as host:
+        ...
+
+Ready means that every address listens. Leaving the block closes every connection and every listener; the same key
+and port can be opened again at once, in the same process too. The library's own auto-dialling, plaintext, mplex,
+bitswap and address guessing are off: this worker talks to those who come, and dials whom it was told to.
+
+`Host.raw` is the library's host, for the adapters in this package that speak protocols of their own over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import structlog
+import trio
+from libp2p import new_host
+from libp2p.crypto.keys import KeyPair
+from libp2p.crypto.x25519 import create_new_key_pair as new_noise_key
+from libp2p.custom_types import TProtocol
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.host.basic_host import BasicHost
+from libp2p.network.auto_connector import AutoConnector
+from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.swarm import Swarm
+from libp2p.rcmgr import ResourceLimits, ResourceManager
+from libp2p.rcmgr.connection_limits import ConnectionLimits
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.security.noise.transport import Transport as Noise
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
+from libp2p.stream_muxer.yamux.yamux import Yamux
+
+from pinning_worker.adapters.p2p import addresses, bootstrap
+from pinning_worker.adapters.p2p.cures import mend_all
+from pinning_worker.adapters.p2p.errors import CannotConnect, one_error
+from pinning_worker.adapters.p2p.listening import listen
+from pinning_worker.adapters.p2p.neighbours import Neighbours
+
+CLOSE_SECONDS = 3.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HostConfig:
+    """`listen`, `announce`, `bootstrap` are multiaddrs; those of `bootstrap` end in /p2p/ and a peer id.
+
+    `announce`: told to peers instead of the addresses that we listen on. `max_connections` bounds both directions
+    together; `kept_for_dialling` of them are never given to those who dial us.
+    """
+
+    key: KeyPair
+    listen: tuple[str, ...]
+    announce: tuple[str, ...] = ()
+    bootstrap: tuple[str, ...] = ()
+    max_connections: int = 300
+    kept_for_dialling: int = 50
+    max_connections_per_peer: int = 3
+    max_streams: int = 10_000
+    handshake_seconds: float = 10.0
+
+
+class Host:
+    """A running host. Made by `open_host` only."""
+
+    def __init__(self, raw: BasicHost, neighbours: Neighbours) -> None:
+        self.raw = raw
+        self.peer_id = raw.get_id().to_base58()
+        self.on_connected = neighbours.on_connected
+        self.on_disconnected = neighbours.on_disconnected
+        self._neighbours = neighbours
+
+    @property
+    def swarm(self) -> Swarm:
+        return cast("Swarm", self.raw.get_network())
+
+    @property
+    def addresses(self) -> list[str]:
+        """What we tell peers: multiaddrs that end in our peer id."""
+        return [str(address) for address in self.raw.get_addrs()]
+
+    def peers(self) -> list[str]:
+        """Peer ids of those with a live connection."""
+        return [peer.to_base58() for peer, conns in self.swarm.connections.items() if _any_live(conns)]
+
+    def is_connected(self, peer: str) -> bool:
+        """Raises BadAddress: not a peer id."""
+        return _any_live(self.swarm.get_connections(addresses.parse_peer_id(peer)))
+
+    @property
+    def half_full(self) -> bool:
+        """Is half of `max_connections` in use? Then we look for nobody."""
+        swarm = self.swarm
+        return swarm.get_total_connections() * 2 >= swarm.connection_config.max_connections
+
+    async def changed(self) -> None:
+        """Returns when the next connection has come or gone."""
+        await self._neighbours.changed()
+
+    async def connect(self, address: str, deadline: float) -> str:
+        """A connection to `…/p2p/PEER` within `deadline` seconds; at once where there is one. Returns the peer id.
+
+        Raises BadAddress, CannotConnect.
+        """
+        info = addresses.parse_peer(address)
+        peer = info.peer_id.to_base58()
+        if self.is_connected(peer):
+            return peer
+        try:
+            with trio.fail_after(deadline), one_error():
+                # Not `raw.connect`: that dials whatever else it knows, waits a quarter of a second even after
+                # success, and refuses a peer for a minute after a failure.
+                await self.swarm.dial_addr(info.addrs[0], info.peer_id)
+        except trio.TooSlowError as error:
+            raise CannotConnect(f"{address} did not answer within {deadline:g} s") from error
+        except (BaseLibp2pError, OSError) as error:
+            raise CannotConnect(f"cannot connect to {address}: {_root_cause(error)}") from error
+        return peer
+
+    async def disconnect(self, peer: str) -> None:
+        """Closes every connection to that peer. Raises BadAddress."""
+        await self.raw.disconnect(addresses.parse_peer_id(peer))
+
+
+@asynccontextmanager
+async def open_host(config: HostConfig) -> AsyncIterator[Host]:
+    """Raises BadAddress and CannotListen before the block begins; inside, whatever ended the host."""
+    mend_all()
+    wanted = [addresses.parse_listen(text) for text in config.listen]
+    for text in config.bootstrap:
+        addresses.parse_peer(text)
+    raw = _build(config)
+    neighbours = Neighbours()
+    host = Host(raw, neighbours)
+    host.swarm.register_notifee(neighbours)
+    with one_error():
+        async with raw.run(()):
+            try:
+                await listen(host.swarm, wanted)
+                _log.info("libp2p.listening", peer=host.peer_id, addresses=host.addresses)
+                async with trio.open_nursery() as nursery:
+                    for address in config.bootstrap:
+                        nursery.start_soon(bootstrap.stay_connected, host, address)
+                    yield host
+                    nursery.cancel_scope.cancel()
+            finally:
+                await _close(host)
+
+
+def _build(config: HostConfig) -> BasicHost:
+    announced = [addresses.parse(text) for text in config.announce]
+    raw = new_host(
+        key_pair=config.key,
+        listen_addrs=[addresses.parse_listen(text) for text in config.listen],
+        sec_opt={NOISE: Noise(config.key, noise_privkey=new_noise_key().private_key)},
+        muxer_opt={TProtocol(YAMUX): Yamux},
+        connection_config=_connection_config(config),
+        resource_manager=_resource_manager(config),
+        addrs_factory=lambda found: announced or addresses.reachable(found),
+        disable_identify_address_discovery=True,
+        enable_websocket=True,
+    )
+    swarm = cast("Swarm", raw.get_network())
+    swarm.retry_config = RetryConfig(max_retries=0)
+    swarm.auto_connector = _NoAutoConnector(swarm)
+    return cast("BasicHost", raw)
+
+
+class _NoAutoConnector(AutoConnector):
+    """The library dials peers that it once heard of until it has 200 connections. It shall not."""
+
+    async def start(self) -> None: ...
+
+
+def _connection_config(config: HostConfig) -> ConnectionConfig:
+    return ConnectionConfig(
+        max_connections=config.max_connections,
+        min_connections=config.kept_for_dialling,
+        low_watermark=config.max_connections,
+        high_watermark=config.max_connections,
+        max_connections_per_peer=config.max_connections_per_peer,
+        inbound_upgrade_timeout=config.handshake_seconds,
+        outbound_upgrade_timeout=config.handshake_seconds,
+        dial_timeout=config.handshake_seconds,
+    )
+
+
+def _resource_manager(config: HostConfig) -> ResourceManager:
+    """Counts connections and streams; the parts that guess (circuit breaker, degradation, rate limits) are off."""
+    return ResourceManager(
+        limits=ResourceLimits(max_connections=config.max_connections * 2, max_streams=config.max_streams),
+        connection_limits=ConnectionLimits(
+            max_established_per_peer=config.max_connections_per_peer + 1,  # the newest comes before the oldest goes
+            max_established_total=config.max_connections,
+        ),
+        enable_circuit_breaker=False,
+        enable_graceful_degradation=False,
+        enable_rate_limiting=False,
+    )
+
+
+async def _close(host: Host) -> None:
+    """All connections at the same time (each takes a fifth of a second of the library's sleeping), then the rest."""
+    with trio.CancelScope(shield=True):
+        with trio.move_on_after(CLOSE_SECONDS), one_error():
+            async with trio.open_nursery() as nursery:
+                for connection in host.swarm.get_connections():
+                    nursery.start_soon(connection.close)
+        with trio.move_on_after(CLOSE_SECONDS):
+            await host.raw.close()
+
+
+def _any_live(connections: Iterable[object]) -> bool:
+    return any(not connection.is_closed for connection in cast("Iterable[Yamux]", connections))
+
+
+def _root_cause(error: BaseException) -> str:
+    """The last line of a chain of exceptions, where the reason stands."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, BaseExceptionGroup) or not str(error):
+        return type(error).__name__
+    return str(error)

@@ -1,0 +1,60 @@
+"""What was heard and not yet read: bounded in messages and in bytes, dropping what does not fit, and counting it.
+
+One flooder must not make us hold gigabytes, and must not be able to hide that it made us drop: `dropped` says so.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import trio
+
+MOST_MESSAGES = 1024
+MOST_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message of somebody else, its signature checked. `origin` signed it, `forwarder` handed it to us (peer ids)."""
+
+    origin: str
+    forwarder: str
+    data: bytes
+
+
+class Intake:
+    """A queue with one reader. `put` never waits."""
+
+    def __init__(self, most_messages: int = MOST_MESSAGES, most_bytes: int = MOST_BYTES) -> None:
+        self.dropped = 0
+        self._most_messages = most_messages
+        self._most_bytes = most_bytes
+        self._waiting: deque[Heard] = deque()
+        self._bytes = 0
+        self._news = trio.Event()
+
+    def put(self, heard: Heard) -> bool:
+        """False, and counted: there was no room."""
+        if len(self._waiting) >= self._most_messages or self._bytes + len(heard.data) > self._most_bytes:
+            self.dropped += 1
+            return False
+        self._waiting.append(heard)
+        self._bytes += len(heard.data)
+        self._news.set()
+        return True
+
+    async def get(self) -> Heard:
+        """The oldest one; waits for it."""
+        while not self._waiting:
+            self._news = trio.Event()
+            await self._news.wait()
+        await trio.lowlevel.checkpoint()
+        heard = self._waiting.popleft()
+        self._bytes -= len(heard.data)
+        return heard
+
+    async def __aiter__(self) -> AsyncIterator[Heard]:
+        while True:
+            yield await self.get()

@@ -1,0 +1,84 @@
+"""Publishing so that what is said arrives: oldest first, as fast as the peers' queues empty, and no faster.
+
+py-libp2p gives each peer an outgoing queue of 32 messages and silently drops what comes when it is full. So before
+each message we look at those queues and wait while one is half full: a single answer leaves at once, two hundred
+leave within a second or two, all of them. A peer whose queue does not move is stuck or hostile, and is waited for no
+longer than STUCK_SECONDS; until it moves again it loses messages, alone.
+
+What waits here is bounded; what does not fit is counted and told, and the newest loses.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+import trio
+
+MOST_MESSAGES = 4096
+MOST_BYTES = 32 * 1024 * 1024
+ROOM = 16  # half of the library's queue: the other half is for control messages and what we forward
+LOOK_AGAIN_SECONDS = 0.002
+STUCK_SECONDS = 0.5
+
+_log = structlog.get_logger(__name__)
+
+PeerT = TypeVar("PeerT")
+
+
+class Sized(Protocol):
+    def __len__(self) -> int: ...
+
+
+class Publisher(Generic[PeerT]):
+    """`send(topic, data)` does the publishing; `queues()` are the peers' outgoing queues, as they are now."""
+
+    def __init__(
+        self, send: Callable[[str, bytes], Awaitable[None]], queues: Callable[[], Mapping[PeerT, Sized]]
+    ) -> None:
+        self.overflowed = 0
+        self._send = send
+        self._queues = queues
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._bytes = 0
+        self._news = trio.Event()
+        self._stuck: set[PeerT] = set()
+
+    def put(self, topic: str, data: bytes) -> bool:
+        """Takes a message to publish. Never waits. False, counted and told: there was no room."""
+        if len(self._waiting) >= MOST_MESSAGES or self._bytes + len(data) > MOST_BYTES:
+            self.overflowed += 1
+            _log.warning("pubsub.outgoing_overflow", topic=topic, bytes=len(data), overflowed=self.overflowed)
+            return False
+        self._waiting.append((topic, data))
+        self._bytes += len(data)
+        self._news.set()
+        return True
+
+    async def run(self) -> None:
+        """Publishes until cancelled."""
+        while True:
+            while not self._waiting:
+                self._news = trio.Event()
+                await self._news.wait()
+            await self._room()
+            topic, data = self._waiting.popleft()
+            self._bytes -= len(data)
+            await self._send(topic, data)
+
+    async def _room(self) -> None:
+        """Returns when no queue that moves is half full."""
+        give_up_at = trio.current_time() + STUCK_SECONDS
+        while full := self._full():
+            if trio.current_time() > give_up_at:
+                self._stuck |= full
+                _log.info("pubsub.peers_stuck", peers=len(self._stuck))
+                return
+            await trio.sleep(LOOK_AGAIN_SECONDS)
+
+    def _full(self) -> set[PeerT]:
+        full = {peer for peer, queue in self._queues().items() if len(queue) >= ROOM}
+        self._stuck &= full
+        return full - self._stuck

@@ -1,0 +1,130 @@
+"""Gossip: topics that we listen and speak on. gossipsub 1.0 to 1.2, every message signed and checked (StrictSign).
+
+    async with open_pubsub(host) as pubsub:
+        topic = await pubsub.join("/doichain-nfc/1/message/proto")
+        topic.publish(b"…")
+        async for heard in topic.intake:
+            ...
+
+A message is taken in by the topic's validator, which alone knows who handed it to us; our own echo is not. Reading
+slowly loses messages (counted), never memory. We are a hub for browsers that know nobody else: every peer that asks
+into our mesh is kept there, and what we publish goes to every subscriber.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+import trio
+from libp2p.custom_types import TProtocol
+from libp2p.peer.id import ID
+from libp2p.pubsub.gossipsub import PROTOCOL_ID, PROTOCOL_ID_V11, PROTOCOL_ID_V12, GossipSub
+from libp2p.pubsub.pb import rpc_pb2
+from libp2p.pubsub.pubsub import Pubsub
+from libp2p.tools.anyio_service import background_trio_service
+
+from pinning_worker.adapters.p2p.errors import one_error
+from pinning_worker.adapters.p2p.host import Host
+from pinning_worker.adapters.p2p.intake import Heard, Intake
+from pinning_worker.adapters.p2p.publisher import Publisher
+
+PROTOCOLS: list[TProtocol] = [PROTOCOL_ID_V12, PROTOCOL_ID_V11, PROTOCOL_ID]
+LARGEST_RPC = 1024 * 1024  # what other implementations take
+HEARTBEAT_SECONDS = 1
+MESH_WE_ASK_FOR = 8
+MESH_WE_KEEP = 10_000  # more than max_connections: nobody is pruned out of our mesh for there being too many
+FORWARDED_PER_SECOND = 100.0  # for each forwarding peer and topic
+
+_log = structlog.get_logger(__name__)
+
+
+class Topic:
+    """One topic that we are subscribed to. Made by `PubSub.join` only."""
+
+    def __init__(self, name: str, pubsub: Pubsub, publisher: Publisher[ID]) -> None:
+        self.name = name
+        self.intake = Intake()
+        self._pubsub = pubsub
+        self._publisher = publisher
+
+    def publish(self, data: bytes) -> bool:
+        """Queued, to be sent at once or as soon as there is room, in order. False: the queue is full."""
+        return self._publisher.put(self.name, data)
+
+    @property
+    def subscribers(self) -> int:
+        """Connected peers that are subscribed."""
+        return len(self._pubsub.peer_topics.get(self.name, ()))
+
+    @property
+    def mesh_peers(self) -> list[str]:
+        """Peer ids of those that hand us every message, and we them."""
+        router = self._pubsub.router
+        assert isinstance(router, GossipSub)
+        return [peer.to_base58() for peer in router.mesh.get(self.name, ())]
+
+    def take(self, forwarder: ID, message: rpc_pb2.Message) -> bool:
+        """The validator: called once for each new message whose signature holds. True: may be forwarded."""
+        if forwarder != self._pubsub.my_id and message.from_id != self._pubsub.my_id.to_bytes():
+            origin = ID(message.from_id).to_base58()
+            self.intake.put(Heard(origin, forwarder.to_base58(), message.data))
+        return True
+
+
+class PubSub:
+    """All topics of one host. Made by `open_pubsub` only."""
+
+    def __init__(self, raw: Pubsub) -> None:
+        self.publisher: Publisher[ID] = Publisher(raw.publish, lambda: raw.peer_queues)
+        self._raw = raw
+
+    async def join(self, name: str) -> Topic:
+        """Subscribes. Once for each topic."""
+        topic = Topic(name, self._raw, self.publisher)
+        self._raw.set_topic_validator(name, topic.take, is_async_validator=False)
+        await self._raw.subscribe(name)
+        return topic
+
+
+@asynccontextmanager
+async def open_pubsub(host: Host) -> AsyncIterator[PubSub]:
+    """Runs while the block does; inside the host's block."""
+    router = _router()
+    raw = _Pubsub(host.raw, router, strict_signing=True, max_inbound_rpc_size=LARGEST_RPC)
+    pubsub = PubSub(raw)
+    try:
+        with one_error():
+            async with background_trio_service(router), background_trio_service(raw), trio.open_nursery() as nursery:
+                await raw.wait_until_ready()
+                nursery.start_soon(pubsub.publisher.run)
+                for peer in host.swarm.connections:  # those who came before us
+                    raw.manager.run_task(raw._handle_new_peer_with_retry, peer)
+                yield pubsub
+                nursery.cancel_scope.cancel()
+    finally:
+        raw.seen_messages.stop()
+
+
+class _Pubsub(Pubsub):
+    """Messages are taken in by validators: the library's queue of 32 per topic would fill, unread."""
+
+    def notify_subscriptions(self, publish_message: rpc_pb2.Message) -> None: ...
+
+
+def _router() -> GossipSub:
+    """What the library calls adaptive, diverse and scoring is off: it changes the mesh by guesses about the network."""
+    router = GossipSub(
+        protocols=PROTOCOLS,
+        degree=MESH_WE_ASK_FOR,
+        degree_low=MESH_WE_ASK_FOR - 2,
+        degree_high=MESH_WE_KEEP,
+        heartbeat_interval=HEARTBEAT_SECONDS,
+        max_messages_per_topic_per_second=FORWARDED_PER_SECOND,
+        adaptive_gossip_enabled=False,
+        eclipse_protection_enabled=False,
+        max_pending_messages_per_peer=64,
+    )
+    router.scorer = None
+    return router
