@@ -1,0 +1,144 @@
+"""The worker as an operator runs it: the `pinning-worker` command as a process, settings in its environment.
+
+`open_worker(folder, settings)` migrates, runs, and returns when the worker has logged that it is ready. Nothing of the
+developer's own settings goes along: only what is passed, and the process starts in an empty folder. What the worker
+logs is kept and shown when something fails. A worker is ended by its pid, always.
+
+A restart is a second `open_worker` on the same folder: same key, same books, same blocks, same port.
+"""
+
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, STDOUT
+
+import trio
+
+from tests.interop.lone_error import lone_error
+
+READY_SECONDS = 30
+STOP_SECONDS = 20
+_OWN_ADDRESS = re.compile(r"/ip4/127\.0\.0\.1/tcp/\d+(?:/ws)?/p2p/(\w+)")
+COMMAND = Path(sys.executable).parent / "pinning-worker"
+
+
+class WorkerError(Exception):
+    """The worker did not do what it should. The text carries the end of its log."""
+
+
+@dataclass
+class Worker:
+    """One running worker. Made by `open_worker` only."""
+
+    process: trio.Process
+    log: list[str] = field(default_factory=list)
+    peer_id: str = ""
+    tcp_addr: str = ""
+    ws_addr: str = ""
+    _news: trio.Event = field(default_factory=trio.Event)
+    _ended: bool = False
+
+    async def logged(self, pattern: str, deadline: float = 20) -> str:
+        """The first line of the log, from its start, in which a regular expression is found; waits for it."""
+        with trio.move_on_after(deadline):
+            seen = 0
+            while True:
+                for line in self.log[seen:]:
+                    if re.search(pattern, line):
+                        return line
+                seen = len(self.log)
+                if self._ended:
+                    raise WorkerError(f"the worker ended ({self.process.returncode}) {self.end_of_log()}")
+                await self._news.wait()
+        raise WorkerError(f"did not log {pattern!r} within {deadline} s {self.end_of_log()}")
+
+    async def kill(self) -> None:
+        """SIGKILL: no goodbye, as by a power cut."""
+        self.process.kill()
+        await self.process.wait()
+
+    async def stop(self) -> int:
+        """SIGTERM, as systemd ends it; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        with trio.move_on_after(STOP_SECONDS):
+            return await self.process.wait()
+        raise WorkerError(f"did not end within {STOP_SECONDS} s of SIGTERM {self.end_of_log()}")
+
+    def end_of_log(self) -> str:
+        return "— the end of its log:\n" + "\n".join(self.log[-40:])
+
+    async def _read_log(self) -> None:
+        assert self.process.stdout is not None
+        rest = b""
+        async for chunk in self.process.stdout:
+            *lines, rest = (rest + chunk).split(b"\n")
+            self.log += [line.decode(errors="replace") for line in lines]
+            self._ring()
+        self._ended = True
+        self._ring()
+
+    def _ring(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
+
+    async def _until_ready(self) -> None:
+        line = await self.logged(r"\bready\b.*/p2p/|/p2p/.*\bready\b", READY_SECONDS)
+        addrs = {match[0]: match[1] for match in _OWN_ADDRESS.finditer(line)}
+        self.tcp_addr = next(addr for addr in addrs if "/ws/" not in addr)
+        self.ws_addr = next(addr for addr in addrs if "/ws/" in addr)
+        self.peer_id = addrs[self.tcp_addr]
+
+
+@asynccontextmanager
+async def open_worker(folder: Path, settings: Mapping[str, str]) -> AsyncIterator[Worker]:
+    """A worker with its data in `folder` and these PINNING_… settings, migrated and ready; gone after the block."""
+    environment = worker_environment(folder, settings)
+    await run_command(["migrate"], environment, folder)
+    process = await trio.lowlevel.open_process(
+        [str(COMMAND), "run"], stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=environment, cwd=folder
+    )
+    worker = Worker(process)
+    with lone_error():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(worker._read_log)
+            try:
+                await worker._until_ready()
+                yield worker
+            finally:
+                with trio.CancelScope(shield=True):
+                    await worker.kill()
+                nursery.cancel_scope.cancel()
+
+
+async def run_command(arguments: list[str], environment: Mapping[str, str], folder: Path) -> str:
+    """One `pinning-worker` command that ends by itself; returns what it printed. Raises WorkerError."""
+    with trio.fail_after(READY_SECONDS):
+        ended = await trio.run_process(
+            [str(COMMAND), *arguments],
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+            env=dict(environment),
+            cwd=folder,
+        )
+    if ended.returncode != 0:
+        raise WorkerError(f"{' '.join(arguments)}: {ended.returncode}\n{(ended.stdout + ended.stderr).decode()}")
+    return ended.stdout.decode()
+
+
+def worker_environment(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a worker whose data are in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PINNING_DATA_DIR": str(folder / "data"), **settings}
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
