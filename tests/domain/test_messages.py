@@ -1,0 +1,207 @@
+"""What we say, compared byte for byte with the recorded samples: a field renamed, moved or retyped breaks a browser."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.listing import Days
+from pinning_worker.domain.messages import (
+    AddedCid,
+    AddingCid,
+    CidPinnedWithName,
+    Error,
+    ExpiredCid,
+    ExpiringCid,
+    FetchingCid,
+    InvalidDateFormat,
+    ListError,
+    Message,
+    NameOps,
+    NoneFound,
+    PaymentSeen,
+    PaymentShort,
+    Renewal,
+    date_text,
+)
+from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.name_row import NameRow
+from pinning_worker.domain.pricing import Quote
+from pinning_worker.domain.sizes import Sizes
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+END = datetime(2027, 7, 20, 12, tzinfo=UTC)
+QUOTE = Quote(
+    id="q1",
+    root=b"\x01\x70\x12\x20" + bytes(32),
+    cid_text="bafyother",
+    months=8,
+    amount=Swartz(7_004_482),
+    price_version=1,
+    sizes=Sizes(1_152, 1_236_168, 1_237_320),
+    blocks=7,
+    issued=NOON,
+    expires=NOON + timedelta(days=1),
+    payment_address="N1",
+    payment_script=b"\x00\x14" + bytes(20),
+    network="doichain",
+    foreign=("https://example.org/a.png",),
+)
+RENEWAL = Renewal.of(QUOTE)
+RENEWAL_TEXT = (
+    '"renewal":{"amount":7004482,"durationMonths":8,"paymentAddress":"N1","quoteId":"q1",'
+    '"expires":"2026-11-21T12:00:00.000Z"}'
+)
+ROW = NameRow(
+    txid="aa",
+    height=500_001,
+    blocktime=1_795_176_000,
+    position=3,
+    n=0,
+    value_swartz=Swartz(1_000_000),
+    name=b"art/1",
+    value=b"ipfs://bafy",
+    address="N2",
+)
+
+SAMPLES: list[tuple[Message, str]] = [
+    (
+        FetchingCid("bafy", blocks=12, size=3_145_728, id="r1"),
+        '{"status":"FETCHING-CID","cid":"bafy","id":"r1","blocks":12,"bytes":3145728}',
+    ),
+    (FetchingCid("bafy", blocks=0, size=0), '{"status":"FETCHING-CID","cid":"bafy","blocks":0,"bytes":0}'),
+    (
+        AddingCid("bafy", QUOTE, id="r1"),
+        (
+            '{"status":"ADDING-CID","cid":"bafy","sizes":{"metadata":"1.13 KB","image":"1.18 MB","total":"1.18 MB"},'
+            '"fee":{"amount":7004482,"durationMonths":8,"paymentAddress":"N1"},"id":"r1",'
+            '"bytes":{"metadata":1152,"image":1236168,"total":1237320},"blocks":7,'
+            '"quote":{"id":"q1","priceVersion":1,"issued":"2026-11-20T12:00:00.000Z",'
+            '"expires":"2026-11-21T12:00:00.000Z","network":"doichain"},"foreign":["https://example.org/a.png"]}'
+        ),
+    ),
+    (
+        PaymentSeen("bafy", b"art/1", "aa", Swartz(7_004_482), 0, 6, "q1"),
+        (
+            '{"status":"PAYMENT-SEEN","cid":"bafy","nameId":"art/1","txid":"aa","amount":7004482,"confirmations":0,'
+            '"confirmationsNeeded":6,"quoteId":"q1"}'
+        ),
+    ),
+    (
+        PaymentShort("bafy", b"art/1", "aa", Swartz(5_000_000), Swartz(2_004_482), "N1", "q1"),
+        (
+            '{"status":"PAYMENT-SHORT","cid":"bafy","nameId":"art/1","txid":"aa","received":5000000,"missing":2004482,'
+            '"paymentAddress":"N1","quoteId":"q1"}'
+        ),
+    ),
+    (AddedCid("bafy"), '{"status":"ADDED-CID","cid":"bafy"}'),
+    (
+        CidPinnedWithName("bafy", b"art/1", END, 241, RENEWAL),
+        '{"status":"CID-PINNED-WITH-NAME","cid":"bafy","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z",'
+        '"remainingDays":241,' + RENEWAL_TEXT + "}",
+    ),
+    (
+        CidPinnedWithName("bafy", b"art/1", END, 241, RENEWAL, id="r1"),
+        '{"status":"CID-PINNED-WITH-NAME","cid":"bafy","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z",'
+        '"remainingDays":241,' + RENEWAL_TEXT + ',"id":"r1"}',
+    ),
+    (
+        ExpiringCid("bafy", b"art/1", END, 7, RENEWAL),
+        '{"status":"EXPIRING-CID","cid":"bafy","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z",'
+        '"remainingDays":7,' + RENEWAL_TEXT + "}",
+    ),
+    (
+        ExpiredCid("bafy", b"art/1", END),
+        '{"status":"EXPIRED-CID","cid":"bafy","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z"}',
+    ),
+    (
+        Error("bafy", ErrorCode.NOT_FOUND, "no connected peer had block bafy… within 30 s", "r1", 60),
+        (
+            '{"status":"ERROR","cid":"bafy","id":"r1","code":"NOT_FOUND",'
+            '"message":"no connected peer had block bafy… within 30 s","retryAfterSeconds":60}'
+        ),
+    ),
+    (
+        Error("x", ErrorCode.BAD_CID, "not a CID", None, 60),
+        '{"status":"ERROR","cid":"x","code":"BAD_CID","message":"not a CID"}',
+    ),
+    (
+        NameOps((ROW,)),
+        (
+            '[{"txid":"aa","height":500001,"blocktime":1795176000,"formattedBlocktime":"2026-11-20 12:00:00","n":0,'
+            '"value":0.01,"nameId":"art/1","nameValue":"ipfs://bafy","address":"N2","valueSwartz":1000000}]'
+        ),
+    ),
+    (NoneFound(Days.LAST), "LAST_100_CIDS:NONE"),
+    (NoneFound(Days.TODAY), "TODAY_CIDS:NONE"),
+    (NoneFound(date(2024, 1, 31)), "2024-01-31_CIDS:NONE"),
+    (InvalidDateFormat(), "INVALID_DATE_FORMAT"),
+    (ListError("unknown filter"), "ERROR:unknown filter"),
+]
+
+
+@pytest.mark.parametrize(("message", "on_the_wire"), SAMPLES, ids=lambda value: type(value).__name__)
+def test_every_message_is_its_sample_to_the_byte(message: Message, on_the_wire: str) -> None:
+    assert message.encode() == on_the_wire.encode()
+
+
+def test_only_codes_that_may_succeed_later_tell_when_to_ask_again() -> None:
+    again = {code for code in ErrorCode if code.again}
+    assert again == {ErrorCode.NOT_FOUND, ErrorCode.TIMEOUT, ErrorCode.BUSY, ErrorCode.INTERNAL}
+    for code in ErrorCode:
+        assert (b"retryAfterSeconds" in Error("c", code, "m", None, 5).encode()) == code.again
+
+
+def test_dates_are_utc_with_milliseconds_whatever_the_zone() -> None:
+    berlin = timezone(timedelta(hours=1))
+    assert date_text(datetime(2026, 11, 20, 13, 0, 0, 999_999, berlin)) == "2026-11-20T12:00:00.999Z"
+    with pytest.raises(ValueError, match="time zone"):
+        date_text(datetime(2026, 11, 20, 13))  # noqa: DTZ001 - a naive date is the mistake under test
+
+
+def test_a_name_that_is_not_utf8_is_still_a_string() -> None:
+    said = json.loads(ExpiredCid("c", b"\xffart\x00/\xc3\xa9", END).encode())
+    assert said["nameId"] == "\\xffart\x00/é"
+
+
+@given(st.text(), st.text())
+def test_whatever_was_asked_comes_back_as_it_was(cid: str, id_: str) -> None:
+    """Half surrogate pairs included: a JSON request can hold them, and plain UTF-8 cannot."""
+    said = json.loads(AddedCid(cid, id_).encode().decode())
+    assert (said["cid"], said["id"]) == (cid, id_)
+
+
+@given(st.text(st.characters(categories=["Cs"]), min_size=1, max_size=1))
+def test_half_a_surrogate_pair_is_echoed_as_json_writes_it(half: str) -> None:
+    assert json.loads(AddedCid(half).encode().decode())["cid"] == half
+
+
+def test_foreign_links_cannot_blow_an_answer_up() -> None:
+    said = AddingCid("c", replace(QUOTE, foreign=("https://" + "é" * 100_000,) * 1_000)).encode()
+    assert len(said) < 64 * 1024
+
+
+def test_an_answer_is_cut_by_whole_entries() -> None:
+    big = replace(ROW, value=b"\xff" * 100_000)  # four characters and a backslash more on the wire for each byte
+    said = NameOps((big,) * 100).encode()
+    assert len(said) <= 900_000
+    assert len(json.loads(said)) == 1 + (900_000 - len(NameOps((big,)).encode())) // (len(NameOps((big,)).encode()) - 1)
+
+
+def test_a_full_page_of_the_longest_names_and_values_fits() -> None:
+    longest = replace(ROW, name=b"\x01" * 255, value=b"\x01" * 1023)
+    assert len(json.loads(NameOps((longest,) * 100).encode())) == 100
+
+
+@given(st.integers(0, 10**17))
+def test_the_decimal_value_is_exactly_the_integer(swartz: int) -> None:
+    from decimal import Decimal
+
+    row = json.loads(replace(ROW, value_swartz=Swartz(swartz)).to_json(), parse_float=Decimal)
+    assert Decimal(row["value"]) * 100_000_000 == swartz == row["valueSwartz"]
