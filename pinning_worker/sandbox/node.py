@@ -1,0 +1,151 @@
+"""The regtest node: one chain, one mempool, and a clock that can be moved.
+
+Everything happens at once and in order: no call awaits, so whoever asks in between sees a whole state. Only the node's
+own blocks come onto its chain, each made of transactions that were checked. The rules it keeps: `transaction_rules.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from statistics import median_low
+
+from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.transaction import BadTransaction, Transaction, TxOutput, parse_transaction
+from pinning_worker.sandbox.blocks import Block, block_subsidy, coinbase_transaction, genesis_block, mine_block
+from pinning_worker.sandbox.coins import Coin, Coins, Outpoint
+from pinning_worker.sandbox.mempool import Mempool
+from pinning_worker.sandbox.rejected import Rejected
+from pinning_worker.sandbox.transaction_rules import COINBASE_MATURITY
+
+MEDIAN_SPAN = 11
+
+
+class Node:
+    """`clock` gives seconds since 1970; headers carry it, plus `clock_offset`."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self.clock_offset = 0
+        self.coins = Coins()
+        self.mempool = Mempool(self.coins)
+        self.blocks: list[Block] = []
+        self._height_of_block: dict[str, int] = {}
+        self._height_of_transaction: dict[str, int] = {}
+        genesis = genesis_block()
+        self.blocks.append(genesis)  # its coinbase is not spendable: it never enters the coins
+        self._height_of_block[genesis.block_hash] = 0
+        self._height_of_transaction[genesis.transactions[0].txid] = 0
+
+    # --- what there is
+
+    @property
+    def height(self) -> int:
+        return len(self.blocks) - 1
+
+    @property
+    def median_time(self) -> int:
+        """The median time of the last 11 headers, which the next one's must be above."""
+        return median_low(block.time for block in self.blocks[-MEDIAN_SPAN:])
+
+    def block(self, block_hash: str) -> tuple[int, Block]:
+        """(height, block) of a block on the chain. Raises Rejected."""
+        height = self._height_of_block.get(block_hash)
+        if height is None:
+            raise Rejected("Block not found")
+        return height, self.blocks[height]
+
+    def transaction(self, txid: str) -> tuple[int | None, Transaction]:
+        """(height, or None while it waits for a block; transaction). Raises Rejected."""
+        if waiting := self.mempool.transactions.get(txid):
+            return None, waiting
+        height = self._height_of_transaction.get(txid)
+        if height is None:
+            raise Rejected("No such mempool or blockchain transaction")
+        return height, next(tx for tx in self.blocks[height].transactions if tx.txid == txid)
+
+    def spendable(self, script: bytes) -> list[tuple[Outpoint, Coin]]:
+        """The confirmed, mature coins of a script that no transaction in the mempool spends, the oldest first."""
+        own = [(at, coin) for at, coin in self.coins.items() if coin.output.script == script]
+        ripe = [(at, coin) for at, coin in own if not coin.is_coinbase or self._is_mature(coin)]
+        return sorted((each for each in ripe if not self.mempool.is_spent(each[0])), key=lambda each: each[1].height)
+
+    def _is_mature(self, coin: Coin) -> bool:
+        return self.height + 1 - coin.height >= COINBASE_MATURITY
+
+    # --- what can be done
+
+    def broadcast(self, raw: bytes) -> str:
+        """The txid of a transaction that was taken into the mempool. Raises Rejected."""
+        try:
+            transaction = parse_transaction(raw)
+        except BadTransaction as error:
+            raise Rejected(f"TX decode failed: {error}") from error
+        if transaction.txid in self._height_of_transaction:
+            raise Rejected("Transaction already in block chain")
+        self.mempool.accept(transaction, self.height + 1)
+        return transaction.txid
+
+    def mine(
+        self,
+        pay_to: bytes,
+        transactions: Collection[str] | None = None,
+        *,
+        auxpow: bool = False,
+        at_time: int | None = None,
+    ) -> str:
+        """The hash of a new block of what waits in the mempool, all of it or only these txids; the reward is paid to
+        the script `pay_to`. Raises Rejected if the chosen transactions cannot stand without others."""
+        waiting = self.mempool.transactions.values()
+        chosen = [tx for tx in waiting if transactions is None or tx.txid in transactions]
+        return self._append(chosen, pay_to, auxpow=auxpow, at_time=at_time)
+
+    def mine_exactly(self, transactions: Sequence[Transaction], pay_to: bytes, *, auxpow: bool = False) -> str:
+        """The hash of a new block of transactions that need not have been in the mempool: what conflicts with them
+        there is gone afterwards. Raises Rejected."""
+        return self._append(transactions, pay_to, auxpow=auxpow, at_time=None)
+
+    def invalidate(self, height: int) -> None:
+        """Takes the blocks from `height` up off the chain. Their transactions wait in the mempool again."""
+        if not 0 < height <= self.height:
+            raise Rejected("Block height out of range")
+        returned: list[Transaction] = []
+        while self.height >= height:
+            block = self.blocks.pop()
+            self.coins.take_back(block.transactions)
+            self._height_of_block.pop(block.block_hash)
+            for transaction in block.transactions:
+                self._height_of_transaction.pop(transaction.txid)
+            returned = [*block.transactions[1:], *returned]
+        self._refill_mempool(returned)
+
+    def evict(self, txid: str) -> None:
+        """Drops a transaction, and those that build on it, from the mempool. Raises Rejected."""
+        self.mempool.evict(txid)
+
+    def _append(self, chosen: Sequence[Transaction], pay_to: bytes, *, auxpow: bool, at_time: int | None) -> str:
+        height = self.height + 1
+        reward = Swartz(block_subsidy(height)) + self._check_block(chosen, height)
+        coinbase = coinbase_transaction(height, TxOutput(reward, pay_to))
+        previous = self.blocks[-1].block_hash
+        block = mine_block(previous, self._next_time(at_time), [coinbase, *chosen], auxpow=auxpow)
+        self.blocks.append(block)
+        self.coins.apply(block.transactions, height)
+        self._height_of_block[block.block_hash] = height
+        self._height_of_transaction |= dict.fromkeys((tx.txid for tx in block.transactions), height)
+        self._refill_mempool(())
+        return block.block_hash
+
+    def _check_block(self, chosen: Iterable[Transaction], height: int) -> Swartz:
+        """The fees of transactions that can follow one another in the block at `height`. Raises Rejected."""
+        only = Mempool(self.coins)
+        for transaction in chosen:
+            only.accept(transaction, height)
+        return Swartz.total(only.fees.values())
+
+    def _next_time(self, at_time: int | None) -> int:
+        wanted = int(self._clock()) + self.clock_offset if at_time is None else at_time
+        return max(wanted, self.median_time + 1)
+
+    def _refill_mempool(self, returned: Iterable[Transaction]) -> None:
+        self.mempool.rebuild([*returned, *self.mempool.transactions.values()], self.height + 1)

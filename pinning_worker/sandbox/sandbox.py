@@ -1,0 +1,162 @@
+"""The sandbox: node, wallet and a real ElectrumX, open for as long as the context lasts.
+
+    async with open_sandbox(directory) as sandbox:
+        quote_address = sandbox.wallet.address()
+        txid = sandbox.pay(quote_address, Swartz(7_004_482), "art/1", cid)
+        sandbox.mine(6)
+        await sandbox.indexed()
+
+Doichain regtest only, loopback only, and the node's RPC asks for a random password: nothing here can be reached from,
+or mistaken for, a network where coins are worth something. The chain lives in memory and begins anew each time.
+Whatever is written stands in `directory`:
+
+    clock-offset    how many seconds the sandbox's clock is ahead, decimal; a worker reads it on doichain-regtest only
+    electrumx/      ElectrumX's database and its log
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from pinning_worker.adapters.p2p.errors import one_error
+from pinning_worker.domain.chain import DOICHAIN_REGTEST, Network
+from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.transaction import Transaction
+from pinning_worker.sandbox.electrumx import Certificate, ElectrumX
+from pinning_worker.sandbox.node import Node
+from pinning_worker.sandbox.node_rpc import node_methods
+from pinning_worker.sandbox.rpc import RpcServer
+from pinning_worker.sandbox.transaction_rules import COINBASE_MATURITY
+from pinning_worker.sandbox.wallet import Kind, Payment, Wallet, browser_payment
+
+CLOCK_OFFSET_FILE = "clock-offset"
+FIRST_COINS = 10
+
+_RPC_USER = "sandbox"
+_BURNT = b"\x6a"
+
+
+class Sandbox:
+    """What a test or a person does to the chain. Nothing waits for ElectrumX but what says so."""
+
+    def __init__(self, directory: Path, node: Node, wallet: Wallet, rpc: RpcServer, electrumx: ElectrumX) -> None:
+        self.directory = directory
+        self.network: Network = DOICHAIN_REGTEST
+        self.node = node
+        self.wallet = wallet
+        self.rpc = rpc
+        self.electrumx = electrumx
+
+    @property
+    def electrum_urls(self) -> Mapping[str, str]:
+        """By scheme: tcp and ws, with a certificate ssl and wss."""
+        return self.electrumx.urls
+
+    @property
+    def clock_offset_file(self) -> Path:
+        return self.directory / CLOCK_OFFSET_FILE
+
+    def mine(self, blocks: int = 1, *, auxpow: bool = False, transactions: Collection[str] | None = None) -> list[str]:
+        """The hashes of new blocks; the first holds what waits in the mempool, or only these txids of it. Rewards go to
+        the wallet. Raises Rejected if the chosen transactions cannot stand without others."""
+        script = self.wallet.script
+        kinds: list[Kind] = ["p2wpkh", "p2pkh"]
+        return [self.node.mine(script(kinds[self.node.height % 2]), transactions, auxpow=auxpow) for _ in range(blocks)]
+
+    def pay(self, address: str, amount: Swartz, name: str, cid: str, kind: Kind = "p2wpkh") -> str:
+        """The txid of a payment as the deployed browser makes it, now in the mempool. Raises BadAddress, Rejected."""
+        return self.send(self.wallet.pay(browser_payment(address, amount, name, cid), kind))
+
+    def pay_as(self, payment: Payment, kind: Kind = "p2wpkh") -> str:
+        """The txid of any payment, now in the mempool. Raises Rejected."""
+        return self.send(self.wallet.pay(payment, kind))
+
+    def send(self, transaction: Transaction) -> str:
+        """Its txid, now that it is in the mempool. Raises Rejected."""
+        return self.broadcast(transaction.serialise())
+
+    def broadcast(self, raw: bytes) -> str:
+        """The txid of these bytes, now in the mempool. Raises Rejected."""
+        return self.node.broadcast(raw)
+
+    def double_spend(self, txid: str) -> str:
+        """Drops a transaction from the mempool; its coins go back to the wallet by another, whose txid this is."""
+        _, transaction = self.node.transaction(txid)
+        conflicting = self.wallet.double_spend(transaction)
+        self.node.evict(txid)
+        return self.send(conflicting)
+
+    def reorg(self, depth: int, *, confirm: bool = False, auxpow: bool = False) -> list[str]:
+        """The hashes of a branch that is one block longer than the `depth` blocks that it replaces. Their transactions
+        wait in the mempool afterwards, or are confirmed again in the new branch. Raises Rejected."""
+        self.node.invalidate(self.node.height - depth + 1)
+        return self.mine(depth + 1, auxpow=auxpow, transactions=None if confirm else ())
+
+    def move_time(self, seconds: int) -> int:
+        """Moves the clock, by default forward; the offset since the start. Blocks mined from now on carry it: six of
+        them move the median time. Times of headers never go back."""
+        self.node.clock_offset += seconds
+        _write_whole(self.clock_offset_file, f"{self.node.clock_offset}\n")
+        return self.node.clock_offset
+
+    async def indexed(self) -> None:
+        """Returns once ElectrumX tells its clients of the node's tip. Raises ElectrumXFailed."""
+        await self.electrumx.until_indexed(self.node.blocks[-1].header)
+
+    async def stop_electrumx(self) -> None:
+        await self.electrumx.stop()
+
+    async def start_electrumx(self) -> None:
+        """On the same ports. Returns when it has caught up. Raises ElectrumXFailed."""
+        await self.electrumx.start(self.node.blocks[-1].header)
+
+
+@asynccontextmanager
+async def open_sandbox(
+    directory: Path,
+    *,
+    certificate: Certificate | None = None,
+    electrumx_settings: Mapping[str, str] | None = None,
+    seed: bytes = b"sandbox",
+) -> AsyncIterator[Sandbox]:
+    """A sandbox whose wallet has mature coins of both kinds and whose ElectrumX serves. Raises ElectrumXFailed."""
+    node = Node()
+    wallet = Wallet(node, seed)
+    rpc = RpcServer(dict(node_methods(node)), _RPC_USER, secrets.token_urlsafe(24))
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            port = await nursery.start(rpc.serve)
+            node_url = f"http://{rpc.user}:{rpc.password}@127.0.0.1:{port}/"
+            electrumx = ElectrumX(directory / "electrumx", node_url, certificate, electrumx_settings or {})
+            sandbox = Sandbox(directory, node, wallet, rpc, electrumx)
+            sandbox.move_time(0)
+            _mine_first_coins(node, wallet)
+            try:
+                await sandbox.start_electrumx()
+                yield sandbox
+            finally:
+                await sandbox.stop_electrumx()
+                nursery.cancel_scope.cancel()
+
+
+def _mine_first_coins(node: Node, wallet: Wallet) -> None:
+    """A past of ten-minute blocks up to now, in which the wallet mined coins of each kind that are mature today."""
+    scripts = [wallet.script("p2wpkh")] * FIRST_COINS + [wallet.script("p2pkh")] * FIRST_COINS
+    scripts += [_BURNT] * COINBASE_MATURITY
+    now = int(time.time())
+    for left, script in zip(reversed(range(len(scripts))), scripts, strict=True):
+        node.mine(script, at_time=now - left * DOICHAIN_REGTEST.block_spacing)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """A reader finds the old text or the new one, never a half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.new")
+    beside.write_text(text)
+    beside.replace(path)

@@ -1,0 +1,160 @@
+"""A wallet for the sandbox: keys, and the transactions that a browser or a prankster would make, really signed.
+
+The payment is the deployed browser's (docs/protocol.md): version 0x7100; output 0 the NAME_DOI with 1 000 000 swartz
+and the value `ipfs://<cid>`; output 1 the fee; output 2 the change; network fee (inputs + outputs) x 180 + 102 000.
+`Payment` says what may differ, for tests. Keys follow from a seed: the sandbox's money is worth nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from coincurve import PrivateKey
+
+from pinning_worker.domain.address import address_to_script, p2pkh_script, script_to_address, witness_script
+from pinning_worker.domain.chain import DOICHAIN_REGTEST
+from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.nameop import NAME_TX_VERSION, name_doi_script, push
+from pinning_worker.domain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.sandbox.coins import Coin, Outpoint
+from pinning_worker.sandbox.node import Node
+from pinning_worker.sandbox.rejected import Rejected
+from pinning_worker.sandbox.script_check import hash160
+from pinning_worker.sandbox.sighash import SIGHASH_ALL, legacy_sighash, witness_sighash
+
+Kind = Literal["p2wpkh", "p2pkh"]
+
+NAME_AMOUNT = Swartz(1_000_000)
+_FEE_PER_PUT = 180
+_BASE_FEE = 102_000
+_CHANGE_OUTPUTS = 1
+
+
+@dataclass(frozen=True)
+class Key:
+    """A private key and the two output scripts that it can spend."""
+
+    secret: PrivateKey
+
+    @property
+    def public(self) -> bytes:
+        """33 bytes, compressed."""
+        return bytes(self.secret.public_key.format())
+
+    def script(self, kind: Kind) -> bytes:
+        key_hash = hash160(self.public)
+        return p2pkh_script(key_hash) if kind == "p2pkh" else witness_script(0, key_hash)
+
+    def sign(self, message_hash: bytes) -> bytes:
+        """A DER signature with its sighash byte."""
+        return bytes(self.secret.sign(message_hash, hasher=None)) + bytes((SIGHASH_ALL,))
+
+
+@dataclass(frozen=True)
+class Payment:
+    """What a payment says and pays. `name_script`, if given, stands in place of the NAME_DOI; `owner` owns the name
+    (an output script; the wallet's own by default); `fees` are the outputs after it, usually one."""
+
+    name: bytes
+    value: bytes
+    fees: Sequence[TxOutput]
+    owner: bytes | None = None
+    name_script: bytes | None = None
+    name_amount: Swartz = NAME_AMOUNT
+    version: int = NAME_TX_VERSION
+
+
+def browser_payment(address: str, amount: Swartz, name: str, cid: str) -> Payment:
+    """What the deployed browser makes of a quote. Raises BadAddress."""
+    fee = TxOutput(amount, address_to_script(address, DOICHAIN_REGTEST))
+    return Payment(name.encode(), f"ipfs://{cid}".encode(), [fee])
+
+
+@dataclass(frozen=True)
+class Wallet:
+    """One key, known to the node under its p2wpkh and its p2pkh script."""
+
+    node: Node
+    seed: bytes = b"sandbox"
+    key: Key = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", Key(PrivateKey(hashlib.sha256(self.seed).digest())))
+
+    def script(self, kind: Kind = "p2wpkh") -> bytes:
+        return self.key.script(kind)
+
+    def address(self, kind: Kind = "p2wpkh") -> str:
+        address = script_to_address(self.script(kind), DOICHAIN_REGTEST)
+        assert address is not None
+        return address
+
+    def balance(self) -> Swartz:
+        """What could be spent now: confirmed, mature, and not in a transaction that waits."""
+        return Swartz.total(
+            coin.output.amount for kind in ("p2wpkh", "p2pkh") for _, coin in self.node.spendable(self.script(kind))
+        )
+
+    def pay(self, payment: Payment, kind: Kind = "p2wpkh") -> Transaction:
+        """The signed transaction, not sent. Raises Rejected if the coins of that kind do not suffice."""
+        owner = payment.owner or self.script(kind)
+        name_script = payment.name_script or name_doi_script(payment.name, payment.value, owner)
+        outputs = [TxOutput(payment.name_amount, name_script), *payment.fees]
+        return self.spend(outputs, payment.version, kind)
+
+    def spend(self, outputs: Sequence[TxOutput], version: int = 2, kind: Kind = "p2wpkh") -> Transaction:
+        """A signed transaction with these outputs and the change as the last one. Raises Rejected."""
+        needed = Swartz.total(output.amount for output in outputs)
+        coins: list[tuple[Outpoint, Coin]] = []
+        for each in self.node.spendable(self.script(kind)):
+            coins.append(each)
+            change = _total(coins) - needed - browser_fee(len(coins), len(outputs) + _CHANGE_OUTPUTS)
+            if change > Swartz(0):
+                return self._signed(coins, [*outputs, TxOutput(change, self.script(kind))], version)
+        raise Rejected(f"the wallet has {_total(coins)} in {kind} coins that can be spent now: mine first")
+
+    def double_spend(self, transaction: Transaction) -> Transaction:
+        """Another transaction of the same coins, which gives them all back to the wallet."""
+        coins: list[tuple[Outpoint, Coin]] = []
+        for spent in transaction.inputs:
+            coin = self.node.mempool.coin_at((spent.prev_txid, spent.prev_index))
+            if coin is None:
+                raise Rejected("its coins are spent for good: take its block off the chain first")
+            coins.append(((spent.prev_txid, spent.prev_index), coin))
+        change = _total(coins) - browser_fee(len(coins), _CHANGE_OUTPUTS)
+        return self._signed(coins, [TxOutput(change, self.script())], version=2)
+
+    def _signed(self, coins: Sequence[tuple[Outpoint, Coin]], outputs: Sequence[TxOutput], version: int) -> Transaction:
+        inputs = tuple(TxInput(txid, vout) for (txid, vout), _ in coins)
+        unsigned = Transaction(version, inputs, tuple(outputs))
+        return sign(unsigned, [coin.output for _, coin in coins], self.key)
+
+
+def browser_fee(inputs: int, outputs: int) -> Swartz:
+    """The network fee that the browser leaves."""
+    return Swartz((inputs + outputs) * _FEE_PER_PUT + _BASE_FEE)
+
+
+def sign(unsigned: Transaction, spent: Sequence[TxOutput], key: Key) -> Transaction:
+    """With a signature of `key` for each input; `spent` are the outputs that they spend, p2pkh or p2wpkh. Whether the
+    key owns them is for the node to say."""
+    witnesses: list[tuple[bytes, ...]] = []
+    inputs: list[TxInput] = []
+    for index, (each, output) in enumerate(zip(unsigned.inputs, spent, strict=True)):
+        if output.script[:1] == b"\x00":
+            script_code = p2pkh_script(output.script[2:])
+            signature = key.sign(witness_sighash(unsigned, index, script_code, output.amount))
+            inputs.append(each)
+            witnesses.append((signature, key.public))
+        else:
+            signature = key.sign(legacy_sighash(unsigned, index, output.script))
+            inputs.append(replace(each, script=push(signature) + push(key.public)))
+            witnesses.append(())
+    return replace(unsigned, inputs=tuple(inputs), witnesses=tuple(witnesses) if any(witnesses) else ())
+
+
+def _total(coins: Sequence[tuple[Outpoint, Coin]]) -> Swartz:
+    return Swartz.total(coin.output.amount for _, coin in coins)
