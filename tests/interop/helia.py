@@ -21,7 +21,7 @@ from typing import Any
 
 import trio
 
-from tests.interop.lone_error import lone_error
+from pinning_worker.adapters.p2p.errors import one_error
 from tests.interop.node_binary import HOW_TO_GET_IT, NODE_PROJECT, node_binary
 
 CONTENT_TOPIC = "/doichain-nfc/1/message/proto"
@@ -295,7 +295,7 @@ async def open_helia(
     command = [str(node), *preload, "peer.mjs"]
     process = await trio.lowlevel.open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=NODE_PROJECT)
     peer = Helia(process)
-    with lone_error():
+    with one_error():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(peer._read_lines)
             nursery.start_soon(peer._read_stderr)

@@ -19,7 +19,7 @@ from subprocess import DEVNULL, PIPE, STDOUT
 
 import trio
 
-from tests.interop.lone_error import lone_error
+from pinning_worker.adapters.p2p.errors import one_error
 
 READY_SECONDS = 30
 STOP_SECONDS = 20
@@ -103,7 +103,7 @@ async def open_worker(folder: Path, settings: Mapping[str, str]) -> AsyncIterato
         [str(COMMAND), "run"], stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=environment, cwd=folder
     )
     worker = Worker(process)
-    with lone_error():
+    with one_error():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(worker._read_log)
             try:

@@ -1,0 +1,160 @@
+"""`make demo`: the whole story of a pin on real peers, each step shown as it happens.
+
+Alice and Bob are Helia peers in Node, the worker is the `pinning-worker` process, the chain is a Doichain regtest
+behind a real ElectrumX. Nothing is told to the worker but by gossip, bitswap and Electrum, and nothing leaves this
+machine. Ends everything it started; the exit code is 1 at the step that failed, and that step is named.
+"""
+
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from pinning_worker.sandbox.electrumx import ElectrumXFailed
+from tests.interop.helia import Added, Helia, HeliaError, open_helia
+from tests.interop.market import CONFIRMATIONS, Market, open_market
+from tests.interop.worker import WorkerError
+
+NAME = "art/demo"
+IMAGE_BYTES = 1_236_168
+STARTED = time.monotonic()
+GONE_SECONDS = 3
+
+
+class StepFailed(Exception):
+    """The story did not go on. The text says at which step, and why."""
+
+
+@contextmanager
+def step(text: str) -> Iterator[None]:
+    """One step of the story: shown when it begins, named when it fails."""
+    show(text)
+    try:
+        yield
+    except (HeliaError, WorkerError, ElectrumXFailed, AssertionError, trio.TooSlowError) as error:
+        raise StepFailed(f"{text}\n{error}") from error
+
+
+def show(text: str) -> None:
+    print(f"{time.monotonic() - STARTED:5.1f} s  {text}", flush=True)
+
+
+def show_result(text: str) -> None:
+    print(f"         {text}", flush=True)
+
+
+async def hear(peer: Helia, status: str, cid: str, detail: str) -> dict[str, Any]:
+    """Waits for an answer about a CID and shows it; `detail` is a format over the message's fields."""
+    message: dict[str, Any] = (await peer.heard(lambda m: m.says(status, cid))).json
+    show_result(f"<- {status:<21}{detail.format(**message)}")
+    return message
+
+
+async def story(folder: Path) -> None:
+    """The steps, in their order; the peers leave and the processes end when the stack unwinds."""
+    async with AsyncExitStack() as stack:
+        with step("A Doichain regtest starts, and a real ElectrumX that indexes it"):
+            market = await stack.enter_async_context(open_market(folder))
+            show_result(f"height {market.sandbox.node.height}, {market.sandbox.electrum_urls['ws']}")
+        with step("The worker starts: pinning-worker run"):
+            worker = await stack.enter_async_context(market.worker())
+            show_result(worker.ws_addr)
+        with step("Alice starts, a Helia peer in Node, and dials the worker by WebSocket"):
+            alice = await stack.enter_async_context(open_helia(listen=()))
+            await join(alice, worker.ws_addr)
+            show_result(alice.peer_id)
+        metadata, image = await ask_for_a_quote(alice)
+        with step("The worker has fetched and measured it all, and quotes"):
+            sizes = "{sizes[metadata]} + {sizes[image]} = {sizes[total]}"
+            fee = "{fee[amount]} swartz for {fee[durationMonths]} months"
+            quote = await hear(alice, "ADDING-CID", metadata.cid, f"{sizes}: {fee}")
+        pinned = await pay(market, alice, quote)
+        with step("Alice leaves"):
+            await alice.stop()
+        with step("Bob starts, who never met Alice, and reads all of it from the worker"):
+            bob = await stack.enter_async_context(open_helia(listen=()))
+            await join(bob, worker.tcp_addr)
+            await read(bob, metadata)
+            await read(bob, image)
+        await expire(market, bob, pinned, image)
+
+
+async def join(peer: Helia, addr: str) -> None:
+    """On the topic with the worker at `addr`: messages reach it from now on."""
+    await peer.wait_mesh(peer_id=await peer.dial(addr))
+
+
+async def ask_for_a_quote(alice: Helia) -> tuple[Added, Added]:
+    """Alice asks while her browser still works on the image, so that the worker has something to wait for."""
+    with step("Alice adds a metadata.json and asks; her image is not ready yet"):
+        image = await alice.add_file(IMAGE_BYTES, seed="demo")
+        await alice.forget()
+        metadata = await alice.add_metadata("A demo", image=image.cid)
+        show_result(f"-> NEW-CID:{metadata.cid}")
+        await alice.publish(f"NEW-CID:{metadata.cid}")
+        await hear(alice, "FETCHING-CID", metadata.cid, "{blocks} block, {bytes} bytes so far")
+    with step("Her image is ready; its blocks go to the worker, which asked for them, by bitswap"):
+        await alice.add_file(IMAGE_BYTES, seed="demo")
+        show_result(image.cid)
+    return metadata, image
+
+
+async def pay(market: Market, alice: Helia, quote: dict[str, Any]) -> dict[str, Any]:
+    """Pays the quote as the browser does, and mines until it counts. Returns the CID-PINNED-WITH-NAME message."""
+    cid, seen = quote["cid"], "{confirmations} of {confirmationsNeeded} confirmations"
+    with step("Alice pays: a name that points to the CID, and the fee, in one transaction"):
+        txid = market.pay(quote, NAME)
+        show_result(f"txid {txid}")
+        await hear(alice, "PAYMENT-SEEN", cid, seen)
+    with step(f"The payment is mined, and {CONFIRMATIONS - 1} blocks on top"):
+        for _ in range(CONFIRMATIONS - 1):
+            await market.mine()
+            await hear(alice, "PAYMENT-SEEN", cid, seen)
+        await market.mine()
+    with step("The worker has proven it with its own headers: it pins, reads every block back, and says so"):
+        await hear(alice, "ADDED-CID", cid, "every block is on disk and its hash is right")
+        return await hear(alice, "CID-PINNED-WITH-NAME", cid, "{nameId} until {expirationDate}")
+
+
+async def read(peer: Helia, file: Added) -> None:
+    told = await peer.cat(file.cid)
+    assert told.sha256 == file.sha256, f"{file.cid} came with other content"
+    show_result(f"{file.cid}  {told.bytes} bytes in {told.ms:.0f} ms, sha256 {told.sha256[:16]}… as Alice made it")
+
+
+async def expire(market: Market, bob: Helia, pinned: dict[str, Any], image: Added) -> None:
+    """Moves both clocks past the end; the worker lets the pin go, and its blocks."""
+    days = pinned["remainingDays"] + 2
+    with step(f"{days} days pass, on the worker's clock and on the chain's"):
+        await market.move_time(days)
+        await hear(bob, "EXPIRED-CID", pinned["cid"], "{nameId}, which ended {expirationDate}")
+    with step("Bob forgets his copy and asks again: the blocks are gone"):
+        await bob.forget()
+        try:
+            await bob.cat(image.cid, deadline=GONE_SECONDS)
+        except HeliaError:
+            show_result("nobody has them")
+        else:
+            raise StepFailed("the worker still serves what has expired")
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end, it ends what it started too
+    try:
+        with tempfile.TemporaryDirectory(prefix="pinning-worker-demo-") as folder:
+            trio.run(story, Path(folder))
+    except StepFailed as failure:
+        sys.exit(f"\nFAILED at: {failure}")
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted")
+    show("The story is told, and everything that was started has ended.")
+
+
+if __name__ == "__main__":
+    main()
