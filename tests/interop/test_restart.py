@@ -1,0 +1,58 @@
+"""A paid pin survives whatever happens to the worker: away when the payment came, or dead before it could pin."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.interop.browser import answer, ask_for_quote, join, make_art
+from tests.interop.helia import Helia, open_helia
+from tests.interop.market import CONFIRMATIONS, open_market
+from tests.interop.node_binary import needs_node
+from tests.interop.worker import Worker
+
+pytestmark = [pytest.mark.interop, needs_node]
+
+
+async def find_pinned(peer: Helia, cid: str, worker: Worker) -> dict[str, Any]:
+    """What was said before the peer came back is lost to it, so it asks: the pin is the standing answer, or comes."""
+    await join(peer, worker)
+    await peer.publish(f"NEW-CID:{cid}")
+    return await answer(peer, "CID-PINNED-WITH-NAME", cid, worker)
+
+
+async def test_a_payment_made_while_the_worker_was_down(tmp_path: Path) -> None:
+    async with open_market(tmp_path) as market, open_helia(listen=()) as alice:
+        async with market.worker() as worker:
+            await join(alice, worker)
+            art = await make_art(alice)
+            quote = await ask_for_quote(alice, art.cid, worker)
+            assert await worker.stop() == 0
+        await alice.forget()  # it must pin from what it holds
+
+        market.pay(quote, "art/1")
+        await market.mine(CONFIRMATIONS)
+
+        async with market.worker() as again:
+            assert again.peer_id == worker.peer_id
+            assert (await find_pinned(alice, art.cid, again))["nameId"] == "art/1"
+            assert (await alice.cat(art.image.cid)).sha256 == art.image.sha256
+
+
+@pytest.mark.parametrize("confirmed", [0, CONFIRMATIONS - 1])
+async def test_killed_after_the_payment_and_before_the_pin(confirmed: int, tmp_path: Path) -> None:
+    async with open_market(tmp_path) as market, open_helia(listen=()) as alice:
+        async with market.worker() as worker:
+            await join(alice, worker)
+            art = await make_art(alice)
+            market.pay(await ask_for_quote(alice, art.cid, worker), "art/1")
+            await market.mine(confirmed)
+            await alice.heard(lambda m: m.says("PAYMENT-SEEN") and m.json["confirmations"] == confirmed)
+            await worker.kill()
+        await alice.forget()
+
+        await market.mine(CONFIRMATIONS - confirmed)
+
+        async with market.worker() as again:
+            assert (await find_pinned(alice, art.cid, again))["nameId"] == "art/1"
+            assert (await alice.cat(art.image.cid)).sha256 == art.image.sha256

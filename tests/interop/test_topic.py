@@ -1,0 +1,65 @@
+"""Many on one topic: two workers that sell at different prices, and the deployed browser with all its habits."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.interop.browser import answer, ask_for_quote, join, make_art
+from tests.interop.helia import Heard, open_helia
+from tests.interop.market import open_market
+from tests.interop.node_binary import needs_node
+
+pytestmark = [pytest.mark.interop, needs_node]
+
+
+async def test_two_workers_both_quote_and_stay_silent_to_each_other(tmp_path: Path) -> None:
+    async with (
+        open_market(tmp_path) as market,
+        market.worker("cheap", PINNING_PRICE_PER_MIB_MONTH="500000") as cheap,
+        market.worker("dear", PINNING_PRICE_PER_MIB_MONTH="900000") as dear,
+        open_helia(listen=()) as alice,
+    ):
+        await join(alice, cheap)
+        await join(alice, dear)  # each hears the other through alice
+        art = await make_art(alice)
+
+        asked_cheap = await ask_for_quote(alice, art.cid, cheap)
+        asked_dear = await answer(alice, "ADDING-CID", art.cid, dear)
+        assert asked_cheap["fee"]["amount"] < asked_dear["fee"]["amount"]
+
+        await alice.publish('{"type":"LIST","dateString":"2001-01-01"}')
+        for _ in (cheap, dear):  # what they would have said to each other would have come before this
+            await alice.heard(lambda m: m.text == "2001-01-01_CIDS:NONE")
+        said = alice.heard_so_far(lambda m: "2001-01-01" not in m.text)
+        assert sorted((m.sender, m.json["status"]) for m in said) == sorted(
+            (worker.peer_id, "ADDING-CID") for worker in (cheap, dear)
+        )
+
+
+async def test_the_deployed_browser(tmp_path: Path) -> None:
+    """As recorded: LIST five times at connect, an image's CID before its metadata's, each NEW-CID twice, and its own
+    LAST_100_CIDS:NONE on the topic."""
+    async with open_market(tmp_path) as market, market.worker() as worker, open_helia(listen=()) as browser:
+        await join(browser, worker, "ws")
+        for _ in range(5):
+            await browser.publish('{"type":"LIST","dateString":"LAST","pageSize":10,"from":0,"filter":"all"}')
+        for _ in range(5):
+            await browser.heard(lambda m: m.text == "LAST_100_CIDS:NONE")
+        await browser.publish("LAST_100_CIDS:NONE")
+
+        art = await make_art(browser)
+        for cid in (art.image.cid, art.image.cid, art.cid, art.cid):
+            await browser.publish(f"NEW-CID:{cid}")
+        of_image = await answer(browser, "ADDING-CID", art.image.cid, worker)
+        of_metadata = await answer(browser, "ADDING-CID", art.cid, worker)
+        assert of_image["bytes"]["total"] == art.image.dag_bytes
+        assert of_metadata["bytes"]["total"] == art.bytes
+
+        def quote_of_metadata(message: Heard) -> bool:
+            return message.says("ADDING-CID", art.cid)
+
+        await browser.publish(f"NEW-CID:{art.cid}")  # whoever asked last is served, within the two seconds
+        await browser.heard(quote_of_metadata)
+        quotes = {m.json["quote"]["id"] for m in browser.heard_so_far(quote_of_metadata)}
+        assert quotes == {of_metadata["quote"]["id"]}
+        assert len(browser.heard_so_far(lambda m: m.text == "LAST_100_CIDS:NONE")) == 5
