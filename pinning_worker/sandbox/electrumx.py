@@ -73,7 +73,10 @@ class ElectrumX:
         return self.directory / "electrumx.log"
 
     async def start(self, tip: bytes) -> None:
-        """Returns once it serves and its tip is this 80-byte header. Raises ElectrumXFailed."""
+        """Returns once it serves and its tip is this 80-byte header. Raises ElectrumXFailed.
+
+        An index that stands in the directory is gone on with: it must be of the node's own chain.
+        """
         assert self._process is None, "it runs already"
         database = self.directory / "db"
         database.mkdir(parents=True, exist_ok=True)
@@ -88,21 +91,25 @@ class ElectrumX:
         try:
             await self.until_indexed(tip)
         except BaseException:
-            await self.stop()
+            await self.kill()
             raise
 
     async def stop(self) -> None:
-        """Ends the process: asked at first, killed if it does not hear. The index stays."""
+        """Ends the process: asked at first (it takes a second), killed if it does not hear. The index stays."""
+        if self._process is not None:
+            self._process.terminate()
+            with trio.move_on_after(STOP_SECONDS):
+                await self._process.wait()
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Ends the process at once. The index may be broken."""
         process, self._process = self._process, None
         if process is None:
             return
         with trio.CancelScope(shield=True):
-            process.terminate()
-            with trio.move_on_after(STOP_SECONDS):
-                await process.wait()
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            process.kill()
+            await process.wait()
             assert process.stdin is not None
             await process.stdin.aclose()
 

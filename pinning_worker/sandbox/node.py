@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from statistics import median_low
+from statistics import median_high
 
 from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.transaction import BadTransaction, Transaction, TxOutput, parse_transaction
@@ -46,7 +46,7 @@ class Node:
     @property
     def median_time(self) -> int:
         """The median time of the last 11 headers, which the next one's must be above."""
-        return median_low(block.time for block in self.blocks[-MEDIAN_SPAN:])
+        return median_high(block.time for block in self.blocks[-MEDIAN_SPAN:])
 
     def block(self, block_hash: str) -> tuple[int, Block]:
         """(height, block) of a block on the chain. Raises Rejected."""

@@ -10,7 +10,7 @@ import base64
 import hmac
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ Method = Callable[..., Any | Awaitable[Any]]
 class RpcServer:
     """`methods` by name; positional parameters. A method may be async, and raises Rejected for what it refuses."""
 
-    methods: Mapping[str, Method]
+    methods: dict[str, Method]
     user: str
     password: str
 

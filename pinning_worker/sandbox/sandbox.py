@@ -17,6 +17,7 @@ Whatever is written stands in `directory`:
 from __future__ import annotations
 
 import secrets
+import shutil
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -57,6 +58,11 @@ class Sandbox:
     def electrum_urls(self) -> Mapping[str, str]:
         """By scheme: tcp and ws, with a certificate ssl and wss."""
         return self.electrumx.urls
+
+    @property
+    def node_url(self) -> str:
+        """The node's JSON-RPC, password included."""
+        return self.electrumx.node_url
 
     @property
     def clock_offset_file(self) -> Path:
@@ -135,13 +141,14 @@ async def open_sandbox(
             node_url = f"http://{rpc.user}:{rpc.password}@127.0.0.1:{port}/"
             electrumx = ElectrumX(directory / "electrumx", node_url, certificate, electrumx_settings or {})
             sandbox = Sandbox(directory, node, wallet, rpc, electrumx)
+            shutil.rmtree(electrumx.directory, ignore_errors=True)
             sandbox.move_time(0)
             _mine_first_coins(node, wallet)
             try:
                 await sandbox.start_electrumx()
                 yield sandbox
             finally:
-                await sandbox.stop_electrumx()
+                await electrumx.kill()  # its index is of no use without this node's chain
                 nursery.cancel_scope.cancel()
 
 

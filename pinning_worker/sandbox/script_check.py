@@ -19,6 +19,8 @@ from pinning_worker.domain.transaction import Transaction, TxOutput
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.sighash import SIGHASH_ALL, legacy_sighash, witness_sighash
 
+P2WPKH_START = b"\x00\x14"
+
 _FAILED = "mandatory-script-verify-flag-failed"
 
 
@@ -26,14 +28,19 @@ def hash160(data: bytes) -> bytes:
     return RIPEMD160.new(hashlib.sha256(data).digest()).digest()
 
 
+def owner_script(script: bytes) -> bytes:
+    """Who may spend an output: the script after its NameOp, or all of it."""
+    name_op = parse_name_op(script)
+    return name_op.address_script if name_op else script
+
+
 def check_input(transaction: Transaction, index: int, spent: TxOutput) -> None:
     """Raises Rejected unless input `index` proves that it may spend `spent`."""
-    name_op = parse_name_op(spent.script)
-    owner = name_op.address_script if name_op else spent.script
+    owner = owner_script(spent.script)
     witness = transaction.witnesses[index] if transaction.witnesses else ()
     if len(owner) == 25 and owner == p2pkh_script(owner[3:23]):
         _check_p2pkh(transaction, index, spent, owner[3:23], witness)
-    elif len(owner) == 22 and owner[:2] == b"\x00\x14":
+    elif len(owner) == 22 and owner[:2] == P2WPKH_START:
         _check_p2wpkh(transaction, index, spent, owner[2:], witness)
     else:
         raise Rejected(f"{_FAILED} (the sandbox spends p2pkh and p2wpkh outputs only)")

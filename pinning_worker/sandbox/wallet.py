@@ -22,7 +22,7 @@ from pinning_worker.domain.transaction import Transaction, TxInput, TxOutput
 from pinning_worker.sandbox.coins import Coin, Outpoint
 from pinning_worker.sandbox.node import Node
 from pinning_worker.sandbox.rejected import Rejected
-from pinning_worker.sandbox.script_check import hash160
+from pinning_worker.sandbox.script_check import P2WPKH_START, hash160, owner_script
 from pinning_worker.sandbox.sighash import SIGHASH_ALL, legacy_sighash, witness_sighash
 
 Kind = Literal["p2wpkh", "p2pkh"]
@@ -144,8 +144,9 @@ def sign(unsigned: Transaction, spent: Sequence[TxOutput], key: Key) -> Transact
     witnesses: list[tuple[bytes, ...]] = []
     inputs: list[TxInput] = []
     for index, (each, output) in enumerate(zip(unsigned.inputs, spent, strict=True)):
-        if output.script[:1] == b"\x00":
-            script_code = p2pkh_script(output.script[2:])
+        owner = owner_script(output.script)
+        if owner[:2] == P2WPKH_START:
+            script_code = p2pkh_script(owner[2:])
             signature = key.sign(witness_sighash(unsigned, index, script_code, output.amount))
             inputs.append(each)
             witnesses.append((signature, key.public))

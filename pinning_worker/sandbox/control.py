@@ -1,0 +1,149 @@
+"""The sandbox as a process of its own, and how other processes tell it what to do.
+
+`serve_sandbox` opens a sandbox, says where it is, and adds five methods to the node's JSON-RPC; `SandboxControl` calls
+them. The address to call, password included, stands in the file `control-url` of the sandbox's directory while it runs,
+readable by its owner only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import trio
+
+from pinning_worker.domain.address import BadAddress
+from pinning_worker.domain.money import Swartz
+from pinning_worker.sandbox.electrumx import Certificate
+from pinning_worker.sandbox.rejected import Rejected
+from pinning_worker.sandbox.rpc import Method
+from pinning_worker.sandbox.rpc_client import call
+from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
+from pinning_worker.sandbox.wallet import Kind
+
+CONTROL_URL_FILE = "control-url"
+MOST_BLOCKS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class SandboxInfo:
+    """Where a running sandbox is: its Electrum servers by scheme, an address of its wallet that can be paid to, the
+    wallet's coins that can be spent, the height of the chain, and how far its clock is ahead (seconds)."""
+
+    electrum_urls: dict[str, str]
+    address: str
+    balance: Swartz
+    height: int
+    clock_offset: int
+    clock_offset_file: str
+
+
+class SandboxControl:
+    """A running sandbox, seen from another process. Every call raises Rejected for what the sandbox refuses, and
+    SandboxUnreachable if nobody answers."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @classmethod
+    def in_directory(cls, directory: Path) -> SandboxControl:
+        """The sandbox that runs in this directory. Raises FileNotFoundError if none does."""
+        return cls((directory / CONTROL_URL_FILE).read_text().strip())
+
+    async def info(self) -> SandboxInfo:
+        said = await call(self._url, "sandbox.info")
+        return SandboxInfo(**said | {"balance": Swartz(said["balance"])})
+
+    async def mine(self, blocks: int = 1, *, auxpow: bool = False) -> list[str]:
+        """The hashes of the new blocks; the first holds what waited in the mempool."""
+        return cast("list[str]", await call(self._url, "sandbox.mine", blocks, auxpow))
+
+    async def reorg(self, depth: int, *, confirm: bool = False) -> list[str]:
+        """The hashes of the branch that replaces the last `depth` blocks; `confirm` puts their transactions in it."""
+        return cast("list[str]", await call(self._url, "sandbox.reorg", depth, confirm))
+
+    async def pay(self, address: str, amount: Swartz, name: str, cid: str, kind: Kind = "p2wpkh") -> str:
+        """The txid of a payment as the deployed browser makes it."""
+        return str(await call(self._url, "sandbox.pay", address, amount.amount, name, cid, kind))
+
+    async def move_time(self, seconds: int) -> int:
+        """Moves the sandbox's clock; the offset since its start. Mine six blocks for the median time to follow."""
+        return int(await call(self._url, "sandbox.move_time", seconds))
+
+
+async def serve_sandbox(directory: Path, say: Callable[[str], None], *, certificate: Certificate | None = None) -> None:
+    """Runs a sandbox until SIGINT or SIGTERM; `say` takes the lines to show. Raises ElectrumXFailed."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with open_sandbox(directory, certificate=certificate) as sandbox:
+            sandbox.rpc.methods.update(control_methods(sandbox))
+            control_file = directory / CONTROL_URL_FILE
+            _write_private(control_file, f"{sandbox.node_url}\n")
+            try:
+                for line in _introduction(sandbox):
+                    say(line)
+                await anext(aiter(signals))
+            finally:
+                control_file.unlink()
+
+
+def control_methods(sandbox: Sandbox) -> dict[str, Method]:
+    """What the node's JSON-RPC does for `SandboxControl`."""
+
+    def mine(blocks: int, auxpow: bool) -> list[str]:
+        if not 0 < blocks <= MOST_BLOCKS_AT_ONCE:
+            raise Rejected(f"1 to {MOST_BLOCKS_AT_ONCE} blocks at once")
+        return sandbox.mine(blocks, auxpow=auxpow)
+
+    def reorg(depth: int, confirm: bool) -> list[str]:
+        return sandbox.reorg(depth, confirm=confirm)
+
+    def pay(address: str, amount: int, name: str, cid: str, kind: str) -> str:
+        if kind not in ("p2wpkh", "p2pkh"):
+            raise Rejected("the wallet has p2wpkh and p2pkh coins")
+        try:
+            return sandbox.pay(address, Swartz(amount), name, cid, cast("Kind", kind))
+        except BadAddress as error:
+            raise Rejected(str(error)) from error
+
+    def move_time(seconds: int) -> int:
+        return sandbox.move_time(seconds)
+
+    return {
+        "sandbox.info": lambda: _info(sandbox),
+        "sandbox.mine": mine,
+        "sandbox.reorg": reorg,
+        "sandbox.pay": pay,
+        "sandbox.move_time": move_time,
+    }
+
+
+def _info(sandbox: Sandbox) -> dict[str, Any]:
+    return {
+        "electrum_urls": dict(sandbox.electrum_urls),
+        "address": sandbox.wallet.address(),
+        "balance": sandbox.wallet.balance().amount,
+        "height": sandbox.node.height,
+        "clock_offset": sandbox.node.clock_offset,
+        "clock_offset_file": str(sandbox.clock_offset_file.absolute()),
+    }
+
+
+def _introduction(sandbox: Sandbox) -> list[str]:
+    """What somebody needs to point a worker at the sandbox."""
+    return [
+        f"network          {sandbox.network.name}",
+        *(f"electrum         {url}" for url in sandbox.electrum_urls.values()),
+        f"payment address  {sandbox.wallet.address()}",
+        f"wallet           {sandbox.wallet.balance()}",
+        f"clock offset     {sandbox.clock_offset_file.absolute()}",
+    ]
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
