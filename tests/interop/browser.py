@@ -26,9 +26,9 @@ class Art:
         return self.metadata.dag_bytes + self.image.dag_bytes
 
 
-async def join(peer: Helia, worker: Worker, over: str = "tcp") -> None:
-    """Connected, and in each other's mesh: from now on a message arrives."""
-    await peer.dial(worker.ws_addr if over == "ws" else worker.tcp_addr)
+async def join(peer: Helia, worker: Worker, addr: str | None = None) -> None:
+    """Connected (by tcp, unless another address is given), and in each other's mesh: from now on a message arrives."""
+    await peer.dial(addr or worker.tcp_addr)
     await peer.wait_mesh(peer_id=worker.peer_id)
 
 

@@ -17,12 +17,14 @@ from typing import Any
 import trio
 
 from pinning_worker.sandbox.electrumx import ElectrumXFailed
+from tests.interop.browser import join, make_art
 from tests.interop.helia import Added, Helia, HeliaError, open_helia
 from tests.interop.market import CONFIRMATIONS, Market, open_market
+from tests.interop.slow_line import slow_line
 from tests.interop.worker import WorkerError
 
 NAME = "art/demo"
-IMAGE_BYTES = 1_236_168
+UPLOAD_BYTES_PER_SECOND = 400_000
 STARTED = time.monotonic()
 GONE_SECONDS = 3
 
@@ -65,44 +67,30 @@ async def story(folder: Path) -> None:
         with step("The worker starts: pinning-worker run"):
             worker = await stack.enter_async_context(market.worker())
             show_result(worker.ws_addr)
-        with step("Alice starts, a Helia peer in Node, and dials the worker by WebSocket"):
+        with step("Alice starts, a Helia peer in Node behind a slow line, and dials the worker by WebSocket"):
             alice = await stack.enter_async_context(open_helia(listen=()))
-            await join(alice, worker.ws_addr)
+            addr = await stack.enter_async_context(slow_line(worker.ws_addr, UPLOAD_BYTES_PER_SECOND))
+            await join(alice, worker, addr)
             show_result(alice.peer_id)
-        metadata, image = await ask_for_a_quote(alice)
-        with step("The worker has fetched and measured it all, and quotes"):
+        with step("Alice adds an image and a metadata.json that names it, and asks"):
+            art = await make_art(alice)
+            show_result(f"-> NEW-CID:{art.cid}")
+            await alice.publish(f"NEW-CID:{art.cid}")
+        with step("The worker fetches both by bitswap"):
+            await hear(alice, "FETCHING-CID", art.cid, "{blocks} blocks, {bytes} bytes so far")
+        with step("The worker has measured them, and quotes"):
             sizes = "{sizes[metadata]} + {sizes[image]} = {sizes[total]}"
             fee = "{fee[amount]} swartz for {fee[durationMonths]} months"
-            quote = await hear(alice, "ADDING-CID", metadata.cid, f"{sizes}: {fee}")
+            quote = await hear(alice, "ADDING-CID", art.cid, f"{sizes}: {fee}")
         pinned = await pay(market, alice, quote)
         with step("Alice leaves"):
             await alice.stop()
         with step("Bob starts, who never met Alice, and reads all of it from the worker"):
             bob = await stack.enter_async_context(open_helia(listen=()))
-            await join(bob, worker.tcp_addr)
-            await read(bob, metadata)
-            await read(bob, image)
-        await expire(market, bob, pinned, image)
-
-
-async def join(peer: Helia, addr: str) -> None:
-    """On the topic with the worker at `addr`: messages reach it from now on."""
-    await peer.wait_mesh(peer_id=await peer.dial(addr))
-
-
-async def ask_for_a_quote(alice: Helia) -> tuple[Added, Added]:
-    """Alice asks while her browser still works on the image, so that the worker has something to wait for."""
-    with step("Alice adds a metadata.json and asks; her image is not ready yet"):
-        image = await alice.add_file(IMAGE_BYTES, seed="demo")
-        await alice.forget()
-        metadata = await alice.add_metadata("A demo", image=image.cid)
-        show_result(f"-> NEW-CID:{metadata.cid}")
-        await alice.publish(f"NEW-CID:{metadata.cid}")
-        await hear(alice, "FETCHING-CID", metadata.cid, "{blocks} block, {bytes} bytes so far")
-    with step("Her image is ready; its blocks go to the worker, which asked for them, by bitswap"):
-        await alice.add_file(IMAGE_BYTES, seed="demo")
-        show_result(image.cid)
-    return metadata, image
+            await join(bob, worker, worker.tcp_addr)
+            await read(bob, art.metadata)
+            await read(bob, art.image)
+        await expire(market, bob, pinned, art.image)
 
 
 async def pay(market: Market, alice: Helia, quote: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,8 @@ GONE_SECONDS = 2
 async def test_from_new_cid_to_expiry(over: str, tmp_path: Path) -> None:
     async with open_market(tmp_path) as market, market.worker() as worker, open_helia(listen=()) as bob:
         async with open_helia(listen=()) as alice:
-            await join(alice, worker, over)
+            addr = worker.ws_addr if over == "ws" else worker.tcp_addr
+            await join(alice, worker, addr)
             art = await make_art(alice)
 
             quote = await ask_for_quote(alice, art.cid, worker)
@@ -44,7 +45,7 @@ async def test_from_new_cid_to_expiry(over: str, tmp_path: Path) -> None:
             assert pinned["nameId"] == "art/1"
             assert [row["nameId"] for row in await rows(alice, worker)] == ["art/1"]
 
-        await join(bob, worker, over)  # alice has left
+        await join(bob, worker, addr)  # alice has left
         for file in (art.metadata, art.image):
             assert (await bob.cat(file.cid)).sha256 == file.sha256
         await bob.publish(f"NEW-CID:{art.image.cid}")  # as the collections tab does: which names hold this image?

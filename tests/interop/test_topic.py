@@ -40,7 +40,7 @@ async def test_the_deployed_browser(tmp_path: Path) -> None:
     """As recorded: LIST five times at connect, an image's CID before its metadata's, each NEW-CID twice, and its own
     LAST_100_CIDS:NONE on the topic."""
     async with open_market(tmp_path) as market, market.worker() as worker, open_helia(listen=()) as browser:
-        await join(browser, worker, "ws")
+        await join(browser, worker, worker.ws_addr)
         for _ in range(5):
             await browser.publish('{"type":"LIST","dateString":"LAST","pageSize":10,"from":0,"filter":"all"}')
         for _ in range(5):
