@@ -1,0 +1,62 @@
+"""`make demo` itself: it tells the story to the end, and nothing that it started is left, however it ends."""
+
+import os
+import signal
+import sys
+from subprocess import PIPE, STDOUT
+
+import psutil
+import pytest
+import trio
+
+from tests.interop.node_binary import needs_node
+
+pytestmark = [pytest.mark.interop, needs_node]
+
+LONGEST = 120
+TOLD = ("FETCHING-CID", "ADDING-CID", "txid ", "PAYMENT-SEEN", "ADDED-CID", "CID-PINNED-WITH-NAME", "EXPIRED-CID")
+
+
+async def demo(interrupt_at: str | None = None) -> tuple[int, str, list[psutil.Process]]:
+    """(exit code, what it printed, processes left of its session); with a line at which it gets a SIGTERM."""
+    command = [sys.executable, "-m", "tests.interop.demo"]
+    process = await trio.lowlevel.open_process(command, stdout=PIPE, stderr=STDOUT, start_new_session=True)
+    assert process.stdout is not None
+    said = b""
+    try:
+        with trio.fail_after(LONGEST):
+            async for chunk in process.stdout:
+                said += chunk
+                if interrupt_at and interrupt_at.encode() in said:
+                    process.send_signal(signal.SIGTERM)
+                    interrupt_at = None
+            exit_code = await process.wait()
+    finally:
+        process.kill()
+        left = [each for each in psutil.process_iter() if _session(each.pid) == process.pid]
+        for each in left:
+            each.kill()
+    return exit_code, said.decode(), left
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
+async def test_it_tells_the_whole_story_and_leaves_nothing_behind() -> None:
+    exit_code, said, left = await demo()
+    assert exit_code == 0, said
+    assert left == []
+    places = [said.find(each) for each in TOLD]
+    assert places == sorted(places), said
+    assert -1 not in places, said
+
+
+async def test_interrupted_it_takes_everything_along() -> None:
+    exit_code, said, left = await demo(interrupt_at="Alice adds")
+    assert said.endswith("interrupted\n"), said
+    assert exit_code != 0
+    assert left == []
