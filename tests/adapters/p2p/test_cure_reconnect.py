@@ -1,0 +1,71 @@
+"""The reconnect cure: a peer that came back before its old connection was gone hears us, and is heard.
+
+Here both ends are py-libp2p and only their cure is looked at; `tests/interop/test_p2p_helia.py` does it with js-libp2p.
+"""
+
+from __future__ import annotations
+
+import trio
+from libp2p.host.basic_host import BasicHost
+from libp2p.network.swarm import Swarm
+from libp2p.pubsub.pubsub import Pubsub
+
+from pinning_worker.adapters.p2p.cures import reconnect
+from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play, until
+
+TOPIC = "t"
+
+
+async def second_connection_then_the_first_dies() -> str:
+    async with (
+        bare_host() as a,
+        bare_host() as b,
+        bare_pubsub(a) as at_a,
+        bare_pubsub(b) as at_b,
+        trio.open_nursery() as nursery,
+    ):
+        ears = Ear(), Ear()
+        for ear, gossip in zip(ears, (at_a, at_b), strict=True):
+            nursery.start_soon(ear.listen, await gossip.subscribe(TOPIC))
+        await connect(b, a)
+        await know_each_other(TOPIC, at_a, at_b)
+        await come_back(b, a)
+        mesh_kept = b.get_id() in at_a.router.mesh[TOPIC]
+        said = f"a hears b: {await heard(at_b, ears[0])}, b hears a: {await heard(at_a, ears[1])}, mesh {mesh_kept}"
+        nursery.cancel_scope.cancel()
+    return said
+
+
+async def come_back(b: BasicHost, a: BasicHost) -> None:
+    """b opens a second connection to a, then its first one ends; returns when a knows."""
+    swarm_a, swarm_b = a.get_network(), b.get_network()
+    assert isinstance(swarm_a, Swarm)
+    assert isinstance(swarm_b, Swarm)
+    (first,) = swarm_b.connections[a.get_id()]
+    await swarm_b.dial_addr(a.get_transport_addrs()[0], a.get_id())
+    assert await until(lambda: len(swarm_a.connections[b.get_id()]) == 2)
+    await first.close()
+    assert await until(lambda: len(swarm_a.connections[b.get_id()]) == 1)
+
+
+async def heard(speaker: Pubsub, ear: Ear) -> bool:
+    """Said every 50 ms until it is heard: what is said while a connection dies may be lost, later nothing may be."""
+    for number in range(40):
+        words = f"{speaker.my_id} {number}".encode()
+        await speaker.publish(TOPIC, words)
+        if await ear.hears(words, seconds=0.05):
+            return True
+    return False
+
+
+def test_both_hear_each_other_again() -> None:
+    assert outcome(second_connection_then_the_first_dies, stock=False) == "a hears b: True, b hears a: True, mesh True"
+
+
+def test_on_the_stock_library_they_stay_deaf() -> None:
+    said = outcome(second_connection_then_the_first_dies, stock=True)
+    assert "hears b: False" in said or "hears a: False" in said
+
+
+if __name__ == "__main__":
+    play(globals(), reconnect)
