@@ -1,0 +1,19 @@
+"""Bitswap 1.2.0, client and server, over py-libp2p's streams.
+
+Why our own: py-libp2p's engine answers on the stream that the wantlist came on, which Helia has half closed by then
+(so Helia never gets a block), refuses blocks over 512 KiB, and holds whole files in memory.
+
+    wire       messages to bytes and back: pure                 frames     messages on a stream, bounded
+    walk       a DAG on its way: what is next, what it cost     asking     whom to ask for a block: pure
+    ledger     what one peer wants from us: pure                conduct    who misbehaves, and how much of it we bear
+    wantlist   what we want from one peer, and the saying of it
+    session    one DAG from the network into the block store
+    server     the answers to wants
+    engine     composition: stream handler, connections, the Fetcher of the stories
+
+Spec: https://specs.ipfs.tech/bitswap-protocol/. Observed of peers, and relied on:
+- Helia opens a stream for each message and closes it; it resets a stream of ours that is silent for 10 s.
+- Helia and Kubo keep a want that they can't answer, say DONT_HAVE once, and send the block when they get it.
+- Helia ignores a want repeated within 5 s of its answer, unless a cancel comes first.
+- Frames are at most 4 MiB in both.
+"""

@@ -1,0 +1,136 @@
+"""Messages on a stream: each one behind its length as a varint, of bounded size, read under a deadline.
+
+Rules: a peer may be silent for SILENCE seconds between two messages and takes at most FRAME seconds for one; a length
+over what the reader allows is refused before a byte of it is kept. Whatever py-libp2p raises when a stream or its
+connection ends, and a deadline that passed, reach the caller as `StreamGone`; a length that lies is a `BadFrame`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Protocol
+
+import trio
+from libp2p.exceptions import BaseLibp2pError
+
+from pinning_worker.domain.cid import encode_varint
+
+LARGEST_FRAME = 4 * 1024 * 1024 + 64 * 1024  # Helia and Kubo cut their messages at 4 MiB
+SILENCE = 120.0
+FRAME = 60.0
+WRITE = 30.0
+CLOSE = 2.0
+
+GONE = (BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+"""What py-libp2p raises when a stream or its connection has ended, or ends meanwhile."""
+
+_READ = 1024 * 1024
+_LONGEST_LENGTH = 4  # bytes of the varint: up to 256 MiB, more than any limit
+
+
+class BadFrame(ValueError):
+    """A length that is no varint, or more than is allowed."""
+
+
+class StreamGone(Exception):
+    """The stream or its connection ended, or the peer was too slow."""
+
+
+class ByteStream(Protocol):
+    """What is used of py-libp2p's INetStream."""
+
+    async def read(self, n: int | None = None) -> bytes: ...
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def reset(self) -> None: ...
+
+
+class FrameReader:
+    """Reads messages one after the other. `limit()` is asked before each: a stranger may send less than a peer we
+    asked.
+    """
+
+    def __init__(self, stream: ByteStream, limit: Callable[[], int] = lambda: LARGEST_FRAME) -> None:
+        self._stream = stream
+        self._limit = limit
+        self._rest = b""
+        self._ended = False
+
+    async def next(self) -> memoryview | None:
+        """The next message; None at a clean end. Raises BadFrame, StreamGone."""
+        if not self._rest:
+            with _deadline(SILENCE):
+                self._rest = await self._read()
+            if not self._rest:
+                return None
+        with _deadline(FRAME):
+            return await self._frame()
+
+    async def _frame(self) -> memoryview:
+        length, at = await self._length()
+        allowed = self._limit()
+        if length > allowed:
+            raise BadFrame(f"a message of {length} bytes, {allowed} are allowed")
+        end = at + length
+        if len(self._rest) < end:
+            parts, have = [self._rest], len(self._rest)
+            while have < end:
+                parts.append(await self._more())
+                have += len(parts[-1])
+            self._rest = b"".join(parts)
+        whole = memoryview(self._rest)
+        self._rest = bytes(whole[end:])
+        return whole[at:end]
+
+    async def _length(self) -> tuple[int, int]:
+        length = shift = at = 0
+        while True:
+            if at == len(self._rest):
+                self._rest += await self._more()
+            byte = self._rest[at]
+            length |= (byte & 0x7F) << shift
+            shift, at = shift + 7, at + 1
+            if byte < 0x80:
+                return length, at
+            if at == _LONGEST_LENGTH:
+                raise BadFrame("the length of a message is too long")
+
+    async def _more(self) -> bytes:
+        data = await self._read()
+        if not data:
+            raise StreamGone("the stream ended inside a message")
+        return data
+
+    async def _read(self) -> bytes:
+        """Some bytes, b"" at the end of the stream."""
+        try:
+            return await self._stream.read(_READ)
+        except EOFError:  # py-libp2p's StreamEOF is one
+            return b""
+
+
+async def write_frame(stream: ByteStream, message: bytes) -> None:
+    """Raises StreamGone; then the stream is in the middle of a message, good for a reset only."""
+    with _deadline(WRITE):
+        await stream.write(encode_varint(len(message)) + message)
+
+
+async def close_quietly(stream: ByteStream, *, reset: bool = False) -> None:
+    """Ends a stream whatever state it is in, also while the task is being cancelled."""
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE), suppress(*GONE):
+        await (stream.reset() if reset else stream.close())
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    try:
+        with trio.fail_after(seconds):
+            yield
+    except trio.TooSlowError as error:
+        raise StreamGone(f"silent for {seconds:.0f} s") from error
+    except GONE as error:
+        raise StreamGone(f"{type(error).__name__}: {error}") from error

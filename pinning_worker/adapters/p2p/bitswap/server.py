@@ -1,0 +1,216 @@
+"""The answers to wants: one task for each peer that waits for one, on a stream of our own.
+
+Not on the stream that the wantlist came on: Helia has closed its side of that. A ledger outlives streams and, for a
+while, connections: what could not be sent is sent when the peer is back, and a want that we can't meet is met when the
+block comes.
+
+Rules: HAVE is answered with the block itself when that is at most SMALL bytes; DONT_HAVE is said at once to those who
+asked for it. A message carries about BATCH bytes. At most SENDERS messages are being made or sent, each under a
+deadline, so that slow peers cost bounded memory. Ledgers of absent peers are kept KEPT seconds, MOST_LEDGERS at most.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+import trio
+
+from pinning_worker.adapters.p2p.bitswap.frames import ByteStream, StreamGone, close_quietly, write_frame
+from pinning_worker.adapters.p2p.bitswap.ledger import Ledger
+from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType, encode, prefix_of
+from pinning_worker.domain.cid import cid_from_bytes
+from pinning_worker.ports import Trouble
+
+SMALL = 1024
+BATCH = 1024 * 1024
+LARGEST_BLOCK = 4 * 1024 * 1024 - 64 * 1024  # what fits a message that Helia and Kubo still read
+MOST_ANSWERS = 512
+SENDERS = 24
+QUIET = 5.0  # Helia resets a stream that is silent for ten seconds
+TRIES = 3
+PAUSE = 0.5
+KEPT = 300.0
+MOST_LEDGERS = 1024
+
+log = structlog.get_logger(__name__)
+
+
+class BlockSource(Protocol):
+    """What is served: bytes by multihash, None for what is not here (or not for others)."""
+
+    async def get(self, multihash: bytes) -> bytes | None: ...
+
+    async def size(self, multihash: bytes) -> int | None: ...
+
+
+class _Client:
+    """One peer that wants something, or did."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.news = trio.Event()
+        self.serving: trio.CancelScope | None = None
+        self.left_at: float | None = None
+
+
+class Server:
+    """`open_stream` opens one to a connected peer, or raises StreamGone. `start` starts a task."""
+
+    def __init__(
+        self,
+        source: BlockSource,
+        open_stream: Callable[[str], Awaitable[ByteStream]],
+        start: Callable[[Callable[[], Awaitable[None]]], None],
+    ) -> None:
+        self.blocks_sent = 0
+        self.bytes_sent = 0
+        self._source = source
+        self._open_stream = open_stream
+        self._start = start
+        self._clients: OrderedDict[str, _Client] = OrderedDict()
+        self._senders = trio.CapacityLimiter(SENDERS)
+
+    def hear(self, peer: str, message: Message) -> int:
+        """A message's wantlist. Returns how many of its wants were dropped."""
+        client = self._clients.setdefault(peer, _Client())
+        self._clients.move_to_end(peer)
+        client.left_at = None
+        dropped = client.ledger.hear(message)
+        self._wake(peer, client)
+        self._forget_some()
+        return dropped
+
+    def stored(self, multihash: bytes) -> None:
+        """A block came in: whoever waits for it gets it."""
+        for peer, client in self._clients.items():
+            if client.ledger.stored(multihash):
+                self._wake(peer, client)
+
+    def connected(self, peer: str) -> None:
+        """It may be back: what it still waits for is sent."""
+        if client := self._clients.get(peer):
+            client.left_at = None
+            self._wake(peer, client)
+
+    def disconnected(self, peer: str) -> None:
+        if client := self._clients.get(peer):
+            client.left_at = trio.current_time()
+            if client.serving is not None:
+                client.serving.cancel()
+
+    def forget(self, peer: str) -> None:
+        """It is served no more (banned)."""
+        client = self._clients.pop(peer, None)
+        if client is not None and client.serving is not None:
+            client.serving.cancel()
+
+    def sweep(self) -> None:
+        """Forgets who has been away for long, or waits for nothing. To be called now and then."""
+        now = trio.current_time()
+        for peer, client in list(self._clients.items()):
+            away = client.left_at is not None and now - client.left_at > KEPT
+            if away or (not client.ledger and client.serving is None):
+                del self._clients[peer]
+
+    def _forget_some(self) -> None:
+        while len(self._clients) > MOST_LEDGERS:
+            absent = (peer for peer, client in self._clients.items() if client.left_at is not None)
+            self.forget(next(absent, next(iter(self._clients))))
+
+    def _wake(self, peer: str, client: _Client) -> None:
+        if not client.ledger.todo or client.left_at is not None:
+            return
+        client.news.set()
+        if client.serving is None:
+            client.serving = trio.CancelScope()
+            self._start(lambda: self._serve(peer, client))
+
+    async def _serve(self, peer: str, client: _Client) -> None:
+        assert client.serving is not None
+        failures = 0
+        with client.serving:
+            while client.ledger.todo and failures < TRIES:
+                try:
+                    await self._answer_all(peer, client)
+                    failures = 0
+                except StreamGone as error:
+                    failures += 1
+                    log.debug("bitswap answer lost", peer=str(peer), error=str(error), failures=failures)
+                    await trio.sleep(PAUSE)
+        client.serving = None
+        if failures < TRIES and self._clients.get(peer) is client:
+            self._wake(peer, client)  # it came back while this task was ending
+
+    async def _answer_all(self, peer: str, client: _Client) -> None:
+        """Answers everything todo on one stream, and what comes within a quiet while after."""
+        stream: ByteStream | None = None
+        try:
+            while client.ledger.todo:
+                async with self._senders:
+                    stream = await self._answer_some(peer, client.ledger, stream)
+                await self._wait_for_more(client)
+        except BaseException:
+            if stream is not None:
+                await close_quietly(stream, reset=True)
+            raise
+        if stream is not None:
+            await close_quietly(stream)
+
+    async def _wait_for_more(self, client: _Client) -> None:
+        if not client.ledger.todo:
+            client.news = trio.Event()
+            with trio.move_on_after(QUIET):
+                await client.news.wait()
+
+    async def _answer_some(self, peer: str, ledger: Ledger, stream: ByteStream | None) -> ByteStream | None:
+        """One message. Whatever keeps it from being sent whole, its wants go back to the ledger."""
+        taken: list[Want] = []
+        try:
+            message = await self._make(ledger, taken)
+            if not message:
+                return stream
+            stream = stream or await self._open_stream(peer)
+            await write_frame(stream, encode(message))
+        except BaseException:
+            ledger.put_back(taken)
+            if stream is not None:
+                await close_quietly(stream, reset=True)
+            raise
+        self.blocks_sent += len(message.blocks)
+        self.bytes_sent += sum(len(block.data) for block in message.blocks)
+        return stream
+
+    async def _make(self, ledger: Ledger, taken: list[Want]) -> Message:
+        message, size = Message(), 0
+        while size < BATCH and len(taken) < MOST_ANSWERS and (want := ledger.next()):
+            taken.append(want)
+            answer = await self._look_for(want)
+            if isinstance(answer, Block):
+                if size and size + len(answer.data) > LARGEST_BLOCK:
+                    ledger.put_back([taken.pop()])
+                    break
+                message.blocks.append(answer)
+                size += len(answer.data)
+            elif answer.have or want.send_dont_have:
+                message.presences.append(answer)
+            if not isinstance(answer, Block) and not answer.have:
+                ledger.not_here(want)
+        return message
+
+    async def _look_for(self, want: Want) -> Block | Presence:
+        multihash = cid_from_bytes(want.cid).multihash
+        try:
+            if want.kind is WantType.HAVE:
+                size = await self._source.size(multihash)
+                if size is None or size > SMALL:
+                    return Presence(want.cid, size is not None)
+            data = await self._source.get(multihash)
+        except (Trouble, OSError) as error:
+            log.warning("a wanted block could not be read", multihash=multihash.hex(), error=str(error))
+            data = None
+        if data is None or len(data) > LARGEST_BLOCK:
+            return Presence(want.cid, have=False)
+        return Block(prefix_of(want.cid), data)

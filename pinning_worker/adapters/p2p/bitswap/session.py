@@ -1,0 +1,259 @@
+"""One DAG from the network into the block store.
+
+One task owns the session: it walks, asks, stores, and decides when to give up. Others only hand it things: verified
+blocks through a short queue (a full queue makes the sender wait, which is what keeps the memory flat), answers and
+comings and goings of peers as plain calls that change the bookkeeping and ring.
+
+Rules: a block that is in the store is never asked for. A block is stored before what it links to is asked for, after
+the budget and its content were checked. At most WINDOW wants are open, fewer when blocks are large. Whoever owes
+answers and gives none for PATIENCE seconds is passed over until it gives one; when nothing came for REPEAT seconds,
+everything is asked anew. Nothing of this depends on a stream: wants belong to the session, which says them again to
+whoever comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+import trio
+
+from pinning_worker.adapters.p2p.bitswap.asking import Open, whom_to_ask
+from pinning_worker.adapters.p2p.bitswap.walk import Walk
+from pinning_worker.adapters.p2p.bitswap.wire import WantType
+from pinning_worker.domain.cid import RAW, Cid
+from pinning_worker.ports import Blocks, Budget, Fetched, NotFound, Stalled
+
+WINDOW = 32
+WINDOW_BYTES = 32 * 1024 * 1024
+QUEUE = 8
+TICK = 1.0
+PATIENCE = 5.0
+REPEAT = 15.0
+TELL = 0.5  # seconds between two calls of `progress`, at least
+
+Progress = Callable[[int, int], Awaitable[None]]
+
+
+class Market(Protocol):
+    """What a session needs of the engine."""
+
+    def peers(self) -> Sequence[str]:
+        """Connected peers that may be asked, in no particular order."""
+
+    def ask(self, peer: str, cid: Cid, kind: WantType, session: Session) -> None: ...
+
+    def let_go(self, peer: str, multihash: bytes, session: Session) -> None: ...
+
+    def expect(self, multihash: bytes, session: Session) -> None:
+        """From now on this block is handed to the session, whoever sends it."""
+
+    def expect_no_more(self, multihash: bytes, session: Session) -> None: ...
+
+    def stored(self, multihash: bytes) -> None: ...
+
+
+class Session:
+    """Made by the engine for one call of `fetch`; used once."""
+
+    def __init__(self, root: Cid, askers: Sequence[str], budget: Budget, blocks: Blocks, market: Market) -> None:
+        self._root = root
+        self._askers = askers
+        self._favourite: str | None = None
+        self._budget = budget
+        self._blocks = blocks
+        self._market = market
+        self._walk = Walk(root, budget)
+        self._open: dict[bytes, Open] = {}
+        self._heard: dict[str, float] = {}  # when a peer last answered, or began to owe
+        self._slow: set[str] = set()
+        self._look_again = True
+        self._largest = 1
+        self._moved = self._told = self._repeated = trio.current_time()
+        self._put, self._queue = trio.open_memory_channel[tuple[str, bytes, bytes] | None](QUEUE)
+
+    async def run(self, progress: Progress) -> Fetched:
+        """Raises NotFound, Stalled, OverBudget, Unreadable; what the store raises passes through."""
+        try:
+            with trio.move_on_after(self._budget.total_seconds):
+                await self._fill()
+                while self._open:
+                    self._ask()
+                    if arrival := await self._next():
+                        await self._take(*arrival)
+                    await self._fill()
+                    await self._tell(progress)
+                return Fetched(self._walk.in_order())
+            raise Stalled(f"not whole within {self._budget.total_seconds:.0f} s", self._walk.sizes)
+        finally:
+            self._end()
+
+    # ---------------------------------------------------------------- what others call
+
+    async def deliver(self, peer: str, multihash: bytes, data: bytes) -> None:
+        """A block whose hash is right. Waits while the queue is full; of no effect when the session has ended."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._put.send((peer, multihash, data))
+
+    def answered(self, peer: str, multihash: bytes, *, have: bool) -> None:
+        """HAVE or DONT_HAVE."""
+        want = self._open.get(multihash)
+        if want is None or peer not in want.asked:
+            return
+        self._heard[peer] = trio.current_time()
+        if have:
+            want.has[peer] = None
+        else:
+            want.refuse(peer)
+        self.ring()
+
+    def lost(self, peer: str) -> None:
+        """The peer went away: it owes nothing, and may be asked anew when it comes back."""
+        for want in self._open.values():
+            want.forget(peer)
+        self.ring()
+
+    def ring(self) -> None:
+        """Look again: somebody came, went, or answered."""
+        self._look_again = True
+        with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+            self._put.send_nowait(None)  # a full queue has the session awake anyway
+
+    # ---------------------------------------------------------------- walking
+
+    async def _fill(self) -> None:
+        """Opens wants up to the window, taking what the store has on the way; in batches, to save messages."""
+        window = max(4, min(WINDOW, WINDOW_BYTES // self._largest))
+        if len(self._open) > window // 2:
+            return
+        while len(self._open) < window and (place := self._walk.next()):
+            cid, _ = place
+            if want := self._open.get(cid.multihash):
+                want.places.append(place)
+            elif not await self._have(place):
+                self._open[cid.multihash] = Open([place])
+                self._look_again = True
+                self._market.expect(cid.multihash, self)
+
+    async def _have(self, place: tuple[Cid, int]) -> bool:
+        cid, depth = place
+        children: tuple[Cid, ...] = ()
+        if cid.codec == RAW:
+            size = await self._blocks.size(cid.multihash)
+        else:
+            block = await self._blocks.get(cid.multihash)
+            size = None if block is None else len(block)
+            children = () if block is None else self._walk.children(cid, block)
+        if size is None:
+            return False
+        self._walk.take(cid, depth, size, children)
+        self._moved = trio.current_time()
+        return True
+
+    async def _next(self) -> tuple[str, bytes, bytes] | None:
+        """The next block of the queue, or None: time to look again. Gives up when nothing came for too long."""
+        waited = trio.current_time() - self._moved
+        limit = self._budget.idle_seconds if self._walk.sizes else self._budget.first_block_seconds
+        if waited >= limit:
+            raise self._gave_up(waited)
+        with trio.move_on_after(min(TICK, limit - waited)):
+            return await self._queue.receive()
+        self._look_again = True
+        return None
+
+    def _gave_up(self, waited: float) -> NotFound | Stalled:
+        if not self._walk.sizes:
+            return NotFound(f"no connected peer had block {self._root} within {waited:.0f} s")
+        missing = next(iter(self._open.values())).cid
+        held = f"{len(self._walk.sizes)} blocks, {self._walk.bytes} bytes held"
+        return Stalled(f"no connected peer had block {missing} within {waited:.0f} s; {held}", self._walk.sizes)
+
+    async def _take(self, peer: str, multihash: bytes, data: bytes) -> None:
+        want = self._open.get(multihash)
+        if want is None:
+            return  # it came twice
+        self._walk.charge(multihash, len(data))
+        children = [self._walk.children(cid, data) for cid, _ in want.places]
+        await self._blocks.put(multihash, data)
+        self._close(multihash, want, giver=peer)
+        for (cid, depth), linked in zip(want.places, children, strict=True):
+            self._walk.take(cid, depth, len(data), linked)
+        self._market.stored(multihash)
+        self._note_giver(peer, len(data))
+
+    def _note_giver(self, peer: str, size: int) -> None:
+        self._moved = self._heard[peer] = trio.current_time()
+        self._largest = max(self._largest, size)
+        self._slow.discard(peer)
+        if self._favourite is None or self._favourite in self._slow:
+            self._favourite = peer
+
+    # ---------------------------------------------------------------- asking
+
+    def _ask(self) -> None:
+        if not self._look_again:
+            return
+        self._look_again = False
+        now = trio.current_time()
+        if now - max(self._moved, self._repeated) >= REPEAT:
+            self._ask_anew(now)
+        peers = self._peers()
+        owing = self._owing()
+        self._slow = {peer for peer in owing if now - self._heard[peer] >= PATIENCE}
+        for want in self._open.values():
+            for peer, kind in list(whom_to_ask(want, peers, self._favourite, self._slow)):
+                want.asked[peer] = kind
+                if peer not in owing:
+                    owing.add(peer)
+                    self._heard[peer] = now
+                self._market.ask(peer, want.cid, kind, self)
+
+    def _peers(self) -> list[str]:
+        """Those connected: the favourite, who asked us, the rest. A favourite that is away is one no more."""
+        connected = self._market.peers()
+        if self._favourite not in connected:
+            self._favourite = next((peer for peer in self._askers if peer in connected), None)
+        return sorted(connected, key=lambda peer: (peer != self._favourite, peer not in self._askers))
+
+    def _owing(self) -> set[str]:
+        return {
+            peer
+            for want in self._open.values()
+            for peer, kind in want.asked.items()
+            if kind is WantType.BLOCK or peer not in want.has
+        }
+
+    def _ask_anew(self, now: float) -> None:
+        """As if nobody had been asked: words get lost, and who had not the block may have it by now."""
+        self._repeated = now
+        self._favourite = None
+        for multihash, want in self._open.items():
+            self._let_go(multihash, want)
+            want.asked.clear()
+            want.has.clear()
+            want.refused.clear()
+
+    def _close(self, multihash: bytes, want: Open, giver: str) -> None:
+        del self._open[multihash]
+        self._market.expect_no_more(multihash, self)
+        want.asked.pop(giver, None)
+        self._let_go(multihash, want)
+
+    def _let_go(self, multihash: bytes, want: Open) -> None:
+        for peer in {*want.asked, *want.refused}:
+            self._market.let_go(peer, multihash, self)
+
+    def _end(self) -> None:
+        for multihash, want in self._open.items():
+            self._market.expect_no_more(multihash, self)
+            self._let_go(multihash, want)
+        self._open.clear()
+        self._queue.close()
+        self._put.close()
+
+    async def _tell(self, progress: Progress) -> None:
+        now = trio.current_time()
+        if now - self._told >= TELL:
+            self._told = now
+            await progress(len(self._walk.sizes), self._walk.bytes)

@@ -1,0 +1,94 @@
+"""A DAG on its way: which block is next, what it has cost so far, and at the end every block in walk order.
+
+Pure bookkeeping; the session feeds it blocks, in whatever order they come. Walk order is depth first, links in the
+order in which they stand, each block once: the order in which a file is read.
+
+Rules: a block that is linked from many places is wanted once and counted once. Every limit is checked before more is
+asked for, and the limit on blocks counts those merely linked to, so that a block full of links cannot fill the memory.
+Depth is that of the place where a block was first seen.
+"""
+
+from __future__ import annotations
+
+from pinning_worker.domain.cid import Cid, UnsupportedCid
+from pinning_worker.domain.dag import BadBlock, links
+from pinning_worker.ports import Budget, OverBudget, Unreadable
+
+
+class Walk:
+    """Call `next` for a CID to get, and `take` with its bytes; done when `next` is None and all were taken."""
+
+    def __init__(self, root: Cid, budget: Budget) -> None:
+        self.sizes: dict[bytes, int] = {}
+        self.bytes = 0
+        self._root = root
+        self._budget = budget
+        self._todo: list[tuple[Cid, int]] = []
+        self._seen: set[bytes] = set()
+        self._children: dict[bytes, tuple[Cid, ...]] = {}
+        self._found((root,), 0)
+
+    def next(self) -> tuple[Cid, int] | None:
+        """(a CID not given before, its depth), or None: nothing to get until another block is taken."""
+        return self._todo.pop() if self._todo else None
+
+    def put_back(self, cid: Cid, depth: int) -> None:
+        """It was too early to get this one: `next` gives it again."""
+        self._todo.append((cid, depth))
+
+    def children(self, cid: Cid, block: bytes) -> tuple[Cid, ...]:
+        """What the block links to. Raises Unreadable: its hash is right, its content is not what the codec says."""
+        try:
+            return links(cid.codec, block)
+        except (BadBlock, UnsupportedCid) as error:
+            raise Unreadable(f"block {cid}: {error}", self.sizes) from error
+
+    def charge(self, multihash: bytes, size: int) -> None:
+        """Before a block is stored: it fits the budget. Raises OverBudget."""
+        if multihash not in self.sizes and self.bytes + size > self._budget.bytes:
+            raise self._over("bytes", self._budget.bytes, self.bytes + size)
+
+    def take(self, cid: Cid, depth: int, size: int, children: tuple[Cid, ...]) -> None:
+        """The block of a CID is held now. Raises OverBudget, Unreadable (it links to what we don't read)."""
+        self.charge(cid.multihash, size)
+        if cid.multihash not in self.sizes:
+            self.sizes[cid.multihash] = size
+            self.bytes += size
+        if children:
+            self._children[cid.key] = children
+            self._found(children, depth + 1)
+
+    def in_order(self) -> dict[bytes, int]:
+        """Multihash and size of every block taken, in walk order."""
+        ordered: dict[bytes, int] = {}
+        walked: set[bytes] = set()
+        todo = [self._root]
+        while todo:
+            cid = todo.pop()
+            if cid.key in walked or cid.multihash not in self.sizes:
+                continue
+            walked.add(cid.key)
+            ordered.setdefault(cid.multihash, self.sizes[cid.multihash])
+            todo.extend(reversed(self._children.get(cid.key, ())))
+        return ordered
+
+    def _found(self, cids: tuple[Cid, ...], depth: int) -> None:
+        if depth > self._budget.depth:
+            raise self._over("depth", self._budget.depth, depth)
+        fresh = []
+        for cid in cids:
+            if cid.key not in self._seen:
+                self._seen.add(cid.key)
+                fresh.append((self._readable(cid), depth))
+        if len(self._seen) > self._budget.blocks:
+            raise self._over("blocks", self._budget.blocks, len(self._seen))
+        self._todo.extend(reversed(fresh))
+
+    def _readable(self, cid: Cid) -> Cid:
+        try:
+            return cid.require_supported()
+        except UnsupportedCid as error:
+            raise Unreadable(f"{cid}: {error}", self.sizes) from error
+
+    def _over(self, what: str, limit: int, got: int) -> OverBudget:
+        return OverBudget(f"over the limit of {limit} {what}: at least {got}, {got - limit} too many", self.sizes)

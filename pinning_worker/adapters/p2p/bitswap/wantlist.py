@@ -1,0 +1,125 @@
+"""What we want from one peer, for all sessions together, and the task that says it.
+
+Sessions share one wantlist for each peer: a want is said once however many sessions hold it, and cancelled when the
+last one lets go. `say` runs while there is something to say; it ends after a few quiet seconds, because Helia resets a
+stream that is silent for ten, and is started again by the engine at the next word.
+
+Rules: the first message on a new connection, and after a broken stream, is the full list. Cancels go in a message of
+their own before new wants: Helia ignores a want that it answered a moment ago unless it was cancelled, and one message
+must not say two things about one CID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from pinning_worker.adapters.p2p.bitswap.frames import ByteStream, StreamGone, close_quietly, write_frame
+from pinning_worker.adapters.p2p.bitswap.wire import Message, Want, WantType, encode
+from pinning_worker.domain.cid import Cid
+
+QUIET = 5.0
+TRIES = 3
+PAUSE = 0.5
+
+
+@dataclass(slots=True)
+class _Standing:
+    want: Want
+    holders: set[object] = field(default_factory=set)
+
+
+class Wantlist:
+    """By multihash. A holder is whoever wants the block: a session."""
+
+    def __init__(self) -> None:
+        self.saying: trio.CancelScope | None = None  # of the task that runs `say`; None: none does
+        self._standing: dict[bytes, _Standing] = {}
+        self._unsaid: dict[bytes, Want] = {}
+        self._cancels: dict[bytes, None] = {}
+        self._full = True
+        self._bell = trio.Event()
+
+    def __len__(self) -> int:
+        return len(self._standing)
+
+    def want(self, cid: Cid, kind: WantType, holder: object) -> None:
+        """Says it, unless it stands already. A want for the block replaces one for its presence, never the reverse."""
+        standing = self._standing.get(cid.multihash)
+        if standing is None or standing.want.kind > kind:
+            want = Want(cid.binary, kind, send_dont_have=True)
+            holders = standing.holders if standing else set()
+            standing = self._standing[cid.multihash] = _Standing(want, holders)
+            self._unsaid[cid.multihash] = want
+            self._bell.set()
+        standing.holders.add(holder)
+
+    def let_go(self, multihash: bytes, holder: object) -> None:
+        """The holder wants it no more; the last one's letting go is a cancel."""
+        standing = self._standing.get(multihash)
+        if standing is None:
+            return
+        standing.holders.discard(holder)
+        if not standing.holders:
+            del self._standing[multihash]
+            if self._unsaid.pop(multihash, None) is None:
+                self._cancels[standing.want.cid] = None
+                self._bell.set()
+
+    def met(self, multihash: bytes) -> None:
+        """The peer sent the block, and so has struck the want off its list."""
+        self._standing.pop(multihash, None)
+        self._unsaid.pop(multihash, None)
+
+    async def say(self, open_stream: Callable[[], Awaitable[ByteStream]]) -> None:
+        """Says what is unsaid until there is nothing for a while. Raises StreamGone when the peer can't be told."""
+        failures = 0
+        while True:
+            try:
+                return await self._say_on_a_stream(open_stream)
+            except StreamGone:
+                failures += 1
+                self._full = True
+                if failures == TRIES:
+                    raise
+                await trio.sleep(PAUSE)
+
+    async def _say_on_a_stream(self, open_stream: Callable[[], Awaitable[ByteStream]]) -> None:
+        if not await self._something_to_say():
+            return
+        stream = await open_stream()
+        try:
+            while await self._something_to_say():
+                for message in self._news():
+                    await write_frame(stream, encode(message))
+        except BaseException:
+            await close_quietly(stream, reset=True)
+            raise
+        await close_quietly(stream)
+
+    async def _something_to_say(self) -> bool:
+        """False after some quiet seconds; `saying` is None from then on, with no gap for a word to be lost in."""
+        if not self._unspoken:
+            self._bell = trio.Event()
+            with trio.move_on_after(QUIET):
+                await self._bell.wait()
+        if not self._unspoken:
+            self.saying = None
+        return self._unspoken
+
+    @property
+    def _unspoken(self) -> bool:
+        return bool(self._unsaid or self._cancels or (self._full and self._standing))
+
+    def _news(self) -> list[Message]:
+        if self._full:
+            messages = [Message([standing.want for standing in self._standing.values()], full=True)]
+        else:
+            cancels = [Want(cid, cancel=True) for cid in self._cancels]
+            messages = [Message(cancels), Message(list(self._unsaid.values()))]
+        self._full = False
+        self._cancels.clear()
+        self._unsaid.clear()
+        return [message for message in messages if message]

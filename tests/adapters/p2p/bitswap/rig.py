@@ -1,0 +1,81 @@
+"""A node on loopback: a real host, a bitswap engine and blocks in memory; and what the tests say about budgets."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import trio
+from libp2p.crypto.keys import KeyPair
+
+from pinning_worker.adapters.memory.blocks import MemoryBlocks
+from pinning_worker.adapters.p2p.bitswap.engine import Engine
+from pinning_worker.adapters.p2p.errors import one_error
+from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
+from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.domain.cid import Cid, cid_of
+from pinning_worker.ports import Blocks, Budget, Fetched
+from tests.domain.dagpb import DAG_PB, RAW, node
+
+TCP = "/ip4/127.0.0.1/tcp/0"
+MIB = 1024 * 1024
+BUDGET = Budget(bytes=200 * MIB, blocks=10_000, depth=20, first_block_seconds=30, idle_seconds=30, total_seconds=120)
+
+
+@dataclass(slots=True)
+class Node:
+    host: Host
+    engine: Engine
+    blocks: Blocks
+    told: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        return self.host.peer_id
+
+    @property
+    def address(self) -> str:
+        return next(address for address in self.host.addresses if "/ws" not in address)
+
+    @property
+    def ws_address(self) -> str:
+        return next(address for address in self.host.addresses if "/ws" in address)
+
+    async def connect(self, other: "Node") -> None:
+        await self.host.connect(other.address, 10)
+
+    async def fetch(self, root: Cid, *peers: str, origins: Sequence[str] = (), budget: Budget = BUDGET) -> Fetched:
+        async def progress(blocks: int, size: int) -> None:
+            self.told.append((blocks, size))
+
+        return await self.engine.fetch(root, peers=peers, origins=origins, budget=budget, progress=progress)
+
+
+@asynccontextmanager
+async def open_node(
+    blocks: Blocks | None = None, *, key: KeyPair | None = None, listen: Sequence[str] = (TCP,)
+) -> AsyncIterator[Node]:
+    """A node that listens on a free port of 127.0.0.1."""
+    store = MemoryBlocks() if blocks is None else blocks
+    async with open_host(HostConfig(key or new_key(), listen=tuple(listen))) as host:
+        engine = Engine(host, store)
+        with one_error():
+            async with trio.open_nursery() as nursery:
+                await nursery.start(engine.run)
+                yield Node(host, engine, store)
+                nursery.cancel_scope.cancel()
+
+
+async def add(blocks: Blocks, codec: int, block: bytes) -> Cid:
+    cid = cid_of(codec, block)
+    await blocks.put(cid.multihash, block)
+    return cid
+
+
+async def add_file(blocks: Blocks, *chunks: bytes) -> Cid:
+    """A file of raw leaves under one node."""
+    return await add(blocks, DAG_PB, node(*[await add(blocks, RAW, chunk) for chunk in chunks]))
+
+
+def chunks(count: int, size: int) -> list[bytes]:
+    """Blocks of which no two are alike."""
+    return [number.to_bytes(8, "big") + bytes(size - 8) for number in range(count)]
