@@ -19,7 +19,6 @@ _BECH32_GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _CHECKSUM_CONSTANT = {0: 1, 1: 0x2BC830A3}  # by witness version: bech32, bech32m
 _PROGRAM_SIZES = {0: (20, 32), 1: (32,)}
 _LONGEST_ADDRESS = 90
-_LONGEST_BASE58 = 35
 
 
 class BadAddress(ValueError):
@@ -35,7 +34,7 @@ def address_to_script(address: str, network: Network) -> bytes:
         raise BadAddress("not an address")
     hrp = address.rpartition("1")[0].lower()
     known = {network.bech32_hrp, *(other.bech32_hrp for other in NETWORKS.values())}
-    if hrp in known and len(address) > _LONGEST_BASE58:  # a base58 address of testnet may begin with ncrt1 as well
+    if hrp in known:
         return _witness_script(address, hrp, network)
     return _base58_script(address, network)
 

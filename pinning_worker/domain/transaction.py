@@ -26,8 +26,6 @@ MERKLE_NODE_SIZE = 64
 FINAL_SEQUENCE = 0xFFFFFFFF
 
 _LONGEST_BRANCH = 32
-_SMALLEST_INPUT = 32 + 4 + 1 + 4
-_SMALLEST_OUTPUT = 8 + 1
 _WITNESS_MARKER = b"\x00\x01"
 
 
@@ -171,7 +169,7 @@ def read_compact_size(raw: bytes, at: int) -> tuple[int, int]:
 
 
 def _read_inputs(raw: bytes, at: int) -> tuple[tuple[TxInput, ...], int]:
-    count, at = _read_count(raw, at, _SMALLEST_INPUT)
+    count, at = read_compact_size(raw, at)
     if count == 0:
         raise BadTransaction("no inputs")
     inputs = []
@@ -184,7 +182,7 @@ def _read_inputs(raw: bytes, at: int) -> tuple[tuple[TxInput, ...], int]:
 
 
 def _read_outputs(raw: bytes, at: int) -> tuple[tuple[TxOutput, ...], int]:
-    count, at = _read_count(raw, at, _SMALLEST_OUTPUT)
+    count, at = read_compact_size(raw, at)
     outputs = []
     for _ in range(count):
         (amount,), at = _unpack("<q", raw, at)
@@ -196,7 +194,7 @@ def _read_outputs(raw: bytes, at: int) -> tuple[tuple[TxOutput, ...], int]:
 def _read_witnesses(raw: bytes, at: int, inputs: int) -> tuple[tuple[tuple[bytes, ...], ...], int]:
     stacks = []
     for _ in range(inputs):
-        count, at = _read_count(raw, at, 1)
+        count, at = read_compact_size(raw, at)
         stack = []
         for _ in range(count):
             item, at = _read_var_bytes(raw, at)
@@ -205,14 +203,6 @@ def _read_witnesses(raw: bytes, at: int, inputs: int) -> tuple[tuple[tuple[bytes
     if not any(stacks):
         raise BadTransaction("the witness is superfluous: all its stacks are empty")
     return tuple(stacks), at
-
-
-def _read_count(raw: bytes, at: int, smallest: int) -> tuple[int, int]:
-    """A count of things that take at least `smallest` bytes each: one that cannot fit is refused before any work."""
-    count, at = read_compact_size(raw, at)
-    if count * smallest > len(raw) - at:
-        raise BadTransaction("cut off")
-    return count, at
 
 
 def _read_var_bytes(raw: bytes, at: int) -> tuple[bytes, int]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pinning_worker.domain.address import (
     BadAddress,
     address_to_script,
+    base58check_encode,
     p2pkh_script,
     p2sh_script,
     script_to_address,
@@ -109,6 +110,7 @@ def test_one_wrong_character_is_noticed(network: Network, script: bytes, data: s
         ("bc1q0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqh2y7hd", "checksum"),  # bech32m where bech32 is due
         ("bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqh2y7hd", "checksum"),  # and the other way round
         ("BC1QR508D6QEJXTDG4Y5R3ZARVARYV98GJ9P", "length"),
+        ("bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7v07qwwzcrf", "padding"),  # five bits of it
         ("bc1zw508d6qejxtdg4y5r3zarvaryvaxxpcs", "version 2"),
         ("bc1sw50qgdz25jxtdg4y5r3zarvary0c5xw7kqqqqqqqqqqqq", "version 16"),
     ],
@@ -116,6 +118,18 @@ def test_one_wrong_character_is_noticed(network: Network, script: bytes, data: s
 def test_invalid_vectors(address: str, why: str) -> None:
     with pytest.raises(BadAddress, match=why):
         address_to_script(address, BITCOIN)
+
+
+def test_padding_that_is_not_zero_is_refused() -> None:
+    """BIP350: otherwise a script would have several addresses."""
+    with pytest.raises(BadAddress, match="padding"):
+        address_to_script("tb1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vpggkg4j", BITCOIN_TEST)
+
+
+@pytest.mark.parametrize("size", [0, 19, 21, 32])
+def test_a_base58_address_holds_twenty_bytes(size: int) -> None:
+    with pytest.raises(BadAddress, match="20 bytes"):
+        address_to_script(base58check_encode(bytes((DOICHAIN.p2pkh_prefix,)) + bytes(size)), DOICHAIN)
 
 
 @given(st.one_of(st.text(max_size=100), st.text("nmN123dctrqpzry9x8gf", max_size=100)), networks)

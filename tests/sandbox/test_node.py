@@ -125,6 +125,15 @@ def a_name_spent_as_money(wallet: Wallet) -> Transaction:
     return wallet.double_spend(Transaction(2, (TxInput(paid.txid, 0), TxInput(paid.txid, 2)), (OUTPUT,)))
 
 
+def two_names_spent(wallet: Wallet) -> Transaction:
+    node = wallet.node
+    names = []
+    for _ in range(2):
+        names.append(node.broadcast(wallet.pay(payment(wallet)).serialise()))
+        node.mine(MINER)
+    return wallet.double_spend(Transaction(2, tuple(TxInput(txid, 0) for txid in names), (OUTPUT,)))
+
+
 BREACHES: dict[str, tuple[Breach, str]] = {
     "a name in a plain transaction": (as_payment(version=2), "tx-nonname-with-name-output"),
     "a name transaction without a name": (
@@ -137,6 +146,7 @@ BREACHES: dict[str, tuple[Breach, str]] = {
     "a value too long": (as_payment(value=b"v" * 1024), "tx-value-invalid"),
     "a domain's name": (as_payment(name=b"d/example"), "tx-name-doi-in-domain-namespace"),
     "a name spent as money": (a_name_spent_as_money, "tx-nonname-with-name-input"),
+    "two names spent": (two_names_spent, "tx-multiple-name-inputs"),
     "a young coinbase": (immature, "premature-spend-of-coinbase"),
     "a coin twice": (spends_twice_within, "inputs-duplicate"),
     "more out than in": (out_of_nothing, "in-belowout"),
@@ -175,6 +185,21 @@ def test_a_name_new_needs_no_name(wallet: Wallet) -> None:
 def test_garbage_is_refused(raw: bytes, node: Node) -> None:
     with pytest.raises(Rejected, match="decode failed"):
         node.broadcast(raw)
+
+
+def test_a_coinbase_ripens_after_a_hundred_blocks() -> None:
+    node = Node(clock=lambda: NOON)
+    wallet = Wallet(node)
+    node.mine(wallet.script())
+    early = wallet.double_spend(Transaction(2, (TxInput(node.blocks[1].transactions[0].txid, 0),), (OUTPUT,)))
+    for _ in range(98):
+        node.mine(MINER)
+    with pytest.raises(Rejected, match="depth 99"):
+        node.broadcast(early.serialise())
+    assert wallet.balance() == Swartz(0)
+    node.mine(MINER)
+    assert wallet.balance() == Swartz(block_subsidy(1))
+    node.broadcast(early.serialise())
 
 
 # --- mempool, blocks and reorgs

@@ -120,6 +120,14 @@ def test_a_forgery_is_refused(forgery: str, kind: Kind) -> None:
         check_input(FORGERIES[forgery](tx, kind), 0, spent[0])
 
 
+def test_nothing_may_be_added_to_a_script_sig() -> None:
+    """Whoever could add to it would change the txid of somebody else's payment."""
+    tx, spent = spend("p2pkh")
+    for script in (b"\x51" + tx.inputs[0].script, tx.inputs[0].script + b"\x61", b"\x4c" + tx.inputs[0].script):
+        with pytest.raises(Rejected, match="a signature and a key"):
+            check_input(replace(tx, inputs=(replace(tx.inputs[0], script=script), tx.inputs[1])), 0, spent[0])
+
+
 def test_a_witness_signature_covers_the_amount_that_is_spent() -> None:
     """BIP143's reason to be: who signs must not be told a smaller amount than the coin has."""
     tx, spent = spend("p2wpkh")
