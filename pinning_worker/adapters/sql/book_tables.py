@@ -1,0 +1,153 @@
+"""The tables of the books and the receipts: one for each kind of row, children for what is asked for by itself.
+
+`root` is the CIDv1 bytes of a CID. `version` is what compare-and-swap compares. An output's primary key is
+(txid, vout) and its transaction the payment's: no output can be booked twice. Lists that nobody asks for by content
+(askers, foreign links) are JSON in one column.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+)
+
+from pinning_worker.adapters.sql.column_types import AnyText, Moment, Money
+from pinning_worker.adapters.sql.schema import metadata
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("root", LargeBinary, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("due_at", Moment),
+    Column("version", Integer, nullable=False),
+    Column("askers", Text, nullable=False),
+    Column("size_metadata", BigInteger),
+    Column("size_image", BigInteger),
+    Column("blocks", Integer, nullable=False),
+    Column("foreign_links", Text, nullable=False),
+    Column("file_name", AnyText, nullable=False),
+    Column("failure", String(16)),
+    Column("reason", AnyText, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Index(None, "due_at"),
+    Index(None, "state"),
+)
+
+request_references = Table(
+    "request_references",
+    metadata,
+    Column("root", LargeBinary, ForeignKey("requests.root"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("cid", LargeBinary, nullable=False),
+    Index(None, "cid"),
+)
+
+pins = Table(
+    "pins",
+    metadata,
+    Column("root", LargeBinary, primary_key=True),
+    Column("name", LargeBinary, primary_key=True),
+    Column("cid_text", AnyText, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("due_at", Moment),
+    Column("version", Integer, nullable=False),
+    Column("starts", Moment),
+    Column("ends", Moment),
+    Column("reminded", Integer),
+    Column("unproven_at", Integer),
+    Column("reason", AnyText, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Index(None, "due_at"),
+    Index(None, "state"),
+)
+
+quotes = Table(
+    "quotes",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("root", LargeBinary, nullable=False),
+    Column("cid_text", AnyText, nullable=False),
+    Column("months", Integer, nullable=False),
+    Column("amount", Money, nullable=False),
+    Column("price_version", Integer, nullable=False),
+    Column("size_metadata", BigInteger, nullable=False),
+    Column("size_image", BigInteger, nullable=False),
+    Column("blocks", Integer, nullable=False),
+    Column("issued", Moment, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("payment_address", String(128), nullable=False),
+    Column("payment_script", LargeBinary, nullable=False),
+    Column("network", String(32), nullable=False),
+    Column("foreign_links", Text, nullable=False),
+    Index(None, "root"),
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("txid", String(64), primary_key=True),
+    Column("root", LargeBinary, nullable=False),
+    Column("cid_text", AnyText, nullable=False),
+    Column("name", LargeBinary, nullable=False),
+    Column("first_seen", Moment, nullable=False),
+    Column("proof_height", Integer),
+    Column("proof_hash", String(64)),
+    Column("proof_time", Moment),
+    Column("settled", Boolean, nullable=False),
+    Column("bought_quote", String(64)),
+    Column("bought_amount", Money),
+    Column("bought_months", Integer),
+    Column("announced", Integer, nullable=False),
+    Column("gone", Boolean, nullable=False),
+    Index(None, "root", "name"),
+    Index(None, "proof_height"),
+    Index(None, "settled", "gone"),
+)
+
+payment_outputs = Table(
+    "payment_outputs",
+    metadata,
+    Column("txid", String(64), ForeignKey("payments.txid"), primary_key=True),
+    Column("vout", BigInteger, primary_key=True, autoincrement=False),
+    Column("amount", Money, CheckConstraint("amount >= 0", name="no_debt"), nullable=False),
+)
+
+block_references = Table(
+    "block_references",
+    metadata,
+    Column("root", LargeBinary, primary_key=True),
+    Column("multihash", LargeBinary, primary_key=True),
+    Index(None, "multihash"),
+    sqlite_with_rowid=False,  # the rows lie in the order of their key: half the space, and a whole closure at once
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("key", String(256), primary_key=True),
+    Column("cid", String(256), nullable=False),
+    Column("name_id", AnyText, nullable=False),
+    Column("txid", String(64), nullable=False),
+    Column("file_name", AnyText, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("blocks", Integer, nullable=False),
+    Column("received", Money, nullable=False),
+    Column("fee", Money, nullable=False),
+    Column("months", Integer, nullable=False),
+    Column("quote_id", String(64), nullable=False),
+    Column("pinned_at", Moment, nullable=False),
+    Column("starts", Moment, nullable=False),
+    Column("ends", Moment, nullable=False),
+    Column("released_at", Moment),
+)
