@@ -7,6 +7,7 @@ it prints goes to a file. Its limits are ElectrumX's own: a client that is throt
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import socket
@@ -78,6 +79,8 @@ class ElectrumX:
         An index that stands in the directory is gone on with: it must be of the node's own chain.
         """
         assert self._process is None, "it runs already"
+        if importlib.util.find_spec("electrumx") is None:
+            raise ElectrumXFailed("ElectrumX is not installed: pip install 'pinning-worker[sandbox]'")
         database = self.directory / "db"
         database.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:

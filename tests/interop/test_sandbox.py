@@ -6,6 +6,7 @@ import json
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +22,8 @@ from pinning_worker.domain.headerchain import HeaderChain
 from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.nameop import push
 from pinning_worker.domain.transaction import Transaction, fold_merkle_branch, parse_transaction
-from pinning_worker.sandbox.sandbox import Sandbox
+from pinning_worker.sandbox.electrumx import ElectrumXFailed
+from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
 from pinning_worker.sandbox.wallet import Key, Kind, Wallet, browser_payment, sign
 from tests.interop.sandbox_fixture import RawElectrum, raw_electrum, sandbox, secure_sandbox
 
@@ -202,6 +204,18 @@ async def test_a_server_goes_away_and_comes_back_on_the_same_ports(sandbox: Sand
     async with raw_electrum(sandbox) as client:
         history = await client.ask("blockchain.scripthash.get_history", scripthash(shop.script()))
     assert history == [{"tx_hash": txid, "height": sandbox.node.height - 1}]
+
+
+async def test_an_electrumx_that_cannot_start_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ElectrumXFailed, match="bad value for envvar DB_ENGINE"):
+        async with open_sandbox(tmp_path, electrumx_settings={"DB_ENGINE": "paper"}):
+            raise AssertionError("it opened")
+
+
+async def test_an_error_inside_leaves_as_itself(tmp_path: Path) -> None:
+    with pytest.raises(LookupError, match="ours"):
+        async with open_sandbox(tmp_path):
+            raise LookupError("ours")
 
 
 async def test_moved_time_is_in_the_headers_and_in_the_file(sandbox: Sandbox) -> None:
