@@ -1,0 +1,104 @@
+"""Books in SQL: each method is one transaction; what it does with each kind of row is in `<kind>_rows.py`.
+
+A change is stored in the order of its rules: first compare and swap, so that a conflict costs nothing; then what is
+written once; then the block references, released before held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import Connection
+
+from pinning_worker.adapters.sql import block_rows, due_rows, payment_rows, pin_rows, quote_rows, request_rows
+from pinning_worker.adapters.sql.database import Database
+from pinning_worker.adapters.sql.rows import Conflict
+from pinning_worker.domain.payment import Payment
+from pinning_worker.domain.pin import Pin, PinKey, Request
+from pinning_worker.domain.pricing import Quote
+from pinning_worker.ports import Change
+
+
+class SqlBooks:
+    """Port Books. Every method may raise Trouble, and DamagedRow for a row that cannot be read."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def commit(self, change: Change) -> bool:
+        """Rewritten (a bug) leaves the books as they were, like a refused change."""
+        try:
+            await self._database.write(partial(_store, change))
+        except Conflict:
+            return False
+        return True
+
+    async def request(self, root: bytes) -> Request | None:
+        return await self._database.read(lambda connection: request_rows.one(connection, root))
+
+    async def pin(self, key: PinKey) -> Pin | None:
+        return await self._database.read(lambda connection: pin_rows.one(connection, key))
+
+    async def pins_of(self, root: bytes) -> Sequence[Pin]:
+        return await self._database.read(lambda connection: pin_rows.of_root(connection, root))
+
+    async def pins_naming(self, cid: bytes, limit: int) -> Sequence[Pin]:
+        return await self._database.read(lambda connection: pin_rows.naming(connection, cid, limit))
+
+    async def quotes(self, root: bytes) -> Sequence[Quote]:
+        return await self._database.read(lambda connection: quote_rows.of_root(connection, root))
+
+    async def payment(self, txid: str) -> Payment | None:
+        return await self._database.read(lambda connection: payment_rows.one(connection, txid))
+
+    async def payments_of(self, key: PinKey) -> Sequence[Payment]:
+        return await self._database.read(lambda connection: payment_rows.of_key(connection, key))
+
+    async def unsettled(self) -> Sequence[PinKey]:
+        return await self._database.read(payment_rows.unsettled)
+
+    async def proven_from(self, height: int) -> Sequence[Payment]:
+        return await self._database.read(lambda connection: payment_rows.proven_from(connection, height))
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Request | Pin]:
+        return await self._database.read(lambda connection: due_rows.due(connection, now, limit))
+
+    async def next_due(self, after: datetime) -> datetime | None:
+        return await self._database.read(lambda connection: due_rows.next_due(connection, after))
+
+    async def active_requests(self) -> int:
+        return await self._database.read(request_rows.count_active)
+
+    async def unpaid_bytes(self) -> int:
+        return await self._database.read(request_rows.unpaid_bytes)
+
+    async def held(self, root: bytes) -> Sequence[bytes]:
+        return await self._database.read(lambda connection: block_rows.held(connection, root))
+
+    async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
+        return await self._database.read(lambda connection: block_rows.unreferenced(connection, multihashes))
+
+    async def all_pins(self) -> Sequence[Pin]:
+        return await self._database.read(pin_rows.every)
+
+    async def all_payments(self) -> Sequence[Payment]:
+        return await self._database.read(payment_rows.every)
+
+
+def _store(change: Change, connection: Connection) -> None:
+    """Raises Conflict, Rewritten."""
+    current = all(request_rows.store(connection, request) for request in change.requests) and all(
+        pin_rows.store(connection, pin) for pin in change.pins
+    )
+    if not current:
+        raise Conflict
+    for quote in change.quotes:
+        quote_rows.store(connection, quote)
+    for payment in change.payments:
+        payment_rows.store(connection, payment)
+    for root in change.release:
+        block_rows.release(connection, root)
+    for root, multihashes in change.hold:
+        block_rows.hold(connection, root, multihashes)

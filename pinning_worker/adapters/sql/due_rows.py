@@ -1,0 +1,29 @@
+"""What is due: one question over requests and pins, answered from the index of each in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from pinning_worker.adapters.sql import pin_rows, request_rows
+from pinning_worker.adapters.sql.book_tables import pins, requests
+from pinning_worker.domain.pin import Pin, Request
+
+
+def due(connection: Connection, now: datetime, limit: int) -> Sequence[Request | Pin]:
+    """The longest overdue first; of those due at the same moment requests before pins."""
+    asked = select(requests).where(requests.c.due_at <= now).order_by(requests.c.due_at, requests.c.root)
+    kept = select(pins).where(pins.c.due_at <= now).order_by(pins.c.due_at, pins.c.root, pins.c.name)
+    overdue: list[Request | Pin] = [*request_rows.find(connection, asked.limit(limit))]
+    overdue += pin_rows.find(connection, kept.limit(limit))
+    return sorted(overdue, key=lambda row: row.due_at or now)[:limit]  # stable; none of them is undated
+
+
+def next_due(connection: Connection, after: datetime) -> datetime | None:
+    firsts = [
+        connection.execute(select(func.min(table.c.due_at)).where(table.c.due_at > after)).scalar()
+        for table in (requests, pins)
+    ]
+    return min((first for first in firsts if first is not None), default=None)

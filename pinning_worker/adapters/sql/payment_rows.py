@@ -1,0 +1,93 @@
+"""Payments: a row for each transaction, and a child row for each output to us, entered once and never again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, insert, select, update
+
+from pinning_worker.adapters.sql.book_tables import payment_outputs, payments, pins
+from pinning_worker.adapters.sql.rows import AnyRow, Conflict, insert_new, pieces, read_row
+from pinning_worker.domain.ledger import require_same_money
+from pinning_worker.domain.payment import PaidOutput, Payment, Proof, Purchase
+from pinning_worker.domain.pin import PinKey, State
+
+
+def find(connection: Connection, query: Select[Any]) -> list[Payment]:
+    """The payments that a query over the table selects, in its order. Raises DamagedRow."""
+    rows = connection.execute(query).all()
+    outputs: defaultdict[str, list[PaidOutput]] = defaultdict(list)
+    for txids in pieces([row.txid for row in rows]):
+        children = select(payment_outputs).where(payment_outputs.c.txid.in_(txids))
+        for child in connection.execute(children.order_by(payment_outputs.c.txid, payment_outputs.c.vout)):
+            outputs[child.txid].append(PaidOutput(child.vout, child.amount))
+    return [read_row("payment", row.txid, _from_row, row, tuple(outputs[row.txid])) for row in rows]
+
+
+def one(connection: Connection, txid: str) -> Payment | None:
+    found = find(connection, select(payments).where(payments.c.txid == txid))
+    return found[0] if found else None
+
+
+def of_key(connection: Connection, key: PinKey) -> Sequence[Payment]:
+    query = select(payments).where(payments.c.root == key.root, payments.c.name == key.name)
+    return find(connection, query.order_by(payments.c.first_seen, payments.c.txid))
+
+
+def every(connection: Connection) -> Sequence[Payment]:
+    return find(connection, select(payments).order_by(payments.c.first_seen, payments.c.txid))
+
+
+def proven_from(connection: Connection, height: int) -> Sequence[Payment]:
+    query = select(payments).where(payments.c.proof_height >= height)
+    return find(connection, query.order_by(payments.c.proof_height, payments.c.txid))
+
+
+def unsettled(connection: Connection) -> Sequence[PinKey]:
+    waiting = select(payments.c.root, payments.c.name).where(payments.c.settled.is_(False), payments.c.gone.is_(False))
+    on_credit = select(pins.c.root, pins.c.name).where(pins.c.state == State.CREDIT.value)
+    keys = waiting.union(on_credit).order_by("root", "name")
+    return [PinKey(row.root, row.name) for row in connection.execute(keys)]
+
+
+def store(connection: Connection, payment: Payment) -> None:
+    """Inserts it with its outputs, or updates what we learned since. Raises Rewritten, Conflict."""
+    known = one(connection, payment.txid)
+    require_same_money(known, payment)
+    if known is not None:
+        connection.execute(update(payments).where(payments.c.txid == payment.txid).values(_to_row(payment)))
+        return
+    if connection.execute(insert_new(connection, payments).values(_to_row(payment))).rowcount != 1:
+        raise Conflict
+    if payment.outputs:
+        outputs = [{"txid": payment.txid, "vout": out.vout, "amount": out.amount} for out in payment.outputs]
+        connection.execute(insert(payment_outputs), outputs)
+
+
+_AS_THEY_ARE = ("txid", "root", "cid_text", "name", "first_seen", "settled", "announced", "gone")
+
+
+def _to_row(payment: Payment) -> dict[str, object]:
+    proof, bought = payment.proof, payment.bought
+    return {
+        **{field: getattr(payment, field) for field in _AS_THEY_ARE},
+        "proof_height": proof.height if proof else None,
+        "proof_hash": proof.block_hash if proof else None,
+        "proof_time": proof.time if proof else None,
+        "bought_quote": bought.quote_id if bought else None,
+        "bought_amount": bought.amount if bought else None,
+        "bought_months": bought.months if bought else None,
+    }
+
+
+def _from_row(row: AnyRow, outputs: tuple[PaidOutput, ...]) -> Payment:
+    values = {field: getattr(row, field) for field in _AS_THEY_ARE}
+    proven, paid = row.proof_height is not None, row.bought_quote is not None
+    return Payment(
+        **values,
+        outputs=outputs,
+        proof=Proof(row.proof_height, row.proof_hash, row.proof_time) if proven else None,
+        bought=Purchase(row.bought_quote, row.bought_amount, row.bought_months) if paid else None,
+    )

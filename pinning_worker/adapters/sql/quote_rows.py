@@ -1,0 +1,50 @@
+"""Quotes: written once, kept for ever, because a late payer gets the stored price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select
+
+from pinning_worker.adapters.sql.book_tables import quotes
+from pinning_worker.adapters.sql.rows import AnyRow, Conflict, insert_new, read_row, texts_from_json, texts_to_json
+from pinning_worker.domain.ledger import require_same_quote
+from pinning_worker.domain.pricing import Quote
+from pinning_worker.domain.sizes import Sizes
+
+
+def of_root(connection: Connection, root: bytes) -> Sequence[Quote]:
+    """Oldest first. Raises DamagedRow."""
+    rows = connection.execute(select(quotes).where(quotes.c.root == root).order_by(quotes.c.issued, quotes.c.id))
+    return [_read(row) for row in rows]
+
+
+def store(connection: Connection, quote: Quote) -> None:
+    """A quote that is there already may be stored again as it is. Raises Rewritten, Conflict."""
+    row = connection.execute(select(quotes).where(quotes.c.id == quote.id)).one_or_none()
+    if row is not None:
+        require_same_quote(_read(row), quote)
+    elif connection.execute(insert_new(connection, quotes).values(_to_row(quote))).rowcount != 1:
+        raise Conflict
+
+
+def _read(row: AnyRow) -> Quote:
+    return read_row("quote", row.id, _from_row, row)
+
+
+_AS_THEY_ARE = (
+    *("id", "root", "cid_text", "months", "amount", "price_version", "blocks"),
+    *("issued", "expires", "payment_address", "payment_script", "network"),
+)
+
+
+def _to_row(quote: Quote) -> dict[str, object]:
+    values = {field: getattr(quote, field) for field in _AS_THEY_ARE}
+    sizes = {"size_metadata": quote.sizes.metadata, "size_image": quote.sizes.image}
+    return {**values, **sizes, "foreign_links": texts_to_json(quote.foreign)}
+
+
+def _from_row(row: AnyRow) -> Quote:
+    values = {field: getattr(row, field) for field in _AS_THEY_ARE}
+    sizes = Sizes(row.size_metadata, row.size_image, row.size_metadata + row.size_image)
+    return Quote(**values, sizes=sizes, foreign=texts_from_json(row.foreign_links))

@@ -1,0 +1,106 @@
+"""Requests: one row per CID, and a child row for each CID that its metadata names."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, insert, select, update
+
+from pinning_worker.adapters.sql.book_tables import pins, request_references, requests
+from pinning_worker.adapters.sql.rows import AnyRow, insert_new, pieces, read_row, texts_from_json, texts_to_json
+from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.pin import ACTIVE, LIVE, Asker, Request, State
+from pinning_worker.domain.sizes import Sizes
+
+
+def find(connection: Connection, query: Select[Any]) -> list[Request]:
+    """The requests that a query over the table selects, in its order. Raises DamagedRow."""
+    rows = connection.execute(query).all()
+    named: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    for roots in pieces([row.root for row in rows]):
+        children = select(request_references).where(request_references.c.root.in_(roots))
+        for child in connection.execute(children.order_by(request_references.c.root, request_references.c.position)):
+            named[child.root].append(child.cid)
+    return [read_row("request", row.root, _from_row, row, tuple(named[row.root])) for row in rows]
+
+
+def one(connection: Connection, root: bytes) -> Request | None:
+    found = find(connection, select(requests).where(requests.c.root == root))
+    return found[0] if found else None
+
+
+def store(connection: Connection, request: Request) -> bool:
+    """Compare and swap: False if the stored version is another."""
+    values = _to_row(request)
+    if request.version == 0:
+        statement: Any = insert_new(connection, requests).values(values)
+    else:
+        known = (requests.c.root == request.root) & (requests.c.version == request.version)
+        statement = update(requests).where(known).values(values)
+    if connection.execute(statement).rowcount != 1:
+        return False
+    connection.execute(delete(request_references).where(request_references.c.root == request.root))
+    if request.references:
+        numbered = enumerate(request.references)
+        children = [{"root": request.root, "position": position, "cid": cid} for position, cid in numbered]
+        connection.execute(insert(request_references), children)
+    return True
+
+
+def count_active(connection: Connection) -> int:
+    return connection.execute(select(func.count()).select_from(requests).where(_in(ACTIVE))).scalar_one()
+
+
+def unpaid_bytes(connection: Connection) -> int:
+    live = exists().where(pins.c.root == requests.c.root, pins.c.state.in_([state.value for state in LIVE]))
+    total = func.coalesce(func.sum(requests.c.size_metadata + requests.c.size_image), 0)
+    return int(connection.execute(select(total).where(requests.c.state == State.QUOTED.value, ~live)).scalar_one())
+
+
+def _in(states: frozenset[State]) -> ColumnElement[bool]:
+    return requests.c.state.in_([state.value for state in states])
+
+
+def _to_row(request: Request) -> dict[str, object]:
+    return {
+        "root": request.root,
+        "state": request.state.value,
+        "due_at": request.due_at,
+        "version": request.version + 1,
+        "askers": json.dumps([asdict(asker) for asker in request.askers]),
+        "size_metadata": request.sizes.metadata if request.sizes else None,
+        "size_image": request.sizes.image if request.sizes else None,
+        "blocks": request.blocks,
+        "foreign_links": texts_to_json(request.foreign),
+        "file_name": request.file_name,
+        "failure": request.failure.value if request.failure else None,
+        "reason": request.reason,
+        "attempts": request.attempts,
+    }
+
+
+def _from_row(row: AnyRow, references: tuple[bytes, ...]) -> Request:
+    measured = row.size_metadata is not None
+    return Request(
+        root=row.root,
+        state=State(row.state),
+        due_at=row.due_at,
+        version=row.version,
+        askers=tuple(_asker(stored) for stored in json.loads(row.askers)),
+        sizes=Sizes(row.size_metadata, row.size_image, row.size_metadata + row.size_image) if measured else None,
+        blocks=row.blocks,
+        references=references,
+        foreign=texts_from_json(row.foreign_links),
+        file_name=row.file_name,
+        failure=ErrorCode(row.failure) if row.failure is not None else None,
+        reason=row.reason,
+        attempts=row.attempts,
+    )
+
+
+def _asker(stored: dict[str, Any]) -> Asker:
+    """A field that this version does not know is a TypeError: damage, not silence."""
+    return Asker(**{**stored, "origins": tuple(stored["origins"])})
