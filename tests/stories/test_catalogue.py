@@ -1,0 +1,330 @@
+"""The name index as a story: blocks come, go, fail and are replaced; LIST gets one true answer each time.
+
+Under `autojump_clock` waiting costs nothing: what would take minutes is over at once, in the same order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import pairwise
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from pinning_worker.adapters.memory.chain import MemoryChain
+from pinning_worker.adapters.memory.clock import START, MemoryClock
+from pinning_worker.adapters.memory.name_index import MemoryNameIndex
+from pinning_worker.adapters.memory.network import MemoryAnnouncer
+from pinning_worker.catalogue import MOST_SHARED, Catalogue
+from pinning_worker.domain.address import address_to_script
+from pinning_worker.domain.chain import NETWORKS
+from pinning_worker.domain.cid import RAW, cid_of
+from pinning_worker.domain.listing import NameFilter
+from pinning_worker.domain.messages import NameOps
+from pinning_worker.domain.name_row import NameRow
+from pinning_worker.domain.nameop import NameOp, NameOpCode
+from pinning_worker.domain.payment import Sighting, Tip
+from pinning_worker.domain.requests import ListRequest, parse
+from pinning_worker.ports import BlockOfNames, NameOpAt, Trouble
+
+NETWORK = NETWORKS["doichain-regtest"]
+ADDRESS = "ncrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq8w7hxl"
+
+
+@dataclass(slots=True)
+class BumpyChain(MemoryChain):
+    """The twin, with what servers do: no answer some times, an answer for another block, a header download half way."""
+
+    troubles: int = 0
+    asked: list[tuple[int, float]] = field(default_factory=list)
+    shown_tip: Tip | None = None  # instead of the true one
+    other: BlockOfNames | None = None
+
+    async def tip(self) -> Tip | None:
+        return self.shown_tip or await MemoryChain.tip(self)
+
+    async def name_ops(self, height: int) -> BlockOfNames | None:
+        self.asked.append((height, trio.current_time()))
+        if self.troubles:
+            self.troubles -= 1
+            raise Trouble("no server answers")
+        return self.other or await MemoryChain.name_ops(self, height)
+
+
+@dataclass(slots=True)
+class CountedIndex(MemoryNameIndex):
+    looks: int = 0
+    broken: bool = False
+
+    async def find(self, wanted: NameFilter, times: range | None, offset: int, limit: int) -> Sequence[NameRow]:
+        self.looks += 1
+        if self.broken:
+            raise Trouble("the disk is away")
+        return await MemoryNameIndex.find(self, wanted, times, offset, limit)
+
+
+@dataclass(slots=True)
+class World:
+    clock: MemoryClock = field(default_factory=MemoryClock)
+    index: CountedIndex = field(default_factory=CountedIndex)
+    topic: MemoryAnnouncer = field(default_factory=MemoryAnnouncer)
+    chain: BumpyChain = field(init=False)
+    catalogue: Catalogue = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.chain = BumpyChain(self.clock)
+        self.catalogue = self.new_catalogue()
+
+    def new_catalogue(self) -> Catalogue:
+        return Catalogue(NETWORK, self.clock, self.chain, self.index, self.topic)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """A start, and a stop at the end: a new catalogue on the same index, as after a restart."""
+        self.catalogue = self.new_catalogue()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.catalogue.run)
+            await self.settled()
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def settled(self) -> None:
+        self.catalogue.ring()
+        await wait_all_tasks_blocked()
+
+    async def mine(self, *names: str, value: bytes = b"") -> None:
+        for name in names:
+            await self.chain.broadcast(Sighting(f"tx of {name}", name.encode(), value, (), None))
+        await self.chain.mine()
+        await self.settled()
+
+    async def list(self, **fields: object) -> list[str] | str:
+        """The names in the one answer to a LIST, or its text if it is none."""
+        before = len(self.topic.said)
+        request = parse(json.dumps({"type": "LIST", **fields}).encode())
+        assert isinstance(request, ListRequest)
+        await self.catalogue.listed(request)
+        (answer,) = self.topic.said[before:]
+        if isinstance(answer, NameOps):
+            return [row["nameId"] for row in json.loads(answer.encode())]
+        return answer.encode().decode()
+
+
+async def test_the_newest_come_first_from_the_first_starts_tip_on(autojump_clock: MockClock) -> None:
+    world = World()
+    await world.chain.broadcast(Sighting("t0", b"too old", b"", (), None))
+    await world.chain.mine()
+    await world.mine("at the tip")
+    async with world.running():
+        await world.mine("a", "b")
+        await world.mine()
+        await world.mine("c")
+        assert await world.list() == ["c", "b", "a", "at the tip"]
+        assert await world.list(**{"from": 1, "pageSize": 2}) == ["b", "a"]
+        assert await world.list(**{"from": 4}) == "LAST_100_CIDS:NONE"
+
+
+async def test_a_stop_costs_nothing(autojump_clock: MockClock) -> None:
+    world = World()
+    async with world.running():
+        await world.mine("before")
+    await world.mine("while down 1")
+    await world.mine("while down 2")
+    asked = len(world.chain.asked)
+    async with world.running():
+        assert await world.list() == ["while down 2", "while down 1", "before"]
+    assert [height for height, _ in world.chain.asked[asked:]] == [2, 3]
+
+
+async def test_listing_works_while_nothing_is_indexed_yet(autojump_clock: MockClock) -> None:
+    assert await World().list() == "LAST_100_CIDS:NONE"
+
+
+async def test_nobody_needs_to_ring(autojump_clock: MockClock) -> None:
+    world = World()
+    async with world.running():
+        await world.chain.broadcast(Sighting("t", b"unheralded", b"", (), None))
+        await world.chain.mine()
+        await trio.sleep(60)
+        assert await world.list() == ["unheralded"]
+
+
+async def test_after_a_reorg_only_what_stands_in_our_chain_is_listed(autojump_clock: MockClock) -> None:
+    world = World()
+    async with world.running():
+        await world.mine("stays")
+        await world.mine("mined again")
+        await world.mine("double spent")
+        await world.chain.reorg(2, drop=["tx of double spent"])
+        await world.settled()
+        assert await world.list() == ["stays"]
+        await world.mine()
+        assert await world.list() == ["mined again", "stays"]
+
+
+async def test_a_reorg_while_stopped_and_below_the_first_start_is_seen(autojump_clock: MockClock) -> None:
+    world = World()
+    await world.mine()
+    async with world.running():
+        await world.mine("orphan")
+    await world.chain.reorg(2, drop=["tx of orphan"])
+    await world.mine("new")
+    async with world.running():
+        assert await world.list() == ["new"]
+        assert await world.index.hash_at(1) == await world.chain.hash_at(1)
+
+
+async def test_headers_that_are_fetched_anew_cost_no_index(autojump_clock: MockClock) -> None:
+    world = World()
+    genesis = await world.chain.tip()
+    async with world.running():
+        await world.mine("a")
+        world.chain.shown_tip = genesis
+        await world.settled()
+        assert await world.list() == ["a"]
+        world.chain.shown_tip = None
+        await world.mine("b")
+        assert await world.list() == ["b", "a"]
+
+
+async def test_a_block_that_cannot_be_had_is_asked_for_again_and_never_skipped(autojump_clock: MockClock) -> None:
+    world = World()
+    async with world.running():
+        world.chain.asked.clear()
+        world.chain.troubles = 9
+        await world.mine("hard to get")
+        await world.mine("after it")
+        await trio.sleep(600)
+        assert await world.list() == ["after it", "hard to get"]
+    heights, times = zip(*world.chain.asked, strict=True)
+    assert heights == (1,) * 10 + (2,)
+    pauses = [later - earlier for earlier, later in pairwise(times[:10])]
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+async def test_a_block_that_is_not_in_our_chain_is_not_taken(autojump_clock: MockClock) -> None:
+    world = World()
+    async with world.running():
+        stray = NameOpAt("t", 0, 0, 1, NameOp(NameOpCode.NAME_DOI, b"stray", b"", b""))
+        world.chain.other = BlockOfNames(1, "ff" * 32, START, (stray,))
+        await world.mine("true")
+        assert await world.list() == "LAST_100_CIDS:NONE"
+        world.chain.other = None
+        await world.settled()
+        assert await world.list() == ["true"]
+
+
+async def test_the_first_start_waits_for_the_end_of_the_header_download(autojump_clock: MockClock) -> None:
+    world = World()
+    tip = await world.chain.tip()
+    assert tip is not None
+    for days in (900, 600, 300):
+        await world.mine()
+        world.chain.shown_tip = replace(tip, time=world.clock.now() - timedelta(days=days))
+        async with world.running():
+            assert await world.index.next_height() is None
+    world.chain.shown_tip = None
+    async with world.running():
+        assert await world.index.next_height() == 4
+
+
+async def test_a_chain_that_has_stood_still_for_long_is_indexed_too(autojump_clock: MockClock) -> None:
+    world = World()
+    world.clock.moved = timedelta(days=30)
+    async with world.running():
+        assert await world.index.next_height() is None
+        await trio.sleep(60)
+        assert await world.index.next_height() == 1
+
+
+async def test_the_three_ops_that_show_a_name_are_listed_with_their_address(autojump_clock: MockClock) -> None:
+    world = World()
+    script = address_to_script(ADDRESS, NETWORK)
+    ops = (
+        NameOpAt("t1", 1, 0, 1_000_000, NameOp(NameOpCode.NAME_NEW, None, None, script)),
+        NameOpAt("t2", 2, 1, 2_000_000, NameOp(NameOpCode.NAME_FIRSTUPDATE, b"first", b"v", script)),
+        NameOpAt("t3", 3, 2, 3_000_000, NameOp(NameOpCode.NAME_UPDATE, b"update", b"\xff", b"\x6a")),
+        NameOpAt("t4", 9, 3, 4_000_000, NameOp(NameOpCode.NAME_DOI, b"doi", None, script)),
+    )
+    true = await world.chain.name_ops(0)
+    assert true is not None
+    world.chain.other = replace(true, ops=ops)
+    async with world.running():
+        assert await world.list() == ["doi", "update", "first"]
+    rows = json.loads(world.topic.said[-1].encode())
+    shown = [(row["n"], row["valueSwartz"], row["nameValue"], row["address"]) for row in rows]
+    assert shown == [(3, 4_000_000, "", ADDRESS), (2, 3_000_000, "\\xff", ""), (1, 2_000_000, "v", ADDRESS)]
+
+
+# ---------------------------------------------------------------- LIST
+
+
+async def test_the_browsers_five_lists_get_five_answers_from_one_look(autojump_clock: MockClock) -> None:
+    world = World()
+    async with world.running():
+        await world.mine("a")
+        world.index.looks = 0
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(world.catalogue.listed, parse(b'{"type":"LIST","dateString":"LAST"}'))
+        assert [type(answer) for answer in world.topic.said] == [NameOps] * 5
+        assert world.index.looks == 1
+        await trio.sleep(5)
+        await world.list(dateString="LAST")
+        assert world.index.looks == 2
+
+
+async def test_a_shared_answer_is_never_older_than_the_index(autojump_clock: MockClock) -> None:
+    world = World()
+    content = cid_of(RAW, b"art")
+    async with world.running():
+        await world.mine("a", value=f"ipfs://{content}".encode())
+        assert await world.list(filter="collections") == ["a"]
+        await world.catalogue.note_metadata(content.key, False)
+        assert await world.list(filter="collections") == "LAST_100_CIDS:NONE"
+        await world.catalogue.note_metadata(content.key, True)
+        assert await world.list(filter="collections") == ["a"]
+        await world.mine("b")
+        assert await world.list(filter="collections") == ["a"]
+        assert await world.list() == ["b", "a"]
+        await world.chain.reorg(1, drop=["tx of b"])
+        await world.settled()
+        assert await world.list() == ["a"]
+
+
+async def test_a_thousand_different_questions_are_not_all_remembered(autojump_clock: MockClock) -> None:
+    world = World()
+    async with world.running():
+        for offset in range(1_000):
+            await world.list(**{"from": offset})
+        assert len(world.catalogue._answers) == MOST_SHARED
+
+
+async def test_days_are_utc_and_today_moves(autojump_clock: MockClock) -> None:
+    world = World()
+    world.clock.moved = timedelta(hours=11, minutes=59)  # 23:59 on 20 November
+    await world.chain.mine()
+    async with world.running():
+        await world.mine("late")
+        world.clock.moved += timedelta(minutes=1)
+        await world.mine("early")
+        assert await world.list(dateString="2026-11-20") == ["late"]
+        assert await world.list(dateString="TODAY") == await world.list(dateString="2026-11-21") == ["early"]
+        assert await world.list(dateString="2026-11-19") == "2026-11-19_CIDS:NONE"
+        world.clock.moved += timedelta(days=1)
+        assert await world.list(dateString="TODAY") == "TODAY_CIDS:NONE"
+        assert await world.list(filter={"type": "all", "dateString": "2026-11-20"}, dateString="TODAY") == ["late"]
+
+
+async def test_a_list_that_cannot_be_answered_is_told_why(autojump_clock: MockClock) -> None:
+    world = World()
+    assert await world.list(dateString="31.1.2024") == "INVALID_DATE_FORMAT"
+    assert await world.list(filter="everything") == "ERROR:unknown filter"
+    world.index.broken = True
+    assert await world.list() == "ERROR:the name index cannot be read now"
+    world.index.broken = False
+    assert await world.list() == "LAST_100_CIDS:NONE"
