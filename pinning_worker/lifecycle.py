@@ -287,9 +287,10 @@ class Lifecycle:
             await self._give_up(request, gathering, ErrorCode.UNSUPPORTED, str(failure))
         except DiskFull as failure:
             log.error("disk full", cid=_text(request.root), reason=str(failure))
+            self._sweep = True  # what was put before it filled up is known to nobody
             await self._give_up(request, gathering, ErrorCode.BUSY, "no room at the moment", retry_after=600)
         except Exception:  # a bug met by one DAG is logged whole and answered; it must not end the worker
-            reference = self.new_id()
+            self._sweep, reference = True, self.new_id()
             log.exception("fetching failed by a fault of ours", cid=_text(request.root), reference=reference)
             await self._give_up(request, gathering, ErrorCode.INTERNAL, f"reference {reference}", retry_after=600)
 

@@ -1,0 +1,209 @@
+"""What is refused, with which code, and what keeps the worker from being used up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from trio.testing import MockClock
+
+from pinning_worker.domain.cid import DAG_PB, Cid, cid_of
+from pinning_worker.domain.pin import State
+from pinning_worker.ports import Budget
+from tests import content
+from tests.stories.world import World, terms
+
+
+async def test_nobody_has_it(autojump_clock: MockClock) -> None:
+    cid, _ = content.file(b"nowhere")
+    async with World().running() as w:
+        await w.say(f'{{"type":"NEW-CID","cid":"{cid}","id":"r1"}}')
+        await w.later(seconds=40)
+        progress, *_, error = w.hear()
+        assert progress == {"status": "FETCHING-CID", "cid": str(cid), "id": "r1", "blocks": 0, "bytes": 0}
+        assert (error["status"], error["code"], error["id"], error["retryAfterSeconds"]) == (
+            "ERROR",
+            "NOT_FOUND",
+            "r1",
+            60,
+        )
+        assert error["message"] == f"no connected peer had block {cid} within 30 s"
+
+
+async def test_blocks_that_stop_coming_are_kept_for_the_retry(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(content.noise(2_000_000))
+    first = dict(list(blocks.items())[-1:]) | dict(list(blocks.items())[:3])
+    async with World().running() as w:
+        w.offer(first)
+        await w.say(f"NEW-CID:{cid}")
+        await w.later(minutes=2)
+        error = w.hear()[-1]
+        assert (error["status"], error["code"]) == ("ERROR", "TIMEOUT")
+        assert await w.blocks_on_disk() == set(first)
+        w.fetcher.peers = {"b": {key: value for key, value in blocks.items() if key not in first}}
+        await w.say(f"NEW-CID:{cid}")
+        assert w.hear_statuses() == ["ADDING-CID"]
+
+
+async def test_blocks_kept_for_a_retry_that_never_comes_go(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(content.noise(2_000_000))
+    async with World().running() as w:
+        w.offer({key: blocks[key] for key in list(blocks)[-1:]})
+        await w.say(f"NEW-CID:{cid}")
+        await w.later(hours=2)
+        assert await w.blocks_on_disk() == set()
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "says"),
+    [("bytes", 1_000_000, "1000000 bytes"), ("blocks", 3, "3 blocks"), ("depth", 0, "deeper")],
+)
+async def test_over_a_budget_says_which(autojump_clock: MockClock, limit: str, value: int, says: str) -> None:
+    cid, blocks = content.file(content.noise(2_000_000))
+    budget = replace(terms().budget, **{limit: value})
+    async with World(terms(budget=budget)).running() as w:
+        w.offer(blocks)
+        await w.say(f"NEW-CID:{cid}")
+        [error] = w.hear()
+        assert (error["code"], "retryAfterSeconds" in error) == ("TOO_LARGE", False)
+        assert says in error["message"]
+        assert await w.blocks_on_disk() == set()
+
+
+async def test_the_staging_quota_is_busy_not_too_large(autojump_clock: MockClock) -> None:
+    first, first_blocks = content.file(content.noise(900_000, 1))
+    second, second_blocks = content.file(content.noise(900_000, 2))
+    async with World(terms(staging_quota=1_000_000)).running() as w:
+        w.offer(first_blocks | second_blocks)
+        await w.quoted(first)
+        await w.say(f"NEW-CID:{second}")
+        [error] = w.hear()
+        assert (error["code"], error["retryAfterSeconds"]) == ("BUSY", 600)
+        assert await w.blocks_on_disk() == set(first_blocks)
+        await w.pay(first, 5_100_000)  # what is paid for is no longer staged
+        await w.mine(3)
+        w.hear()
+        await w.say(f"NEW-CID:{second}")
+        assert w.hear_statuses() == ["ADDING-CID"]
+
+
+async def test_a_full_disk_is_busy_and_the_next_small_request_is_served(autojump_clock: MockClock) -> None:
+    large, blocks = content.file(content.noise(900_000))
+    small, small_blocks = content.file(b"small")
+    async with World().running() as w:
+        w.blocks.capacity = 500_000
+        w.offer(blocks | small_blocks)
+        await w.say(f"NEW-CID:{large}")
+        assert w.hear()[0]["code"] == "BUSY"
+        assert await w.blocks_on_disk() == set()
+        await w.say(f"NEW-CID:{small}")
+        assert w.hear_statuses() == ["ADDING-CID"]
+
+
+async def test_a_full_queue_is_busy_and_one_peer_cannot_fill_it(autojump_clock: MockClock) -> None:
+    async with World(terms(most_active=5, most_active_per_peer=3)).running() as w:
+        cids = [content.file(content.noise(100, seed))[0] for seed in range(20)]
+        for cid in cids[:4]:
+            await w.say(f"NEW-CID:{cid}", peer="greedy")
+        assert [m["code"] for m in w.hear()] == ["BUSY"]
+        for cid in cids[4:7]:
+            await w.say(f"NEW-CID:{cid}", peer="other")
+        assert [m["message"] for m in w.hear()] == ["the queue is full"]
+        await w.later(minutes=5)
+        w.hear()
+        await w.say(f"NEW-CID:{cids[10]}", peer="greedy")
+        await w.later(seconds=3)
+        assert w.hear_statuses() == ["FETCHING-CID"]
+
+
+async def test_a_block_that_is_not_what_its_codec_says(autojump_clock: MockClock) -> None:
+    blocks: content.Blocks = {}
+    cid = content.add(blocks, DAG_PB, b"not protobuf at all \xff")
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.say(f"NEW-CID:{cid}")
+        assert w.hear()[0]["code"] == "UNSUPPORTED"
+        assert await w.blocks_on_disk() == set()
+
+
+async def test_what_the_operator_denies(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b"denied")
+    async with World(terms(denied=lambda asked: asked.key == cid.key)).running() as w:
+        w.offer(blocks)
+        await w.say(f"NEW-CID:{cid}")
+        assert w.hear()[0]["code"] == "DENIED"
+
+
+async def test_what_is_no_cid_or_not_ours_to_read_is_refused_at_once(autojump_clock: MockClock) -> None:
+    cbor = Cid(1, 0x71, cid_of(DAG_PB, b"x").multihash)
+    async with World().running() as w:
+        for text in ("undefined", str(cbor), '{"type":"NEW-CID","cid":"Qm"}'):
+            await w.say(text if text.startswith("{") else f"NEW-CID:{text}")
+        assert [m["code"] for m in w.hear()] == ["BAD_CID", "UNSUPPORTED", "BAD_CID"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"null",
+        b"[1,2]",
+        b"<html>a page</html>",
+        b'{"name":"x","image":5}',
+        b'{"name":"x","image":"https://example.org/a.png"}',
+        b'{"name":"x","image":"ipfs://undefined"}',
+        b"\xff\xfe\x00",
+        b"",
+    ],
+)
+async def test_every_shape_of_metadata_is_quoted_and_pinnable(autojump_clock: MockClock, document: bytes) -> None:
+    cid, blocks = content.file(document)
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+        assert (await w.pin(cid)).state is State.PINNED
+
+
+async def test_a_foreign_link_is_reported(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b'{"name":"x","image":"https://example.org/a.png"}')
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.say(f"NEW-CID:{cid}")
+        assert w.hear()[0]["foreign"] == ["https://example.org/a.png"]
+
+
+async def test_an_image_that_nobody_has_is_not_half_sold(autojump_clock: MockClock) -> None:
+    metadata, image, blocks = content.nft(b"picture")
+    async with World().running() as w:
+        w.offer({key: block for key, block in blocks.items() if key != image.multihash})
+        await w.say(f"NEW-CID:{metadata}")
+        await w.later(minutes=1)
+        assert [m["status"] for m in w.hear() if m["status"] != "FETCHING-CID"] == ["ERROR"]
+        w.offer(blocks)
+        await w.say(f"NEW-CID:{metadata}")
+        assert w.hear_statuses() == ["ADDING-CID"]
+
+
+async def test_the_budget_is_for_the_closure_not_for_each_part(autojump_clock: MockClock) -> None:
+    metadata, _, blocks = content.nft(content.noise(700_000), images=[])
+    budget = Budget(700_100, 10_000, 64, 30, 15, 600)
+    async with World(terms(budget=budget)).running() as w:
+        w.offer(blocks)
+        await w.say(f"NEW-CID:{metadata}")
+        assert w.hear()[0]["code"] == "TOO_LARGE"
+
+
+async def test_months_asked_for_are_quoted_each_and_more_than_is_sold_is_capped(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(content.noise(2_000_000))
+    async with World().running() as w:
+        w.offer(blocks)
+        for months in (1, 2, 99):
+            await w.say(f'{{"type":"NEW-CID","cid":"{cid}","durationMonths":{months}}}')
+            await w.later(seconds=3)
+        answers = w.hear()
+        assert [m["fee"]["durationMonths"] for m in answers] == [1, 2, 8]
+        assert len({m["quote"]["id"] for m in answers}) == 3
+        await w.pay(cid, answers[1]["fee"]["amount"])
+        await w.mine(3)
+        pin = await w.pin(cid)
+        assert pin.starts is not None
+        assert pin.ends == pin.starts.replace(year=2027, month=1)

@@ -1,0 +1,172 @@
+"""A whole worker on memory twins, and the words in which the stories tell what happens to it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import trio
+import trio.testing
+
+from pinning_worker.adapters.memory.blocks import MemoryBlocks
+from pinning_worker.adapters.memory.books import MemoryBooks
+from pinning_worker.adapters.memory.chain import MemoryChain
+from pinning_worker.adapters.memory.clock import MemoryClock
+from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetcher
+from pinning_worker.adapters.memory.receipts import MemoryReceipts
+from pinning_worker.domain.cid import Cid
+from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.payment import PaidOutput, Sighting
+from pinning_worker.domain.pin import Pin, PinKey
+from pinning_worker.domain.pricing import PriceList
+from pinning_worker.domain.requests import Ask, BadAsk, parse
+from pinning_worker.domain.verdict import Depth
+from pinning_worker.lifecycle import Lifecycle, Terms
+from pinning_worker.ports import Budget
+from tests import content
+
+ADDRESS, SCRIPT = "mk" + "A" * 32, b"\x76\xa9\x14" + bytes(20) + b"\x88\xac"
+BROWSER = "12D3KooWBrowser"
+
+
+def terms(**changes: Any) -> Terms:
+    return replace(
+        Terms(
+            prices=PriceList(1, Swartz(742_000), Swartz(1_000_000)),
+            payment_address=ADDRESS,
+            payment_script=SCRIPT,
+            network="doichain-regtest",
+            depth=Depth(confirmations=3, credit=20),
+            budget=Budget(50_000_000, 10_000, 64, 30, 15, 600),
+            staging_quota=200_000_000,
+        ),
+        **changes,
+    )
+
+
+@dataclass
+class World:
+    """One worker. `say`/`hear` are the topic; `pay` and `chain` are Doichain; `later` is time."""
+
+    terms: Terms = field(default_factory=terms)
+    clock: MemoryClock = field(default_factory=MemoryClock)
+    books: MemoryBooks = field(default_factory=MemoryBooks)
+    blocks: MemoryBlocks = field(default_factory=MemoryBlocks)
+    receipts: MemoryReceipts = field(default_factory=MemoryReceipts)
+    announcer: MemoryAnnouncer = field(default_factory=MemoryAnnouncer)
+    ids: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def __post_init__(self) -> None:
+        self.chain = MemoryChain(self.clock)
+        self.fetcher = MemoryFetcher(self.blocks)
+        self.life = self.new_life()
+
+    def new_life(self) -> Lifecycle:
+        """A worker after a start: everything it knows is in the books."""
+        return Lifecycle(
+            terms=self.terms,
+            clock=self.clock,
+            books=self.books,
+            blocks=self.blocks,
+            receipts=self.receipts,
+            fetcher=self.fetcher,
+            announcer=self.announcer,
+            chain=self.chain,
+            new_id=lambda: f"q{next(self.ids)}",
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[World]:
+        """The worker runs inside; leaving ends it as a kill does."""
+        self.life = self.new_life()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.life.run)
+            self.chain.listener = self.life
+            await self.chain.tell_everything()
+            await self.settle()
+            yield self
+            self.chain.listener = None
+            nursery.cancel_scope.cancel()
+
+    # ---------------------------------------------------------------- the world says
+
+    async def say(self, text: str, peer: str = BROWSER) -> None:
+        match parse(text.encode()):
+            case Ask() as ask:
+                await self.life.asked(ask, peer)
+            case BadAsk() as bad:
+                await self.life.ill_asked(bad)
+            case other:
+                raise AssertionError(f"no request: {other}")
+        await self.settle()
+
+    async def later(self, **span: float) -> None:
+        await self.clock.sleep(timedelta(**span).total_seconds())
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Until everything that can happen without time passing has happened."""
+        await trio.testing.wait_all_tasks_blocked(0.001)
+
+    async def mine(self, blocks: int = 1) -> None:
+        await self.chain.mine(blocks)
+        await self.settle()
+
+    async def months_later(self, days: float) -> None:
+        """Both clocks move: a day's blocks are mined each day, at the pace of one an hour near the end."""
+        for _ in range(int(days)):
+            await self.later(days=1)
+            await self.mine(12)
+
+    async def pay(self, cid: Cid | str, amount: int, name: str = "art/1", *, also: int | None = None) -> str:
+        """A transaction as the browser makes it, into the mempool."""
+        txid = hashlib.sha256(f"tx {next(self.ids)}".encode()).hexdigest()
+        outputs = (PaidOutput(1, Swartz(amount)),) + ((PaidOutput(3, Swartz(also)),) if also else ())
+        await self.chain.broadcast(Sighting(txid, name.encode(), f"ipfs://{cid}".encode(), outputs, None))
+        await self.settle()
+        return txid
+
+    # ---------------------------------------------------------------- the worker says
+
+    def hear(self) -> list[dict[str, Any]]:
+        """Everything said on the topic since the last time, decoded."""
+        said = [json.loads(message.encode()) for message in self.announcer.said]
+        self.announcer.said.clear()
+        return said
+
+    def hear_statuses(self) -> list[str]:
+        return [message["status"] for message in self.hear()]
+
+    # ---------------------------------------------------------------- what is so
+
+    def offer(self, blocks: content.Blocks, peer: str = BROWSER) -> None:
+        self.fetcher.peers.setdefault(peer, {}).update(blocks)
+
+    async def pin(self, cid: Cid, name: str = "art/1") -> Pin:
+        pin = await self.books.pin(PinKey(cid.key, name.encode()))
+        assert pin is not None
+        return pin
+
+    async def blocks_on_disk(self) -> set[bytes]:
+        return {multihash async for page in self.blocks.all() for multihash in page}
+
+    async def quoted(self, cid: Cid) -> int:
+        """Asks, and returns what is to be paid."""
+        await self.say(f"NEW-CID:{cid}")
+        answer = self.hear()[-1]
+        assert answer["status"] == "ADDING-CID", answer
+        amount: int = answer["fee"]["amount"]
+        return amount
+
+    async def pinned(self, cid: Cid, name: str = "art/1") -> str:
+        """Asks, pays, and waits until it is pinned; says nothing about it."""
+        txid = await self.pay(cid, await self.quoted(cid), name)
+        await self.mine(3)
+        self.hear()
+        return txid
