@@ -19,8 +19,8 @@ MOST_PEERS = 4096  # remembered; the one longest without a fault is forgotten fi
 class Fault(IntEnum):
     """What it was, by its points."""
 
+    FLOOD = 1  # more wants than a ledger holds
     UNASKED_BLOCK = 2
-    FLOOD = 10
     BAD_MESSAGE = 25  # or a frame that is none
 
 

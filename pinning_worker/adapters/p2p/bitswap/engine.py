@@ -127,6 +127,7 @@ class Engine:
     def let_go(self, peer: str, multihash: bytes, session: Session) -> None:
         if wantlist := self._wantlists.get(peer):
             wantlist.let_go(multihash, session)
+            self._asked[peer] = trio.current_time()
             self._say(peer, wantlist)
 
     def expect(self, multihash: bytes, session: Session) -> None:
@@ -191,7 +192,7 @@ class Engine:
             data = bytes(block.data)
             for session in list(sessions):
                 await session.deliver(peer, multihash, data)
-        elif multihash in self._recent:
+        elif multihash in self._recent and self._asked_lately(peer):
             self.duplicates += 1
         else:
             self._blame(peer, Fault.UNASKED_BLOCK, "a block that nobody asked for")
@@ -207,8 +208,11 @@ class Engine:
         return None
 
     def _frame_limit(self, peer: str) -> int:
-        asked = self._asked.get(peer)
-        return LARGEST_FRAME if asked is not None and trio.current_time() - asked < LATE else WANTLIST_FRAME
+        return LARGEST_FRAME if self._asked_lately(peer) else WANTLIST_FRAME
+
+    def _asked_lately(self, peer: str) -> bool:
+        """Blocks may come from it: it was asked for some, perhaps a little while ago."""
+        return bool(self._wantlists.get(peer)) or trio.current_time() < self._asked.get(peer, -LATE) + LATE
 
     def _blame(self, peer: str, fault: Fault, what: str) -> None:
         banned = self.conduct.blame(peer, fault, trio.current_time())

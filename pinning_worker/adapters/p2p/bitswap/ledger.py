@@ -44,11 +44,11 @@ class Ledger:
 
     def stored(self, multihash: bytes) -> bool:
         """A block came in. True if this peer waits for it."""
-        cids = self._multihashes.get(multihash, set())
-        for want in [self.unmet[cid] for cid in cids]:
+        waiting = [self.unmet[cid] for cid in self._multihashes.get(multihash, ())]
+        for want in waiting:
             self._met(want)
             self.todo[want.cid] = want
-        return bool(cids)
+        return bool(waiting)
 
     def next(self) -> Want | None:
         """The oldest want to look at; it is no longer todo."""

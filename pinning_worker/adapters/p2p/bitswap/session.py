@@ -30,7 +30,7 @@ WINDOW_BYTES = 32 * 1024 * 1024
 QUEUE = 8
 TICK = 1.0
 PATIENCE = 5.0
-REPEAT = 15.0
+REPEAT = 10.0
 TELL = 0.5  # seconds between two calls of `progress`, at least
 
 Progress = Callable[[int, int], Awaitable[None]]
@@ -131,10 +131,15 @@ class Session:
             cid, _ = place
             if want := self._open.get(cid.multihash):
                 want.places.append(place)
-            elif not await self._have(place):
-                self._open[cid.multihash] = Open([place])
+                continue
+            # Expected before we look, lest a copy that another session just gets slip by between the two.
+            self._open[cid.multihash] = Open([place])
+            self._market.expect(cid.multihash, self)
+            if await self._have(place):
+                del self._open[cid.multihash]
+                self._market.expect_no_more(cid.multihash, self)
+            else:
                 self._look_again = True
-                self._market.expect(cid.multihash, self)
 
     async def _have(self, place: tuple[Cid, int]) -> bool:
         cid, depth = place
@@ -180,13 +185,14 @@ class Session:
         for (cid, depth), linked in zip(want.places, children, strict=True):
             self._walk.take(cid, depth, len(data), linked)
         self._market.stored(multihash)
-        self._note_giver(peer, len(data))
+        self._note_giver(peer, len(data), instead=self._favourite in want.refused)
 
-    def _note_giver(self, peer: str, size: int) -> None:
+    def _note_giver(self, peer: str, size: int, *, instead: bool) -> None:
+        """`instead`: of the favourite, which refused this block."""
         self._moved = self._heard[peer] = trio.current_time()
         self._largest = max(self._largest, size)
         self._slow.discard(peer)
-        if self._favourite is None or self._favourite in self._slow:
+        if instead or self._favourite is None or self._favourite in self._slow:
             self._favourite = peer
 
     # ---------------------------------------------------------------- asking

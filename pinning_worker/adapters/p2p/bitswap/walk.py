@@ -32,10 +32,6 @@ class Walk:
         """(a CID not given before, its depth), or None: nothing to get until another block is taken."""
         return self._todo.pop() if self._todo else None
 
-    def put_back(self, cid: Cid, depth: int) -> None:
-        """It was too early to get this one: `next` gives it again."""
-        self._todo.append((cid, depth))
-
     def children(self, cid: Cid, block: bytes) -> tuple[Cid, ...]:
         """What the block links to. Raises Unreadable: its hash is right, its content is not what the codec says."""
         try:

@@ -1,0 +1,95 @@
+"""Messages on a stream, cut in every way that a network can cut them."""
+
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from libp2p.network.stream.exceptions import StreamEOF, StreamReset
+from trio.testing import MockClock
+
+from pinning_worker.adapters.p2p.bitswap.frames import FRAME, SILENCE, BadFrame, FrameReader, StreamGone, write_frame
+from pinning_worker.domain.cid import encode_varint
+
+
+class Cut:
+    """A stream that gives its bytes in the pieces it was told, then ends as py-libp2p's streams end."""
+
+    def __init__(self, *pieces: bytes, end: Exception | None = None) -> None:
+        self.pieces = list(pieces)
+        self.end = end or StreamEOF()
+        self.written = b""
+
+    async def read(self, n: int | None = None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if not self.pieces:
+            raise self.end
+        return self.pieces.pop(0)
+
+    async def write(self, data: bytes) -> None:
+        self.written += data
+
+    async def close(self) -> None: ...
+
+    async def reset(self) -> None: ...
+
+
+async def read_all(reader: FrameReader) -> list[bytes]:
+    frames = []
+    while (frame := await reader.next()) is not None:
+        frames.append(bytes(frame))
+    return frames
+
+
+@given(st.lists(st.binary(max_size=300), max_size=8), st.lists(st.integers(1, 40), min_size=1))
+def test_frames_come_out_whole_however_they_are_cut(frames: list[bytes], sizes: list[int]) -> None:
+    async def main() -> None:
+        writer = Cut()
+        for frame in frames:
+            await write_frame(writer, frame)
+        rest = writer.written
+        pieces: list[bytes] = []
+        while rest:
+            size = sizes[len(pieces) % len(sizes)]
+            pieces.append(rest[:size])
+            rest = rest[size:]
+        assert await read_all(FrameReader(Cut(*pieces))) == frames
+
+    trio.run(main)
+
+
+async def test_a_length_over_the_limit_is_refused_before_its_bytes_come() -> None:
+    stream = Cut(encode_varint(101), b"never read")
+    with pytest.raises(BadFrame, match="101 bytes"):
+        await FrameReader(stream, lambda: 100).next()
+    assert stream.pieces == [b"never read"]
+
+
+@pytest.mark.parametrize("length", [b"\xff\xff\xff\xff", b"\x80\x80\x80\x80\x80\x01"])
+async def test_a_length_that_never_ends(length: bytes) -> None:
+    with pytest.raises(BadFrame):
+        await FrameReader(Cut(length)).next()
+
+
+@pytest.mark.parametrize("start", [b"\x05abc", b"\x80"])
+async def test_an_end_inside_a_message_is_no_clean_end(start: bytes) -> None:
+    with pytest.raises(StreamGone):
+        await FrameReader(Cut(start)).next()
+
+
+async def test_a_reset_is_told_as_such() -> None:
+    with pytest.raises(StreamGone, match="StreamReset"):
+        await FrameReader(Cut(end=StreamReset())).next()
+
+
+class Drip(Cut):
+    """One byte every ten seconds, for ever."""
+
+    async def read(self, n: int | None = None) -> bytes:
+        await trio.sleep(10)
+        return b"\x7f"
+
+
+async def test_a_slow_loris_gets_its_time_and_no_more(autojump_clock: MockClock) -> None:
+    with pytest.raises(StreamGone, match="silent"):
+        await FrameReader(Drip()).next()
+    assert trio.current_time() <= SILENCE + FRAME

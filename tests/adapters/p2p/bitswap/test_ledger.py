@@ -1,0 +1,124 @@
+"""What one peer wants: transcripts of messages, stored blocks and answers."""
+
+from collections.abc import Iterator
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pinning_worker.adapters.p2p.bitswap.ledger import MOST_WANTS, Ledger
+from pinning_worker.adapters.p2p.bitswap.wire import Message, Want
+from pinning_worker.domain.cid import RAW, Cid, cid_of
+
+A, B, C = (cid_of(RAW, bytes([n])) for n in range(3))
+
+
+def wants(*cids: Cid, full: bool = False, cancel: bool = False) -> Message:
+    return Message([Want(cid.binary, cancel=cancel) for cid in cids], full=full)
+
+
+def todo(ledger: Ledger) -> list[bytes]:
+    """Everything to answer, taken."""
+    return [want.cid for want in iter(ledger.next, None)]
+
+
+def look_and_miss(ledger: Ledger) -> None:
+    for want in list(iter(ledger.next, None)):
+        ledger.not_here(want)
+
+
+def test_wants_are_answered_in_order_and_once() -> None:
+    ledger = Ledger()
+    assert ledger.hear(wants(A, B)) == 0
+    assert todo(ledger) == [A.binary, B.binary]
+    assert todo(ledger) == []
+    assert not ledger
+
+
+def test_an_unmet_want_is_answered_when_its_block_comes() -> None:
+    ledger = Ledger()
+    ledger.hear(wants(A, B))
+    look_and_miss(ledger)
+    assert len(ledger) == 2
+    assert ledger.stored(B.multihash)
+    assert not ledger.stored(C.multihash)
+    assert todo(ledger) == [B.binary]
+
+
+def test_a_block_wanted_under_two_cids_answers_both() -> None:
+    ledger = Ledger()
+    node = Cid(1, 0x70, A.multihash)
+    ledger.hear(wants(A, node))
+    look_and_miss(ledger)
+    assert ledger.stored(A.multihash)
+    assert set(todo(ledger)) == {A.binary, node.binary}
+
+
+def test_a_cancel_takes_back_what_is_todo_and_what_is_unmet() -> None:
+    ledger = Ledger()
+    ledger.hear(wants(A))
+    look_and_miss(ledger)
+    ledger.hear(wants(B))
+    ledger.hear(wants(A, B, cancel=True))
+    assert not ledger
+    assert not ledger.stored(A.multihash)
+
+
+def test_a_full_wantlist_replaces_everything() -> None:
+    ledger = Ledger()
+    ledger.hear(wants(A))
+    look_and_miss(ledger)
+    ledger.hear(wants(B))
+    ledger.hear(wants(C, full=True))
+    assert todo(ledger) == [C.binary]
+    assert not ledger.stored(A.multihash)
+
+
+def test_an_answer_that_was_lost_is_given_again_and_first() -> None:
+    ledger = Ledger()
+    ledger.hear(wants(A, B))
+    lost = [want for _ in range(2) if (want := ledger.next())]
+    ledger.not_here(lost[1])
+    ledger.hear(wants(C))
+    ledger.put_back(lost)
+    assert todo(ledger) == [A.binary, B.binary, C.binary]
+    assert not ledger.unmet
+
+
+def test_wants_beyond_measure_are_dropped_and_counted() -> None:
+    ledger = Ledger()
+    many = [cid_of(RAW, n.to_bytes(4, "big")) for n in range(MOST_WANTS + 5)]
+    assert ledger.hear(wants(*many)) == 5
+    assert len(ledger) == MOST_WANTS
+    assert ledger.hear(wants(many[0])) == 0, "one that stands already costs no place"
+
+
+def test_what_is_no_cid_is_dropped() -> None:
+    assert Ledger().hear(Message([Want(b""), Want(b"\x01\x55\x12\x20short")])) == 2
+
+
+STEPS = st.sampled_from(["want", "cancel", "full", "miss", "answer", "stored", "lose"])
+
+
+@given(st.lists(st.tuples(STEPS, st.sampled_from([A, B, C])), max_size=40))
+def test_a_want_is_never_in_two_places_and_its_index_is_true(told: list[tuple[str, Cid]]) -> None:
+    ledger = Ledger()
+    answered: list[Want] = []
+    for step, cid in told:
+        if step in ("want", "full", "cancel"):
+            ledger.hear(wants(cid, full=step == "full", cancel=step == "cancel"))
+        elif step == "stored":
+            ledger.stored(cid.multihash)
+        elif step == "lose":
+            ledger.put_back(answered)
+            answered = []
+        elif want := ledger.next():
+            answered.append(want)
+            if step == "miss":
+                ledger.not_here(want)
+        assert not ledger.todo.keys() & ledger.unmet.keys()
+        assert set(ledger.missing) == set(multihashes(ledger))
+
+
+def multihashes(ledger: Ledger) -> Iterator[bytes]:
+    for cid in ledger.unmet:
+        yield cid[-34:]
