@@ -30,7 +30,7 @@ class BadPeerRecord(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A peer and where it says it is. Addresses without `/p2p/…` at the end."""
+    """A peer and where it says it is. Addresses without its own `/p2p/…` at the end."""
 
     peer: str
     addresses: tuple[str, ...]
@@ -48,7 +48,7 @@ def decode_peer(message: bytes) -> Found:
     if len(message) > LARGEST:
         raise BadPeerRecord(f"{len(message)} bytes are too many for a peer")
     key = b""
-    addresses: list[str] = []
+    addresses: list[bytes] = []
     try:
         for number, wire, value in fields(memoryview(message)):
             if wire != BYTES or isinstance(value, int):
@@ -56,10 +56,11 @@ def decode_peer(message: bytes) -> Found:
             if number == 1:
                 key = bytes(value)
             elif number == 2 and len(addresses) < MOST_ADDRESSES:
-                addresses += _address(bytes(value))
+                addresses.append(bytes(value))
     except BadProtobuf as error:
         raise BadPeerRecord("not a protobuf") from error
-    return Found(_peer_id(key), tuple(addresses))
+    peer = _peer_id(key)
+    return Found(peer, tuple(text for data in addresses for text in _address(data, peer)))
 
 
 def _peer_id(key: bytes) -> str:
@@ -70,11 +71,16 @@ def _peer_id(key: bytes) -> str:
         raise BadPeerRecord("not a public key") from error
 
 
-def _address(data: bytes) -> list[str]:
+def _address(data: bytes, peer: str) -> list[str]:
+    """One address, or none. js-libp2p ends each with its own peer id; an address that ends with another is none."""
     try:
-        return [str(Multiaddr(data))]
+        text = str(Multiaddr(data))
     except (MultiaddrError, ValueError, KeyError, IndexError):
         return []
+    where, end, who = text.rpartition("/p2p/")
+    if not end or "/" in who:
+        return [text]
+    return [where] if who == peer else []
 
 
 def _field(number: int, value: bytes) -> bytes:

@@ -24,7 +24,7 @@ class Heard:
     data: bytes
 
 
-class Intake:
+class Intake(AsyncIterator[Heard]):
     """A queue with one reader. `put` never waits."""
 
     def __init__(self, most_messages: int = MOST_MESSAGES, most_bytes: int = MOST_BYTES) -> None:
@@ -55,6 +55,8 @@ class Intake:
         self._bytes -= len(heard.data)
         return heard
 
-    async def __aiter__(self) -> AsyncIterator[Heard]:
-        while True:
-            yield await self.get()
+    def __aiter__(self) -> AsyncIterator[Heard]:
+        return self
+
+    async def __anext__(self) -> Heard:
+        return await self.get()
