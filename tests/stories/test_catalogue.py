@@ -47,6 +47,10 @@ class BumpyChain(MemoryChain):
     async def tip(self) -> Tip | None:
         return self.shown_tip or await MemoryChain.tip(self)
 
+    async def hash_at(self, height: int) -> str | None:
+        beyond = self.shown_tip is not None and height > self.shown_tip.height
+        return None if beyond else await MemoryChain.hash_at(self, height)
+
     async def name_ops(self, height: int) -> BlockOfNames | None:
         self.asked.append((height, trio.current_time()))
         if self.troubles:
@@ -204,6 +208,29 @@ async def test_a_block_that_cannot_be_had_is_asked_for_again_and_never_skipped(a
     assert heights == (1,) * 10 + (2,)
     pauses = [later - earlier for earlier, later in pairwise(times[:10])]
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+async def test_after_a_success_patience_begins_anew(autojump_clock: MockClock) -> None:
+    world = World()
+    async with world.running():
+        for name in ("a", "b"):
+            world.chain.asked.clear()
+            world.chain.troubles = 3
+            await world.mine(name)
+            await trio.sleep(600)
+            times = [time for _, time in world.chain.asked]
+            assert [later - earlier for earlier, later in pairwise(times)] == [1, 2, 4]
+
+
+async def test_an_orphaned_block_is_not_listed_while_its_successor_cannot_be_had(autojump_clock: MockClock) -> None:
+    world = World()
+    async with world.running():
+        await world.mine("orphan")
+        assert await world.list() == ["orphan"]
+        world.chain.troubles = 1
+        await world.chain.reorg(1, drop=["tx of orphan"])
+        await world.settled()
+        assert await world.list() == "LAST_100_CIDS:NONE"
 
 
 async def test_a_block_that_is_not_in_our_chain_is_not_taken(autojump_clock: MockClock) -> None:

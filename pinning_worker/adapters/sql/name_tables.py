@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, LargeBinary, String, Table
 
+from pinning_worker.adapters.sql.column_types import Money
 from pinning_worker.adapters.sql.schema import metadata
 
 name_progress = Table(
@@ -34,7 +35,7 @@ name_ops = Table(
     Column("txid", String(64), nullable=False),
     Column("n", Integer, nullable=False),
     Column("blocktime", BigInteger, nullable=False),
-    Column("value_swartz", BigInteger, nullable=False),
+    Column("value_swartz", Money, nullable=False),
     Column("name", LargeBinary, nullable=False),
     Column("value", LargeBinary, nullable=False),
     Column("address", String(128), nullable=False),

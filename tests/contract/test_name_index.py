@@ -1,0 +1,184 @@
+"""One suite over every NameIndex: what the twin does, SQL does, row for row."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection
+
+from pinning_worker.adapters.memory.name_index import MemoryNameIndex
+from pinning_worker.adapters.sql.database import Database, engine_of
+from pinning_worker.adapters.sql.name_index import SqlNameIndex, page
+from pinning_worker.adapters.sql.schema import metadata
+from pinning_worker.domain.cid import RAW, cid_of
+from pinning_worker.domain.listing import NameFilter
+from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.name_row import NameRow
+from pinning_worker.ports import NameIndex
+
+ART = cid_of(RAW, b"art")
+ROW = NameRow("aa" * 32, 10, 1_000, 1, 0, Swartz(1_000_000), b"art/1", f"ipfs://{ART}".encode(), "N1")
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[NameIndex]:
+    if request.param == "memory":
+        yield MemoryNameIndex()
+        return
+    database = new_database(tmp_path / "names.db")
+    yield SqlNameIndex(database)
+    await database.close()
+
+
+def new_database(path: Path) -> Database:
+    url = f"sqlite:///{path}"
+    engine = engine_of(url)
+    metadata.create_all(engine)
+    engine.dispose()
+    return Database(url)
+
+
+async def fill(index: NameIndex, *blocks: list[NameRow], start: int = 10) -> None:
+    await index.resume_from(start)
+    for height, rows in enumerate(blocks, start):
+        await index.add(height, f"hash {height}", rows)
+
+
+async def listed(
+    index: NameIndex, wanted: NameFilter = NameFilter.ALL, times: range | None = None, offset: int = 0, limit: int = 100
+) -> list[bytes]:
+    return [row.name for row in await index.find(wanted, times, offset, limit)]
+
+
+async def test_it_begins_knowing_nothing(index: NameIndex) -> None:
+    assert await index.next_height() is None
+    assert await index.hash_at(0) is None
+    assert await listed(index) == []
+
+
+async def test_the_start_is_remembered_before_any_block_is(index: NameIndex) -> None:
+    await index.resume_from(500_001)
+    assert await index.next_height() == 500_001
+
+
+async def test_a_row_comes_back_as_it_went_in(index: NameIndex) -> None:
+    rows = [
+        replace(ROW, value_swartz=Swartz(2**62), blocktime=2**32 - 1, n=7),
+        replace(ROW, position=2, name=bytes(range(255)), value=b"\x00\xff" * 511, address=""),
+    ]
+    await fill(index, rows)
+    assert list(await index.find(NameFilter.ALL, None, 0, 10)) == rows[::-1]
+
+
+async def test_pages_follow_height_and_position_downwards(index: NameIndex) -> None:
+    names = [b"a", b"b", b"c", b"d", b"e"]
+    rows = [replace(ROW, name=name, height=10 + at // 2, position=7 - at % 2 * 5) for at, name in enumerate(names)]
+    await fill(index, rows[:2], rows[2:4], rows[4:])
+    assert await listed(index) == [b"e", b"c", b"d", b"a", b"b"]
+    assert await listed(index, offset=1, limit=2) == [b"c", b"d"]
+    assert await listed(index, offset=5) == []
+    assert await listed(index, offset=2**31 - 1) == []
+
+
+async def test_only_the_next_block_is_taken(index: NameIndex) -> None:
+    with pytest.raises(ValueError, match="next"):
+        await index.add(10, "x", [ROW])
+    await fill(index, [ROW])
+    for height in (9, 10, 12):
+        with pytest.raises(ValueError, match="next"):
+            await index.add(height, "x", [replace(ROW, height=height, name=b"stray")])
+    assert await index.next_height() == 11
+    assert await index.hash_at(10) == "hash 10"
+    assert await listed(index) == [b"art/1"]
+
+
+async def test_what_is_forgotten_can_be_added_again(index: NameIndex) -> None:
+    await fill(index, [ROW], [replace(ROW, height=11, name=b"orphan")], [replace(ROW, height=12, name=b"orphan too")])
+    await index.resume_from(11)
+    assert await index.next_height() == 11
+    assert [await index.hash_at(height) for height in (10, 11, 12)] == ["hash 10", None, None]
+    assert await listed(index) == [b"art/1"]
+    await index.add(11, "other", [replace(ROW, height=11, name=b"new")])
+    assert await index.hash_at(11) == "other"
+    assert await listed(index) == [b"new", b"art/1"]
+
+
+async def test_a_day_is_from_its_first_second_to_before_the_next(index: NameIndex) -> None:
+    times = [86_399, 86_400, 172_799, 172_800]
+    await fill(index, [replace(ROW, position=at, blocktime=time, name=b"%d" % at) for at, time in enumerate(times)])
+    assert await listed(index, times=range(86_400, 172_800)) == [b"2", b"1"]
+
+
+async def test_collections_are_those_with_images_and_those_not_yet_known(index: NameIndex) -> None:
+    await fill(
+        index,
+        [
+            ROW,
+            replace(ROW, position=2, name=b"with path", value=f"ipfs://{ART}/metadata.json".encode()),
+            replace(ROW, position=3, name=b"names nothing", value=b"ipfs://undefined"),
+            replace(ROW, position=4, name=b"no ipfs", value=b"hello"),
+        ],
+    )
+    everything = [b"names nothing", b"with path", b"art/1"]
+    assert await listed(index, NameFilter.COLLECTIONS) == everything
+    await index.note_metadata(ART.key, False)
+    assert await listed(index, NameFilter.COLLECTIONS) == [b"names nothing"]
+    await index.note_metadata(ART.key, True)
+    assert await listed(index, NameFilter.COLLECTIONS) == everything
+
+
+_bytes = st.builds(
+    lambda start, rest: start + rest,
+    st.sampled_from(
+        [b"", b"e", b"e/", b"pe/", b"poe/", b"bp/", b"nft/", b"e0", b"ipfs:/", b"ipfs://", b"ipfs:0", b"empty"]
+    ),
+    st.binary(max_size=2) | st.just(b" "),
+)
+_drawn = st.lists(st.tuples(_bytes, _bytes, st.integers(0, 3)), max_size=12)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@given(drawn=_drawn, offset=st.integers(0, 3), limit=st.integers(1, 5), days=st.none() | st.just(range(1, 3)))
+def test_sql_selects_exactly_what_matches_says(
+    drawn: list[tuple[bytes, bytes, int]], offset: int, limit: int, days: range | None, tmp_path: Path
+) -> None:
+    rows = [
+        replace(ROW, position=at, name=name, value=value, blocktime=time)
+        for at, (name, value, time) in enumerate(drawn)
+    ]
+
+    async def compare() -> None:
+        database = new_database(tmp_path / "names.db")  # filled anew: `fill` forgets what it held
+        sql, memory = SqlNameIndex(database), MemoryNameIndex()
+        await fill(sql, rows)
+        await fill(memory, rows)
+        for wanted in NameFilter:
+            in_sql = await sql.find(wanted, days, offset, limit)
+            assert list(in_sql) == list(await memory.find(wanted, days, offset, limit)), wanted
+        await database.close()
+
+    trio.run(compare)
+
+
+@pytest.mark.parametrize(
+    ("times", "step"),
+    [(None, "SCAN name_ops USING INDEX"), (range(86_400, 172_800), "USING INDEX ix_name_ops_blocktime")],
+)
+async def test_no_question_reads_the_whole_table(times: range | None, step: str, tmp_path: Path) -> None:
+    """The predecessor parsed all of it for each request. A scan by index stops when the page is full."""
+    database = new_database(tmp_path / "names.db")
+
+    def plan(connection: Connection) -> str:
+        query = page(NameFilter.ALL, times, 0, 10).compile(connection, compile_kwargs={"literal_binds": True})
+        return " ".join(str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}"))
+
+    chosen = await database.read(plan)
+    assert step in chosen
+    assert times is not None or "TEMP B-TREE" not in chosen  # nothing is sorted but a day's rows
+    await database.close()
