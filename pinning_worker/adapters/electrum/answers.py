@@ -1,0 +1,179 @@
+"""What Electrum servers answer, read into values of ours. A server's word has no shape until it has passed here.
+
+Protocol 1.4 to 1.4.3. Every reader raises ServerMisbehaved on anything but the shape that the protocol names; what the
+values *claim* is judged elsewhere, against our own headers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pinning_worker.adapters.electrum.faults import ServerMisbehaved
+from pinning_worker.domain.headers import BadHeader, Header, parse_header
+from pinning_worker.domain.transaction import BadTransaction, Transaction, double_sha256, parse_transaction
+
+PROTOCOL_VERSIONS = ("1.4", "1.4.3")  # from 1.7 on the scripthash methods are gone; the Doichain fork knows up to 1.4.2
+
+_HIGHEST = 1 << 31
+_HASH = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTip:
+    """The best block that a server shows: its height, and its header with the AuxPow."""
+
+    height: int
+    data: bytes
+    header: Header
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """A transaction that touches a script. `height` is 0 in the mempool (-1: so are its inputs), else the block's."""
+
+    txid: str
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShownBranch:
+    """A merkle branch: siblings from the leaf up (hex, display order), and the position in the block."""
+
+    siblings: tuple[str, ...]
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShownLeaf:
+    """A leaf of a block's merkle tree: the txid at a position, and its branch up to the root."""
+
+    txid: str
+    siblings: tuple[str, ...]
+
+    def ends_within(self) -> int:
+        """The lowest level at which the leaf's node is paired with itself: if the leaf is the first below that node,
+        the block has at most 2^level transactions from it on."""
+        node = bytes.fromhex(self.txid)[::-1]
+        for level, sibling in enumerate(self.siblings):
+            if bytes.fromhex(sibling)[::-1] == node:
+                return level
+            node = double_sha256(node + bytes.fromhex(sibling)[::-1])
+        return len(self.siblings)
+
+
+def read_tip(answer: object) -> ShownTip:
+    """Of `blockchain.headers.subscribe`, the answer and the notification alike."""
+    fields = _object(answer, "the tip")
+    data = _bytes(fields.get("hex"), "the tip's header")
+    try:
+        return ShownTip(_height(fields.get("height"), "the tip"), data, parse_header(data[:80]))
+    except BadHeader as error:
+        raise ServerMisbehaved(f"the tip: {error}") from error
+
+
+def read_headers(answer: object) -> bytes:
+    """Of `blockchain.block.headers`: headers with their AuxPow, end to end; empty above the server's tip."""
+    return _bytes(_object(answer, "headers").get("hex"), "headers")
+
+
+def read_block_hash(answer: object) -> str:
+    """Of `blockchain.block.header`: the hash of the header, hex in display order."""
+    try:
+        return parse_header(_bytes(answer, "a header")[:80]).hash[::-1].hex()
+    except BadHeader as error:
+        raise ServerMisbehaved(f"a header: {error}") from error
+
+
+def read_genesis_hash(answer: object) -> str:
+    """Of `server.features`."""
+    return _text(_object(answer, "features").get("genesis_hash"), "the genesis hash")
+
+
+def read_status(answer: object) -> str | None:
+    """Of `blockchain.scripthash.subscribe`: changes whenever the script's history does. None: there is none."""
+    return None if answer is None else _text(answer, "a status")
+
+
+def read_history(answer: object) -> list[HistoryRow]:
+    """Of `blockchain.scripthash.get_history`; a transaction listed twice (just mined) counts at its height."""
+    if not isinstance(answer, list):
+        raise ServerMisbehaved("a history is a list")
+    heights: dict[str, int] = {}
+    for row in answer:
+        fields = _object(row, "a row of a history")
+        txid, height = read_txid(fields.get("tx_hash")), fields.get("height")
+        if type(height) is not int or not -1 <= height < _HIGHEST:
+            raise ServerMisbehaved("a row of a history has no height")
+        heights[txid] = max(height, heights.get(txid, -1))
+    return [HistoryRow(txid, height) for txid, height in heights.items()]
+
+
+def read_branch(answer: object) -> ShownBranch:
+    """Of `blockchain.transaction.get_merkle`."""
+    fields = _object(answer, "a merkle branch")
+    siblings, position = fields.get("merkle"), fields.get("pos")
+    if not isinstance(siblings, list) or type(position) is not int:
+        raise ServerMisbehaved("a merkle branch has siblings and a position")
+    return ShownBranch(tuple(read_txid(sibling) for sibling in siblings), position)
+
+
+def read_transaction_of(txid: str, answer: object) -> Transaction:
+    """Of `blockchain.transaction.get`, raw: the transaction whose txid, recomputed, is the one that was asked for."""
+    try:
+        transaction = parse_transaction(_bytes(answer, "a transaction"))
+    except BadTransaction as error:
+        raise ServerMisbehaved(f"a transaction: {error}") from error
+    if transaction.txid != txid:
+        raise ServerMisbehaved("a transaction that is not the one asked for")
+    return transaction
+
+
+def read_txid(answer: object) -> str:
+    """A hash in hex, display order, lower case, as `blockchain.transaction.id_from_pos` answers it."""
+    if not isinstance(answer, str) or not _HASH.fullmatch(answer):
+        raise ServerMisbehaved("a hash is 64 hex digits")
+    return answer
+
+
+def read_leaf(answer: object) -> ShownLeaf:
+    """Of `blockchain.transaction.id_from_pos` with its merkle branch."""
+    fields = _object(answer, "a leaf")
+    siblings = fields.get("merkle")
+    if not isinstance(siblings, list):
+        raise ServerMisbehaved("a leaf has siblings")
+    return ShownLeaf(read_txid(fields.get("tx_hash")), tuple(read_txid(sibling) for sibling in siblings))
+
+
+def read_parameters(parameters: Sequence[object], count: int) -> Sequence[object]:
+    """Of a notification: at least so many."""
+    if len(parameters) < count:
+        raise ServerMisbehaved("a notification that says nothing")
+    return parameters
+
+
+def _object(value: object, what: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise ServerMisbehaved(f"{what} is no object")
+    return value
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise ServerMisbehaved(f"{what} is no text")
+    return value
+
+
+def _bytes(value: object, what: str) -> bytes:
+    text = _text(value, what)
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise ServerMisbehaved(f"{what} is no hex") from error
+
+
+def _height(value: object, what: str) -> int:
+    if type(value) is not int or not 0 <= value < _HIGHEST:
+        raise ServerMisbehaved(f"{what} has no height")
+    return value

@@ -1,0 +1,106 @@
+"""Our chain follows a server's headers: as far as they are verified, and only if they have more work.
+
+    its tip is ours already           nothing to do
+    its tip follows ours              the header came with the notification: no question asked
+    else                              find where the two part (1, 2, 4, 8 … blocks back), verify from there
+
+Headers are asked for in pieces, so that an answer stays bounded (an AuxPow makes a header of 80 bytes ten times as
+large), and each piece is verified before the next. A branch that only continues ours is adopted piece by piece.
+"""
+
+from __future__ import annotations
+
+from pinning_worker.adapters.electrum.answers import ShownTip, read_headers
+from pinning_worker.adapters.electrum.faults import LinkLost, RequestRefused, ServerMisbehaved
+from pinning_worker.adapters.electrum.pace import Pace
+from pinning_worker.adapters.electrum.view import ChainView
+from pinning_worker.adapters.electrum.wire import Wire
+from pinning_worker.domain.anchor import anchor_height, anchor_heights
+from pinning_worker.domain.headerchain import Branch, HeaderChain, Overtaken
+from pinning_worker.domain.headers import HEADER_SIZE, BadHeader, Header, parse_header
+
+HEADERS_AT_ONCE = 500
+
+
+class Follower:
+    """Follows one server, over one connection to it."""
+
+    def __init__(self, wire: Wire, pace: Pace, view: ChainView) -> None:
+        self._wire, self._pace, self._view = wire, pace, view
+        self._at_once = HEADERS_AT_ONCE
+
+    async def follow(self, shown: ShownTip) -> bool:
+        """Whether that tip is on our chain now; it is not if another has more work.
+
+        Raises LinkLost, and ServerMisbehaved where a header is not what it should be.
+        """
+        if shown.height < anchor_height(self._view.network):
+            raise LinkLost("the server is still behind our checkpoint")
+        chain = self._view.chain or await self._start()
+        try:
+            if not _has(chain, shown):
+                await self._approach(chain, shown)
+        except BadHeader as error:
+            raise ServerMisbehaved(f"headers: {error}") from error
+        except Overtaken:
+            self._view.ring_sessions()  # another session replaced the chain under ours: look again
+        if _has(chain, shown):
+            self._view.catch_up()
+            return True
+        return False
+
+    async def _start(self) -> HeaderChain:
+        heights = anchor_heights(self._view.network)
+        return self._view.start(await self._headers(heights.start, heights[-1]))
+
+    async def _approach(self, chain: HeaderChain, shown: ShownTip) -> None:
+        branch = await self._first_branch(chain, shown)
+        while branch is not None:
+            adopted = self._view.adopt(branch)
+            if branch.tip_height >= shown.height:
+                return
+            branch = await self._extended(chain.branch(chain.tip_height) if adopted else branch, shown)
+
+    async def _first_branch(self, chain: HeaderChain, shown: ShownTip) -> Branch | None:
+        """The first headers of that server that are not ours. None where it went back meanwhile, and will say so."""
+        if shown.height == chain.tip_height + 1 and _follows(shown.header, chain, chain.tip_height):
+            branch = chain.branch(chain.tip_height)
+            branch.extend(shown.data)
+            return branch
+        anchor, highest, back = anchor_height(chain.network), min(chain.tip_height, shown.height - 1), 0
+        while data := await self._headers(max(anchor, highest - back) + 1, shown.height):
+            fork_height = max(anchor, highest - back)
+            if _follows(parse_header(data[:HEADER_SIZE]), chain, fork_height):
+                branch = chain.branch(fork_height)
+                branch.extend(data)
+                return branch
+            if fork_height == anchor:
+                raise ServerMisbehaved("its chain is another one from our anchor on")
+            back = 2 * back or 1
+        return None
+
+    async def _extended(self, branch: Branch, shown: ShownTip) -> Branch | None:
+        """With more of that server's headers. None where it went back meanwhile."""
+        data = await self._headers(branch.tip_height + 1, shown.height)
+        branch.extend(data)
+        return branch if data else None
+
+    async def _headers(self, first: int, last: int) -> bytes:
+        """As many of those headers as go into one answer, from the first on; none above the server's tip."""
+        while True:
+            await self._pace.wait()
+            count = min(last - first + 1, self._at_once)
+            try:
+                return read_headers(await self._wire.call("blockchain.block.headers", first, count))
+            except RequestRefused as refusal:
+                if self._at_once == 1:
+                    raise LinkLost(f"no headers from {first}: {refusal}") from refusal
+                self._at_once = max(1, self._at_once // 10)  # larger than the server wants to send
+
+
+def _has(chain: HeaderChain, shown: ShownTip) -> bool:
+    return chain.hash_at(shown.height) == shown.header.hash[::-1].hex()
+
+
+def _follows(header: Header, chain: HeaderChain, height: int) -> bool:
+    return header.previous[::-1].hex() == chain.hash_at(height)

@@ -1,0 +1,170 @@
+"""Whole messages over a byte stream: lines (tcp, ssl) or WebSocket messages (ws, wss).
+
+A frame is one JSON text. It may be large (headers with their AuxPow), so the limit is generous; a server that sends
+more than that is not to be listened to any longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol, cast
+
+import structlog
+import trio
+from aiorpcx.framing import NewlineFramer
+from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
+from wsproto.utilities import ProtocolError
+
+from pinning_worker.adapters.electrum.endpoint import Endpoint, WrongCertificate, open_stream
+from pinning_worker.adapters.electrum.faults import LinkLost, ServerMisbehaved
+
+LARGEST_FRAME = 32 << 20
+
+_log = structlog.get_logger(__name__)
+
+_CHUNK = 1 << 16
+_GOODBYE_SECONDS = 1.0
+_TOO_BIG = 1009  # WebSocket close code
+
+
+class Frames(Protocol):
+    """A duplex of frames. After any error it is of no more use."""
+
+    async def send(self, frame: bytes) -> None:
+        """Raises LinkLost."""
+
+    async def receive(self) -> bytes:
+        """Raises LinkLost when the server has closed, ServerMisbehaved when a frame is over the limit."""
+
+    async def aclose(self) -> None: ...
+
+
+@asynccontextmanager
+async def open_frames(endpoint: Endpoint, nursery: trio.Nursery, largest: int = LARGEST_FRAME) -> AsyncIterator[Frames]:
+    """Connected frames, closed on exit. The caller owns the deadline for entering.
+
+    `nursery` runs the WebSocket's reader. Raises LinkLost.
+    """
+    frames = await _connect(endpoint, nursery, largest)
+    try:
+        yield frames
+    finally:
+        with trio.CancelScope(deadline=trio.current_time() + _GOODBYE_SECONDS, shield=True):
+            await frames.aclose()
+
+
+async def _connect(endpoint: Endpoint, nursery: trio.Nursery, largest: int) -> Frames:
+    try:
+        stream = await open_stream(endpoint)
+    except (OSError, trio.BrokenResourceError, WrongCertificate) as error:
+        raise LinkLost(f"cannot connect: {error!r}") from error
+    if not endpoint.is_websocket:
+        return LineFrames(stream, largest)
+    try:
+        return WebSocketFrames(await _shake_hands(endpoint, stream, nursery, largest))
+    except BaseException:
+        with trio.CancelScope(shield=True):
+            await trio.aclose_forcefully(stream)
+        raise
+
+
+async def _shake_hands(
+    endpoint: Endpoint, stream: trio.SocketStream | trio.SSLStream, nursery: trio.Nursery, largest: int
+) -> WebSocketConnection:
+    reader = _Reader(nursery)
+    with reader.handshake:
+        return await wrap_client_stream(
+            cast("trio.Nursery", reader),  # of which it uses start_soon, once
+            stream,
+            f"{endpoint.host}:{endpoint.port}",
+            endpoint.path,
+            max_message_size=largest,
+            receive_buffer_size=_CHUNK,
+        )
+    raise LinkLost("no WebSocket there")
+
+
+class _Reader:
+    """Stands in for the nursery in which trio-websocket starts its reader.
+
+    The reader raises what the server does to it (seen in 0.12: a rejected handshake, a reset while it answers): here
+    that ends this connection and not the worker. When it ends during the handshake, nobody would be told: stop waiting.
+    """
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self.handshake = trio.CancelScope()
+
+    def start_soon(self, reader: Callable[[], Awaitable[None]]) -> None:
+        self._nursery.start_soon(self._run, reader)
+
+    async def _run(self, reader: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await reader()
+        except (ConnectionClosed, HandshakeError, ProtocolError) as fault:
+            _log.debug("electrum.websocket_ended", fault=repr(fault))
+        finally:
+            self.handshake.cancel()
+
+
+class LineFrames:
+    """Frames that end with a newline."""
+
+    def __init__(self, stream: trio.abc.Stream, largest: int = LARGEST_FRAME) -> None:
+        self._stream, self._largest, self._buffer = stream, largest, bytearray()
+        self._framer = NewlineFramer()
+
+    async def send(self, frame: bytes) -> None:
+        try:
+            await self._stream.send_all(self._framer.frame(frame))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise LinkLost("the connection broke") from error
+
+    async def receive(self) -> bytes:
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            if searched > self._largest:
+                raise ServerMisbehaved(f"a frame over {self._largest} bytes")
+            self._buffer += await self._receive_some()
+        frame = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return frame
+
+    async def _receive_some(self) -> bytes:
+        try:
+            data = bytes(await self._stream.receive_some(_CHUNK))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise LinkLost("the connection broke") from error
+        if not data:
+            raise LinkLost("the server closed the connection")
+        return data
+
+    async def aclose(self) -> None:
+        await trio.aclose_forcefully(self._stream)
+
+
+class WebSocketFrames:
+    """Frames that are WebSocket messages, text or binary."""
+
+    def __init__(self, socket: WebSocketConnection) -> None:
+        self._socket = socket
+
+    async def send(self, frame: bytes) -> None:
+        try:
+            await self._socket.send_message(frame.decode())
+        except ConnectionClosed as error:
+            raise LinkLost("the connection broke") from error
+
+    async def receive(self) -> bytes:
+        try:
+            message = await self._socket.get_message()
+        except ConnectionClosed as error:
+            if error.reason is not None and error.reason.code == _TOO_BIG:
+                raise ServerMisbehaved("a frame over the limit") from error
+            raise LinkLost("the server closed the connection") from error
+        return message if isinstance(message, bytes) else message.encode()
+
+    async def aclose(self) -> None:
+        await self._socket.aclose()

@@ -1,0 +1,137 @@
+"""Our verified headers on disk: a flat file of 80 bytes each, and beside it which of them count.
+
+    headers-doichain.bin    position = (height - base) * 80
+    headers-doichain.tip    {"base": 499967, "height": …, "hash": "…", "work": "0x…"}
+
+The small file is replaced as a whole (written aside, synced, renamed), and it is the truth: it never names a header
+that is not safely in the big one. So headers are first appended and synced, then the tip moves up; in a reorg the tip
+first moves *down* to the fork, then the headers above it are replaced. A power cut at any moment leaves a chain that is
+at worst a little shorter, and what lies above the tip is cut off by the next save.
+
+At the start everything is verified again but the work (the AuxPow is not kept): linkage back from the tip's hash, the
+anchor, the sum of work. A chain that fails is not used: it can be had again from any server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from pinning_worker.domain.anchor import resume_chain
+from pinning_worker.domain.chain import Network
+from pinning_worker.domain.headerchain import HeaderChain
+from pinning_worker.domain.headers import HEADER_SIZE, BadHeader
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTip:
+    """Which headers of the file count: those from `base` up to `height`, the last of which has this hash."""
+
+    base: int
+    height: int
+    hash: str
+    work: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is to be stored: the headers from `from_height` up to the tip; those below have not changed since the last.
+
+    `fork` is the header below them (None where there is none).
+    """
+
+    from_height: int
+    headers: bytes
+    fork: StoredTip | None
+    tip: StoredTip
+
+
+def snapshot(chain: HeaderChain, from_height: int) -> Snapshot:
+    """A copy, to be written in a thread while the chain moves on."""
+    from_height = max(from_height, chain.base_height)
+    fork = _stored_tip(chain, from_height - 1) if chain.has(from_height - 1) else None
+    return Snapshot(from_height, chain.raw_from(from_height), fork, _stored_tip(chain, chain.tip_height))
+
+
+def _stored_tip(chain: HeaderChain, height: int) -> StoredTip:
+    return StoredTip(chain.base_height, height, chain.hash_at(height) or "", chain.work_at(height))
+
+
+class HeaderFile:
+    """The two files of one network, in the worker's data directory. Synchronous: call it in a thread."""
+
+    def __init__(self, directory: Path, network: Network) -> None:
+        self._network = network
+        self._headers = directory / f"headers-{network.name}.bin"
+        self._tip = directory / f"headers-{network.name}.tip"
+
+    def load(self) -> HeaderChain | None:
+        """The stored chain, verified; None where there is none that can be used. Raises OSError."""
+        tip = self._load_tip()
+        if tip is None:
+            return None
+        try:
+            with self._headers.open("rb") as file:
+                raw = file.read((tip.height - tip.base + 1) * HEADER_SIZE)
+            chain = resume_chain(self._network, raw, tip.hash)
+        except (BadHeader, FileNotFoundError) as error:
+            _log.warning("headers.stored_chain_unusable", file=str(self._headers), why=str(error))
+            return None
+        if _stored_tip(chain, chain.tip_height) != tip:
+            _log.warning("headers.stored_chain_unusable", file=str(self._headers), why="another height or work")
+            return None
+        return chain
+
+    def save(self, change: Snapshot) -> None:
+        """After it, the chain outlives a power cut. Raises OSError (a full disk), with the older chain still good."""
+        stored = self._load_tip()
+        if change.fork is None or (stored is not None and stored.base != change.tip.base):
+            self._tip.unlink(missing_ok=True)
+        elif stored is not None and stored.height > change.fork.height:
+            self._save_tip(change.fork)
+        self._write_headers(change)
+        self._save_tip(change.tip)
+
+    def _write_headers(self, change: Snapshot) -> None:
+        with os.fdopen(os.open(self._headers, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:
+            file.seek((change.from_height - change.tip.base) * HEADER_SIZE)
+            file.truncate()
+            file.write(change.headers)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _load_tip(self) -> StoredTip | None:
+        try:
+            fields = json.loads(self._tip.read_text(encoding="ascii"))
+            return StoredTip(
+                int(fields["base"]), int(fields["height"]), str(fields["hash"]), int(str(fields["work"]), 16)
+            )
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError) as error:
+            _log.warning("headers.stored_tip_unreadable", file=str(self._tip), why=repr(error))
+            return None
+
+    def _save_tip(self, tip: StoredTip) -> None:
+        aside = self._tip.with_suffix(".new")
+        with aside.open("w", encoding="ascii") as file:
+            json.dump({"base": tip.base, "height": tip.height, "hash": tip.hash, "work": hex(tip.work)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(self._tip)
+        _sync_directory(self._tip.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    """The rename itself outlives a power cut only after this."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,100 @@
+"""One Electrum server, for as long as the worker runs: visited, lost, visited again.
+
+    lost (closed, silent, stale, unreachable)   again after 0.5 s, 1 s, 2 s … 1 min; what it showed still stands
+    misbehaved (broke the protocol, lied)       again after 5 min … 1 h; what it alone showed without proof is withdrawn
+
+A visit that went well for as long as the longest wait takes the count of failures back to none. Whatever a server does,
+`run` goes on; only a bug of ours ends it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from pinning_worker.adapters.electrum.endpoint import Endpoint
+from pinning_worker.adapters.electrum.faults import ElectrumTrouble, LinkLost, ServerMisbehaved
+from pinning_worker.adapters.electrum.frames import open_frames
+from pinning_worker.adapters.electrum.pace import Pace
+from pinning_worker.adapters.electrum.patience import Patience
+from pinning_worker.adapters.electrum.session import Session
+from pinning_worker.adapters.electrum.view import ChainView
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """How it stands with one server, for logs, metrics and health checks."""
+
+    url: str
+    connected: bool
+    height: int | None  # of the tip that it shows
+    fault: str  # what ended the last conversation; empty if nothing did yet
+
+
+class Server:
+    """`session` is the conversation while there is one; `fault` what ended the last."""
+
+    def __init__(self, endpoint: Endpoint, view: ChainView, patience: Patience) -> None:
+        self.endpoint = endpoint
+        self.pace = Pace(patience.burst, patience.per_second)
+        self.session: Session | None = None
+        self.fault: ElectrumTrouble | None = None
+        self._view, self._patience = view, patience
+        self._failures = self._offences = 0
+
+    @property
+    def name(self) -> str:
+        return self.endpoint.url
+
+    def state(self) -> ServerState:
+        shown = self.session.shown_tip if self.session else None
+        height = shown.height if shown else None
+        return ServerState(self.name, self.session is not None, height, str(self.fault or ""))
+
+    async def run(self) -> None:
+        """Never returns, and raises nothing that a server can cause."""
+        while True:
+            began = trio.current_time()
+            self.fault = await self._visit()
+            if trio.current_time() - began > self._patience.longest_retry:
+                self._failures = 0
+            await trio.sleep(self._wait_after(self.fault))
+
+    def _wait_after(self, fault: ElectrumTrouble) -> float:
+        if isinstance(fault, ServerMisbehaved):
+            self._offences += 1
+            seconds = self._patience.trust_again_after(self._offences)
+            _log.warning("electrum.server_misbehaved", server=self.name, why=str(fault), again_in=round(seconds))
+        else:
+            self._failures += 1
+            seconds = self._patience.retry_after(self._failures)
+            _log.info("electrum.server_lost", server=self.name, why=str(fault), again_in=round(seconds, 1))
+        return seconds
+
+    async def _visit(self) -> ElectrumTrouble:
+        """Connects and converses until that fails; why it did."""
+        async with trio.open_nursery() as nursery:
+            fault = await self._converse(nursery)
+            if isinstance(fault, ServerMisbehaved):
+                self._view.withdraw(self.name)
+            nursery.cancel_scope.cancel()
+        return fault
+
+    async def _converse(self, nursery: trio.Nursery) -> ElectrumTrouble:
+        connecting = trio.CancelScope(deadline=trio.current_time() + self._patience.connect)
+        try:
+            with connecting:
+                async with open_frames(self.endpoint, nursery) as frames:
+                    connecting.deadline = float("inf")
+                    self.session = session = Session(self.name, frames, self._view, self.pace, self._patience)
+                    nursery.start_soon(session.wire.read)
+                    await session.converse()
+        except ElectrumTrouble as fault:
+            return fault
+        finally:
+            self.session = None
+        return LinkLost(f"cannot connect within {self._patience.connect:g} s")

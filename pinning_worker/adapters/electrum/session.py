@@ -1,0 +1,260 @@
+"""One conversation with one connected server.
+
+    introduce:  protocol version; genesis, split block; its tip; the status of every payment script
+    then, whenever the bell rings:
+        1. our headers follow its tip
+        2. the history of each script whose status moved
+        3. the transactions that we do not have, the merkle branches of those without a proof, all in one batch
+        4. what came is judged and written to the view, without awaiting anything
+    and after a minute of silence its tip and statuses are asked for again: a server that stops can be half dead.
+
+A notification only rings the bell. Everything is judged against our own headers, recomputed txids and our own scripts.
+A branch that does not lead to our header may be the honest race with a reorg: the server is asked once more, for the
+header too. If it has the same block and the branch fails again, it lies.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import structlog
+import trio
+
+from pinning_worker.adapters.electrum.answers import (
+    PROTOCOL_VERSIONS,
+    HistoryRow,
+    ShownBranch,
+    ShownTip,
+    read_block_hash,
+    read_branch,
+    read_genesis_hash,
+    read_history,
+    read_parameters,
+    read_status,
+    read_tip,
+    read_transaction_of,
+)
+from pinning_worker.adapters.electrum.faults import LinkLost, RequestRefused, ServerMisbehaved
+from pinning_worker.adapters.electrum.follow import Follower
+from pinning_worker.adapters.electrum.frames import Frames
+from pinning_worker.adapters.electrum.nameops import read_name_ops
+from pinning_worker.adapters.electrum.pace import Pace
+from pinning_worker.adapters.electrum.patience import Patience
+from pinning_worker.adapters.electrum.view import ChainView
+from pinning_worker.adapters.electrum.wire import Call, Wire
+from pinning_worker.domain.address import scripthash
+from pinning_worker.domain.headerchain import HeaderChain
+from pinning_worker.domain.headers import Header
+from pinning_worker.domain.payment import Proof
+from pinning_worker.domain.transaction import BadMerkleBranch, fold_merkle_branch
+from pinning_worker.ports import NameOpAt
+
+CLIENT_NAME = "pinning-worker"
+READ_AT_ONCE = 200  # transactions, or branches
+STATUSES_AT_ONCE = 100  # asked for again in one check-in
+
+_TIP, _SCRIPT = "blockchain.headers.subscribe", "blockchain.scripthash.subscribe"
+
+_log = structlog.get_logger(__name__)
+
+
+class Session:
+    """`server` is the name by which the view and the log know it."""
+
+    def __init__(self, server: str, frames: Frames, view: ChainView, pace: Pace, patience: Patience) -> None:
+        self.server = server
+        self.wire = Wire(frames, self._hear, self.ring, pace, patience.answer)
+        self.shown_tip: ShownTip | None = None
+        self._view, self._pace, self._patience = view, pace, patience
+        self._follower = Follower(self.wire, pace, view)
+        self._statuses: dict[str, str | None] = {}  # by scripthash: those that are subscribed to
+        self._to_read: set[str] = set()  # scripthashes whose history is to be read
+        self._turn: deque[str] = deque()  # scripthashes, the next one to check in on first
+        self._bell = trio.Event()
+        self._tip_since = self._level_since = 0.0
+
+    def ring(self) -> None:
+        """Look again."""
+        self._bell.set()
+
+    async def converse(self) -> None:
+        """Until the link is lost or the server misbehaves, which it raises (LinkLost, ServerMisbehaved)."""
+        await self._introduce()
+        while True:
+            self._bell = trio.Event()
+            self.wire.require_link()
+            await self._look()
+            with trio.move_on_after(self._patience.check_in) as silence:
+                await self._bell.wait()
+            if silence.cancelled_caught:
+                await self._check_in()
+            self._require_fresh()
+
+    async def name_ops(self, height: int, header: Header) -> tuple[NameOpAt, ...]:
+        """All NameOps of that block. Raises ElectrumTrouble; a server that lied has been given up by then."""
+        try:
+            return await read_name_ops(self.wire, self._pace, height, header)
+        except ServerMisbehaved as fault:
+            self.wire.give_up(fault)
+            raise
+
+    # --- introducing
+
+    async def _introduce(self) -> None:
+        try:
+            await self.wire.call("server.version", CLIENT_NAME, PROTOCOL_VERSIONS)
+        except RequestRefused as refusal:
+            raise LinkLost(f"it speaks another protocol: {refusal}") from refusal
+        split = self._view.network.split_block
+        calls: list[Call] = [("server.features", ()), (_TIP, ())]
+        if split is not None:
+            calls.append(("blockchain.block.header", (split.height,)))
+        answers = self._require_answers(await self.wire.batch(calls))
+        if read_genesis_hash(answers[0]) != self._view.network.genesis_hash:
+            raise ServerMisbehaved(f"it serves another network than {self._view.network.name}")
+        if split is not None and read_block_hash(answers[2]) != split.block_hash:
+            raise ServerMisbehaved(f"at {split.height} it is on the dead side of the split")
+        self._level_since = trio.current_time()
+        self._move_tip(read_tip(answers[1]))
+
+    def _require_answers(self, answers: Sequence[object]) -> Sequence[object]:
+        for answer in answers:
+            if isinstance(answer, RequestRefused):
+                raise LinkLost(f"it does not answer: {answer}")
+        return answers
+
+    # --- hearing
+
+    def _hear(self, method: str, parameters: Sequence[object]) -> None:
+        if method == _TIP:
+            self._move_tip(read_tip(read_parameters(parameters, 1)[0]))
+        elif method == _SCRIPT:
+            hash_, status = read_parameters(parameters, 2)[:2]
+            if isinstance(hash_, str) and hash_ in self._statuses:
+                self._statuses[hash_] = read_status(status)
+                self._to_read.add(hash_)  # even with the status that it had: a reorg may put all back in its place
+        self.ring()
+
+    def _move_tip(self, shown: ShownTip) -> None:
+        if self.shown_tip is None or shown.header.hash != self.shown_tip.header.hash:
+            self.shown_tip, self._tip_since = shown, trio.current_time()
+
+    async def _check_in(self) -> None:
+        """Asks for what a notification would have told."""
+        due = list(islice(self._turn, STATUSES_AT_ONCE))
+        self._turn.rotate(-len(due))
+        answers = self._require_answers(
+            await self.wire.batch([(_TIP, ()), *((_SCRIPT, (scripthash_,)) for scripthash_ in due)])
+        )
+        self._move_tip(read_tip(answers[0]))
+        for scripthash_, answer in zip(due, answers[1:], strict=True):
+            self._take_status(scripthash_, read_status(answer))
+
+    def _take_status(self, scripthash_: str, status: str | None) -> None:
+        if scripthash_ not in self._statuses or self._statuses[scripthash_] != status:
+            self._to_read.add(scripthash_)
+        self._statuses[scripthash_] = status
+
+    def _require_fresh(self) -> None:
+        """Raises LinkLost where connecting again, here or to another, is the better idea."""
+        now, shown, ours = trio.current_time(), self.shown_tip, self._view.tip()
+        if shown is None or ours is None or shown.height >= ours.height:
+            self._level_since = now
+        if now - self._tip_since > self._patience.stale:
+            raise LinkLost("its tip has not moved for long")
+        if now - self._level_since > self._patience.behind:
+            raise LinkLost("it stays behind the other servers")
+
+    # --- looking
+
+    async def _look(self) -> None:
+        shown = self.shown_tip
+        assert shown is not None, "the introduction asks for the tip"
+        await self._follower.follow(shown)
+        if self._view.chain is None or self._view.tip() is None:
+            return  # no server's chain has been followed to its end yet: nothing can be proven
+        await self._subscribe()
+        await self._read_histories()
+        await self._read_transactions(self._view.chain)
+        self._view.sightings.settle()
+        self._view.ring()
+
+    async def _subscribe(self) -> None:
+        new = [hash_ for hash_ in map(scripthash, self._view.sightings.scripts) if hash_ not in self._statuses]
+        answers = await self.wire.batch((_SCRIPT, (hash_,)) for hash_ in new)
+        for hash_, answer in zip(new, answers, strict=True):
+            if isinstance(answer, RequestRefused):
+                raise LinkLost(f"it follows no more than {len(self._statuses)} scripts: {answer}")
+            self._take_status(hash_, read_status(answer))
+            self._turn.append(hash_)
+
+    async def _read_histories(self) -> None:
+        due, self._to_read = list(self._to_read), set()
+        answers = await self.wire.batch(("blockchain.scripthash.get_history", (hash_,)) for hash_ in due)
+        for hash_, answer in zip(due, answers, strict=True):
+            if isinstance(answer, RequestRefused):
+                _log.warning("electrum.history_refused", server=self.server, scripthash=hash_, why=str(answer))
+            else:
+                self._view.sightings.show(self.server, hash_, read_history(answer))
+
+    # --- transactions and their proofs
+
+    async def _read_transactions(self, chain: HeaderChain) -> None:
+        unread = {row.txid: row for row in self._view.sightings.unread(self.server)}
+        unproven = {row.txid: row for row in self._view.sightings.unproven(self.server) if chain.has(row.height)}
+        for txids in _pieces(list(unread | unproven)):
+            if len(txids) > 1:
+                await self._pace.wait()  # a backlog; one payment never waits
+            await self._read_piece(
+                chain, [unread[txid] for txid in txids if txid in unread], [unproven[t] for t in txids if t in unproven]
+            )
+            self._view.ring()
+
+    async def _read_piece(self, chain: HeaderChain, unread: list[HistoryRow], unproven: list[HistoryRow]) -> None:
+        blocks = {row.height: chain.hash_at(row.height) for row in unproven}
+        calls: list[Call] = [("blockchain.transaction.get", (row.txid,)) for row in unread]
+        answers = await self.wire.batch(calls + [_ask_for_branch(row) for row in unproven])
+        for row, answer in zip(unread, answers, strict=False):
+            if not isinstance(answer, RequestRefused):  # it left the mempool meanwhile
+                self._view.sightings.learn(read_transaction_of(row.txid, answer))
+        doubtful = []
+        for row, answer in zip(unproven, answers[len(unread) :], strict=True):
+            if isinstance(answer, RequestRefused) or chain.hash_at(row.height) != blocks[row.height]:
+                continue  # a reorg: the bell rings for it
+            if not self._prove(chain, row, read_branch(answer)):
+                doubtful.append(row)
+        for row in doubtful:
+            await self._ask_once_more(chain, row)
+
+    async def _ask_once_more(self, chain: HeaderChain, row: HistoryRow) -> None:
+        ours = chain.hash_at(row.height)
+        header, branch = await self.wire.batch([("blockchain.block.header", (row.height,)), _ask_for_branch(row)])
+        if isinstance(header, RequestRefused) or isinstance(branch, RequestRefused):
+            return
+        if read_block_hash(header) != ours or chain.hash_at(row.height) != ours:
+            return  # it is on another branch than we are, and need not be lying
+        if not self._prove(chain, row, read_branch(branch)):
+            raise ServerMisbehaved(f"its proof of {row.txid} at {row.height} leads elsewhere")
+
+    def _prove(self, chain: HeaderChain, row: HistoryRow, branch: ShownBranch) -> bool:
+        """Whether the branch leads to our header; if so, that proves a transaction whose bytes we have."""
+        header = chain.header_at(row.height)
+        try:
+            root = fold_merkle_branch(row.txid, branch.siblings, branch.position)
+        except BadMerkleBranch as error:
+            raise ServerMisbehaved(f"its proof of {row.txid} is none: {error}") from error
+        if root != header.merkle_root:
+            return False
+        proof = Proof(row.height, header.hash[::-1].hex(), self._view.block_time(row.height))
+        self._view.sightings.prove(row.txid, proof)
+        return True
+
+
+def _ask_for_branch(row: HistoryRow) -> Call:
+    return ("blockchain.transaction.get_merkle", (row.txid, row.height))
+
+
+def _pieces(txids: list[str]) -> Iterator[list[str]]:
+    return (txids[at : at + READ_AT_ONCE] for at in range(0, len(txids), READ_AT_ONCE))

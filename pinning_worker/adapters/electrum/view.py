@@ -1,0 +1,125 @@
+"""What we know of the chain: our verified headers, and what all servers together show of payments. No I/O.
+
+Many sessions write to it, each from what its own server says, and none of them awaits while it does: first the network,
+then all at once. So there is no lock, and a server that stalls holds up nobody. What changed is gathered as *news*
+until somebody takes it; ten changes of one transaction are told as what it is now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pinning_worker.adapters.electrum.faults import ServerMisbehaved
+from pinning_worker.adapters.electrum.header_file import Snapshot, snapshot
+from pinning_worker.adapters.electrum.sightings import Sightings
+from pinning_worker.domain.anchor import start_chain
+from pinning_worker.domain.chain import Network
+from pinning_worker.domain.headerchain import Branch, HeaderChain
+from pinning_worker.domain.headers import BadHeader
+from pinning_worker.domain.payment import Proof, Sighting, Tip
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What changed, to be told in this order: the tip, then transactions (the txid of those that are gone)."""
+
+    tip: Tip | None
+    fork_height: int | None
+    transactions: list[Sighting | str]
+
+
+class ChainView:
+    """`ring` wakes whoever tells the news and stores the headers; `ring_sessions` those who ask servers."""
+
+    def __init__(self, network: Network, remembered: Mapping[str, Proof | None]) -> None:
+        self.network = network
+        self.chain: HeaderChain | None = None
+        self.sightings = Sightings(remembered)
+        self.ring: Callable[[], None] = lambda: None
+        self.ring_sessions: Callable[[], None] = lambda: None
+        self._unsaved_from: int | None = None
+        self._caught_up = False  # a server's tip was reached once: before, our own is no news
+        self._tip_moved = False
+        self._fork_height: int | None = None
+
+    # --- headers
+
+    def take_up(self, chain: HeaderChain) -> None:
+        """A chain that was stored by an earlier run."""
+        self.chain = chain
+
+    def start(self, data: bytes) -> HeaderChain:
+        """A chain from the anchor's headers, unless another session was faster. Raises ServerMisbehaved."""
+        if self.chain is None:
+            try:
+                self.chain = start_chain(self.network, data)
+            except BadHeader as error:
+                raise ServerMisbehaved(f"the anchor: {error}") from error
+            self.mark_unsaved(self.chain.base_height)
+        return self.chain
+
+    def adopt(self, branch: Branch) -> bool:
+        """Whether the branch is ours now. Raises Overtaken."""
+        assert self.chain is not None, "a branch grows from a chain"
+        old_height = self.chain.tip_height
+        first_new = self.chain.adopt(branch)
+        if first_new is None:
+            return False
+        self.mark_unsaved(first_new)
+        self._tip_moved = True
+        if first_new <= old_height:
+            self._fork_height = first_new if self._fork_height is None else min(self._fork_height, first_new)
+            self._drop_fallen_proofs()
+        self.ring()
+        return True
+
+    def catch_up(self) -> None:
+        """A server's tip has been reached: from now on our tip is the chain's, as far as anybody says."""
+        if not self._caught_up:
+            self._caught_up = self._tip_moved = True
+            self._drop_fallen_proofs()
+            self.ring()
+
+    def tip(self) -> Tip | None:
+        """None during the first download: a tip that is years old would be taken for today's."""
+        return self.chain.tip() if self.chain is not None and self._caught_up else None
+
+    def block_time(self, height: int) -> datetime:
+        assert self.chain is not None
+        return datetime.fromtimestamp(self.chain.header_at(height).time, UTC)
+
+    def _drop_fallen_proofs(self) -> None:
+        chain = self.chain
+        assert chain is not None
+        if self.sightings.unprove(lambda proof: chain.hash_at(proof.height) == proof.block_hash):
+            self.ring_sessions()
+
+    def take_unsaved(self) -> Snapshot | None:
+        """The headers that are not stored yet; from now on they count as stored."""
+        from_height, self._unsaved_from = self._unsaved_from, None
+        return snapshot(self.chain, from_height) if self.chain is not None and from_height is not None else None
+
+    def mark_unsaved(self, from_height: int) -> None:
+        self._unsaved_from = from_height if self._unsaved_from is None else min(from_height, self._unsaved_from)
+
+    # --- payments
+
+    def watch(self, scripts: Collection[bytes]) -> None:
+        self.sightings.add_scripts(scripts)
+        self.ring_sessions()
+        self.ring()
+
+    def withdraw(self, server: str) -> None:
+        self.sightings.withdraw(server)
+        self.ring()
+
+    # --- news
+
+    def take_news(self) -> News:
+        tip = self.tip() if self._tip_moved else None
+        fork_height = self._fork_height if tip else None
+        if tip is not None:
+            self._tip_moved, self._fork_height = False, None
+        return News(tip, fork_height, self.sightings.take_changes())

@@ -1,0 +1,161 @@
+"""The chain as the stories see it: verified headers, proven payments and NameOps, over any number of Electrum servers.
+
+    watcher = PaymentWatcher(DOICHAIN, ["wss://one:50004", "ssl://two:50002?cert=sha256:…"], scripts=[…],
+                             headers=HeaderFile(data_directory, DOICHAIN), remembered={txid: proof, …})
+    await nursery.start(watcher.run, lifecycle)
+
+- Every server is visited all the time (`server.py`); what they show is one union (`view.py`). One honest server is
+  enough against omission, proofs against invention.
+- The listener is told one thing after another, in an order that makes sense: the tip, then the payments. It hears what
+  *is*, not what was: ten changes while it was busy are one. At a restart everything but `remembered` is told again.
+- How deep is deep enough, the story decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import structlog
+import trio
+from trio_typing import TaskStatus
+
+from pinning_worker.adapters.electrum.endpoint import parse_server_url
+from pinning_worker.adapters.electrum.faults import ElectrumTrouble
+from pinning_worker.adapters.electrum.header_file import HeaderFile
+from pinning_worker.adapters.electrum.patience import Patience
+from pinning_worker.adapters.electrum.server import Server, ServerState
+from pinning_worker.adapters.electrum.session import Session
+from pinning_worker.adapters.electrum.view import ChainView
+from pinning_worker.domain.chain import Network
+from pinning_worker.domain.payment import Proof, Tip
+from pinning_worker.ports import BlockOfNames, ChainListener
+
+MOST_SERVERS = 16
+
+_log = structlog.get_logger(__name__)
+
+
+class PaymentWatcher:
+    """The port `Chain`, and the service that keeps it true.
+
+    `remembered`: transactions told in an earlier run, with their last proof. Those whose proof stands are neither asked
+    for nor told again; of the others it is told what became of them.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        servers: Sequence[str],
+        *,
+        scripts: Collection[bytes] = (),
+        headers: HeaderFile | None = None,
+        remembered: Mapping[str, Proof | None] | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        """Raises BadServerUrl. Without `headers`, verified headers last as long as this object."""
+        if len(servers) > MOST_SERVERS:
+            raise ValueError(f"{len(servers)} Electrum servers: {MOST_SERVERS} are more than enough")
+        self._view = ChainView(network, remembered or {})
+        self._headers = headers
+        self._servers = [
+            Server(parse_server_url(url), self._view, patience or Patience()) for url in dict.fromkeys(servers)
+        ]
+        self._news, self._unsaved = trio.Event(), trio.Event()
+        self._view.ring, self._view.ring_sessions = self._ring, self._ring_sessions
+        self._view.watch(scripts)
+
+    # --- the port
+
+    async def tip(self) -> Tip | None:
+        """The best verified header; None until our chain has caught up with a server once in this run."""
+        return self._view.tip()
+
+    async def hash_at(self, height: int) -> str | None:
+        return self._view.chain.hash_at(height) if self._view.chain else None
+
+    async def watch(self, scripts: Collection[bytes]) -> None:
+        """Adds payment scripts to those watched; their whole history is told as it is read."""
+        self._view.watch(scripts)
+
+    async def name_ops(self, height: int) -> BlockOfNames | None:
+        """None where our chain has no such block. Raises ElectrumTrouble when no server gives it."""
+        trouble = ElectrumTrouble("no Electrum server is connected")
+        for session in self._sessions_with(height):
+            chain = self._view.chain
+            if chain is None or not chain.has(height):
+                return None
+            header = chain.header_at(height)
+            try:
+                ops = await session.name_ops(height, header)
+            except ElectrumTrouble as fault:
+                trouble = fault
+                continue
+            block_hash = header.hash[::-1].hex()
+            if chain.hash_at(height) != block_hash:
+                return None
+            return BlockOfNames(height, block_hash, self._view.block_time(height), ops)
+        raise trouble
+
+    def _sessions_with(self, height: int) -> list[Session]:
+        """Of servers that show this height; WebSockets first, for the others hold small answers back."""
+        by_speed = sorted(self._servers, key=lambda server: not server.endpoint.is_websocket)
+        sessions = [server.session for server in by_speed if server.session is not None]
+        return [session for session in sessions if session.shown_tip and session.shown_tip.height >= height]
+
+    def servers(self) -> list[ServerState]:
+        """In the order in which they were configured."""
+        return [server.state() for server in self._servers]
+
+    # --- the service
+
+    async def run(self, listener: ChainListener, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled. Started once the stored headers are verified, whether or not any server can be reached."""
+        if self._headers is not None:
+            chain = await trio.to_thread.run_sync(self._headers.load)
+            if chain is not None:
+                self._view.take_up(chain)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tell, listener)
+            if self._headers is not None:
+                nursery.start_soon(self._keep_headers, self._headers)
+            for server in self._servers:
+                nursery.start_soon(server.run)
+            task_status.started()
+
+    def _ring(self) -> None:
+        self._news.set()
+        self._unsaved.set()
+
+    def _ring_sessions(self) -> None:
+        for server in self._servers:
+            if server.session is not None:
+                server.session.ring()
+
+    async def _tell(self, listener: ChainListener) -> None:
+        """The one task that speaks to the listener, so that it hears things in order."""
+        while True:
+            await self._news.wait()
+            self._news = trio.Event()
+            news = self._view.take_news()
+            if news.tip is not None:
+                await listener.tip_moved(news.tip, news.fork_height)
+            for change in news.transactions:
+                if isinstance(change, str):
+                    await listener.payment_gone(change)
+                else:
+                    await listener.payment_seen(change)
+
+    async def _keep_headers(self, file: HeaderFile) -> None:
+        """Stores what changed. A disk that is full now may have room at the next block; meanwhile nothing is lost that
+        any server could not give again."""
+        while True:
+            await self._unsaved.wait()
+            self._unsaved = trio.Event()
+            change = self._view.take_unsaved()
+            if change is None:
+                continue
+            try:
+                await trio.to_thread.run_sync(file.save, change)
+            except OSError as error:
+                _log.warning("headers.not_stored", why=str(error))
+                self._view.mark_unsaved(change.from_height)
