@@ -119,10 +119,7 @@ def parse(data: bytes) -> Request:
 def _json(text: str) -> Request:
     try:
         body = json.loads(text, parse_constant=_no_number)
-    except (
-        ValueError,
-        RecursionError,
-    ):  # a number of thousands of digits is a ValueError, deep nesting a RecursionError
+    except (ValueError, RecursionError):  # deep nesting is the latter; a number of thousands of digits the former
         return Ignored(_plain_kind(text))
     if not isinstance(body, dict):
         return Ignored(Kind.OTHER_JSON)

@@ -133,6 +133,12 @@ async def test_collections_are_those_with_images_and_those_not_yet_known(index: 
     assert await listed(index, NameFilter.COLLECTIONS) == everything
 
 
+async def test_what_sorts_just_beside_a_prefix_does_not_have_it(index: NameIndex) -> None:
+    names = [b"e", b"e.", b"e/", b"e/\xff", b"e0"]
+    await fill(index, [replace(ROW, position=at, name=name, value=b"x") for at, name in enumerate(names)])
+    assert await listed(index, NameFilter.E) == [b"e/\xff", b"e/"]
+
+
 _bytes = st.builds(
     lambda start, rest: start + rest,
     st.sampled_from(
