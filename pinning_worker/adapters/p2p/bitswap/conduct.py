@@ -21,7 +21,7 @@ class Fault(IntEnum):
 
     FLOOD = 1  # more wants than a ledger holds
     UNASKED_BLOCK = 2
-    BAD_MESSAGE = 25  # or a frame that is none
+    BAD_MESSAGE = 30  # or a frame that is none
 
 
 @dataclass(slots=True)

@@ -100,8 +100,8 @@ class Engine:
         session = Session(root, peers, budget, self._blocks, self)
         self._sessions.add(session)
         dialling = trio.CancelScope()
-        for origin in origins[:MOST_ORIGINS]:
-            self._start(partial(self._dial, origin, dialling))
+        if origins:
+            self._start(partial(self._dial_all, origins[:MOST_ORIGINS], dialling))
         try:
             return await session.run(progress)
         finally:
@@ -294,8 +294,14 @@ class Engine:
         with trio.move_on_after(DIAL_SECONDS), suppress(*GONE):
             await self._host.disconnect(peer)
 
-    async def _dial(self, origin: str, scope: trio.CancelScope) -> None:
-        with scope, suppress(BadAddress, CannotConnect):
+    async def _dial_all(self, origins: Sequence[str], scope: trio.CancelScope) -> None:
+        with scope:
+            async with trio.open_nursery() as nursery:
+                for origin in origins:
+                    nursery.start_soon(self._dial, origin)
+
+    async def _dial(self, origin: str) -> None:
+        with suppress(BadAddress, CannotConnect):
             await self._host.connect(origin, DIAL_SECONDS)
 
     def _start(self, task: Callable[[], Awaitable[None]]) -> None:

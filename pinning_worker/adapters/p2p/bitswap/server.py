@@ -89,6 +89,10 @@ class Server:
             if client.ledger.stored(multihash):
                 self._wake(peer, client)
 
+    def waiting(self) -> list[str]:
+        """The peers that wait for blocks that we have not."""
+        return [peer for peer, client in self._clients.items() if client.ledger.unmet]
+
     def connected(self, peer: str) -> None:
         """It may be back: what it still waits for is sent."""
         if client := self._clients.get(peer):

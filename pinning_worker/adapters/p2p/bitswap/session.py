@@ -31,7 +31,7 @@ QUEUE = 8
 TICK = 1.0
 PATIENCE = 5.0
 REPEAT = 10.0
-TELL = 0.5  # seconds between two calls of `progress`, at least
+TELL = 0.5  # seconds between two calls of `progress`, at least; the last one has the whole
 
 Progress = Callable[[int, int], Awaitable[None]]
 
@@ -83,9 +83,11 @@ class Session:
                     if arrival := await self._next():
                         await self._take(*arrival)
                     await self._fill()
-                    await self._tell(progress)
+                    if trio.current_time() - self._told >= TELL:
+                        await self._tell(progress)
+                await self._tell(progress)
                 return Fetched(self._walk.in_order())
-            raise Stalled(f"not whole within {self._budget.total_seconds:.0f} s", self._walk.sizes)
+            raise Stalled(f"not whole within {self._budget.total_seconds:g} s", self._walk.sizes)
         finally:
             self._end()
 
@@ -259,7 +261,5 @@ class Session:
         self._put.close()
 
     async def _tell(self, progress: Progress) -> None:
-        now = trio.current_time()
-        if now - self._told >= TELL:
-            self._told = now
-            await progress(len(self._walk.sizes), self._walk.bytes)
+        self._told = trio.current_time()
+        await progress(len(self._walk.sizes), self._walk.bytes)

@@ -1,6 +1,6 @@
 """A node on loopback: a real host, a bitswap engine and blocks in memory; and what the tests say about budgets."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -9,6 +9,7 @@ from libp2p.crypto.keys import KeyPair
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
+from pinning_worker.adapters.p2p.bitswap.server import BlockSource
 from pinning_worker.adapters.p2p.errors import one_error
 from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
@@ -25,7 +26,7 @@ BUDGET = Budget(bytes=200 * MIB, blocks=10_000, depth=20, first_block_seconds=30
 class Node:
     host: Host
     engine: Engine
-    blocks: Blocks
+    blocks: MemoryBlocks
     told: list[tuple[int, int]] = field(default_factory=list)
 
     @property
@@ -52,12 +53,16 @@ class Node:
 
 @asynccontextmanager
 async def open_node(
-    blocks: Blocks | None = None, *, key: KeyPair | None = None, listen: Sequence[str] = (TCP,)
+    blocks: MemoryBlocks | None = None,
+    *,
+    source: BlockSource | None = None,
+    key: KeyPair | None = None,
+    listen: Sequence[str] = (TCP,),
 ) -> AsyncIterator[Node]:
     """A node that listens on a free port of 127.0.0.1."""
     store = MemoryBlocks() if blocks is None else blocks
     async with open_host(HostConfig(key or new_key(), listen=tuple(listen))) as host:
-        engine = Engine(host, store)
+        engine = Engine(host, store, source=source)
         with one_error():
             async with trio.open_nursery() as nursery:
                 await nursery.start(engine.run)
@@ -79,3 +84,10 @@ async def add_file(blocks: Blocks, *chunks: bytes) -> Cid:
 def chunks(count: int, size: int) -> list[bytes]:
     """Blocks of which no two are alike."""
     return [number.to_bytes(8, "big") + bytes(size - 8) for number in range(count)]
+
+
+async def until(happened: Callable[[], bool], deadline: float = 20) -> None:
+    """Waits for a thing that rings no bell, such as another peer's bookkeeping."""
+    with trio.fail_after(deadline):
+        while not happened():  # noqa: ASYNC110  there is no event to wait for
+            await trio.sleep(0.01)

@@ -1,0 +1,86 @@
+"""A peer that speaks bitswap by hand: every message is one that the test wrote, and every answer is kept.
+
+The host and its streams are real; only the engine is missing, so that a test can say what no engine would.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import trio
+from libp2p.abc import INetStream
+from libp2p.crypto.keys import KeyPair
+from libp2p.peer.id import ID
+
+from pinning_worker.adapters.p2p.bitswap.engine import PROTOCOLS
+from pinning_worker.adapters.p2p.bitswap.frames import FrameReader, StreamGone, write_frame
+from pinning_worker.adapters.p2p.bitswap.wire import Message, Want, decode, encode
+from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
+from pinning_worker.adapters.p2p.identity import new_key
+from tests.adapters.p2p.bitswap.rig import TCP, Node
+
+
+@dataclass
+class RawPeer:
+    host: Host
+    heard: list[Message] = field(default_factory=list)
+    _news: trio.Event = field(default_factory=trio.Event)
+
+    @property
+    def id(self) -> str:
+        return self.host.peer_id
+
+    async def connect(self, node: Node) -> None:
+        await self.host.connect(node.address, 10)
+
+    async def open(self, node: Node) -> INetStream:
+        return await self.host.raw.new_stream(ID.from_string(node.id), PROTOCOLS)
+
+    async def say(self, node: Node, message: Message) -> None:
+        """On a stream of its own, closed after it, as Helia does."""
+        stream = await self.open(node)
+        await write_frame(stream, encode(message))
+        await stream.close()
+
+    async def until(self, fits: Callable[[list[Message]], bool], deadline: float = 10) -> list[Message]:
+        """Everything heard, once it fits."""
+        with trio.fail_after(deadline):
+            while not fits(self.heard):
+                await self._news.wait()
+        return self.heard
+
+    async def until_wants(self, count: int) -> list[Want]:
+        """The wants heard so far, at least so many, cancels left out."""
+        await self.until(lambda heard: len(wants_in(heard)) >= count)
+        return wants_in(self.heard)
+
+    async def listen(self, stream: INetStream) -> None:
+        frames = FrameReader(stream)
+        try:
+            while (frame := await frames.next()) is not None:
+                self.heard.append(decode(bytes(frame)))
+                self._news.set()
+                self._news = trio.Event()
+        except StreamGone:
+            pass
+
+
+def wants_in(heard: list[Message]) -> list[Want]:
+    return [want for message in heard for want in message.wants if not want.cancel]
+
+
+def cancels_in(heard: list[Message]) -> set[bytes]:
+    return {want.cid for message in heard for want in message.wants if want.cancel}
+
+
+def blocks_in(heard: list[Message]) -> list[bytes]:
+    return [bytes(block.data) for message in heard for block in message.blocks]
+
+
+@asynccontextmanager
+async def open_raw_peer(key: KeyPair | None = None) -> AsyncIterator[RawPeer]:
+    async with open_host(HostConfig(key or new_key(), listen=(TCP,))) as host:
+        peer = RawPeer(host)
+        for protocol in PROTOCOLS:
+            host.raw.set_stream_handler(protocol, peer.listen)
+        yield peer

@@ -1,0 +1,274 @@
+"""Fetching, engine to engine over real hosts on loopback: what comes, what does not, and how one is told."""
+
+from dataclasses import replace
+
+import pytest
+import trio
+
+from pinning_worker.adapters.memory.blocks import MemoryBlocks
+from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.domain.cid import Cid, cid_of
+from pinning_worker.ports import DiskFull, NotFound, OverBudget, Stalled, Unreadable
+from tests.adapters.p2p.bitswap.rig import BUDGET, MIB, add, add_file, chunks, open_node, until
+from tests.domain.dagpb import DAG_PB, RAW, field, node
+
+QUICK = replace(BUDGET, first_block_seconds=1, idle_seconds=1)
+
+
+class Counting(MemoryBlocks):
+    """Notes what is asked of the store: what a server was made to look up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked_up: list[bytes] = []
+
+    async def get(self, multihash: bytes) -> bytes | None:
+        self.looked_up.append(multihash)
+        return await super().get(multihash)
+
+
+async def test_a_dag_comes_whole_in_walk_order_and_is_stored() -> None:
+    async with open_node() as giver, open_node() as taker:
+        parts = [await add_file(giver.blocks, *chunks(9, 1000 + n)) for n in range(5)]
+        root = await add(giver.blocks, DAG_PB, node(*parts, parts[0]))
+        await taker.connect(giver)
+        fetched = await taker.fetch(root, giver.id)
+        assert len(fetched.blocks) == 51
+        assert list(fetched.blocks)[:3] == [
+            root.multihash,
+            parts[0].multihash,
+            cid_of(RAW, chunks(9, 1000)[0]).multihash,
+        ]
+        assert fetched.bytes == sum([len(await giver.blocks.get(name) or b"") for name in fetched.blocks])
+        assert await taker.blocks.audit(list(fetched.blocks)) == set()
+
+
+async def test_many_big_blocks_are_each_sent_once() -> None:
+    async with open_node() as giver, open_node() as taker:
+        root = await add_file(giver.blocks, *chunks(40, MIB))
+        await taker.connect(giver)
+        fetched = await taker.fetch(root, giver.id)
+        assert fetched.bytes > 40 * MIB
+        assert giver.engine.server.blocks_sent == 41
+        assert taker.engine.duplicates == 0
+        assert taker.told[-1] == (41, fetched.bytes)
+
+
+async def test_old_cids_and_single_blocks() -> None:
+    async with open_node() as giver, open_node() as taker:
+        await taker.connect(giver)
+        leaf = await add(giver.blocks, RAW, b"leaf")
+        assert (await taker.fetch(leaf, giver.id)).blocks == {leaf.multihash: 4}
+        root = await add_file(giver.blocks, b"one", b"two")
+        assert len((await taker.fetch(Cid(0, DAG_PB, root.multihash), giver.id)).blocks) == 3
+
+
+async def test_what_is_here_is_not_asked_for() -> None:
+    giver_blocks = Counting()
+    async with open_node(giver_blocks) as giver, open_node() as taker:
+        root = await add_file(giver.blocks, *chunks(10, 2000))
+        for block in (*chunks(10, 2000)[:5], await giver.blocks.get(root.multihash) or b""):
+            await add(taker.blocks, RAW, block)
+        giver_blocks.looked_up.clear()
+        await taker.connect(giver)
+        assert len((await taker.fetch(root, giver.id)).blocks) == 11
+        assert sorted(giver_blocks.looked_up) == sorted(cid_of(RAW, block).multihash for block in chunks(10, 2000)[5:])
+        assert len((await taker.fetch(root)).blocks) == 11, "whole: nobody is needed"
+
+
+async def test_two_fetches_of_one_dag_get_every_block_and_each_is_sent_once() -> None:
+    async with open_node() as giver, open_node() as taker:
+        root = await add_file(giver.blocks, *chunks(100, 20_000))
+        await taker.connect(giver)
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(taker.fetch, root, giver.id)
+        assert giver.engine.server.blocks_sent == 101
+
+
+async def test_a_fetch_that_is_called_off_takes_nothing_from_its_twin() -> None:
+    async with open_node() as giver, open_node() as taker:
+        root = await add_file(giver.blocks, *chunks(60, 100_000))
+        await taker.connect(giver)
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope() as called_off:
+                nursery.start_soon(taker.fetch, root, giver.id)
+
+                async def stop() -> None:
+                    await until(lambda: root.multihash in taker.blocks.data)
+                    called_off.cancel()
+
+                nursery.start_soon(stop)
+                await taker.fetch(root, giver.id)
+        assert called_off.cancelled_caught
+        assert await taker.blocks.audit([cid_of(RAW, block).multihash for block in chunks(60, 100_000)]) == set()
+
+
+# ---------------------------------------------------------------- others are asked
+
+
+async def test_when_the_asker_has_it_not_another_peer_is_found() -> None:
+    async with open_node() as asker, open_node() as holder, open_node() as stranger, open_node() as taker:
+        root = await add_file(holder.blocks, *chunks(50, 3000))
+        for other in (asker, stranger, holder):
+            await taker.connect(other)
+        fetched = await taker.fetch(root, asker.id)
+        assert len(fetched.blocks) == 51
+        assert taker.engine.duplicates == 0
+
+
+async def test_each_of_two_peers_has_one_half() -> None:
+    async with open_node() as one, open_node() as two, open_node() as taker:
+        root = await add_file(one.blocks, *chunks(20, 3000))
+        for number, block in enumerate(chunks(20, 3000)):
+            if number % 2:
+                await add(two.blocks, RAW, block)
+                await one.blocks.delete([cid_of(RAW, block).multihash])
+        await taker.connect(one)
+        await taker.connect(two)
+        assert len((await taker.fetch(root, one.id)).blocks) == 21
+
+
+async def test_a_peer_that_is_named_by_its_address_is_dialled() -> None:
+    async with open_node() as giver, open_node() as taker:
+        root = await add(giver.blocks, RAW, b"x")
+        origins = ["not an address", "/ip4/127.0.0.1/tcp/1/p2p/" + giver.id, giver.address]
+        assert len((await taker.fetch(root, origins=origins)).blocks) == 1
+
+
+async def test_who_asked_may_connect_after_we_began() -> None:
+    async with open_node() as giver, open_node() as taker, trio.open_nursery() as nursery:
+        root = await add_file(giver.blocks, b"a", b"b")
+        nursery.start_soon(taker.fetch, root, giver.id)
+        await giver.connect(taker)
+
+
+async def test_a_block_that_its_peer_gets_later_comes_by_itself() -> None:
+    """The peer said DONT_HAVE, kept the want, and sends the block when it has it."""
+    async with open_node() as giver, open_node() as taker, trio.open_nursery() as nursery:
+        root = cid_of(RAW, b"late")
+        await taker.connect(giver)
+        nursery.start_soon(taker.fetch, root, giver.id)
+        await until(lambda: taker.id in giver.engine.server.waiting())
+        await add(giver.blocks, RAW, b"late")
+        giver.engine.block_stored(root.multihash)
+
+
+async def test_a_block_that_one_peer_gives_is_given_at_once_to_another_that_waits() -> None:
+    async with open_node() as source, open_node() as middle, open_node() as end:
+        root = await add_file(source.blocks, *chunks(30, 5000))
+        await end.connect(middle)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(end.fetch, root, middle.id)
+            await until(lambda: end.id in middle.engine.server.waiting())
+            await middle.connect(source)
+            await middle.fetch(root, source.id)
+        assert await end.blocks.size(root.multihash)
+
+
+# ---------------------------------------------------------------- broken connections
+
+
+async def test_a_peer_that_restarts_in_the_middle_goes_on_where_it_was() -> None:
+    key = new_key()
+    blocks, all_chunks = MemoryBlocks(), chunks(60, 50_000)
+    root = await add_file(blocks, *all_chunks)
+    withheld = {cid_of(RAW, chunk).multihash: chunk for chunk in all_chunks[30:]}
+    await blocks.delete(list(withheld))
+    async with open_node() as taker, trio.open_nursery() as nursery:
+        async with open_node(blocks, key=key) as giver:
+            await giver.connect(taker)
+            nursery.start_soon(taker.fetch, root, giver.id)
+            await until(lambda: cid_of(RAW, all_chunks[29]).multihash in taker.blocks.data)
+        for multihash, chunk in withheld.items():
+            await blocks.put(multihash, chunk)
+        async with open_node(blocks, key=key) as giver:
+            await giver.connect(taker)
+            await until(lambda: withheld.keys() <= taker.blocks.data.keys())
+            assert giver.engine.server.blocks_sent == 30, "only what was missing"
+
+
+async def test_a_connection_that_breaks_under_load_loses_nothing() -> None:
+    """Wants that were on their way, and answers half written, are said again on the new connection."""
+    async with open_node() as giver, open_node() as taker, trio.open_nursery() as nursery:
+        root = await add_file(giver.blocks, *chunks(60, MIB))
+        await taker.connect(giver)
+        nursery.start_soon(taker.fetch, root, giver.id)
+        for held in (10, 20, 30):
+            await until(lambda held=held: len(taker.blocks.data) > held)  # type: ignore[misc]  # mypy has no default arguments in lambdas
+            await taker.host.disconnect(giver.id)
+            await giver.connect(taker)
+
+
+# ---------------------------------------------------------------- how it fails
+
+
+async def test_nobody_has_it() -> None:
+    async with open_node() as giver, open_node() as taker:
+        await taker.connect(giver)
+        root = cid_of(RAW, b"nobody's")
+        with pytest.raises(NotFound, match=f"{root} within 1 s"):
+            await taker.fetch(root, giver.id, budget=QUICK)
+        with pytest.raises(NotFound):
+            await taker.fetch(root, "not a peer id", budget=QUICK)
+
+
+async def test_blocks_came_and_then_stopped() -> None:
+    async with open_node() as giver, open_node() as taker:
+        root = await add_file(giver.blocks, b"one", b"two", b"three")
+        await giver.blocks.delete([cid_of(RAW, b"two").multihash])
+        await taker.connect(giver)
+        with pytest.raises(Stalled, match="3 blocks") as caught:
+            await taker.fetch(root, giver.id, budget=QUICK)
+        assert cid_of(RAW, b"three").multihash in caught.value.blocks
+        await add(giver.blocks, RAW, b"two")
+        assert len((await taker.fetch(root, giver.id)).blocks) == 4, "what is held is kept for the retry"
+
+
+async def test_the_whole_may_not_take_for_ever() -> None:
+    async with open_node() as taker:
+        with pytest.raises(Stalled, match=r"not whole within 0\.1 s"):
+            await taker.fetch(cid_of(RAW, b""), budget=replace(BUDGET, total_seconds=0.1))
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [({"bytes": 30_000}, "30000 bytes"), ({"blocks": 10}, "10 blocks"), ({"depth": 0}, "0 depth")],
+)
+async def test_over_budget(limit: dict[str, int], said: str) -> None:
+    async with open_node() as giver, open_node() as taker:
+        root = await add_file(giver.blocks, *chunks(50, 1000))
+        await taker.connect(giver)
+        with pytest.raises(OverBudget, match=said):
+            await taker.fetch(root, giver.id, budget=replace(BUDGET, **limit))
+        assert taker.blocks.used <= 30_000
+        await taker.fetch(root, giver.id)
+
+
+async def test_a_malformed_node_is_named_and_not_stored() -> None:
+    async with open_node() as giver, open_node() as taker:
+        bad = await add(giver.blocks, DAG_PB, field(7, b"no such field"))
+        root = await add(giver.blocks, DAG_PB, node(bad))
+        await taker.connect(giver)
+        with pytest.raises(Unreadable, match=str(bad)):
+            await taker.fetch(root, giver.id)
+        assert await taker.blocks.size(bad.multihash) is None
+
+
+async def test_another_codec_or_hash_is_unreadable_and_asked_of_nobody() -> None:
+    async with open_node() as taker:
+        for cid in (cid_of(0x71, b""), Cid(1, RAW, b"\x13\x20" + bytes(32)), Cid(1, RAW, b"\x00\x02hi")):
+            with pytest.raises(Unreadable):
+                await taker.fetch(cid)
+
+
+async def test_a_full_disk_is_told_as_such_and_the_engine_lives() -> None:
+    blocks = MemoryBlocks(capacity=30_000)
+    async with open_node() as giver, open_node(blocks) as taker:
+        root = await add_file(giver.blocks, *chunks(50, 1000))
+        await taker.connect(giver)
+        with pytest.raises(DiskFull):
+            await taker.fetch(root, giver.id)
+        blocks.capacity = None
+        with trio.fail_after(20):
+            assert len((await taker.fetch(root, giver.id)).blocks) == 51

@@ -1,0 +1,176 @@
+"""Whatever a peer sends as bitswap: the engine lives, the next honest request is answered, the sender pays for it."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import trio
+from libp2p.exceptions import BaseLibp2pError
+
+from pinning_worker.adapters.p2p.bitswap.conduct import Fault
+from pinning_worker.adapters.p2p.bitswap.engine import MOST_STREAMS, WANTLIST_FRAME
+from pinning_worker.adapters.p2p.bitswap.ledger import MOST_WANTS
+from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType, encode
+from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.domain.cid import cid_of, encode_varint
+from pinning_worker.ports import NotFound
+from tests.adapters.p2p.bitswap.raw_peer import RawPeer, blocks_in, cancels_in, open_raw_peer, wants_in
+from tests.adapters.p2p.bitswap.rig import BUDGET, Node, add, add_file, chunks, open_node, until
+from tests.domain.dagpb import RAW
+
+
+async def assert_serves(node: Node) -> None:
+    """An honest stranger is served."""
+    cid = await add(node.blocks, RAW, b"honest")
+    async with open_raw_peer() as honest:
+        await honest.connect(node)
+        await honest.say(node, Message([Want(cid.binary)]))
+        await honest.until(lambda heard: blocks_in(heard) == [b"honest"])
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\xff\xff\xff\xff\xff\xff",
+        encode_varint(WANTLIST_FRAME + 1),
+        encode_varint(1 << 40),
+        b"\x05\xff\xff\xff\xff\xff",
+        random.Random(1).randbytes(5000),
+    ],
+)
+async def test_garbage_costs_its_stream_and_then_the_connection(garbage: bytes) -> None:
+    async with open_node() as node, open_raw_peer() as peer:
+        await peer.connect(node)
+        for _ in range(4):
+            assert node.host.is_connected(peer.id)
+            stream = await peer.open(node)
+            await stream.write(garbage)
+            with trio.fail_after(10), pytest.raises(BaseLibp2pError):
+                await stream.read()
+        await until(lambda: not node.host.is_connected(peer.id))
+        assert node.engine.conduct.faults[Fault.BAD_MESSAGE] == 4
+        await assert_serves(node)
+
+
+async def test_a_banned_peer_that_comes_back_is_sent_away() -> None:
+    key = new_key()
+    async with open_node() as node:
+        async with open_raw_peer(key) as peer:
+            await peer.connect(node)
+            while not node.engine.conduct.blame(peer.id, Fault.BAD_MESSAGE, trio.current_time()):
+                pass
+        async with open_raw_peer(key) as peer:
+            await peer.connect(node)
+            await until(lambda: not node.host.is_connected(peer.id))
+
+
+async def test_blocks_that_nobody_asked_for_are_dropped_and_counted() -> None:
+    async with open_node() as node, open_raw_peer() as peer:
+        await peer.connect(node)
+        await peer.say(node, Message(blocks=[Block(b"\x01\x55\x12\x20", b"unasked")] * 3))
+        await until(lambda: node.engine.conduct.faults[Fault.UNASKED_BLOCK] == 3)
+        assert not node.blocks.data
+        await assert_serves(node)
+
+
+async def test_a_block_with_the_wrong_hash_answers_nothing() -> None:
+    async with open_node() as node, open_raw_peer() as liar:
+        cid = cid_of(RAW, b"right")
+        await liar.connect(node)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(node.fetch, cid, liar.id)
+            await liar.until_wants(1)
+            await liar.say(node, Message(blocks=[Block(b"\x01\x55\x12\x20", b"wrong")]))
+            await until(lambda: node.engine.conduct.faults[Fault.UNASKED_BLOCK] == 1)
+            assert not node.blocks.data
+            await liar.say(node, Message(blocks=[Block(b"\x01\x55\x12\x20", b"right")]))
+        assert node.blocks.data == {cid.multihash: b"right"}
+
+
+async def test_a_peer_that_says_have_and_never_gives_does_not_keep_us_from_one_that_does() -> None:
+    async with open_node() as node, open_node() as holder, open_raw_peer() as liar:
+        root = await add_file(holder.blocks, *chunks(5, 3000))
+        await liar.connect(node)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(node.fetch, root)
+            (want,) = await liar.until_wants(1)
+            await liar.say(node, Message(presences=[Presence(want.cid, have=True)]))
+            await liar.until(lambda heard: any(want.kind is WantType.BLOCK for want in wants_in(heard)))
+            await holder.connect(node)
+        await liar.until(lambda heard: root.binary in cancels_in(heard))
+
+
+async def test_a_block_that_comes_twice_or_late_is_nobodys_fault() -> None:
+    async with open_node() as node, open_raw_peer() as peer:
+        cid = cid_of(RAW, b"block")
+        answer = Message(blocks=[Block(b"\x01\x55\x12\x20", b"block")] * 2)
+        await peer.connect(node)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(node.fetch, cid, peer.id)
+            await peer.until_wants(1)
+            await peer.say(node, answer)
+        await peer.say(node, answer)
+        await until(lambda: node.engine.duplicates >= 2)
+        assert node.engine.conduct.faults[Fault.UNASKED_BLOCK] == 0
+
+
+async def test_when_a_fetch_is_given_up_its_wants_are_cancelled() -> None:
+    async with open_node() as node, open_raw_peer() as peer:
+        cid = cid_of(RAW, b"never")
+        await peer.connect(node)
+        with pytest.raises(NotFound):
+            await node.fetch(cid, peer.id, budget=replace(BUDGET, first_block_seconds=0.5))
+        await peer.until(lambda heard: cancels_in(heard) == {cid.binary})
+        assert [(want.cid, want.kind, want.send_dont_have) for want in wants_in(peer.heard)] == [
+            (cid.binary, WantType.BLOCK, True)
+        ]
+
+
+async def test_a_flood_of_wants_is_bounded() -> None:
+    async with open_node() as node, open_raw_peer() as peer:
+        await peer.connect(node)
+        for batch in range(3):
+            wants = [Want(cid_of(RAW, b"%d %d" % (batch, n)).binary) for n in range(MOST_WANTS)]
+            await peer.say(node, Message(wants))
+        await until(lambda: node.engine.conduct.faults[Fault.FLOOD] >= 2)
+        await assert_serves(node)
+
+
+async def test_streams_of_one_peer_are_bounded() -> None:
+    async with open_node() as node, open_raw_peer() as peer:
+        await peer.connect(node)
+        held = [await peer.open(node) for _ in range(MOST_STREAMS)]
+        for stream in held:
+            await stream.write(b"\x05abc")
+        with trio.fail_after(10), pytest.raises(BaseLibp2pError):
+            await (await peer.open(node)).read()
+        await assert_serves(node)
+
+
+async def test_a_small_storm_of_random_frames() -> None:
+    """Bytes that are nearly messages: valid frames, flipped here and there."""
+    chance = random.Random(7)
+    honest = Message(
+        [Want(cid_of(RAW, b"w").binary)],
+        blocks=[Block(b"\x01\x55\x12\x20", b"b")],
+        presences=[Presence(b"\x01", have=True)],
+    )
+    async with open_node() as node:
+        for _ in range(10):
+            async with open_raw_peer() as peer:
+                await storm(peer, node, honest, chance)
+        await assert_serves(node)
+
+
+async def storm(peer: RawPeer, node: Node, honest: Message, chance: random.Random) -> None:
+    await peer.connect(node)
+    for _ in range(10):
+        frame = bytearray(encode(honest))
+        for _ in range(chance.randint(1, 4)):
+            frame[chance.randrange(len(frame))] = chance.randrange(256)
+        try:
+            stream = await peer.open(node)
+            await stream.write(encode_varint(len(frame)) + bytes(frame))
+            await stream.close()
+        except BaseLibp2pError:
+            return  # banned: that is an outcome too
