@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -38,9 +39,9 @@ from pinning_worker.domain.sizes import Sizes
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 END = datetime(2027, 7, 20, 12, tzinfo=UTC)
 QUOTE = Quote(
-    id="q1",
+    id="5f2c9a",
     root=b"\x01\x70\x12\x20" + bytes(32),
-    cid_text="bafyother",
+    cid_text="Qm…",
     months=8,
     amount=Swartz(7_004_482),
     price_version=1,
@@ -48,82 +49,110 @@ QUOTE = Quote(
     blocks=7,
     issued=NOON,
     expires=NOON + timedelta(days=1),
-    payment_address="N1",
+    payment_address="N…",
     payment_script=b"\x00\x14" + bytes(20),
     network="doichain",
     foreign=("https://example.org/a.png",),
 )
 RENEWAL = Renewal.of(QUOTE)
 RENEWAL_TEXT = (
-    '"renewal":{"amount":7004482,"durationMonths":8,"paymentAddress":"N1","quoteId":"q1",'
+    '"renewal":{"amount":7004482,"durationMonths":8,"paymentAddress":"N…","quoteId":"5f2c9a",'
     '"expires":"2026-11-21T12:00:00.000Z"}'
 )
 ROW = NameRow(
-    txid="aa",
+    txid="1f0e…",
     height=500_001,
     blocktime=1_795_176_000,
     position=3,
     n=0,
     value_swartz=Swartz(1_000_000),
     name=b"art/1",
-    value=b"ipfs://bafy",
-    address="N2",
+    value="ipfs://bafy…".encode(),
+    address="N…",
 )
 
 SAMPLES: list[tuple[Message, str]] = [
     (
-        FetchingCid("bafy", blocks=12, size=3_145_728, id="r1"),
-        '{"status":"FETCHING-CID","cid":"bafy","id":"r1","blocks":12,"bytes":3145728}',
+        FetchingCid("bafy…", blocks=12, size=3_145_728, id="r1"),
+        '{"status":"FETCHING-CID","cid":"bafy…","id":"r1","blocks":12,"bytes":3145728}',
     ),
-    (FetchingCid("bafy", blocks=0, size=0), '{"status":"FETCHING-CID","cid":"bafy","blocks":0,"bytes":0}'),
     (
-        AddingCid("bafy", QUOTE, id="r1"),
+        FetchingCid("bafy…", blocks=0, size=0),
+        '{"status":"FETCHING-CID","cid":"bafy…","blocks":0,"bytes":0}',
+    ),
+    (
+        AddingCid("bafy…", QUOTE, id="r1"),
         (
-            '{"status":"ADDING-CID","cid":"bafy","sizes":{"metadata":"1.13 KB","image":"1.18 MB","total":"1.18 MB"},'
-            '"fee":{"amount":7004482,"durationMonths":8,"paymentAddress":"N1"},"id":"r1",'
+            '{"status":"ADDING-CID","cid":"bafy…","sizes":{"metadata":"1.13 KB","image":"1.18 MB","total":"1.18 MB"},'
+            '"fee":{"amount":7004482,"durationMonths":8,"paymentAddress":"N…"},"id":"r1",'
             '"bytes":{"metadata":1152,"image":1236168,"total":1237320},"blocks":7,'
-            '"quote":{"id":"q1","priceVersion":1,"issued":"2026-11-20T12:00:00.000Z",'
+            '"quote":{"id":"5f2c9a","priceVersion":1,"issued":"2026-11-20T12:00:00.000Z",'
             '"expires":"2026-11-21T12:00:00.000Z","network":"doichain"},"foreign":["https://example.org/a.png"]}'
         ),
     ),
     (
-        PaymentSeen("bafy", b"art/1", "aa", Swartz(7_004_482), 0, 6, "q1"),
+        PaymentSeen(
+            "bafy…",
+            b"art/1",
+            "1f0e…",
+            Swartz(7_004_482),
+            0,
+            6,
+            "5f2c9a",
+        ),
         (
-            '{"status":"PAYMENT-SEEN","cid":"bafy","nameId":"art/1","txid":"aa","amount":7004482,"confirmations":0,'
-            '"confirmationsNeeded":6,"quoteId":"q1"}'
+            '{"status":"PAYMENT-SEEN","cid":"bafy…","nameId":"art/1","txid":"1f0e…","amount":7004482,"confirmations":0,'
+            '"confirmationsNeeded":6,"quoteId":"5f2c9a"}'
         ),
     ),
     (
-        PaymentShort("bafy", b"art/1", "aa", Swartz(5_000_000), Swartz(2_004_482), "N1", "q1"),
+        PaymentShort(
+            "bafy…",
+            b"art/1",
+            "1f0e…",
+            Swartz(5_000_000),
+            Swartz(2_004_482),
+            "N…",
+            "5f2c9a",
+        ),
         (
-            '{"status":"PAYMENT-SHORT","cid":"bafy","nameId":"art/1","txid":"aa","received":5000000,"missing":2004482,'
-            '"paymentAddress":"N1","quoteId":"q1"}'
+            '{"status":"PAYMENT-SHORT","cid":"bafy…","nameId":"art/1","txid":"1f0e…","received":5000000,"missing":2004482,'
+            '"paymentAddress":"N…","quoteId":"5f2c9a"}'
         ),
     ),
-    (AddedCid("bafy"), '{"status":"ADDED-CID","cid":"bafy"}'),
     (
-        CidPinnedWithName("bafy", b"art/1", END, 241, RENEWAL),
-        '{"status":"CID-PINNED-WITH-NAME","cid":"bafy","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z",'
+        AddedCid("bafy…"),
+        '{"status":"ADDED-CID","cid":"bafy…"}',
+    ),
+    (
+        CidPinnedWithName("bafy…", b"art/1", END, 241, RENEWAL),
+        '{"status":"CID-PINNED-WITH-NAME","cid":"bafy…","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z",'
         '"remainingDays":241,' + RENEWAL_TEXT + "}",
     ),
     (
-        CidPinnedWithName("bafy", b"art/1", END, 241, RENEWAL, id="r1"),
-        '{"status":"CID-PINNED-WITH-NAME","cid":"bafy","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z",'
+        CidPinnedWithName("bafy…", b"art/1", END, 241, RENEWAL, id="r1"),
+        '{"status":"CID-PINNED-WITH-NAME","cid":"bafy…","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z",'
         '"remainingDays":241,' + RENEWAL_TEXT + ',"id":"r1"}',
     ),
     (
-        ExpiringCid("bafy", b"art/1", END, 7, RENEWAL),
-        '{"status":"EXPIRING-CID","cid":"bafy","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z",'
+        ExpiringCid("bafy…", b"art/1", END, 7, RENEWAL),
+        '{"status":"EXPIRING-CID","cid":"bafy…","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z",'
         '"remainingDays":7,' + RENEWAL_TEXT + "}",
     ),
     (
-        ExpiredCid("bafy", b"art/1", END),
-        '{"status":"EXPIRED-CID","cid":"bafy","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z"}',
+        ExpiredCid("bafy…", b"art/1", END),
+        '{"status":"EXPIRED-CID","cid":"bafy…","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z"}',
     ),
     (
-        Error("bafy", ErrorCode.NOT_FOUND, "no connected peer had block bafy… within 30 s", "r1", 60),
+        Error(
+            "bafy…",
+            ErrorCode.NOT_FOUND,
+            "no connected peer had block bafy… within 30 s",
+            "r1",
+            60,
+        ),
         (
-            '{"status":"ERROR","cid":"bafy","id":"r1","code":"NOT_FOUND",'
+            '{"status":"ERROR","cid":"bafy…","id":"r1","code":"NOT_FOUND",'
             '"message":"no connected peer had block bafy… within 30 s","retryAfterSeconds":60}'
         ),
     ),
@@ -134,8 +163,8 @@ SAMPLES: list[tuple[Message, str]] = [
     (
         NameOps((ROW,)),
         (
-            '[{"txid":"aa","height":500001,"blocktime":1795176000,"formattedBlocktime":"2026-11-20 12:00:00","n":0,'
-            '"value":0.01,"nameId":"art/1","nameValue":"ipfs://bafy","address":"N2","valueSwartz":1000000}]'
+            '[{"txid":"1f0e…","height":500001,"blocktime":1795176000,"formattedBlocktime":"2026-11-20 12:00:00","n":0,'
+            '"value":0.01,"nameId":"art/1","nameValue":"ipfs://bafy…","address":"N…","valueSwartz":1000000}]'
         ),
     ),
     (NoneFound(Days.LAST), "LAST_100_CIDS:NONE"),
@@ -149,6 +178,12 @@ SAMPLES: list[tuple[Message, str]] = [
 @pytest.mark.parametrize(("message", "on_the_wire"), SAMPLES, ids=lambda value: type(value).__name__)
 def test_every_message_is_its_sample_to_the_byte(message: Message, on_the_wire: str) -> None:
     assert message.encode() == on_the_wire.encode()
+
+
+def test_the_documentation_shows_what_is_sent() -> None:
+    protocol = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
+    missing = [on_the_wire for _, on_the_wire in SAMPLES if on_the_wire not in protocol]
+    assert missing == []
 
 
 def test_only_codes_that_may_succeed_later_tell_when_to_ask_again() -> None:
