@@ -1,0 +1,48 @@
+"""How files outlive a power cut: a few by `fsync` of each and of its folder, many by one `syncfs`.
+
+An fsync waits for the disk's journal each time, so a closure of ten thousand blocks would take minutes; `syncfs`
+writes back the whole file system at once, other programs' data included, which a handful of blocks should not wait
+for. Since Linux 5.8 syncfs reports what could not be written; before, only the audit that follows would find out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+A_FEW = 16
+
+
+def make_durable(files: Sequence[str], folder: str) -> None:
+    """After it, these files (or folders) of `folder`'s file system, and their names, are on the disk.
+
+    Those not there are no error. Raises OSError.
+    """
+    if len(files) > A_FEW and sys.platform == "linux":
+        _syncfs(folder)
+    else:
+        _fsync_each([*files, *sorted({os.path.dirname(file) for file in files}})])
+
+
+def _fsync_each(paths: Iterable[str]) -> None:
+    for path in paths:
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _syncfs(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), folder)
+    finally:
+        os.close(descriptor)
