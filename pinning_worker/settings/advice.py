@@ -1,0 +1,79 @@
+"""What is allowed, and still worth a word before money depends on it. `check-config` prints it, `run` logs it."""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pinning_worker.settings.fields import Settings
+
+# ElectrumX refuses a session that subscribes to some 50 000; those of live quotes and pins add to the ones listed.
+MANY_SCRIPTS = 1000
+
+
+def advice(settings: Settings) -> tuple[str, ...]:
+    """One sentence for each doubt. Looks at the disk, at nothing else outside."""
+    return (*_about_money(settings), *_about_servers(settings), *_about_peers(settings), *_about_disk(settings))
+
+
+def _about_money(settings: Settings) -> Iterator[str]:
+    if len(settings.payment_address) >= MANY_SCRIPTS:
+        yield (
+            f"PINNING_PAYMENT_ADDRESS lists {len(settings.payment_address)} addresses: each is a subscription at every "
+            "Electrum server, and ElectrumX refuses a session at some 50000"
+        )
+    if len(set(settings.payment_address)) < len(settings.payment_address):
+        yield "PINNING_PAYMENT_ADDRESS names an address twice"
+    if settings.network == "doichain" and settings.confirmations == 1:
+        yield "PINNING_CONFIRMATIONS=1: a reorganisation of one block, which is common, takes a payment back"
+    if settings.price_per_mib_month.amount == 0:
+        yield "PINNING_PRICE_PER_MIB_MONTH=0: every request costs the least fee, however large it is"
+
+
+def _about_servers(settings: Settings) -> Iterator[str]:
+    servers = settings.electrum_servers
+    if len(servers) == 1 and settings.network != "doichain-regtest":
+        yield "PINNING_ELECTRUM_SERVERS names one server: while it is away or keeps silent, no payment is seen"
+    for server in servers:
+        parts = urlsplit(server)
+        if parts.scheme in ("tcp", "ws") and not _is_loopback(parts.hostname or ""):
+            yield f"{server} is not encrypted: others on the way can read along and hide payments (use ssl or wss)"
+
+
+def _about_peers(settings: Settings) -> Iterator[str]:
+    hosts = [address.split("/")[2] for address in settings.listen]
+    if settings.network == "doichain" and all(_is_loopback(host) for host in hosts):
+        yield "PINNING_LISTEN is on the loopback only: no peer outside this machine can ask for anything"
+    if settings.network == "doichain" and not settings.bootstrap:
+        yield "PINNING_BOOTSTRAP is empty: nobody is dialled, peers must know this worker's address"
+    if not any(address.endswith("/ws") for address in settings.listen):
+        yield "PINNING_LISTEN has no /ws address: browsers cannot connect"
+
+
+def _about_disk(settings: Settings) -> Iterator[str]:
+    place = next(
+        folder for folder in (settings.data_dir.absolute(), *settings.data_dir.absolute().parents) if folder.exists()
+    )
+    free = shutil.disk_usage(place).free
+    if free < settings.staging_quota:
+        yield (
+            f"PINNING_STAGING_QUOTA is {_gib(settings.staging_quota)}, but the disk of {settings.data_dir} "
+            f"has {_gib(free)} free: requests will be answered BUSY before the quota is used"
+        )
+    env_file = Path(".env")
+    if "@" in settings.database_url and env_file.exists() and env_file.stat().st_mode & 0o077:
+        yield ".env holds a password and is readable by others: chmod 600 .env"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _gib(amount: int) -> str:
+    return f"{amount / (1 << 30):.1f} GiB"

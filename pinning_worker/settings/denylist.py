@@ -1,0 +1,34 @@
+"""The operator's denylist: what is never fetched, whoever asks and pays. One CID a line, `#` begins a comment.
+
+A CID may be written in any version and base, also as `ipfs://<cid>` or `/ipfs/<cid>`; CIDs are compared by their
+CIDv1 bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pinning_worker.domain.cid import BadCid, UnsupportedCid, parse_cid
+
+
+def read_denylist(path: Path) -> frozenset[bytes]:
+    """The `Cid.key` of each line. Raises ValueError (the rest of a sentence that begins with the setting's name)."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"names {path}, which is not UTF-8") from None
+    except OSError as error:
+        raise ValueError(f"names {path}, which cannot be read: {error.strerror}") from None
+    keys = set()
+    for number, line in enumerate(lines, start=1):
+        text = line.partition("#")[0].strip().removeprefix("ipfs://").removeprefix("/ipfs/")
+        if text:
+            keys.add(_key(text, f"names {path}, whose line {number} is not a CID"))
+    return frozenset(keys)
+
+
+def _key(text: str, complaint: str) -> bytes:
+    try:
+        return parse_cid(text).key
+    except (BadCid, UnsupportedCid):
+        raise ValueError(complaint) from None

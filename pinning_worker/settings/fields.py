@@ -1,0 +1,207 @@
+"""Every setting. The name in the environment is PINNING_ and the field's name in capitals.
+
+`.env.example` explains each to an operator; a test holds the two together. Fields are checked in the order in which
+they stand, and a later check may look at an earlier value (an address at the network), so `network` comes first.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+
+from pinning_worker.domain.address import address_to_script
+from pinning_worker.domain.chain import NETWORKS
+from pinning_worker.domain.money import Swartz
+from pinning_worker.ports import Budget
+from pinning_worker.settings import values
+from pinning_worker.settings.denylist import read_denylist
+
+PREFIX = "PINNING_"
+SECRET_FIELDS = frozenset({"database_url"})  # a password may stand in it
+LEAST_OUTPUT = Swartz(546)  # below it an output is dust (doichain-core, policy.cpp, as in Bitcoin)
+DEFAULT_TOPIC = "/doichain-nfc/1/message/proto"
+DEFAULT_DISCOVERY_TOPIC = "doichain._peer-discovery._p2p._pubsub"
+PUBLIC_ELECTRUM_SERVERS = {
+    "doichain": tuple(
+        f"wss://{host}.doi.works:50004"
+        for host in ("big-parrot-60", "ugly-bird-70", "pink-deer-69", "itchy-jellyfish-89")
+    )
+}
+
+NetworkName = Literal["doichain", "doichain-test", "doichain-regtest"]
+Names = Annotated[tuple[str, ...], BeforeValidator(values.as_list)]
+ByteCount = Annotated[int, BeforeValidator(values.as_bytes)]
+Duration = Annotated[timedelta, BeforeValidator(values.as_duration)]
+Amount = Annotated[Swartz, BeforeValidator(values.as_swartz)]
+PathName = Annotated[Path, BeforeValidator(values.as_path)]
+ListenAddress = Annotated[str, AfterValidator(values.check_listen)]
+BootstrapAddress = Annotated[str, AfterValidator(values.check_bootstrap)]
+AnnounceAddress = Annotated[str, AfterValidator(values.check_announce)]
+ElectrumServer = Annotated[str, AfterValidator(values.check_electrum_server)]
+A_MOMENT, A_YEAR = timedelta(seconds=1), timedelta(days=366)
+
+
+class StoreSettings(BaseModel):
+    """Where this worker's things are: enough for `migrate`, `keygen`, `quote` and `pins`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+    network: NetworkName = "doichain"
+    data_dir: PathName = Path("~/.pinning-worker").expanduser()
+    database_url: str = Field(default="", repr=False)  # empty: `pinning.db` in the data directory
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "logfmt", "json"] = "auto"
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str, info: ValidationInfo) -> str:
+        if not url:
+            data_dir: Path | None = info.data.get("data_dir")
+            return f"sqlite:///{(data_dir or Path()).absolute()}/pinning.db"
+        if url.startswith(("postgresql://", "postgresql+psycopg://")):
+            if importlib.util.find_spec("psycopg") is None:
+                raise ValueError("is PostgreSQL, for which psycopg must be installed: pip install 'psycopg[binary]'")
+            return url
+        if not url.startswith("sqlite:///") or url == "sqlite:///" or ":memory:" in url:
+            raise ValueError("must be sqlite:///<file> (four slashes for an absolute path) or postgresql://…")
+        return url
+
+
+class Settings(StoreSettings):
+    """All that `run` needs to know. Sizes are bytes, durations are timedelta, amounts are Swartz."""
+
+    # --- the network of peers
+    listen: Annotated[tuple[ListenAddress, ...], BeforeValidator(values.as_list), Field(min_length=1)] = (
+        "/ip4/0.0.0.0/tcp/4001",
+        "/ip4/0.0.0.0/tcp/4001/ws",
+    )
+    bootstrap: Annotated[tuple[BootstrapAddress, ...], BeforeValidator(values.as_list)] = ()
+    topic: str = Field(default=DEFAULT_TOPIC, min_length=1)
+    discovery_topic: str = Field(default=DEFAULT_DISCOVERY_TOPIC, min_length=1)
+    announce: Annotated[tuple[AnnounceAddress, ...], BeforeValidator(values.as_list)] = ()
+    max_connections: int = Field(default=300, ge=10, le=100_000)
+    requests_per_peer_per_minute: int = Field(default=600, ge=1)
+    denylist_file: PathName | None = None
+
+    # --- money and the chain
+    payment_address: Names = ()  # the first is quoted, all are watched
+    price_per_mib_month: Amount = Swartz(742_000)
+    min_fee: Amount = Swartz(1_000_000)
+    price_version: int = Field(default=1, ge=1)
+    most_months: int = Field(default=8, ge=1)
+    quote_life: Duration = Field(default=timedelta(hours=24), ge=timedelta(minutes=1), le=A_YEAR)
+    confirmations: int = Field(default=6, ge=1, le=1000)  # 1 is the block that holds the payment
+    credit_blocks: int = Field(default=100, ge=1, le=10_000)  # a pin outlives its payment's reorg so long
+    electrum_servers: Annotated[tuple[ElectrumServer, ...], BeforeValidator(values.as_list)] = ()
+    clock_offset_file: PathName | None = None  # regtest only: the sandbox moves the time
+
+    # --- what one request, and all unpaid ones together, may cost
+    max_bytes: ByteCount = Field(default=1 << 30, ge=1)
+    max_blocks: int = Field(default=65_536, ge=1)
+    max_depth: int = Field(default=128, ge=1)
+    first_block_time: Duration = Field(default=timedelta(seconds=30), ge=A_MOMENT, le=A_YEAR)
+    idle_time: Duration = Field(default=timedelta(seconds=30), ge=A_MOMENT, le=A_YEAR)
+    fetch_time: Duration = Field(default=timedelta(minutes=15), ge=A_MOMENT, le=A_YEAR)
+    staging_quota: ByteCount = Field(default=10 << 30, ge=1)
+    fetches_at_once: int = Field(default=8, ge=1, le=256)
+    queue_size: int = Field(default=200, ge=1, le=100_000)  # requests that wait or are fetched
+    queue_size_per_peer: int = Field(default=50, ge=1, le=100_000)
+
+    @property
+    def quoted_address(self) -> str:
+        return self.payment_address[0]
+
+    @property
+    def payment_scripts(self) -> tuple[bytes, ...]:
+        """The output script of each payment address, in their order."""
+        return tuple(address_to_script(address, NETWORKS[self.network]) for address in self.payment_address)
+
+    @property
+    def denied(self) -> frozenset[bytes]:
+        """The CIDs of the denylist by their CIDv1 bytes (`Cid.key`), as the file says now."""
+        return read_denylist(self.denylist_file) if self.denylist_file else frozenset()
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(
+            bytes=self.max_bytes,
+            blocks=self.max_blocks,
+            depth=self.max_depth,
+            first_block_seconds=self.first_block_time.total_seconds(),
+            idle_seconds=self.idle_time.total_seconds(),
+            total_seconds=self.fetch_time.total_seconds(),
+        )
+
+    @field_validator("payment_address")
+    @classmethod
+    def _payable(cls, addresses: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not addresses:
+            raise ValueError("is not set: without an address nobody can pay. Set it to an address of your wallet")
+        network = info.data.get("network")
+        if network is None:
+            return addresses  # what is wrong with the network is said there
+        for address in addresses:
+            try:
+                script = address_to_script(address, NETWORKS[network])
+            except ValueError as error:
+                raise ValueError(f"has {address}: {error}, while PINNING_NETWORK is {network}") from None
+            if len(script) == 34 and script[0] == 0x51:
+                raise ValueError(
+                    f"has {address}, a taproot address: Doichain has no such rules, anybody could spend it"
+                )
+        return addresses
+
+    @field_validator("min_fee")
+    @classmethod
+    def _can_be_paid(cls, fee: Swartz) -> Swartz:
+        if fee < LEAST_OUTPUT:
+            raise ValueError(f"must be at least {LEAST_OUTPUT.amount}: no node relays a smaller output")
+        return fee
+
+    @field_validator("most_months")
+    @classmethod
+    def _sold_at_most(cls, months: int, info: ValidationInfo) -> int:
+        network = info.data.get("network")
+        if network is not None and months > NETWORKS[network].months_sold_max:
+            most = NETWORKS[network].months_sold_max
+            raise ValueError(f"must be at most {most}: no name on {network} lives longer")
+        return months
+
+    @field_validator("electrum_servers")
+    @classmethod
+    def _servers_or_the_public_ones(cls, servers: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        network = info.data.get("network")
+        if servers or network is None:
+            return servers
+        if network not in PUBLIC_ELECTRUM_SERVERS:
+            raise ValueError(
+                f"is not set, and {network} has no public servers. `pinning-worker sandbox` prints its own"
+            )
+        return PUBLIC_ELECTRUM_SERVERS[network]
+
+    @field_validator("denylist_file")
+    @classmethod
+    def _list_of_cids(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            read_denylist(path)
+        return path
+
+    @field_validator("clock_offset_file")
+    @classmethod
+    def _sandbox_only(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        network = info.data.get("network")
+        if path is not None and network not in (None, "doichain-regtest"):
+            raise ValueError(f"is for doichain-regtest only: time is not moved on {network}. Take it away")
+        return path
+
+    @field_validator("staging_quota")
+    @classmethod
+    def _room_for_one(cls, quota: int, info: ValidationInfo) -> int:
+        largest = info.data.get("max_bytes")
+        if largest is not None and quota < largest:
+            raise ValueError(f"must be at least PINNING_MAX_BYTES ({largest}), or no request that large could be held")
+        return quota
