@@ -23,7 +23,7 @@ def make_durable(files: Sequence[str], folder: str) -> None:
     if len(files) > A_FEW and sys.platform == "linux":
         _syncfs(folder)
     else:
-        _fsync_each([*files, *sorted({os.path.dirname(file) for file in files}})])
+        _fsync_each([*files, *sorted({os.path.dirname(file) for file in files})])
 
 
 def _fsync_each(paths: Iterable[str]) -> None:
