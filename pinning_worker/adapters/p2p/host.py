@@ -221,8 +221,10 @@ def _any_live(connections: Iterable[object]) -> bool:
 
 def _root_cause(error: BaseException) -> str:
     """The last line of a chain of exceptions, where the reason stands."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    if isinstance(error, BaseExceptionGroup) or not str(error):
-        return type(error).__name__
-    return str(error)
+    while True:
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        elif error.__cause__ is not None:
+            error = error.__cause__
+        else:
+            return str(error) or type(error).__name__

@@ -1,0 +1,180 @@
+"""The host on loopback: listening or a clear refusal, connecting or a clear refusal, and closing so that it can start
+again."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+
+from pinning_worker.adapters.p2p.bootstrap import LONGEST_WAIT_SECONDS, wait_after
+from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, CannotListen
+from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
+from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
+
+TCP, WS = "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"
+
+
+def config(*listen: str, **more: object) -> HostConfig:
+    return HostConfig(new_key(), listen or (TCP, WS), **more)  # type: ignore[arg-type]
+
+
+def port_of(host: Host) -> int:
+    return int(host.addresses[0].split("/")[4])
+
+
+async def gone(host: Host, peer: str) -> None:
+    with trio.fail_after(5):
+        while host.is_connected(peer):
+            await host.changed()
+
+
+async def test_tcp_and_ws_share_one_port_and_both_are_dialled() -> None:
+    async with open_host(config()) as a, open_host(config()) as b:
+        tcp, ws = a.addresses
+        assert ws == tcp.replace("/p2p/", "/ws/p2p/")
+        for address in (tcp, ws):
+            assert await b.connect(address, deadline=5) == a.peer_id
+            assert (a.peers(), b.peers()) == ([b.peer_id], [a.peer_id])
+            assert await b.connect(ws, deadline=0) == a.peer_id  # there is a connection: nothing to wait for
+            await b.disconnect(a.peer_id)
+            await gone(a, b.peer_id)
+
+
+@pytest.mark.parametrize("first", [(TCP, WS), (TCP,), (WS,)], ids=["shared", "tcp", "ws"])
+@pytest.mark.parametrize("second", ["", "/ws", "both"])
+async def test_a_busy_port_is_a_clear_error(first: tuple[str, ...], second: str) -> None:
+    async with open_host(config(*first)) as host:
+        taken = f"/ip4/127.0.0.1/tcp/{port_of(host)}"
+        wanted = (taken, taken + "/ws") if second == "both" else (taken + second,)
+        with pytest.raises(CannotListen, match=f"{wanted[0]}: Address already in use"):
+            async with open_host(config(*wanted)):
+                pass
+
+
+async def test_a_port_taken_by_another_program_is_a_clear_error() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(CannotListen, match="in use"):
+            async with open_host(config(f"/ip4/127.0.0.1/tcp/{other.getsockname()[1]}")):
+                pass
+
+
+async def test_an_address_that_is_not_ours_is_a_clear_error() -> None:
+    with pytest.raises(CannotListen, match=r"192\.0\.2\.77.*assign"):
+        async with open_host(config("/ip4/192.0.2.77/tcp/0")):
+            pass
+
+
+@pytest.mark.parametrize("listen", ["", "hello", "/ip4/127.0.0.1", "/ip4/127.0.0.1/udp/1/quic-v1", "/tcp/1/ws"])
+async def test_what_cannot_be_listened_on_is_refused(listen: str) -> None:
+    with pytest.raises(BadAddress):
+        async with open_host(config(listen)):
+            pass
+
+
+async def test_a_bootstrap_address_without_a_peer_is_refused() -> None:
+    with pytest.raises(BadAddress, match="p2p"):
+        async with open_host(config(bootstrap=("/ip4/127.0.0.1/tcp/1",))):
+            pass
+
+
+async def test_it_starts_again_on_the_same_key_and_port_and_nothing_listens_in_between() -> None:
+    key, peer_ids = new_key(), set()
+    listen: tuple[str, ...] = (TCP, WS)
+    async with open_host(config()) as other:
+        for _ in range(3):
+            async with open_host(HostConfig(key, listen)) as host:
+                listen = tuple(address.partition("/p2p/")[0] for address in host.addresses)
+                peer_ids.add(host.peer_id)
+                await other.connect(host.addresses[0], deadline=5)
+            await gone(other, host.peer_id)
+            with pytest.raises(OSError, match="all attempts to connect"):
+                await trio.open_tcp_stream("127.0.0.1", port_of_address(listen[0]))
+    assert peer_ids == {peer_id_of(key)}
+
+
+def port_of_address(address: str) -> int:
+    return int(address.split("/")[4])
+
+
+async def test_dialling_nobody_the_wrong_peer_or_a_deaf_one_is_a_clear_error() -> None:
+    async with open_host(config()) as a, open_host(config()) as b:
+        with socket.socket() as deaf:
+            deaf.bind(("127.0.0.1", 0))
+            nobody = f"/ip4/127.0.0.1/tcp/{deaf.getsockname()[1]}/p2p/{a.peer_id}"
+            with pytest.raises(CannotConnect, match="refused"):
+                await b.connect(nobody, deadline=5)
+            deaf.listen()
+            with pytest.raises(CannotConnect, match=r"within 0\.2 s"):
+                await b.connect(nobody, deadline=0.2)
+        wrong = a.addresses[0].replace(a.peer_id, peer_id_of(new_key()))
+        with pytest.raises(CannotConnect, match=r"(?i)peer id|identity|remote"):
+            await b.connect(wrong, deadline=5)
+        with pytest.raises(BadAddress):
+            await b.connect("/ip4/127.0.0.1/tcp/1", deadline=5)
+        assert await b.connect(a.addresses[0], deadline=5) == a.peer_id  # a failure a moment ago does not matter
+
+
+async def test_comings_and_goings_are_told_and_a_callback_that_raises_harms_nobody() -> None:
+    told: list[tuple[str, str]] = []
+
+    def raises(peer: str) -> None:
+        raise ValueError("a bug of ours")
+
+    async with open_host(config()) as a, open_host(config()) as b:
+        a.on_connected += [raises, lambda peer: told.append(("came", peer))]
+        a.on_disconnected.append(lambda peer: told.append(("went", peer)))
+        with capture_logs() as logs:
+            await b.connect(a.addresses[0], deadline=5)
+            await b.disconnect(a.peer_id)
+            await gone(a, b.peer_id)
+            with trio.fail_after(5):
+                while len(told) < 2:
+                    await a.changed()
+        assert told == [("came", b.peer_id), ("went", b.peer_id)]
+        assert [line["event"] for line in logs if line["log_level"] == "error"] == ["libp2p.bug_in_our_callback"]
+
+
+async def test_the_worker_announces_where_it_is_reached_or_what_it_is_told_to() -> None:
+    async with open_host(config("/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/tcp/0/ws")) as host:
+        assert f"/ip4/127.0.0.1/tcp/{port_of(host)}/p2p/{host.peer_id}" in host.addresses
+        assert not [address for address in host.addresses if "0.0.0.0" in address]
+        assert [address for address in host.addresses if "/ws/" in address]
+    async with open_host(config(announce=("/dns4/pin.example/tcp/443/wss",))) as host:
+        assert host.addresses == [f"/dns4/pin.example/tcp/443/wss/p2p/{host.peer_id}"]
+
+
+async def test_what_the_block_raises_leaves_as_itself_and_cancellation_as_cancellation() -> None:
+    with pytest.raises(KeyError, match="mine"):
+        async with open_host(config()):
+            raise KeyError("mine")
+    with trio.move_on_after(0.1) as scope:
+        async with open_host(config()):
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+
+
+async def test_callers_beyond_the_limit_are_turned_away_and_get_in_when_somebody_has_left() -> None:
+    small = config(max_connections=3, kept_for_dialling=1)
+    async with open_host(small) as host, open_host(config()) as a, open_host(config()) as b, open_host(config()) as c:
+        await a.connect(host.addresses[0], deadline=5)
+        await b.connect(host.addresses[0], deadline=5)
+        with pytest.raises(CannotConnect):
+            await c.connect(host.addresses[0], deadline=5)
+        await a.disconnect(host.peer_id)
+        with trio.fail_after(10):
+            while not host.is_connected(c.peer_id):
+                try:
+                    await c.connect(host.addresses[0], deadline=5)
+                except CannotConnect:
+                    await host.changed()
+
+
+def test_the_waits_between_dials_grow_and_end_growing() -> None:
+    for failures, longest in [(0, 1), (1, 2), (3, 8), (6, LONGEST_WAIT_SECONDS), (10**6, LONGEST_WAIT_SECONDS)]:
+        waits = [wait_after(failures) for _ in range(100)]
+        assert longest / 2 <= min(waits) < max(waits) <= longest

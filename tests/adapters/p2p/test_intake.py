@@ -1,0 +1,44 @@
+"""What was heard and not yet read is bounded in messages and in bytes, and what is lost is counted."""
+
+from __future__ import annotations
+
+import trio
+import trio.testing
+
+from pinning_worker.adapters.p2p.intake import Heard, Intake
+
+
+def heard(data: bytes) -> Heard:
+    return Heard("origin", "forwarder", data)
+
+
+async def test_messages_come_out_in_order_and_the_newest_are_lost() -> None:
+    intake = Intake(most_messages=2)
+    assert [intake.put(heard(data)) for data in (b"1", b"2", b"3")] == [True, True, False]
+    assert [(await intake.get()).data, (await intake.get()).data, intake.dropped] == [b"1", b"2", 1]
+    assert intake.put(heard(b"4"))
+
+
+async def test_large_messages_are_bounded_by_their_bytes_and_room_comes_back_with_reading() -> None:
+    intake = Intake(most_bytes=10)
+    assert [intake.put(heard(bytes(size))) for size in (6, 5, 4)] == [True, False, True]
+    await intake.get()
+    assert intake.put(heard(bytes(6)))
+
+
+async def test_a_reader_waits_for_news() -> None:
+    intake = Intake()
+    read: list[bytes] = []
+
+    async def reader() -> None:
+        async for message in intake:
+            read.append(message.data)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader)
+        for data in (b"1", b"2"):
+            await trio.testing.wait_all_tasks_blocked()
+            intake.put(heard(data))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert read == [b"1", b"2"]
