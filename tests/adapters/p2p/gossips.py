@@ -1,0 +1,45 @@
+"""Two or more of our own hosts that gossip, for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
+from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.intake import Heard
+from pinning_worker.adapters.p2p.pubsub import PubSub, Topic, open_pubsub
+
+TCP, WS = "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"
+TOPIC = "/doichain-nfc/1/message/proto"
+
+
+@dataclass(frozen=True)
+class Node:
+    host: Host
+    pubsub: PubSub
+    topic: Topic
+
+    async def hears(self, data: bytes, seconds: float = 10) -> Heard:
+        """Raises trio.TooSlowError."""
+        with trio.fail_after(seconds):
+            while (heard := await self.topic.intake.get()).data != data:
+                pass
+        return heard
+
+
+@asynccontextmanager
+async def open_node(name: str = TOPIC) -> AsyncIterator[Node]:
+    async with open_host(HostConfig(new_key(), (TCP, WS))) as host, open_pubsub(host) as pubsub:
+        yield Node(host, pubsub, await pubsub.join(name))
+
+
+async def meet(a: Node, b: Node) -> None:
+    """a dials b; returns when each has the other in its mesh."""
+    await a.host.connect(b.host.addresses[0], deadline=5)
+    with trio.fail_after(10):
+        while not (b.host.peer_id in a.topic.mesh_peers and a.host.peer_id in b.topic.mesh_peers):  # noqa: ASYNC110
+            await trio.sleep(0.01)
