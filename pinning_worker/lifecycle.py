@@ -19,6 +19,7 @@ completeness, under one lock: neither can slip between the other's looking and d
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -88,7 +89,6 @@ CLOCKS_APART = timedelta(days=1)
 OWED_FIRST_RETRY, OWED_LAST_RETRY = timedelta(minutes=1), timedelta(hours=6)
 REORG_LOOKBACK = 1000  # blocks below the tip that are compared with our headers after every start
 MOST_NAMES_ANSWERED = 10
-LONGEST_REST = timedelta(hours=1)
 PUT_OFF = timedelta(seconds=30)
 TRIES = 50  # of a step that others keep overtaking
 
@@ -110,6 +110,7 @@ class Terms:
     most_active_per_peer: int = 50
     fetches_at_once: int = 8
     steps_at_once: int = 16
+    longest_rest: timedelta = timedelta(hours=1)  # a clock may be set, a machine may sleep: look again
     denied: Callable[[Cid], bool] = lambda cid: False
 
 
@@ -334,10 +335,10 @@ class Lifecycle:
                     continue  # a block that was here already was let go with another closure meanwhile: fetch it
                 askers = await self._measured(request.root, closure)
             break
-        if closure.has_images is not None and self.note_metadata is not None:
-            await self.note_metadata(request.root, closure.has_images)
         self._answered[request.root] = self.clock.now()
         await self._answer(request.root, askers)
+        if closure.has_images is not None and self.note_metadata is not None:
+            await self.note_metadata(request.root, closure.has_images)
         for pin in await self.books.pins_of(request.root):
             self.nudge(pin.key)
 
@@ -670,8 +671,8 @@ class Lifecycle:
 
     async def _sweep_orphans(self) -> None:
         """Blocks on disk that nothing references: what a crash left between a put or a release and its record."""
-        async with self._shelf:
-            async for multihashes in self.blocks.all():
+        async with self._shelf, aclosing(self.blocks.all()) as pieces:
+            async for multihashes in pieces:
                 orphans = await self.books.unreferenced(multihashes)
                 if orphans:
                     log.info("freeing blocks that nothing holds", blocks=len(orphans))
@@ -768,9 +769,11 @@ class Lifecycle:
         now = self.clock.now()
         due = await self.books.next_due(now)
         moments = [self._answered[root] + ANSWER_EVERY for root in self._postponed] + ([due] if due else [])
-        seconds = min([(moment - now).total_seconds() for moment in moments], default=LONGEST_REST.total_seconds())
+        seconds = min(
+            [(moment - now).total_seconds() for moment in moments], default=self.terms.longest_rest.total_seconds()
+        )
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._ring_in, min(max(seconds, 0), LONGEST_REST.total_seconds()))
+            nursery.start_soon(self._ring_in, min(max(seconds, 0), self.terms.longest_rest.total_seconds()))
             await self._bell.wait()
             nursery.cancel_scope.cancel()
 

@@ -8,7 +8,7 @@ Keys: `root` is the CIDv1 bytes of a CID (`Cid.key`); a block is named by its mu
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -109,6 +109,10 @@ class Books(Protocol):
     async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
         """Those of them that no root references."""
 
+    async def scripts_in_use(self, now: datetime) -> set[bytes]:
+        """Payment scripts of quotes that have not expired, and of all quotes of roots that a LIVE pin keeps: watched
+        even when the operator's settings name them no more."""
+
     async def all_pins(self) -> Sequence[Pin]: ...
 
     async def all_payments(self) -> Sequence[Payment]: ...
@@ -147,8 +151,8 @@ class Blocks(Protocol):
     async def delete(self, multihashes: Sequence[bytes]) -> None:
         """Those not there are no error."""
 
-    def all(self) -> AsyncIterator[Sequence[bytes]]:
-        """Every multihash there is, in pieces of bounded size."""
+    def all(self) -> AsyncGenerator[Sequence[bytes], None]:
+        """Every multihash there is, in pieces of bounded size. Close it (`aclosing`) when leaving early."""
 
 
 # ---------------------------------------------------------------- the network

@@ -6,7 +6,7 @@ what was not synced, as a disk may.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from itertools import islice
 
 from trio.lowlevel import checkpoint
@@ -60,7 +60,7 @@ class MemoryBlocks:
         for multihash in multihashes:
             self.data.pop(multihash, None)
 
-    async def all(self) -> AsyncIterator[Sequence[bytes]]:
+    async def all(self) -> AsyncGenerator[Sequence[bytes], None]:
         names = iter(list(self.data))
         while piece := list(islice(names, _PIECE)):
             await checkpoint()

@@ -61,6 +61,10 @@ class MemoryChain:
         self.mempool[sighting.txid] = replace(sighting, proof=None)
         await self._tell(sighting)
 
+    def transactions(self) -> list[str]:
+        """The txids in all blocks."""
+        return [tx.txid for block in self._blocks for tx in block.transactions]
+
     async def mine(self, blocks: int = 1) -> None:
         for _ in range(blocks):
             mined = tuple(self.mempool.values())
@@ -78,12 +82,10 @@ class MemoryChain:
         del self._blocks[fork:]
         for _ in range(depth + 1):
             self._append(())
+        self.mempool |= {tx.txid: replace(tx, proof=None) for tx in undone if tx.txid not in drop}
         await self._tell_tip(fork)
         for tx in undone:
-            if tx.txid in drop:
-                await self.evict(tx.txid)
-            else:
-                await self.broadcast(tx)
+            await (self.evict(tx.txid) if tx.txid in drop else self._tell(tx))
 
     async def evict(self, txid: str) -> None:
         self.mempool.pop(txid, None)

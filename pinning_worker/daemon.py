@@ -1,0 +1,189 @@
+"""The composition root: opens the adapters, hands them to the stories, and closes everything in the right order.
+
+    data directory's lock  >  database  >  block store  >  libp2p host, gossip, bitswap  >  stories  >  intake, watcher
+
+Nesting is the shutdown order: SIGTERM ends the innermost first, so nothing is taken in that could not be finished, and
+whoever is asked still has what it needs to answer. `on_ready` is called once everything runs.
+"""
+
+from __future__ import annotations
+
+import secrets
+import signal
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from pinning_worker.adapters.blocks.disk import DiskBlocks
+from pinning_worker.adapters.clock import SystemClock
+from pinning_worker.adapters.datadir import lock_directory
+from pinning_worker.adapters.electrum.header_file import HeaderFile
+from pinning_worker.adapters.electrum.watcher import PaymentWatcher
+from pinning_worker.adapters.p2p.announcer import TopicAnnouncer
+from pinning_worker.adapters.p2p.bitswap.engine import Engine
+from pinning_worker.adapters.p2p.errors import one_error
+from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
+from pinning_worker.adapters.p2p.identity import load_or_create
+from pinning_worker.adapters.p2p.peer_exchange import PeerExchange
+from pinning_worker.adapters.p2p.pubsub import PubSub, open_pubsub
+from pinning_worker.adapters.p2p.requests import OriginBudget, RequestReader
+from pinning_worker.adapters.sql.books import SqlBooks
+from pinning_worker.adapters.sql.database import Database
+from pinning_worker.adapters.sql.migrate import require_current
+from pinning_worker.adapters.sql.name_index import SqlNameIndex
+from pinning_worker.adapters.sql.receipts import SqlReceipts
+from pinning_worker.catalogue import Catalogue
+from pinning_worker.domain.chain import NETWORKS
+from pinning_worker.domain.payment import Sighting, Tip
+from pinning_worker.domain.pricing import PriceList
+from pinning_worker.domain.verdict import Depth
+from pinning_worker.lifecycle import Lifecycle, Terms
+from pinning_worker.settings import Settings
+
+log = structlog.get_logger()
+
+KEY_FILE = "identity.key"
+BLOCKS_FOLDER = "blocks"
+
+
+async def run(settings: Settings, on_ready: Callable[[Host], Awaitable[None]] | None = None) -> None:
+    """The worker, until SIGTERM or SIGINT. Raises what opening the adapters raises, each with its own advice."""
+    with one_error(), lock_directory(settings.data_dir):
+        await trio.to_thread.run_sync(require_current, settings.database_url)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_end_on_signal, nursery.cancel_scope)
+            async with _network(settings) as (host, pubsub), _stores(settings) as stores:
+                await _tell_stories(settings, host, pubsub, stores, on_ready)
+
+
+async def _end_on_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("ending", signal=signal.Signals(number).name)
+            scope.cancel()
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    books: SqlBooks
+    receipts: SqlReceipts
+    index: SqlNameIndex
+    blocks: DiskBlocks
+
+
+@asynccontextmanager
+async def _stores(settings: Settings) -> AsyncGenerator[_Stores, None]:
+    database = Database(settings.database_url)
+    try:
+        blocks = await DiskBlocks.open(settings.data_dir / BLOCKS_FOLDER)
+        yield _Stores(SqlBooks(database), SqlReceipts(database), SqlNameIndex(database), blocks)
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def _network(settings: Settings) -> AsyncGenerator[tuple[Host, PubSub], None]:
+    config = HostConfig(
+        key=load_or_create(settings.data_dir / KEY_FILE),
+        listen=settings.listen,
+        announce=settings.announce,
+        bootstrap=settings.bootstrap,
+        max_connections=settings.max_connections,
+    )
+    async with open_host(config) as host, open_pubsub(host) as pubsub:
+        yield host, pubsub
+
+
+async def _tell_stories(
+    settings: Settings,
+    host: Host,
+    pubsub: PubSub,
+    stores: _Stores,
+    on_ready: Callable[[Host], Awaitable[None]] | None,
+) -> None:
+    network = NETWORKS[settings.network]
+    clock = SystemClock(settings.clock_offset_file)
+    topic = await pubsub.join(settings.topic)
+    announcer = TopicAnnouncer(topic)
+    engine = Engine(host, stores.blocks)
+    known = await stores.books.all_payments()
+    watcher = PaymentWatcher(
+        network,
+        settings.electrum_servers,
+        scripts=[*settings.payment_scripts, *await stores.books.scripts_in_use(clock.now())],
+        headers=HeaderFile(settings.data_dir, network),
+        remembered={payment.txid: payment.proof for payment in known if not payment.gone},
+    )
+    catalogue = Catalogue(network, clock, watcher, stores.index, announcer)
+    lifecycle = Lifecycle(
+        terms=terms_of(settings),
+        clock=clock,
+        books=stores.books,
+        blocks=stores.blocks,
+        receipts=stores.receipts,
+        fetcher=engine,
+        announcer=announcer,
+        chain=watcher,
+        new_id=lambda: secrets.token_hex(8),
+        note_metadata=catalogue.note_metadata,
+    )
+    reader = RequestReader(
+        topic.intake,
+        OriginBudget(settings.requests_per_peer_per_minute),
+        asked=lifecycle.asked,
+        ill_asked=lifecycle.ill_asked,
+        listed=catalogue.listed,
+    )
+    discovery = PeerExchange(host, await pubsub.join(settings.discovery_topic))
+    async with trio.open_nursery() as services:
+        await services.start(engine.run)
+        await services.start(catalogue.run)
+        await services.start(lifecycle.run)
+        await services.start(watcher.run, _Listeners(lifecycle, catalogue))
+        services.start_soon(reader.run)
+        services.start_soon(discovery.run)
+        log.info("ready", peer=host.peer_id, addresses=host.addresses, network=network.name, topic=settings.topic)
+        if on_ready is not None:
+            await on_ready(host)
+
+
+def terms_of(settings: Settings) -> Terms:
+    """What the operator decided, in the story's words."""
+    denied = settings.denied
+    return Terms(
+        prices=PriceList(settings.price_version, settings.price_per_mib_month, settings.min_fee),
+        payment_address=settings.quoted_address,
+        payment_script=settings.payment_scripts[0],
+        network=settings.network,
+        depth=Depth(settings.confirmations, settings.credit_blocks),
+        budget=settings.budget,
+        staging_quota=settings.staging_quota,
+        quote_life=settings.quote_life,
+        most_months=settings.most_months,
+        most_active=settings.queue_size,
+        most_active_per_peer=settings.queue_size_per_peer,
+        fetches_at_once=settings.fetches_at_once,
+        denied=lambda cid: cid.key in denied,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Listeners:
+    """Both stories hear of the chain; the catalogue only that it moved."""
+
+    lifecycle: Lifecycle
+    catalogue: Catalogue
+
+    async def payment_seen(self, sighting: Sighting) -> None:
+        await self.lifecycle.payment_seen(sighting)
+
+    async def payment_gone(self, txid: str) -> None:
+        await self.lifecycle.payment_gone(txid)
+
+    async def tip_moved(self, tip: Tip, fork_height: int | None) -> None:
+        await self.lifecycle.tip_moved(tip, fork_height)
+        self.catalogue.ring()
