@@ -1,0 +1,125 @@
+"""The database's revision: brought up to this program's, or refused with a word on what to do.
+
+Revisions are Alembic's, in `migrations/` beside the package in a checkout, inside it in the wheel; so this works from
+any folder. A migration is one transaction: it happens wholly or not at all, and a second one meanwhile waits and then
+finds nothing to do. There is no way down: the cure for a bad upgrade is a copy made before.
+
+These functions block: they run before the worker's loop does.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from pinning_worker.adapters.sql.database import engine_of
+
+
+class UnusableDatabase(Exception):
+    """The database cannot be opened, or is not at the revision that this program needs; the text says what to do."""
+
+
+def migrate(url: str) -> str:
+    """Brings the database to this program's revision, which it returns; makes what is missing, keeps every row.
+
+    Raises UnusableDatabase, also where a newer program wrote it.
+    """
+    path = _sqlite_path(url)
+    if path is not None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _transaction(url) as connection:
+        _require_known(MigrationContext.configure(connection).get_current_revision())
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        _require_whole(connection)
+    return _head()
+
+
+def revision_of(url: str) -> str | None:
+    """None where nothing was ever migrated; a file that is missing is not made. Raises UnusableDatabase."""
+    path = _sqlite_path(url)
+    if path is not None and not path.exists():
+        return None
+    with _transaction(url) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def require_current(url: str) -> None:
+    """Raises UnusableDatabase unless the database is at exactly this program's revision."""
+    found = revision_of(url)
+    _require_known(found)
+    if found is None:
+        raise UnusableDatabase("the database has no tables yet: run `pinning-worker migrate`")
+    if found != _head():
+        raise UnusableDatabase(f"the database is at revision {found}, not {_head()}: run `pinning-worker migrate`")
+
+
+def _require_known(revision: str | None) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise UnusableDatabase(
+            f"the database is at revision {revision}, which this version does not know: a newer pinning-worker wrote "
+            "it. Run that version, or restore a copy of the database from before the upgrade"
+        )
+
+
+def _require_whole(connection: Connection) -> None:
+    """SQLite checks no foreign key while tables are copied; so all at once, before the commit."""
+    if connection.dialect.name == "sqlite" and (lost := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
+        raise UnusableDatabase(f"the migration would leave rows without their parents: {lost[:3]}. Nothing was changed")
+
+
+@contextmanager
+def _transaction(url: str) -> Iterator[Connection]:
+    """Raises UnusableDatabase."""
+    engine = engine_of(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _without_foreign_keys)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except DBAPIError as error:
+        raise UnusableDatabase(f"the database {engine.url} cannot be used: {error.orig}") from error
+    finally:
+        engine.dispose()
+
+
+def _without_foreign_keys(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    """Batch mode drops the old table after copying it: its children must not mind."""
+    connection.execute("PRAGMA foreign_keys=OFF")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
+    return config
+
+
+def _scripts() -> Path:
+    """In the wheel inside the package, in a checkout beside it."""
+    package = Path(str(files("pinning_worker")))
+    inside = package / "migrations"
+    return inside if inside.exists() else package.parent / "migrations"
+
+
+def _head() -> str:
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None, "the wheel carries no migrations"
+    return head
+
+
+def _sqlite_path(url: str) -> Path | None:
+    parsed = make_url(url)
+    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
