@@ -15,7 +15,7 @@ import errno
 import os
 from base64 import b32decode, b32encode
 from binascii import Error as BadBase32
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Self, TypeVar
@@ -74,7 +74,7 @@ class DiskBlocks:
         for piece in _pieces(multihashes, _NAMES_AT_ONCE):
             await self._in_thread(self._unlink, piece)
 
-    async def all(self) -> AsyncIterator[Sequence[bytes]]:
+    async def all(self) -> AsyncGenerator[Sequence[bytes], None]:
         """Of blocks that come or go meanwhile, some are seen and some not."""
         for last_byte in range(256):
             for piece in _pieces(await self._in_thread(self._list, last_byte), _NAMES_AT_ONCE):

@@ -142,6 +142,11 @@ class MemoryBooks:
         await checkpoint()
         return {multihash for multihash in multihashes if multihash not in self._holders}
 
+    async def scripts_in_use(self, now: datetime) -> set[bytes]:
+        await checkpoint()
+        kept = {pin.root for pin in self._pins.values() if pin.state in LIVE}
+        return {q.payment_script for q in self._quotes.values() if q.is_live(now) or q.root in kept}
+
     async def all_pins(self) -> Sequence[Pin]:
         await checkpoint()
         return sorted(self._pins.values(), key=lambda pin: (pin.root, pin.name))

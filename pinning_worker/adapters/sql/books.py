@@ -80,6 +80,9 @@ class SqlBooks:
     async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
         return await self._database.read(lambda connection: block_rows.unreferenced(connection, multihashes))
 
+    async def scripts_in_use(self, now: datetime) -> set[bytes]:
+        return await self._database.read(lambda connection: quote_rows.scripts_in_use(connection, now))
+
     async def all_pins(self) -> Sequence[Pin]:
         return await self._database.read(pin_rows.every)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
-from pinning_worker.adapters.sql.book_tables import quotes
+from pinning_worker.adapters.sql.book_tables import pins, quotes
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, insert_new, read_row, texts_from_json, texts_to_json
 from pinning_worker.domain.ledger import require_same_quote
+from pinning_worker.domain.pin import LIVE
 from pinning_worker.domain.pricing import Quote
 from pinning_worker.domain.sizes import Sizes
 
@@ -17,6 +19,13 @@ def of_root(connection: Connection, root: bytes) -> Sequence[Quote]:
     """Oldest first. Raises DamagedRow."""
     rows = connection.execute(select(quotes).where(quotes.c.root == root).order_by(quotes.c.issued, quotes.c.id))
     return [_read(row) for row in rows]
+
+
+def scripts_in_use(connection: Connection, now: datetime) -> set[bytes]:
+    """Payment scripts of quotes that have not expired, and of all quotes of roots that a LIVE pin keeps."""
+    kept = select(pins.c.root).where(pins.c.state.in_([state.value for state in LIVE]))
+    asked = select(quotes.c.payment_script).where(or_(quotes.c.expires > now, quotes.c.root.in_(kept))).distinct()
+    return {bytes(script) for script in connection.scalars(asked)}
 
 
 def store(connection: Connection, quote: Quote) -> None:
