@@ -121,14 +121,20 @@ class MergeMining:
         )
 
 
-def merge_mine(previous: Header, how: MergeMining | None = None, *, bits: int | None = None) -> bytes:
+def merge_mine(
+    previous: Header,
+    how: MergeMining | None = None,
+    *,
+    bits: int | None = None,
+    merkle_root: bytes = b"\x12" * 32,
+) -> bytes:
     """A merge-mined header that follows `previous`, and its AuxPow. Its own hash need not meet the target."""
     how = how or MergeMining()
     fields = struct.pack(
         "<i32s32sIII",
         plain_version(how.network) | AUXPOW_BIT,
         previous.hash,
-        b"\x12" * 32,
+        merkle_root,
         previous.time + how.network.block_spacing,
         previous.bits if bits is None else bits,
         0,

@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol, cast
 
+import h11
 import structlog
 import trio
+import wsproto.utilities
 from aiorpcx.framing import NewlineFramer
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
-from wsproto.utilities import ProtocolError
 
 from pinning_worker.adapters.electrum.endpoint import Endpoint, WrongCertificate, open_stream
 from pinning_worker.adapters.electrum.faults import LinkLost, ServerMisbehaved
@@ -62,7 +63,7 @@ async def _connect(endpoint: Endpoint, nursery: trio.Nursery, largest: int) -> F
     if not endpoint.is_websocket:
         return LineFrames(stream, largest)
     try:
-        return WebSocketFrames(await _shake_hands(endpoint, stream, nursery, largest))
+        return WebSocketFrames(await _shake_hands(endpoint, stream, nursery, largest), stream)
     except BaseException:
         with trio.CancelScope(shield=True):
             await trio.aclose_forcefully(stream)
@@ -88,8 +89,9 @@ async def _shake_hands(
 class _Reader:
     """Stands in for the nursery in which trio-websocket starts its reader.
 
-    The reader raises what the server does to it (seen in 0.12: a rejected handshake, a reset while it answers): here
-    that ends this connection and not the worker. When it ends during the handshake, nobody would be told: stop waiting.
+    The reader raises what the server does to it (seen in 0.12: a rejected handshake, what is no HTTP at all, a reset
+    while it answers): here that ends this connection and not the worker. When it ends during the handshake, whoever
+    waits for that would wait for ever: so the handshake ends with it.
     """
 
     def __init__(self, nursery: trio.Nursery) -> None:
@@ -102,7 +104,7 @@ class _Reader:
     async def _run(self, reader: Callable[[], Awaitable[None]]) -> None:
         try:
             await reader()
-        except (ConnectionClosed, HandshakeError, ProtocolError) as fault:
+        except (ConnectionClosed, HandshakeError, wsproto.utilities.ProtocolError, h11.ProtocolError) as fault:
             _log.debug("electrum.websocket_ended", fault=repr(fault))
         finally:
             self.handshake.cancel()
@@ -123,11 +125,11 @@ class LineFrames:
 
     async def receive(self) -> bytes:
         searched = 0
-        while (end := self._buffer.find(b"\n", searched)) < 0:
+        while (end := self._buffer.find(b"\n", searched)) < 0 and len(self._buffer) <= self._largest:
             searched = len(self._buffer)
-            if searched > self._largest:
-                raise ServerMisbehaved(f"a frame over {self._largest} bytes")
             self._buffer += await self._receive_some()
+        if not 0 <= end <= self._largest:
+            raise ServerMisbehaved(f"a frame over {self._largest} bytes")
         frame = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return frame
@@ -148,8 +150,8 @@ class LineFrames:
 class WebSocketFrames:
     """Frames that are WebSocket messages, text or binary."""
 
-    def __init__(self, socket: WebSocketConnection) -> None:
-        self._socket = socket
+    def __init__(self, socket: WebSocketConnection, stream: trio.abc.Stream) -> None:
+        self._socket, self._stream = socket, stream
 
     async def send(self, frame: bytes) -> None:
         try:
@@ -167,4 +169,7 @@ class WebSocketFrames:
         return message if isinstance(message, bytes) else message.encode()
 
     async def aclose(self) -> None:
-        await self._socket.aclose()
+        try:
+            await self._socket.aclose()
+        finally:  # it leaves the stream open where it ended the conversation itself (1009)
+            await trio.aclose_forcefully(self._stream)

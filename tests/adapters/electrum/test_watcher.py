@@ -1,0 +1,507 @@
+"""What the watcher tells while servers are honest: seen, proven, reorged, gone, away and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from pinning_worker.adapters.electrum.endpoint import BadServerUrl
+from pinning_worker.adapters.electrum.header_file import HeaderFile
+from pinning_worker.adapters.electrum.watcher import MOST_SERVERS, PaymentWatcher
+from pinning_worker.domain.address import scripthash
+from pinning_worker.domain.chain import DOICHAIN_REGTEST, Checkpoint
+from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.nameop import NAME_TX_VERSION, name_doi_script
+from pinning_worker.domain.payment import PaidOutput, Proof
+from pinning_worker.domain.transaction import Transaction, TxInput, TxOutput
+from tests.adapters.electrum.listening import Heard, eventually
+from tests.adapters.electrum.scripted import ANOTHER_PAYEE, PAYEE, Ledger, Refusal, ScriptedServer, payment
+from tests.adapters.electrum.watching import BRISK, checking_in_often, until_asked, watching
+
+BOTH = pytest.mark.parametrize("websocket", [False, True], ids=["tcp", "ws"])
+
+
+def ledger_of(blocks: int) -> Ledger:
+    ledger = Ledger()
+    ledger.mine(count=blocks)
+    return ledger
+
+
+@BOTH
+async def test_a_payment_is_seen_then_proven(websocket: bool) -> None:
+    server, paid = ScriptedServer(ledger_of(20), websocket), payment(1)
+    async with watching(server) as (watcher, heard):
+        await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
+        await until_asked(server, "blockchain.scripthash.subscribe")
+        server.ledger.mempool.append(paid)
+        await server.tell_script()
+        await heard.until(lambda: heard.is_unproven(paid.txid))
+        block = server.ledger.mine(paid, merged=True)
+        await server.tell_all()
+        await heard.until(lambda: heard.proven_at(paid.txid) == 21)
+        sighting = heard.sightings[paid.txid]
+        assert (sighting.name, sighting.value) == (b"art/1", b"ipfs://bafkreihdwdcef")
+        assert sighting.outputs == (PaidOutput(1, Swartz(7_004_482)),)
+        assert sighting.proof is not None
+        assert sighting.proof.block_hash == block.hash
+        assert sighting.proof.time.timestamp() == block.header.time
+        tip = await watcher.tip()
+        assert tip is not None
+        assert (tip.height, tip.hash, await watcher.hash_at(21)) == (21, block.hash, block.hash)
+        assert await watcher.hash_at(22) is None
+    assert heard.transcript == [
+        "tip 20",
+        f"seen {paid.txid} unproven",
+        "tip 21",
+        f"seen {paid.txid} 21",
+    ]
+
+
+async def test_a_header_that_follows_needs_no_question() -> None:
+    server = ScriptedServer(ledger_of(3))
+    async with watching(server) as (_, heard):
+        await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
+        asked = server.asked["blockchain.block.headers"]
+        server.ledger.mine(merged=True)
+        await server.tell_tip()
+        await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
+        assert server.asked["blockchain.block.headers"] == asked
+
+
+async def test_payments_of_the_past_are_told_at_the_start() -> None:
+    server, first, second = ScriptedServer(ledger_of(3)), payment(1), payment(2)
+    server.ledger.mine(first, count=5)
+    server.ledger.mempool.append(second)
+    async with watching(server) as (_, heard):
+        await heard.until(lambda: heard.proven_at(first.txid) == 4 and heard.is_unproven(second.txid))
+    assert heard.transcript[0] == "tip 8"
+
+
+async def test_only_outputs_that_equal_a_payment_script_are_paid() -> None:
+    """A name output that our address owns, a spend of ours, change: all in its history, none of it pays."""
+    named = name_doi_script(b"art/9", b"ipfs://x", PAYEE)
+    outputs = [TxOutput(Swartz(1), PAYEE), TxOutput(Swartz(2), ANOTHER_PAYEE), TxOutput(Swartz(3), PAYEE)]
+    paid = Transaction(NAME_TX_VERSION, (TxInput("11" * 32, 0),), (TxOutput(Swartz(1_000_000), named), *outputs))
+    spent = Transaction(2, (TxInput(paid.txid, 1),), (TxOutput(Swartz(1), ANOTHER_PAYEE),))
+    server = ScriptedServer(ledger_of(3))
+    server.ledger.mine(paid, spent)
+    history = server._blockchain_scripthash_get_history
+    server.answers["blockchain.scripthash.get_history"] = lambda hash_: [
+        *history(hash_),
+        {"tx_hash": spent.txid, "height": 4},
+    ]
+    async with watching(server) as (_, heard):
+        await heard.until(lambda: heard.proven_at(paid.txid) == 4)
+        assert heard.sightings[paid.txid].outputs == (PaidOutput(1, Swartz(1)), PaidOutput(3, Swartz(3)))
+        server.ledger.mine()
+        await server.tell_tip()
+        await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
+    assert spent.txid not in heard.sightings
+
+
+async def test_a_payment_without_a_name_is_told_without_one() -> None:
+    plain = Transaction(2, (TxInput("11" * 32, 0),), (TxOutput(Swartz(5), PAYEE),))
+    server = ScriptedServer(ledger_of(3))
+    server.ledger.mine(plain)
+    async with watching(server) as (_, heard):
+        await heard.until(lambda: heard.proven_at(plain.txid) == 4)
+    assert (heard.sightings[plain.txid].name, heard.sightings[plain.txid].value) == (None, None)
+
+
+async def test_a_script_watched_later_brings_its_history() -> None:
+    server, first, second = ScriptedServer(ledger_of(3)), payment(1), payment(2, script=ANOTHER_PAYEE)
+    server.ledger.mine(first, second)
+    async with watching(server) as (watcher, heard):
+        await heard.until(lambda: heard.proven_at(first.txid) == 4)
+        assert second.txid not in heard.sightings
+        await watcher.watch([ANOTHER_PAYEE])
+        await heard.until(lambda: heard.proven_at(second.txid) == 4)
+
+
+async def test_a_transaction_known_already_may_pay_a_script_watched_later() -> None:
+    both = Transaction(2, (TxInput("11" * 32, 0),), (TxOutput(Swartz(5), PAYEE), TxOutput(Swartz(6), ANOTHER_PAYEE)))
+    server = ScriptedServer(ledger_of(3))
+    server.ledger.mine(both)
+    async with watching(server) as (watcher, heard):
+        await heard.until(lambda: heard.proven_at(both.txid) == 4)
+        assert len(heard.sightings[both.txid].outputs) == 1
+        await watcher.watch([ANOTHER_PAYEE, PAYEE])
+        await heard.until(lambda: len(heard.sightings[both.txid].outputs) == 2)
+        assert heard.proven_at(both.txid) == 4
+
+
+# --- reorgs
+
+
+async def test_a_reorg_takes_the_proof_back_and_another_block_gives_it_again() -> None:
+    server, paid = ScriptedServer(ledger_of(10)), payment(1)
+    server.ledger.mine(paid, count=2)
+    async with watching(server) as (_, heard):
+        await heard.until(lambda: heard.proven_at(paid.txid) == 11)
+        server.ledger.rewind(11)
+        server.ledger.mine(count=3, salt=1)
+        server.ledger.mempool.append(paid)
+        await server.tell_all()
+        await heard.until(lambda: heard.is_unproven(paid.txid))
+        assert (heard.forks, heard.tip and heard.tip.height) == ([11], 13)
+        server.ledger.mine(paid)
+        await server.tell_all()
+        await heard.until(lambda: heard.proven_at(paid.txid) == 14)
+    assert heard.gone == []
+
+
+async def test_a_reorg_that_moves_a_payment_to_another_block_of_the_same_height() -> None:
+    """The script's status is the same before and after: ElectrumX says nothing, our headers do."""
+    server, paid = ScriptedServer(ledger_of(10)), payment(1)
+    server.ledger.mine(paid)
+    async with watching(server) as (_, heard):
+        await heard.until(lambda: heard.proven_at(paid.txid) == 11)
+        server.ledger.rewind(11)
+        block = server.ledger.mine(paid, count=2, salt=1)
+        await server.tell_tip()
+        await heard.until(
+            lambda: (proof := heard.sightings[paid.txid].proof) is not None and proof.block_hash == block.hash
+        )
+    assert heard.forks == [11]
+
+
+async def test_a_deep_reorg_is_found_from_where_it_began() -> None:
+    server = ScriptedServer(ledger_of(60))
+    async with watching(server) as (watcher, heard):
+        await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
+        server.ledger.rewind(7)
+        server.ledger.mine(count=58, salt=1)
+        await server.tell_tip()
+        await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
+        assert heard.forks == [7]
+        assert await watcher.hash_at(30) == server.ledger.blocks[30].hash
+
+
+async def test_a_rival_without_more_work_changes_nothing() -> None:
+    honest, rival = ScriptedServer(ledger_of(10)), ScriptedServer(ledger_of(6))
+    rival.ledger.mine(count=4, salt=1)
+    async with watching(honest) as (_, heard):
+        await heard.until(lambda: heard.is_at(honest.ledger.blocks[-1].hash))
+    async with watching(honest, rival) as (watcher, heard):
+        await until_asked(rival, "blockchain.block.headers", 2)
+        honest.ledger.mine()
+        await honest.tell_tip()
+        await heard.until(lambda: heard.is_at(honest.ledger.blocks[-1].hash))
+        assert await watcher.hash_at(10) == honest.ledger.blocks[10].hash
+
+
+async def test_a_payment_that_left_the_mempool_is_gone() -> None:
+    server, paid = ScriptedServer(ledger_of(10)), payment(1)
+    server.ledger.mempool.append(paid)
+    async with watching(server) as (_, heard):
+        await heard.until(lambda: heard.is_unproven(paid.txid))
+        server.ledger.mempool.clear()
+        await server.tell_script()
+        await heard.until(lambda: heard.gone == [paid.txid])
+
+
+async def test_a_payment_that_a_reorg_double_spends_is_gone() -> None:
+    server, paid = ScriptedServer(ledger_of(10)), payment(1)
+    server.ledger.mine(paid)
+    async with watching(server) as (_, heard):
+        await heard.until(lambda: heard.proven_at(paid.txid) == 11)
+        server.ledger.rewind(11)
+        server.ledger.mine(count=2, salt=1)
+        await server.tell_all()
+        await heard.until(lambda: heard.gone == [paid.txid])
+    assert heard.forks == [11]
+
+
+async def test_what_was_told_once_is_told_gone_once() -> None:
+    server, paid = ScriptedServer(ledger_of(10)), payment(1)
+    server.ledger.mempool.append(paid)
+    async with watching(server) as (_, heard):
+        for gone in (1, 2):
+            await heard.until(lambda: heard.is_unproven(paid.txid))
+            server.ledger.mempool.clear()
+            await server.tell_script()
+            await heard.until(lambda gone=gone: len(heard.gone) == gone)  # type: ignore[misc]  # a default, not a parameter
+            server.ledger.mempool.append(paid)
+            await server.tell_script()
+
+
+# --- away and back
+
+
+async def test_a_payment_made_while_no_server_was_there_is_seen_afterwards() -> None:
+    server, before, meanwhile = ScriptedServer(ledger_of(10)), payment(1), payment(2)
+    server.ledger.mempool.append(before)
+    async with watching(server) as (_, heard):
+        await heard.until(lambda: heard.is_unproven(before.txid))
+        server.is_open = False
+        server.hang_up()
+        server.ledger.mine(before, meanwhile, count=3)
+        server.is_open = True
+        await heard.until(lambda: heard.proven_at(before.txid) == 11 and heard.proven_at(meanwhile.txid) == 11)
+    assert heard.gone == []
+
+
+async def test_a_payment_is_not_gone_because_the_server_that_showed_it_is_away() -> None:
+    paid, shared = payment(1), ledger_of(10)
+    showing, other = ScriptedServer(shared.copy()), ScriptedServer(shared)
+    showing.ledger.mempool.append(paid)
+    async with watching(showing, other) as (_, heard):
+        await heard.until(lambda: heard.is_unproven(paid.txid))
+        showing.is_open = False
+        showing.hang_up()
+        other.ledger.mine(count=2)
+        await other.tell_tip()
+        await heard.until(lambda: heard.is_at(other.ledger.blocks[-1].hash))
+        assert heard.gone == []
+        showing.ledger = other.ledger  # it comes back, and shows it no more
+        showing.is_open = True
+        await heard.until(lambda: heard.gone == [paid.txid])
+
+
+async def test_one_honest_server_is_enough_against_one_that_leaves_out() -> None:
+    shared, paid = ledger_of(10), payment(1)
+    silent, honest = ScriptedServer(shared), ScriptedServer(shared)
+    silent.answers["blockchain.scripthash.get_history"] = lambda _hash: []
+    silent.answers["blockchain.scripthash.subscribe"] = lambda _hash: None
+    shared.mine(paid)
+    async with watching(silent, honest) as (_, heard):
+        await heard.until(lambda: heard.proven_at(paid.txid) == 11)
+
+
+async def test_a_server_that_notifies_of_nothing_is_asked() -> None:
+    server, paid = ScriptedServer(ledger_of(10)), payment(1)
+    async with watching(server, patience=checking_in_often()) as (_, heard):
+        await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
+        server.ledger.mempool.append(paid)
+        await heard.until(lambda: heard.is_unproven(paid.txid))
+        server.ledger.mine(paid)
+        await heard.until(lambda: heard.proven_at(paid.txid) == 11)
+
+
+async def test_a_server_that_falls_silent_is_left_and_visited_again() -> None:
+    server = ScriptedServer(ledger_of(10))
+    async with watching(server, patience=checking_in_often(answer=0.1)) as (watcher, heard):
+        await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
+        honest_respond = server.respond
+        server.respond = lambda frame: None  # type: ignore[method-assign]  # from now on it says nothing
+        await eventually(lambda: "no answer" in watcher.servers()[0].fault, "the silence is noticed")
+        server.respond = honest_respond  # type: ignore[method-assign]
+        server.ledger.mine()
+        await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
+
+
+async def test_a_tip_that_stands_still_makes_us_connect_again() -> None:
+    server = ScriptedServer(ledger_of(10))
+    async with watching(server, patience=checking_in_often(stale=0.05)) as (watcher, _):
+        await until_asked(server, "server.version", 3)
+        assert "not moved" in watcher.servers()[0].fault
+
+
+async def test_a_server_that_stays_behind_is_left() -> None:
+    ahead, behind = ScriptedServer(ledger_of(10)), ScriptedServer(ledger_of(6))
+    behind.ledger.blocks = ahead.ledger.blocks[:7]
+    async with watching(ahead, behind, patience=checking_in_often(behind=0.05)) as (watcher, _):
+        await until_asked(behind, "server.version", 3)
+        first, second = watcher.servers()
+        assert (first.height, first.fault) == (10, "")
+        assert "behind" in second.fault
+
+
+async def test_every_server_is_away_at_the_start() -> None:
+    server = ScriptedServer(ledger_of(10), is_open=False)
+    async with watching(server) as (watcher, heard):
+        await eventually(lambda: watcher.servers()[0].fault != "", "a first try fails")
+        assert await watcher.tip() is None
+        assert await watcher.hash_at(3) is None
+        server.is_open = True
+        await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
+
+
+# --- headers
+
+
+@BOTH
+async def test_answers_that_would_be_too_large_are_asked_for_in_smaller_pieces(websocket: bool) -> None:
+    server = ScriptedServer(ledger_of(40), websocket)
+    honest = server._blockchain_block_headers
+
+    def at_most_seven(start: int, count: int) -> Any:
+        if count > 7:
+            raise Refusal("response too large")
+        return honest(start, count)
+
+    server.answers["blockchain.block.headers"] = at_most_seven
+    async with watching(server) as (_, heard):
+        await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
+    assert heard.transcript == ["tip 40"]  # the tips on the way are nobody's business
+
+
+async def test_a_chain_from_a_checkpoint_fetches_what_later_rules_look_back_to() -> None:
+    ledger = ledger_of(30)
+    checkpoint = Checkpoint(20, ledger.blocks[20].hash, 1 << 67)
+    ledger.network = replace(DOICHAIN_REGTEST, retarget_interval=16, checkpoint=checkpoint)
+    server, paid = ScriptedServer(ledger), payment(1)
+    ledger.mine(paid)
+    starts: list[int] = []
+    honest = server._blockchain_block_headers
+
+    def noting(start: int, count: int) -> Any:
+        starts.append(start)
+        return honest(start, count)
+
+    server.answers["blockchain.block.headers"] = noting
+    async with watching(server) as (watcher, heard):
+        await heard.until(lambda: heard.proven_at(paid.txid) == 31)
+        assert await watcher.hash_at(9) is None
+    assert starts == [10, 21]
+
+
+async def test_headers_survive_a_restart(tmp_path: Path) -> None:
+    server, paid = ScriptedServer(ledger_of(30)), payment(1)
+    server.ledger.mine(paid)
+    stored = HeaderFile(tmp_path, DOICHAIN_REGTEST)
+
+    def stored_height() -> int:
+        chain = stored.load()
+        return chain.tip_height if chain else -1
+
+    async with watching(server, headers=stored) as (_, heard):
+        await heard.until(lambda: heard.proven_at(paid.txid) == 31)
+        await eventually(lambda: stored_height() == 31, "the headers are stored")
+    server.asked.clear()
+    server.ledger.mine()
+    async with watching(server, headers=stored) as (watcher, heard):
+        await heard.until(lambda: heard.proven_at(paid.txid) == 31)
+        assert await watcher.hash_at(5) == server.ledger.blocks[5].hash
+        assert server.asked["blockchain.block.headers"] == 0
+        server.ledger.rewind(29)
+        server.ledger.mine(paid, count=5, salt=1)
+        await server.tell_all()
+        await heard.until(lambda: heard.proven_at(paid.txid) == 29)
+        await eventually(lambda: stored_height() == 33, "the new branch is stored")
+
+
+async def test_a_disk_that_is_full_stops_nothing(tmp_path: Path) -> None:
+    server = ScriptedServer(ledger_of(10))
+    directory = tmp_path / "later"
+    stored = HeaderFile(directory, DOICHAIN_REGTEST)
+    async with watching(server, headers=stored) as (_, heard):
+        await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
+        directory.mkdir()
+        server.ledger.mine()
+        await server.tell_tip()
+        await eventually(lambda: (chain := stored.load()) is not None and chain.tip_height == 11, "stored after all")
+
+
+# --- what was told in an earlier run
+
+
+async def remember(server: ScriptedServer) -> dict[str, Proof | None]:
+    async with watching(server) as (_, heard):
+        await heard.until(lambda: len(heard.sightings) == len(server.ledger.history(scripthash(PAYEE))))
+    return {txid: sighting.proof for txid, sighting in heard.sightings.items()}
+
+
+async def test_what_is_remembered_and_still_proven_is_not_asked_for_again() -> None:
+    server, old, new = ScriptedServer(ledger_of(10)), payment(1), payment(2)
+    server.ledger.mine(old)
+    remembered = await remember(server)
+    server.asked.clear()
+    server.ledger.mine(new)
+    async with watching(server, remembered=remembered) as (_, heard):
+        await heard.until(lambda: heard.proven_at(new.txid) == 12)
+        assert old.txid not in heard.sightings
+    assert server.asked["blockchain.transaction.get"] == 1
+
+
+async def test_a_remembered_proof_that_fell_meanwhile_is_told_anew() -> None:
+    server, paid = ScriptedServer(ledger_of(10)), payment(1)
+    server.ledger.mine(paid)
+    remembered = await remember(server)
+    server.ledger.rewind(11)
+    server.ledger.mine(count=1, salt=1)
+    block = server.ledger.mine(paid)
+    async with watching(server, remembered=remembered) as (_, heard):
+        await heard.until(lambda: heard.proven_at(paid.txid) == 12)
+        proof = heard.sightings[paid.txid].proof
+        assert proof is not None
+        assert proof.block_hash == block.hash
+
+
+@pytest.mark.parametrize("was_proven", [True, False])
+async def test_what_is_remembered_and_nowhere_any_more_is_gone(was_proven: bool) -> None:
+    server, paid = ScriptedServer(ledger_of(10)), payment(1)
+    if was_proven:
+        server.ledger.mine(paid)
+    else:
+        server.ledger.mempool.append(paid)
+    remembered = await remember(server)
+    assert (remembered[paid.txid] is not None) == was_proven
+    server.ledger.rewind(11)
+    server.ledger.mempool.clear()
+    server.ledger.mine(count=2, salt=1)
+    async with watching(server, remembered=remembered) as (_, heard):
+        await heard.until(lambda: heard.gone == [paid.txid])
+
+
+# --- telling
+
+
+class Slow(Heard):
+    """A listener that takes its time with the first thing it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = trio.Event()
+
+    async def tip_moved(self, tip: Any, fork_height: int | None) -> None:
+        await super().tip_moved(tip, fork_height)
+        await self.go_on.wait()
+
+
+async def test_a_slow_listener_hears_what_is_and_not_all_that_was() -> None:
+    server, paid = ScriptedServer(ledger_of(10)), payment(1)
+    async with watching(server):
+        slow = Slow()
+        async with trio.open_nursery() as nursery:
+            other = PaymentWatcher(DOICHAIN_REGTEST, [server.url], scripts=[PAYEE], patience=BRISK)
+            await nursery.start(other.run, slow)
+            await slow.until(lambda: slow.tip is not None)
+            for _ in range(3):
+                server.ledger.mine()
+                await server.tell_tip()
+            server.ledger.mine(paid)
+            await server.tell_all()
+            await until_asked(server, "blockchain.transaction.get_merkle", 2)
+            await eventually(lambda: _has_height(other, 14), "the watcher knows")
+            slow.go_on.set()
+            await slow.until(lambda: slow.proven_at(paid.txid) == 14)
+            nursery.cancel_scope.cancel()
+    assert slow.transcript[:2] == ["tip 10", "tip 14"]
+
+
+def _has_height(watcher: PaymentWatcher, height: int) -> bool:
+    return watcher.servers()[0].height == height
+
+
+async def test_a_bug_in_the_listener_is_not_swallowed() -> None:
+    class Broken(Heard):
+        async def tip_moved(self, tip: Any, fork_height: int | None) -> None:
+            raise ZeroDivisionError
+
+    server = ScriptedServer(ledger_of(3))
+    async with watching(server):
+        watcher = PaymentWatcher(DOICHAIN_REGTEST, [server.url])
+        with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
+            await watcher.run(Broken())
+
+
+def test_what_cannot_be_a_server_is_refused() -> None:
+    with pytest.raises(BadServerUrl):
+        PaymentWatcher(DOICHAIN_REGTEST, ["http://somewhere"])
+    with pytest.raises(ValueError, match="more than enough"):
+        PaymentWatcher(DOICHAIN_REGTEST, [f"tcp://somewhere:{port}" for port in range(1, MOST_SERVERS + 2)])

@@ -1,0 +1,49 @@
+"""A watcher between scripted servers and a listener that remembers, for as long as a test needs them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from pinning_worker.adapters.electrum.header_file import HeaderFile
+from pinning_worker.adapters.electrum.patience import Patience
+from pinning_worker.adapters.electrum.watcher import PaymentWatcher
+from pinning_worker.domain.payment import Proof
+from tests.adapters.electrum.listening import Heard, eventually
+from tests.adapters.electrum.scripted import PAYEE, ScriptedServer, serving
+
+# Servers are on this machine: what takes minutes out there takes moments here.
+BRISK = Patience(first_retry=0.01, longest_retry=0.05, first_distrust=1000.0, longest_distrust=1000.0)
+
+
+@asynccontextmanager
+async def watching(
+    *servers: ScriptedServer,
+    patience: Patience = BRISK,
+    scripts: tuple[bytes, ...] = (PAYEE,),
+    headers: HeaderFile | None = None,
+    remembered: Mapping[str, Proof | None] | None = None,
+) -> AsyncIterator[tuple[PaymentWatcher, Heard]]:
+    """These servers serve and a watcher follows them; the listener has not necessarily heard anything yet."""
+    async with serving(*servers) as nursery:
+        watcher = PaymentWatcher(
+            servers[0].ledger.network,
+            [server.url for server in servers],
+            scripts=scripts,
+            headers=headers,
+            remembered=remembered,
+            patience=patience,
+        )
+        heard = Heard()
+        await nursery.start(watcher.run, heard)
+        yield watcher, heard
+
+
+def checking_in_often(**changes: float) -> Patience:
+    return replace(BRISK, check_in=0.02, **changes)
+
+
+async def until_asked(server: ScriptedServer, method: str, times: int = 1) -> None:
+    """Returns once the server has been asked that so often."""
+    await eventually(lambda: server.asked[method] >= times, f"{method} is asked for {times} times")
