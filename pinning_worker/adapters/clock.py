@@ -1,0 +1,53 @@
+"""The clock of this machine; on doichain-regtest moved by the sandbox, so that months can pass in a demo.
+
+The sandbox writes the offset (whole seconds) into a file, whole or not at all; it is looked at anew at most five times
+a second. A settings check keeps the file away from other networks.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+import trio
+
+LOOK_AGAIN_SECONDS = 0.2
+
+log = structlog.get_logger()
+
+
+class SystemClock:
+    """Port `Clock`. `offset_file` None: the time is what the machine says."""
+
+    def __init__(self, offset_file: Path | None = None) -> None:
+        self._offset_file = offset_file
+        self._offset = timedelta(0)
+        self._looked_at = float("-inf")
+
+    def now(self) -> datetime:
+        """UTC, aware."""
+        if self._offset_file is not None:
+            self._follow(self._offset_file)
+        return datetime.now(UTC) + self._offset
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+    def _follow(self, offset_file: Path) -> None:
+        at = trio.current_time()
+        if at - self._looked_at < LOOK_AGAIN_SECONDS:
+            return
+        self._looked_at = at
+        offset = _read_offset(offset_file)
+        if offset is not None and offset != self._offset:
+            log.warning("clock moved by the sandbox", offset=str(offset))
+            self._offset = offset
+
+
+def _read_offset(path: Path) -> timedelta | None:
+    """None: there is nothing to follow (the sandbox has gone, or its file is not one); the last offset stays."""
+    try:
+        return timedelta(seconds=int(path.read_text("ascii")))
+    except (OSError, ValueError, OverflowError):
+        return None
