@@ -219,7 +219,7 @@ class Engine:
         log.info("bitswap fault", peer=peer, fault=fault.name, what=what, banned=banned)
         if banned:
             self._connected.discard(peer)
-            self._lose(peer)
+            self._forget_asking(peer)
             self.server.forget(peer)
             self._start(partial(self._hang_up, peer))
 
@@ -247,7 +247,7 @@ class Engine:
         except StreamGone as error:
             log.debug("bitswap peer can't be asked", peer=peer, error=str(error))
             self._unwilling[peer] = trio.current_time() + OPEN_SECONDS
-            self._lose(peer)
+            self._forget_asking(peer)
         if not wantlist and wantlist.saying is None and self._wantlists.get(peer) is wantlist:
             del self._wantlists[peer]
 
@@ -266,24 +266,24 @@ class Engine:
         self._nursery = None
 
     def _came(self, peer: str) -> None:
-        """A new connection; perhaps not the first, but the others may be dead, unnoticed."""
+        """A new connection. If it is not the first, the others may be dead, unnoticed: everything is said anew."""
         if self.conduct.banned(peer, trio.current_time()):
             return self._start(partial(self._hang_up, peer))
-        self._connected.add(peer)
         self._unwilling.pop(peer, None)
+        self._forget_asking(peer)
+        self._connected.add(peer)
         self.server.connected(peer)
-        for session in self._sessions:
-            session.ring()
         return None
 
     def _left(self, peer: str) -> None:
+        """A connection ended. What was said on it may be lost, even when another one lives."""
         if not self._host.is_connected(peer):
             self._connected.discard(peer)
-            self._lose(peer)
+            self.server.disconnected(peer)
+        self._forget_asking(peer)
 
-    def _lose(self, peer: str) -> None:
-        """Nothing that we said to it counts any more."""
-        self.server.disconnected(peer)
+    def _forget_asking(self, peer: str) -> None:
+        """Nothing that we said to it counts any more; the sessions ask again, whom they can."""
         wantlist = self._wantlists.pop(peer, None)
         if wantlist is not None and wantlist.saying is not None:
             wantlist.saying.cancel()
