@@ -55,13 +55,17 @@ def judge(
     noted, seen = _count_confirmations(pin, judged, quotes, tip, depth.confirmations)
     before = {payment.txid: payment for payment in payments}
     changed = tuple(payment for payment in noted if payment != before[payment.txid])
-    return Verdict(after, changed, (*seen, *([_say_short(pin, short)] if short is not None else ())))
+    news = short is not None and (short.fresh or pin.state is State.OWED)
+    return Verdict(after, changed, (*seen, *([_say_short(pin, short)] if short is not None and news else ())))
 
 
 @dataclass(frozen=True, slots=True)
 class _Shortfall:
+    """`fresh`: this payment counts since now; else it was counted before anything was quoted."""
+
     txid: str
     short: Short
+    fresh: bool
 
 
 def _settle(
@@ -80,8 +84,8 @@ def _settle(
             shortfall = None
             if isinstance(outcome, Purchase):
                 judged[-1] = replace(judged[-1], bought=outcome)
-            elif isinstance(outcome, Short) and fresh:
-                shortfall = _Shortfall(payment.txid, outcome)
+            elif isinstance(outcome, Short):
+                shortfall = _Shortfall(payment.txid, outcome, fresh)
     return judged, shortfall
 
 
