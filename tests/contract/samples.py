@@ -1,0 +1,126 @@
+"""Rows for the books, each field with a value of its own, and text of the kind that strangers write."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.payment import PaidOutput, Payment, Proof, Purchase
+from pinning_worker.domain.pin import Asker, Pin, Request, State
+from pinning_worker.domain.pricing import Quote
+from pinning_worker.domain.receipt import Receipt
+from pinning_worker.domain.sizes import Sizes
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123_457, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+STRANGE = "c\x00t \ud83d \\u0000 \\ Ünï 🐈.jpg"  # NUL, half a surrogate pair, what an escape looks like
+ROOT, OTHER, IMAGE = (b"\x01\x55\x12\x20" + bytes([number]) * 32 for number in (1, 2, 3))
+TXID, OTHER_TXID = "aa" * 32, "bb" * 32
+
+
+def block_name(number: int) -> bytes:
+    """A multihash, different for each number."""
+    return b"\x12\x20" + number.to_bytes(32, "big")
+
+
+def request(root: bytes = ROOT, **changes: Any) -> Request:
+    filled: dict[str, Any] = {
+        "state": State.QUOTED,
+        "due_at": NOW + HOUR,
+        "askers": (
+            Asker("bafy1", STRANGE, 3, "12D3KooWA", ("/ip4/127.0.0.1/tcp/1",)),
+            Asker("Qm2", None, 8, "12D3KooWB"),
+        ),
+        "sizes": Sizes(1_000, 2_000, 3_000),
+        "blocks": 7,
+        "references": (IMAGE, OTHER, IMAGE),
+        "foreign": ("https://example.org/" + STRANGE,),
+        "file_name": STRANGE,
+        "failure": ErrorCode.TIMEOUT,
+        "reason": "blocks stopped: " + STRANGE,
+        "attempts": 2,
+    }
+    return Request(root, **{**filled, **changes})
+
+
+def bare_request(root: bytes = ROOT, state: State = State.REQUESTED) -> Request:
+    return Request(root, state, due_at=None)
+
+
+def pin(root: bytes = ROOT, name: bytes = b"alice", **changes: Any) -> Pin:
+    filled: dict[str, Any] = {
+        "cid_text": "bafy1",
+        "state": State.PINNED,
+        "due_at": NOW + 2 * HOUR,
+        "starts": NOW - HOUR,
+        "ends": NOW + 5 * HOUR,
+        "reminded": 7,
+        "unproven_at": 345_678,
+        "reason": STRANGE,
+        "attempts": 1,
+    }
+    return Pin(root, name, **{**filled, **changes})
+
+
+def bare_pin(root: bytes = ROOT, name: bytes = b"") -> Pin:
+    return Pin(root, name, "", State.SEEN, due_at=None)
+
+
+def quote(id: str = "q1", root: bytes = ROOT, **changes: Any) -> Quote:
+    filled: dict[str, Any] = {
+        "cid_text": "bafy1",
+        "months": 3,
+        "amount": Swartz(21_000_000 * 100_000_000),  # all the coins there will be
+        "price_version": 2,
+        "sizes": Sizes(1_000, 2_000, 3_000),
+        "blocks": 7,
+        "issued": NOW,
+        "expires": NOW + 24 * HOUR,
+        "payment_address": "mkAddress",
+        "payment_script": b"\x76\xa9\x14\x00",
+        "network": "doichain-regtest",
+        "foreign": (STRANGE,),
+    }
+    return Quote(id, root, **{**filled, **changes})
+
+
+def payment(txid: str = TXID, root: bytes = ROOT, name: bytes = b"alice", **changes: Any) -> Payment:
+    filled: dict[str, Any] = {
+        "cid_text": "bafy1",
+        "outputs": (PaidOutput(0, Swartz(5)), PaidOutput(4_294_967_295, Swartz(0))),
+        "first_seen": NOW,
+        "proof": proof(100),
+        "settled": True,
+        "bought": Purchase("q1", Swartz(5), 3),
+        "announced": 6,
+        "gone": False,
+    }
+    return Payment(txid, root, name=name, **{**filled, **changes})
+
+
+def bare_payment(txid: str = TXID, root: bytes = ROOT, name: bytes = b"alice", **changes: Any) -> Payment:
+    return Payment(txid, root, "", name, **{"outputs": (), "first_seen": NOW, "proof": None, **changes})
+
+
+def proof(height: int) -> Proof:
+    return Proof(height, f"{height:064x}", NOW.replace(microsecond=0) + height * timedelta(minutes=10))
+
+
+def receipt(cid: str = "bafy1", txid: str = TXID, **changes: Any) -> Receipt:
+    filled: dict[str, Any] = {
+        "name_id": STRANGE,
+        "file_name": STRANGE,
+        "size": 5_000_000_000,
+        "blocks": 7,
+        "received": Swartz(6),
+        "fee": Swartz(5),
+        "months": 3,
+        "quote_id": "q1",
+        "pinned_at": NOW,
+        "starts": NOW - HOUR,
+        "ends": NOW + HOUR,
+        "released_at": None,
+    }
+    return Receipt(cid, txid=txid, **{**filled, **changes})

@@ -1,0 +1,101 @@
+"""What every Blocks must do."""
+
+from __future__ import annotations
+
+import hashlib
+
+import trio
+
+from pinning_worker.ports import Blocks
+
+
+def name_of(data: bytes) -> bytes:
+    return b"\x12\x20" + hashlib.sha256(data).digest()
+
+
+SMALL, EMPTY, BIG = b"a block", b"", bytes(range(256)) * 8192
+ALL = {name_of(data): data for data in (SMALL, EMPTY, BIG)}
+NEVER = name_of(b"never put")
+
+
+async def put_all(blocks: Blocks) -> None:
+    for name, data in ALL.items():
+        await blocks.put(name, data)
+
+
+async def everything(blocks: Blocks) -> list[bytes]:
+    return sorted([name async for piece in blocks.all() for name in piece])
+
+
+async def test_a_block_comes_back_as_it_went_in(blocks: Blocks) -> None:
+    """Catches: an empty block taken for a missing one."""
+    await put_all(blocks)
+    for name, data in ALL.items():
+        assert await blocks.get(name) == data
+        assert await blocks.size(name) == len(data)
+
+
+async def test_what_was_never_put_is_none(blocks: Blocks) -> None:
+    assert (await blocks.get(NEVER), await blocks.size(NEVER)) == (None, None)
+
+
+async def test_putting_a_block_again_changes_nothing(blocks: Blocks) -> None:
+    await put_all(blocks)
+    await put_all(blocks)
+    assert await everything(blocks) == sorted(ALL)
+
+
+async def test_the_same_block_put_by_many_at_once_is_one(blocks: Blocks) -> None:
+    """Catches: two writers of one temporary file."""
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(blocks.put, name_of(BIG), BIG)
+    assert await blocks.get(name_of(BIG)) == BIG
+    assert await everything(blocks) == [name_of(BIG)]
+
+
+async def test_deleting_leaves_the_others_and_minds_nothing_missing(blocks: Blocks) -> None:
+    await put_all(blocks)
+    await blocks.delete((name_of(SMALL), NEVER))
+    await blocks.delete(())
+    assert await everything(blocks) == sorted((name_of(EMPTY), name_of(BIG)))
+
+
+async def test_an_audit_finds_what_is_missing(blocks: Blocks) -> None:
+    await put_all(blocks)
+    assert await blocks.audit((*ALL, NEVER)) == {NEVER}
+    assert await blocks.audit(()) == set()
+
+
+async def test_an_audit_vouches_for_no_hash_that_it_cannot_check(blocks: Blocks) -> None:
+    """Catches: an unknown hash function taken on trust."""
+    sha1_name = b"\x11\x14" + hashlib.sha1(SMALL, usedforsecurity=False).digest()
+    await blocks.put(sha1_name, SMALL)
+    assert await blocks.audit((sha1_name,)) == {sha1_name}
+
+
+async def test_all_comes_in_pieces_of_bounded_size(blocks: Blocks) -> None:
+    names = [name_of(number.to_bytes(2, "big")) for number in range(2_500)]
+    for number, name in enumerate(names):
+        await blocks.put(name, number.to_bytes(2, "big"))
+    pieces = [piece async for piece in blocks.all()]
+    assert max(map(len, pieces)) <= 1_000
+    assert sorted(name for piece in pieces for name in piece) == sorted(names)
+
+
+async def test_blocks_may_go_while_all_is_listed(blocks: Blocks) -> None:
+    """Catches: a sweep that trips over its own deletions."""
+    await put_all(blocks)
+    async for piece in blocks.all():
+        await blocks.delete(piece)
+    assert await everything(blocks) == []
+
+
+async def test_sync_takes_few_or_many_and_minds_nothing_missing(blocks: Blocks) -> None:
+    many = [name_of(number.to_bytes(2, "big")) for number in range(40)]
+    for number, name in enumerate(many):
+        await blocks.put(name, number.to_bytes(2, "big"))
+    await blocks.sync(many)
+    await blocks.sync((many[0], NEVER))
+    await blocks.sync(())
+    assert await blocks.audit(many) == set()

@@ -1,0 +1,338 @@
+"""What every Books must do: one suite for dicts, SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import trio
+
+from pinning_worker.domain.ledger import Rewritten
+from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.payment import PaidOutput
+from pinning_worker.domain.pin import Pin, PinKey, Request, State
+from pinning_worker.domain.sizes import Sizes
+from pinning_worker.ports import Books, Change
+from tests.contract.samples import (
+    HOUR,
+    IMAGE,
+    NOW,
+    OTHER,
+    OTHER_TXID,
+    ROOT,
+    TXID,
+    bare_payment,
+    bare_pin,
+    bare_request,
+    block_name,
+    payment,
+    pin,
+    proof,
+    quote,
+    request,
+)
+
+ALICE = PinKey(ROOT, b"alice")
+MICROSECOND = timedelta(microseconds=1)
+
+
+async def put(books: Books, *rows: Request | Pin) -> None:
+    """Stores new rows, each by itself."""
+    for row in rows:
+        change = Change(pins=(row,)) if isinstance(row, Pin) else Change(requests=(row,))
+        assert await books.commit(change)
+
+
+# ---------------------------------------------------------------- what goes in comes out
+
+
+@pytest.mark.parametrize("stored", [request(), bare_request()], ids=["filled", "bare"])
+async def test_a_request_comes_back_as_it_went_in(books: Books, stored: Request) -> None:
+    """Catches: lost microseconds, the order of askers or references, text that a database refuses."""
+    await put(books, stored)
+    assert await books.request(ROOT) == replace(stored, version=1)
+
+
+@pytest.mark.parametrize("stored", [pin(name=b"\x00\xff"), bare_pin()], ids=["filled", "bare"])
+async def test_a_pin_comes_back_as_it_went_in(books: Books, stored: Pin) -> None:
+    await put(books, stored)
+    assert await books.pin(stored.key) == replace(stored, version=1)
+
+
+async def test_a_payment_comes_back_as_it_went_in(books: Books) -> None:
+    filled, bare = payment(), bare_payment(OTHER_TXID)
+    assert await books.commit(Change(payments=(filled, bare)))
+    assert [await books.payment(TXID), await books.payment(OTHER_TXID)] == [filled, bare]
+
+
+async def test_quotes_come_back_as_they_went_in_the_oldest_first(books: Books) -> None:
+    """Catches: an order by id, which is random, and a quote of another CID."""
+    newer, older = quote("q1", issued=NOW + MICROSECOND), quote("q2", foreign=())
+    assert await books.commit(Change(quotes=(newer, older, quote("q3", OTHER))))
+    assert await books.quotes(ROOT) == [older, newer]
+
+
+async def test_what_was_never_stored_is_none(books: Books) -> None:
+    assert (await books.request(ROOT), await books.pin(ALICE), await books.payment(TXID)) == (None, None, None)
+    assert (await books.quotes(ROOT), await books.pins_of(ROOT), await books.held(ROOT)) == ([], [], [])
+
+
+# ---------------------------------------------------------------- compare and swap
+
+
+async def test_a_row_is_new_only_once(books: Books) -> None:
+    await put(books, request(attempts=1), pin(attempts=1))
+    assert not await books.commit(Change(requests=(request(attempts=9),)))
+    assert not await books.commit(Change(pins=(pin(attempts=9),)))
+    stored_request, stored_pin = await books.request(ROOT), await books.pin(ALICE)
+    assert stored_request is not None
+    assert stored_pin is not None
+    assert (stored_request.attempts, stored_pin.attempts) == (1, 1)
+
+
+async def test_a_version_nobody_stored_is_refused(books: Books) -> None:
+    """Catches: an update of nothing that counts as stored."""
+    assert not await books.commit(Change(requests=(replace(request(), version=1),)))
+    assert not await books.commit(Change(pins=(replace(pin(), version=3),)))
+
+
+async def test_the_later_of_two_steps_from_one_version_is_refused(books: Books) -> None:
+    await put(books, pin())
+    read = await books.pin(ALICE)
+    assert read is not None
+    assert await books.commit(Change(pins=(replace(read, reason="first"),)))
+    assert not await books.commit(Change(pins=(replace(read, reason="second"),)))
+    assert await books.pin(ALICE) == replace(read, reason="first", version=2)
+
+
+async def test_a_conflict_changes_nothing_at_all(books: Books) -> None:
+    """Catches: rows before the conflicting one, its references, or the money, stored all the same."""
+    await put(books, pin(), request(references=(OTHER,)))
+    assert await books.commit(Change(hold=((ROOT, (block_name(1),)),)))
+    read = await books.request(ROOT)
+    assert read is not None
+    change = Change(
+        requests=(replace(read, references=(IMAGE,)), bare_request(OTHER)),
+        pins=(bare_pin(OTHER), pin(reason="stale")),
+        quotes=(quote(),),
+        payments=(payment(),),
+        hold=((OTHER, (block_name(2),)),),
+        release=(ROOT,),
+    )
+    assert not await books.commit(change)
+    assert await books.request(ROOT) == read
+    assert (await books.request(OTHER), await books.pins_of(OTHER)) == (None, [])
+    assert (await books.quotes(ROOT), await books.all_payments()) == ([], [])
+    assert (await books.held(ROOT), await books.held(OTHER)) == ([block_name(1)], [])
+
+
+async def test_the_same_row_twice_in_one_change_is_a_conflict(books: Books) -> None:
+    assert not await books.commit(Change(requests=(request(), request())))
+    await put(books, pin())
+    read = await books.pin(ALICE)
+    assert read is not None
+    assert not await books.commit(Change(pins=(read, read)))
+    assert await books.pin(ALICE) == read
+
+
+async def test_sixty_concurrent_steps_each_count_once(books: Books) -> None:
+    """Catches: a lost update, and writers that are refused instead of waiting (10 of 60 got through once)."""
+    await put(books, pin(attempts=0))
+
+    async def step() -> None:
+        while True:
+            read = await books.pin(ALICE)
+            assert read is not None
+            if await books.commit(Change(pins=(replace(read, attempts=read.attempts + 1),))):
+                return
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            for _ in range(60):
+                nursery.start_soon(step)
+    after = await books.pin(ALICE)
+    assert after is not None
+    assert (after.attempts, after.version) == (60, 61)
+
+
+# ---------------------------------------------------------------- written once
+
+
+async def test_a_quote_may_be_stored_again_but_never_changed(books: Books) -> None:
+    assert await books.commit(Change(quotes=(quote(),)))
+    assert await books.commit(Change(quotes=(quote(),)))
+    with pytest.raises(Rewritten, match="q1"):
+        await books.commit(Change(quotes=(quote(amount=Swartz(1)),), pins=(pin(),)))
+    assert await books.quotes(ROOT) == [quote()]
+    assert await books.pin(ALICE) is None
+
+
+async def test_what_we_learn_of_a_payment_is_updated(books: Books) -> None:
+    assert await books.commit(Change(payments=(payment(),)))
+    reorged = payment(proof=None, settled=False, bought=None, announced=-1, gone=True)
+    assert await books.commit(Change(payments=(reorged,)))
+    assert await books.all_payments() == [reorged]
+
+
+@pytest.mark.parametrize(
+    "rewritten",
+    [
+        payment(outputs=(*payment().outputs, PaidOutput(1, Swartz(9)))),
+        payment(outputs=(PaidOutput(0, Swartz(6)),)),
+        payment(outputs=()),
+        payment(name=b"bob"),
+        payment(root=OTHER),
+        payment(first_seen=NOW + HOUR),
+    ],
+    ids=["one output more", "another amount", "none", "another name", "another CID", "seen later"],
+)
+async def test_the_money_of_a_payment_enters_once(books: Books, rewritten: object) -> None:
+    """Catches: (txid, vout) counted again under another pin, or grown after the fact."""
+    assert await books.commit(Change(payments=(payment(),)))
+    with pytest.raises(Rewritten, match=TXID):
+        await books.commit(Change(payments=(rewritten,), pins=(pin(),)))  # type: ignore[arg-type]  # parametrize is untyped
+    assert await books.all_payments() == [payment()]
+    assert await books.all_pins() == []
+
+
+async def test_an_output_listed_twice_is_refused(books: Books) -> None:
+    twice = (PaidOutput(0, Swartz(5)), PaidOutput(0, Swartz(5)))
+    with pytest.raises(Rewritten, match="twice"):
+        await books.commit(Change(payments=(payment(outputs=twice),)))
+    assert await books.payment(TXID) is None
+
+
+# ---------------------------------------------------------------- what is due
+
+
+async def test_due_mixes_requests_and_pins_the_longest_overdue_first(books: Books) -> None:
+    """Catches: one kind starving the other, an exclusive border, undated rows that are always due."""
+    await put(books, request(due_at=NOW), request(OTHER, due_at=NOW + MICROSECOND), bare_request(IMAGE))
+    await put(books, pin(due_at=NOW - HOUR), pin(name=b"bob", due_at=NOW), bare_pin(OTHER))
+    due = await books.due(NOW, 10)
+    assert [(type(row), row.root, row.due_at) for row in due] == [
+        (Pin, ROOT, NOW - HOUR),
+        (Request, ROOT, NOW),
+        (Pin, ROOT, NOW),
+    ]
+    assert due[1] == await books.request(ROOT)
+    assert await books.due(NOW, 2) == due[:2]
+    assert await books.due(NOW - 2 * HOUR, 10) == []
+
+
+async def test_the_next_due_is_later_than_asked(books: Books) -> None:
+    assert await books.next_due(NOW) is None
+    await put(books, request(due_at=NOW), pin(due_at=NOW + HOUR), bare_pin(OTHER))
+    assert await books.next_due(NOW - MICROSECOND) == NOW
+    assert await books.next_due(NOW) == NOW + HOUR
+    assert await books.next_due(NOW + HOUR) is None
+
+
+# ---------------------------------------------------------------- questions about pins
+
+
+async def test_pins_of_a_root_come_by_name_in_any_state(books: Books) -> None:
+    await put(books, pin(name=b"b"), pin(name=b"\xff", state=State.RELEASED), pin(name=b""), pin(OTHER, b"a"))
+    assert [found.name for found in await books.pins_of(ROOT)] == [b"", b"b", b"\xff"]
+    assert [(found.root, found.name) for found in await books.all_pins()] == [
+        *((ROOT, name) for name in (b"", b"b", b"\xff")),
+        (OTHER, b"a"),
+    ]
+
+
+async def test_a_cid_is_named_by_its_own_pins_and_by_those_whose_metadata_lists_it(books: Books) -> None:
+    """Catches: pins not standing, references of an older measure, a double listing that doubles the answer."""
+    await put(books, request(references=(IMAGE, IMAGE)), bare_request(IMAGE))
+    await put(
+        books, pin(name=b"late", ends=NOW + 9 * HOUR), pin(name=b"credit", state=State.CREDIT, ends=NOW + 3 * HOUR)
+    )
+    await put(books, pin(name=b"over", state=State.RELEASED), pin(name=b"owed", state=State.OWED), pin(OTHER))
+    await put(books, pin(IMAGE, b"own", state=State.EXPIRING, ends=NOW + 5 * HOUR), pin(IMAGE, b"endless", ends=None))
+
+    assert [found.name for found in await books.pins_naming(IMAGE, 9)] == [b"late", b"own", b"credit", b"endless"]
+    assert [found.name for found in await books.pins_naming(IMAGE, 2)] == [b"late", b"own"]
+    assert [found.name for found in await books.pins_naming(ROOT, 9)] == [b"late", b"credit"]
+
+    read = await books.request(ROOT)
+    assert read is not None
+    assert await books.commit(Change(requests=(replace(read, references=()),)))
+    assert [found.name for found in await books.pins_naming(IMAGE, 9)] == [b"own", b"endless"]
+
+
+# ---------------------------------------------------------------- questions about money
+
+
+async def test_unsettled_are_the_pins_that_a_new_block_concerns(books: Books) -> None:
+    """Catches: a pin listed once for each payment, and one forgotten because its payment has settled."""
+    waiting = bare_payment(name=b"waiting")
+    again = bare_payment(OTHER_TXID, name=b"waiting", proof=proof(7))
+    settled = payment("01" * 32, name=b"settled")
+    gone = bare_payment("02" * 32, name=b"gone", gone=True)
+    await put(books, pin(OTHER, b"credit", state=State.CREDIT), pin(name=b"settled"))
+    assert await books.commit(Change(payments=(waiting, again, settled, gone)))
+    assert await books.unsettled() == [PinKey(ROOT, b"waiting"), PinKey(OTHER, b"credit")]
+
+
+async def test_a_reorg_concerns_what_is_proven_from_there_up(books: Books) -> None:
+    at = {height: bare_payment(f"{height:064x}", proof=proof(height)) for height in (9, 10, 11)}
+    assert await books.commit(Change(payments=(*at.values(), bare_payment(TXID))))
+    assert await books.proven_from(10) == [at[10], at[11]]
+
+
+async def test_payments_of_a_pin_include_those_that_are_gone(books: Books) -> None:
+    first = payment(OTHER_TXID)
+    then = bare_payment(TXID, first_seen=NOW + MICROSECOND, gone=True)
+    assert await books.commit(Change(payments=(then, first, bare_payment("01" * 32, name=b"bob"))))
+    assert await books.payments_of(ALICE) == [first, then]
+
+
+# ---------------------------------------------------------------- counts
+
+
+async def test_active_requests_take_a_place_in_the_queue(books: Books) -> None:
+    states = (State.REQUESTED, State.FETCHING, State.QUOTED, State.STALLED, State.REFUSED, State.LAPSED)
+    await put(books, *(bare_request(bytes([number]), state) for number, state in enumerate(states)))
+    assert await books.active_requests() == 2
+
+
+async def test_unpaid_bytes_are_those_that_only_a_quote_keeps(books: Books) -> None:
+    """Catches: bytes beyond 32 bits, and a closure counted though (or because) somebody pays for it."""
+    assert await books.unpaid_bytes() == 0
+    big = Sizes(1, 5_000_000_000, 5_000_000_001)
+    await put(books, request(ROOT, sizes=big), request(OTHER, state=State.LAPSED), request(IMAGE, sizes=Sizes(7, 0, 7)))
+    await put(books, pin(ROOT, b"over", state=State.RELEASED), pin(OTHER))
+    assert await books.unpaid_bytes() == 5_000_000_008
+    await put(books, pin(ROOT, b"one"), pin(ROOT, b"two", state=State.CREDIT))
+    assert await books.unpaid_bytes() == 7
+
+
+# ---------------------------------------------------------------- block references
+
+
+async def test_a_shared_block_is_free_when_its_last_root_lets_go(books: Books) -> None:
+    """Catches: a block freed though another pin holds it, and one never freed because it was held twice."""
+    own, shared, stray = block_name(1), block_name(2), block_name(3)
+    assert await books.commit(Change(hold=((ROOT, (own, shared, shared)), (OTHER, (shared,)))))
+    assert await books.commit(Change(hold=((ROOT, (own, shared)),)))
+    assert await books.held(ROOT) == [own, shared]
+    assert await books.unreferenced((own, shared, stray)) == {stray}
+    assert await books.commit(Change(release=(ROOT,)))
+    assert await books.unreferenced((own, shared, stray)) == {own, stray}
+    assert await books.commit(Change(release=(OTHER, ROOT)))
+    assert await books.unreferenced((own, shared, stray)) == {own, shared, stray}
+
+
+async def test_release_and_hold_in_one_change_replace(books: Books) -> None:
+    assert await books.commit(Change(hold=((ROOT, (block_name(1), block_name(2))),)))
+    assert await books.commit(Change(hold=((ROOT, (block_name(2), block_name(3))),), release=(ROOT,)))
+    assert await books.held(ROOT) == [block_name(2), block_name(3)]
+
+
+async def test_a_closure_of_ten_thousand_blocks(books: Books) -> None:
+    """Catches: statements with more placeholders than the database takes."""
+    names = tuple(block_name(number) for number in range(10_000))
+    assert await books.commit(Change(hold=((ROOT, names),)))
+    assert await books.held(ROOT) == list(names)
+    assert await books.unreferenced((*names, block_name(10_000))) == {block_name(10_000)}
+    assert await books.unreferenced(()) == set()
