@@ -19,7 +19,7 @@ import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.adapters.clock import SystemClock
-from pinning_worker.adapters.datadir import lock_directory
+from pinning_worker.adapters.datadir import hold_data_dir
 from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.adapters.p2p.announcer import TopicAnnouncer
@@ -51,7 +51,7 @@ BLOCKS_FOLDER = "blocks"
 
 async def run(settings: Settings, on_ready: Callable[[Host], Awaitable[None]] | None = None) -> None:
     """The worker, until SIGTERM or SIGINT. Raises what opening the adapters raises, each with its own advice."""
-    with one_error(), lock_directory(settings.data_dir):
+    with one_error(), hold_data_dir(settings.data_dir, settings.network):
         await trio.to_thread.run_sync(require_current, settings.database_url)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_on_signal, nursery.cancel_scope)
