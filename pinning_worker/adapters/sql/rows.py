@@ -29,7 +29,8 @@ class Conflict(Exception):
 def insert_new(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """INSERT that leaves a row that is there already as it is (the rowcount is then 0)."""
     if connection.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
+        statement = postgresql.insert(table).on_conflict_do_nothing()
+        return statement.execution_options(preserve_rowcount=True)  # psycopg's is else not asked for after an INSERT
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
