@@ -47,3 +47,15 @@ async def test_the_file_is_not_read_at_every_question(tmp_path: Path, autojump_c
     offset.write_text("7200")
     await trio.sleep(0.1)
     assert ahead(clock) == timedelta(hours=1)
+
+
+async def test_moved_time_ends_a_sleep(tmp_path: Path) -> None:
+    """Catches: a worker that sleeps until a pin's end by the machine's clock, while the sandbox is past it."""
+    offset = tmp_path / "clock-offset"
+    clock = SystemClock(offset)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clock.sleep, 3600)
+            offset.write_text("-60")  # back: no sleep is longer for it
+            await trio.sleep(0.3)
+            offset.write_text("3600")
