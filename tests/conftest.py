@@ -9,7 +9,9 @@ from collections.abc import Generator
 import pytest
 
 # Reasons that may skip a test even in CI, each with why.
-ALLOWED_IN_CI: dict[str, str] = {}
+ALLOWED_IN_CI = {
+    "no PostgreSQL server on this machine": "SQLite is what a worker uses; the same suite has run on it",
+}
 
 
 @pytest.hookimpl(wrapper=True)
