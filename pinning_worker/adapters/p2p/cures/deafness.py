@@ -20,6 +20,7 @@ from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.swarm import Swarm
 from multiaddr import Multiaddr
 
+from pinning_worker.adapters.p2p.cures.half_open import handshake_finished
 from pinning_worker.adapters.p2p.cures.once import replace
 
 CLOSE_SECONDS = 5.0
@@ -39,7 +40,9 @@ def _hold_while_it_lives(_stock: Handler) -> Handler:
         remote = self._build_remote_multiaddr(raw)
         try:
             if remote is None or await self.connection_gate.is_allowed(remote):
-                await _ended(await _muxed(self, raw, maddr))
+                connection = await _muxed(self, raw, maddr)
+                handshake_finished(raw)
+                await _ended(connection)
         except Exception as error:  # noqa: BLE001  whatever a stranger's handshake raises ends that connection only
             _log.debug("libp2p.inbound_refused", remote=str(remote), error=repr(error))
         finally:
