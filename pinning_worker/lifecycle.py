@@ -47,6 +47,7 @@ from pinning_worker.domain.pin import (
     ACTIVE,
     LIVE,
     REQUEST_HOLDS,
+    STANDING,
     Asker,
     Event,
     Pin,
@@ -135,6 +136,7 @@ class Lifecycle:
     _staging: dict[bytes, int] = field(default_factory=dict)  # bytes that running fetches have taken
     _answered: dict[bytes, datetime] = field(default_factory=dict)
     _postponed: dict[bytes, list[Asker]] = field(default_factory=dict)
+    _past_end: set[PinKey] = field(default_factory=set)  # ended by our clock, not yet by the chain's
     _looked_back: bool = False
     _sweep: bool = True
 
@@ -454,6 +456,16 @@ class Lifecycle:
         self._looked_back = True
         for key in await self.books.unsettled():
             self.nudge(key)
+        await self._look_again_at_ends()
+        self.ring()  # a block is a good moment to see whether the clock was moved
+
+    async def _look_again_at_ends(self) -> None:
+        """Pins whose end our clock has passed and the chain's had not, before this block."""
+        keys, self._past_end = self._past_end, set()
+        for key in keys:
+            pin = await self.books.pin(key)
+            if pin is not None and pin.due_at is not None and pin.state in STANDING:
+                await self.books.commit(Change(pins=(replace(pin, due_at=self.clock.now()),)))
 
     async def _update_payment(self, txid: str, change: Callable[[Payment], Payment]) -> None:
         for _ in _tries("payment"):
@@ -612,6 +624,7 @@ class Lifecycle:
             if tip is None or abs(now - tip.median_time) > CLOCKS_APART:
                 log.error("clocks disagree: nothing is freed", ours=now.isoformat(), chain=str(tip and tip.median_time))
             await self.books.commit(Change(pins=(replace(pin, due_at=now + CLOCKS_AGAIN),)))
+            self._past_end.add(pin.key)
             return
         request = await self.books.request(pin.root)
         if request is not None and request.sizes is not None:
