@@ -121,7 +121,8 @@ async def expire(market: Market, bob: Helia, pinned: dict[str, Any], image: Adde
     days = pinned["remainingDays"] + 2
     with step(f"{days} days pass, on the worker's clock and on the chain's"):
         await market.move_time(days)
-        await hear(bob, "EXPIRED-CID", pinned["cid"], "{nameId}, which ended {expirationDate}")
+        async with market.time_flies():
+            await hear(bob, "EXPIRED-CID", pinned["cid"], "{nameId}, which ended {expirationDate}")
     with step("Bob forgets his copy and asks again: the blocks are gone"):
         await bob.forget()
         try:

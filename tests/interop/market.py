@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import trio
+
+from pinning_worker.adapters.p2p.errors import one_error
 from pinning_worker.domain.money import Swartz
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
 from pinning_worker.sandbox.wallet import Wallet
@@ -20,6 +23,7 @@ from tests.interop.worker import Worker, free_port, open_worker, run_command, wo
 
 CONFIRMATIONS = 6
 HOUR, DAY = 3_600, 86_400
+HOUR_SECONDS = 0.5  # of ours, for an hour of the sandbox while time flies
 
 
 @dataclass
@@ -53,11 +57,23 @@ class Market:
         await self.sandbox.indexed()
 
     async def move_time(self, days: int) -> None:
-        """Both clocks that a worker believes: its own, and the median time of the last eleven headers. While they
-        disagree it frees nothing and looks again in ten minutes: those pass at the end."""
+        """Both clocks that a worker believes: its own, and the median time of the last eleven headers."""
         self.sandbox.move_time(days * DAY)
         await self.mine(11)
-        self.sandbox.move_time(HOUR)
+
+    @asynccontextmanager
+    async def time_flies(self) -> AsyncIterator[None]:
+        """While this is open, hours pass: a worker whose two clocks disagreed a moment ago looks again by itself."""
+        with one_error():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._fly)
+                yield
+                nursery.cancel_scope.cancel()
+
+    async def _fly(self) -> None:
+        while True:
+            self.sandbox.move_time(HOUR)
+            await trio.sleep(HOUR_SECONDS)
 
     def _settings(self, name: str) -> dict[str, str]:
         port = self._ports.setdefault(name, free_port())
