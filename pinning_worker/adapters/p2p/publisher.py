@@ -5,7 +5,8 @@ each message we look at those queues and wait while one is half full: a single a
 leave within a second or two, all of them. A peer whose queue does not move is stuck or hostile, and is waited for no
 longer than STUCK_SECONDS; until it moves again it loses messages, alone.
 
-What waits here is bounded; what does not fit is counted and told, and the newest loses.
+What waits here is bounded; what does not fit is counted and told, and the newest loses. So is what is too large for
+one RPC: the library would drop it without a word.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import trio
 
 MOST_MESSAGES = 4096
 MOST_BYTES = 32 * 1024 * 1024
+LARGEST = 1024 * 1024 - 16 * 1024  # an RPC has 1 MiB; signature, topic and the record of our addresses go along
 ROOM = 16  # half of the library's queue: the other half is for control messages and what we forward
 LOOK_AGAIN_SECONDS = 0.002
 STUCK_SECONDS = 0.5
@@ -47,10 +49,10 @@ class Publisher(Generic[PeerT]):
         self._stuck: set[PeerT] = set()
 
     def put(self, topic: str, data: bytes) -> bool:
-        """Takes a message to publish. Never waits. False, counted and told: there was no room."""
-        if len(self._waiting) >= MOST_MESSAGES or self._bytes + len(data) > MOST_BYTES:
+        """Takes a message to publish. Never waits. False, counted and told: it is too large, or there was no room."""
+        if len(data) > LARGEST or len(self._waiting) >= MOST_MESSAGES or self._bytes + len(data) > MOST_BYTES:
             self.overflowed += 1
-            _log.warning("pubsub.outgoing_overflow", topic=topic, bytes=len(data), overflowed=self.overflowed)
+            _log.warning("pubsub.not_published", topic=topic, bytes=len(data), so_far=self.overflowed)
             return False
         self._waiting.append((topic, data))
         self._bytes += len(data)

@@ -50,7 +50,7 @@ class Topic:
         self._publisher = publisher
 
     def publish(self, data: bytes) -> bool:
-        """Queued, to be sent at once or as soon as there is room, in order. False: the queue is full."""
+        """Queued, to be sent at once or as soon as there is room, in order. False: too large (LARGEST), or no room."""
         return self._publisher.put(self.name, data)
 
     @property

@@ -94,3 +94,8 @@ def test_what_does_not_fit_is_refused_and_counted(monkeypatch: pytest.MonkeyPatc
     out = Publisher(Peers().send, dict[str, list[bytes]])
     assert [out.put("t", data) for data in (b"x" * 11, b"x", b"x", b"x")] == [False, True, True, False]
     assert out.overflowed == 2
+
+
+def test_what_is_too_large_for_one_rpc_is_refused() -> None:
+    out = Publisher(Peers().send, dict[str, list[bytes]])
+    assert [out.put("t", bytes(size)) for size in (publisher.LARGEST, publisher.LARGEST + 1)] == [True, False]

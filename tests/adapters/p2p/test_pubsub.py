@@ -8,6 +8,7 @@ import trio
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils import encode_varint_prefixed
 
+from pinning_worker.adapters.p2p.publisher import LARGEST
 from pinning_worker.adapters.p2p.pubsub import PROTOCOLS
 from tests.adapters.p2p.gossips import TOPIC, Node, meet, open_node
 
@@ -60,6 +61,14 @@ async def test_two_hundred_answers_reach_a_peer_of_ours() -> None:
             assert a.topic.publish(answer)
         with trio.fail_after(10):
             assert [(await b.topic.intake.get()).data for _ in answers] == answers
+
+
+async def test_the_largest_message_arrives() -> None:
+    async with open_node() as a, open_node() as b:
+        await meet(a, b)
+        largest = bytes(LARGEST)
+        assert a.topic.publish(largest)
+        await b.hears(largest)
 
 
 async def test_a_topic_can_be_left_by_closing_and_joined_again_on_the_same_host() -> None:
