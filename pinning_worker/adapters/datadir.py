@@ -15,7 +15,8 @@ from pathlib import Path
 
 MARK = "network"
 LOCK = "worker.lock"
-_NOBODYS = frozenset({"lost+found"})  # a fresh volume
+# What may be there before the mark is: a fresh volume's own, and what an operator brings along from a back-up.
+_WELCOME = frozenset({"lost+found", "identity.key", "pinning.db", "pinning.db-wal", "pinning.db-shm"})
 
 
 class DataDirRefused(Exception):
@@ -58,7 +59,7 @@ def _mark(path: Path, network: str) -> None:
     try:
         found = mark.read_text("utf-8").strip()
     except FileNotFoundError:
-        others = sorted({entry.name for entry in path.iterdir()} - _NOBODYS)
+        others = sorted({entry.name for entry in path.iterdir()} - _WELCOME)
         if others:
             raise DataDirRefused(
                 f"{path} holds {others[0]} and is no data directory of a worker: let PINNING_DATA_DIR name an empty "

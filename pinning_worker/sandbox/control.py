@@ -23,7 +23,7 @@ from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.rpc import Method
 from pinning_worker.sandbox.rpc_client import call
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
-from pinning_worker.sandbox.wallet import Kind
+from pinning_worker.sandbox.wallet import Kind, Wallet
 
 CONTROL_URL_FILE = "control-url"
 MOST_BLOCKS_AT_ONCE = 1000
@@ -31,8 +31,10 @@ MOST_BLOCKS_AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class SandboxInfo:
-    """Where a running sandbox is: its Electrum servers by scheme, an address of its wallet that can be paid to, the
-    wallet's coins that can be spent, the height of the chain, and how far its clock is ahead (seconds)."""
+    """Where a running sandbox is: its Electrum servers by scheme, an address for a worker to be paid at, the wallet's
+    coins that can be spent, the height of the chain, and how far its clock is ahead (seconds).
+
+    The address is not the wallet's own: a payer's change would count as part of its payment."""
 
     electrum_urls: dict[str, str]
     address: str
@@ -124,7 +126,7 @@ def control_methods(sandbox: Sandbox) -> dict[str, Method]:
 def _info(sandbox: Sandbox) -> dict[str, Any]:
     return {
         "electrum_urls": dict(sandbox.electrum_urls),
-        "address": sandbox.wallet.address(),
+        "address": _operator(sandbox).address(),
         "balance": sandbox.wallet.balance().amount,
         "height": sandbox.node.height,
         "clock_offset": sandbox.node.clock_offset,
@@ -133,14 +135,19 @@ def _info(sandbox: Sandbox) -> dict[str, Any]:
 
 
 def _introduction(sandbox: Sandbox) -> list[str]:
-    """What somebody needs to point a worker at the sandbox."""
+    """What somebody needs to point a worker at the sandbox: lines for its `.env`."""
     return [
-        f"network          {sandbox.network.name}",
-        *(f"electrum         {url}" for url in sandbox.electrum_urls.values()),
-        f"payment address  {sandbox.wallet.address()}",
-        f"wallet           {sandbox.wallet.balance()}",
-        f"clock offset     {sandbox.clock_offset_file.absolute()}",
+        f"# a sandbox on {sandbox.network.name}, with {sandbox.wallet.balance()} to pay from",
+        *(f"# electrum at {url}" for url in sandbox.electrum_urls.values()),
+        f"PINNING_NETWORK={sandbox.network.name}",
+        f"PINNING_ELECTRUM_SERVERS={sandbox.electrum_urls['ws']}",
+        f"PINNING_PAYMENT_ADDRESS={_operator(sandbox).address()}",
+        f"PINNING_CLOCK_OFFSET_FILE={sandbox.clock_offset_file.absolute()}",
     ]
+
+
+def _operator(sandbox: Sandbox) -> Wallet:
+    return Wallet(sandbox.node, seed=b"operator")
 
 
 def _write_private(path: Path, text: str) -> None:

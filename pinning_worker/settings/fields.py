@@ -53,6 +53,7 @@ class StoreSettings(BaseModel):
     network: NetworkName = "doichain"
     data_dir: PathName = Path("~/.pinning-worker").expanduser()
     database_url: str = Field(default="", repr=False)  # empty: `pinning.db` in the data directory
+    clock_offset_file: PathName | None = None  # regtest only: the sandbox moves the time
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "logfmt", "json"] = "auto"
 
@@ -69,6 +70,19 @@ class StoreSettings(BaseModel):
         if not url.startswith("sqlite:///") or url == "sqlite:///" or ":memory:" in url:
             raise ValueError("must be sqlite:///<file> (four slashes for an absolute path) or postgresql://…")
         return url
+
+    @field_validator("clock_offset_file")
+    @classmethod
+    def _sandbox_only(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        network = info.data.get("network")
+        if path is not None and network not in (None, "doichain-regtest"):
+            raise ValueError(f"is for doichain-regtest only: time is not moved on {network}. Take it away")
+        return path
+
+    @property
+    def key_file(self) -> Path:
+        """The private key that makes this worker the peer that it is."""
+        return self.data_dir / "identity.key"
 
 
 class Settings(StoreSettings):
@@ -97,7 +111,6 @@ class Settings(StoreSettings):
     confirmations: int = Field(default=6, ge=1, le=1000)  # 1 is the block that holds the payment
     credit_blocks: int = Field(default=100, ge=1, le=10_000)  # a pin outlives its payment's reorg so long
     electrum_servers: Annotated[tuple[ElectrumServer, ...], BeforeValidator(values.as_list)] = ()
-    clock_offset_file: PathName | None = None  # regtest only: the sandbox moves the time
 
     # --- what one request, and all unpaid ones together, may cost
     max_bytes: ByteCount = Field(default=1 << 30, ge=1)
@@ -188,14 +201,6 @@ class Settings(StoreSettings):
     def _list_of_cids(cls, path: Path | None) -> Path | None:
         if path is not None:
             read_denylist(path)
-        return path
-
-    @field_validator("clock_offset_file")
-    @classmethod
-    def _sandbox_only(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        network = info.data.get("network")
-        if path is not None and network not in (None, "doichain-regtest"):
-            raise ValueError(f"is for doichain-regtest only: time is not moved on {network}. Take it away")
         return path
 
     @field_validator("staging_quota")

@@ -48,7 +48,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     arguments = [sys.executable, "-c", SERVE, str(directory)]
     process = await trio.lowlevel.open_process(arguments, stdout=subprocess.PIPE)
     try:
-        yield Running(process, directory, await until_said(process, "clock offset.*\n"))
+        yield Running(process, directory, await until_said(process, "PINNING_CLOCK_OFFSET_FILE=.*\n"))
     finally:
         if process.returncode is None:
             process.kill()

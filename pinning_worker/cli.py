@@ -1,0 +1,50 @@
+"""`pinning-worker`: the commands, each in `commands/`, and what their exit codes mean. Imports what it needs when it
+needs it: `--help` answers at once."""
+
+from __future__ import annotations
+
+import click
+
+from pinning_worker import __version__
+from pinning_worker.commands.check_config import check_config
+from pinning_worker.commands.keygen import keygen
+from pinning_worker.commands.migrate import migrate
+from pinning_worker.commands.pins import pins
+from pinning_worker.commands.quote import quote
+from pinning_worker.commands.run import run
+from pinning_worker.commands.sandbox import sandbox
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="pinning-worker")
+def main() -> None:
+    """A paid IPFS pinning node: quotes on gossipsub, payment on Doichain, proof before pin.
+
+    Settings are environment variables PINNING_…, lines of a file .env in the current folder, or systemd credentials;
+    .env.example explains each.
+
+    \b
+    For the first time:
+      pinning-worker check-config      what is wrong with the settings, and how to mend it
+      pinning-worker migrate           makes or upgrades the database
+      pinning-worker run               the worker, until SIGTERM or Ctrl-C
+
+    \b
+    Without any coins:
+      pinning-worker sandbox           a Doichain regtest of your own, with a real ElectrumX
+
+    \b
+    Exit codes:
+      0   done
+      1   a fault of this program: please report it with the log
+      2   the command line is wrong
+      3   quote: nothing is known of that CID
+      65  the sandbox refused what was asked of it
+      69  something outside is not there: a port, the database, a sandbox
+      75  another worker holds the data directory
+      78  the settings, the key or the data directory need mending
+    """
+
+
+for command in (run, migrate, check_config, keygen, quote, pins, sandbox):
+    main.add_command(command)

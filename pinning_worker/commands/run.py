@@ -1,0 +1,82 @@
+"""`run`: the worker itself, with systemd told how it goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pinning_worker.commands.configured import env_file_option, worker_settings
+from pinning_worker.commands.telling import ExitCode, telling
+
+if TYPE_CHECKING:
+    from pinning_worker.settings import Settings
+
+
+@click.command()
+@env_file_option
+def run(env_file: Path | None) -> None:
+    """Run the worker until SIGTERM or Ctrl-C.
+
+    Logs one line "ready" with the peer id and addresses once everything runs. Tells systemd (Type=notify, watchdog)
+    when started by it. Refuses to start, and says why, when a setting is wrong or unknown, the database is not
+    migrated, a port is taken, or another worker runs on the same data directory.
+
+    \b
+    Example:
+      PINNING_PAYMENT_ADDRESS=N… pinning-worker run
+    """
+    settings = worker_settings(env_file)
+
+    import structlog
+    import trio
+
+    from pinning_worker.logs import configure_logs
+    from pinning_worker.settings import advice
+
+    configure_logs(settings.log_level, settings.log_format)
+    for sentence in advice(settings):
+        structlog.get_logger(__name__).warning("check the settings", advice=sentence)
+    with telling(_outcomes()):
+        trio.run(_run, settings)
+
+
+async def _run(settings: Settings) -> None:
+    """The watchdog is outside: it speaks as long as the loop turns, while the worker drains too."""
+    import trio
+
+    from pinning_worker import daemon
+    from pinning_worker.adapters.p2p.errors import one_error
+    from pinning_worker.adapters.p2p.host import Host
+    from pinning_worker.adapters.systemd import Systemd
+
+    systemd = Systemd.from_environment()
+
+    async def tell(host: Host) -> None:
+        systemd.ready(f"{host.peer_id} on {' '.join(settings.listen)}")
+
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            await nursery.start(systemd.watch)
+            await daemon.run(settings, tell)
+            nursery.cancel_scope.cancel()
+
+
+def _outcomes() -> dict[type[Exception], ExitCode]:
+    from pinning_worker.adapters.datadir import DataDirHeld, DataDirRefused
+    from pinning_worker.adapters.p2p.errors import BadAddress, HostError
+    from pinning_worker.adapters.p2p.identity import BadKey
+    from pinning_worker.adapters.sql.migrate import UnusableDatabase
+    from pinning_worker.ports import Trouble
+
+    return {
+        DataDirHeld: ExitCode.IN_USE,
+        DataDirRefused: ExitCode.CONFIGURATION,
+        BadAddress: ExitCode.CONFIGURATION,
+        BadKey: ExitCode.CONFIGURATION,
+        PermissionError: ExitCode.CONFIGURATION,
+        HostError: ExitCode.UNAVAILABLE,
+        UnusableDatabase: ExitCode.UNAVAILABLE,
+        Trouble: ExitCode.UNAVAILABLE,
+    }

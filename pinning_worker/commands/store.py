@@ -1,0 +1,43 @@
+"""Reading the store from another process while the worker runs: one question, one answer, nothing held."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from pinning_worker.commands.telling import ExitCode, telling
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pinning_worker.adapters.sql.books import SqlBooks
+    from pinning_worker.settings import StoreSettings
+
+Answer = TypeVar("Answer")
+
+
+def ask(settings: StoreSettings, question: Callable[[SqlBooks, datetime], Awaitable[Answer]]) -> Answer:
+    """`question(books, now)`; now is the worker's time. Raises Told."""
+    import trio
+
+    from pinning_worker.adapters.clock import SystemClock
+    from pinning_worker.adapters.sql.books import SqlBooks
+    from pinning_worker.adapters.sql.database import Database
+    from pinning_worker.adapters.sql.migrate import UnusableDatabase, require_current
+    from pinning_worker.ports import Trouble
+
+    async def answer() -> Answer:
+        database = Database(settings.database_url)
+        try:
+            return await question(SqlBooks(database), SystemClock(settings.clock_offset_file).now())
+        finally:
+            await database.close()
+
+    with telling({UnusableDatabase: ExitCode.UNAVAILABLE, Trouble: ExitCode.UNAVAILABLE}):
+        require_current(settings.database_url)
+        return trio.run(answer)
+
+
+def timestamp(moment: datetime | None) -> str | None:
+    """`2026-11-20T12:00:00Z`"""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment is not None else None
