@@ -42,7 +42,7 @@ from pinning_worker.adapters.electrum.frames import Frames
 from pinning_worker.adapters.electrum.nameops import read_name_ops
 from pinning_worker.adapters.electrum.pace import Pace
 from pinning_worker.adapters.electrum.patience import Patience
-from pinning_worker.adapters.electrum.view import ChainView
+from pinning_worker.adapters.electrum.view import ChainView, header_time
 from pinning_worker.adapters.electrum.wire import Call, Wire
 from pinning_worker.domain.address import scripthash
 from pinning_worker.domain.headerchain import HeaderChain
@@ -247,7 +247,7 @@ class Session:
             raise ServerMisbehaved(f"its proof of {row.txid} is none: {error}") from error
         if root != header.merkle_root:
             return False
-        proof = Proof(row.height, header.hash[::-1].hex(), self._view.block_time(row.height))
+        proof = Proof(row.height, header.hash[::-1].hex(), header_time(header))
         self._view.sightings.prove(row.txid, proof)
         return True
 

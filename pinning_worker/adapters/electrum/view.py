@@ -17,7 +17,7 @@ from pinning_worker.adapters.electrum.sightings import Sightings
 from pinning_worker.domain.anchor import start_chain
 from pinning_worker.domain.chain import Network
 from pinning_worker.domain.headerchain import Branch, HeaderChain
-from pinning_worker.domain.headers import BadHeader
+from pinning_worker.domain.headers import BadHeader, Header
 from pinning_worker.domain.payment import Proof, Sighting, Tip
 
 
@@ -86,9 +86,9 @@ class ChainView:
         """None during the first download: a tip that is years old would be taken for today's."""
         return self.chain.tip() if self.chain is not None and self._caught_up else None
 
-    def block_time(self, height: int) -> datetime:
-        assert self.chain is not None
-        return datetime.fromtimestamp(self.chain.header_at(height).time, UTC)
+    def header_at(self, height: int) -> Header | None:
+        """None where our chain has no such height."""
+        return self.chain.header_at(height) if self.chain is not None and self.chain.has(height) else None
 
     def _drop_fallen_proofs(self) -> None:
         chain = self.chain
@@ -123,3 +123,7 @@ class ChainView:
         if tip is not None:
             self._tip_moved, self._fork_height = False, None
         return News(tip, fork_height, self.sightings.take_changes())
+
+
+def header_time(header: Header) -> datetime:
+    return datetime.fromtimestamp(header.time, UTC)

@@ -25,7 +25,7 @@ from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.server import Server, ServerState
 from pinning_worker.adapters.electrum.session import Session
-from pinning_worker.adapters.electrum.view import ChainView
+from pinning_worker.adapters.electrum.view import ChainView, header_time
 from pinning_worker.domain.chain import Network
 from pinning_worker.domain.payment import Proof, Tip
 from pinning_worker.ports import BlockOfNames, ChainListener
@@ -79,21 +79,21 @@ class PaymentWatcher:
 
     async def name_ops(self, height: int) -> BlockOfNames | None:
         """None where our chain has no such block. Raises ElectrumTrouble when no server gives it."""
-        trouble = ElectrumTrouble("no Electrum server is connected")
+        if self._view.header_at(height) is None:
+            return None
+        trouble = ElectrumTrouble("no Electrum server that has this block is connected")
         for session in self._sessions_with(height):
-            chain = self._view.chain
-            if chain is None or not chain.has(height):
+            header = self._view.header_at(height)
+            if header is None:  # a reorg while the last one was asked
                 return None
-            header = chain.header_at(height)
             try:
                 ops = await session.name_ops(height, header)
             except ElectrumTrouble as fault:
                 trouble = fault
                 continue
-            block_hash = header.hash[::-1].hex()
-            if chain.hash_at(height) != block_hash:
+            if self._view.header_at(height) != header:
                 return None
-            return BlockOfNames(height, block_hash, self._view.block_time(height), ops)
+            return BlockOfNames(height, header.hash[::-1].hex(), header_time(header), ops)
         raise trouble
 
     def _sessions_with(self, height: int) -> list[Session]:
