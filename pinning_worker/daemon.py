@@ -3,7 +3,7 @@
     data directory's lock  >  database  >  block store  >  libp2p host, gossip, bitswap  >  stories  >  intake, watcher
 
 Nesting is the shutdown order: SIGTERM ends the innermost first, so nothing is taken in that could not be finished, and
-whoever is asked still has what it needs to answer. `on_ready` is called once everything runs.
+whoever is asked still has what it needs to answer. `on_ready` is called once everything runs, `on_ending` when the end begins.
 """
 
 from __future__ import annotations
@@ -45,24 +45,28 @@ from pinning_worker.settings import Settings
 
 log = structlog.get_logger()
 
-KEY_FILE = "identity.key"
 BLOCKS_FOLDER = "blocks"
 
 
-async def run(settings: Settings, on_ready: Callable[[Host], Awaitable[None]] | None = None) -> None:
+async def run(
+    settings: Settings,
+    on_ready: Callable[[Host], Awaitable[None]] | None = None,
+    on_ending: Callable[[], None] = lambda: None,
+) -> None:
     """The worker, until SIGTERM or SIGINT. Raises what opening the adapters raises, each with its own advice."""
     with one_error(), hold_data_dir(settings.data_dir, settings.network):
         await trio.to_thread.run_sync(require_current, settings.database_url)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_end_on_signal, nursery.cancel_scope)
+            nursery.start_soon(_end_on_signal, nursery.cancel_scope, on_ending)
             async with _network(settings) as (host, pubsub), _stores(settings) as stores:
                 await _tell_stories(settings, host, pubsub, stores, on_ready)
 
 
-async def _end_on_signal(scope: trio.CancelScope) -> None:
+async def _end_on_signal(scope: trio.CancelScope, on_ending: Callable[[], None]) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
             log.info("ending", signal=signal.Signals(number).name)
+            on_ending()
             scope.cancel()
             return
 
@@ -88,7 +92,7 @@ async def _stores(settings: Settings) -> AsyncGenerator[_Stores, None]:
 @asynccontextmanager
 async def _network(settings: Settings) -> AsyncGenerator[tuple[Host, PubSub], None]:
     config = HostConfig(
-        key=load_or_create(settings.data_dir / KEY_FILE),
+        key=load_or_create(settings.key_file),
         listen=settings.listen,
         announce=settings.announce,
         bootstrap=settings.bootstrap,

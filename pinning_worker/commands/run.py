@@ -59,7 +59,7 @@ async def _run(settings: Settings) -> None:
     with one_error():
         async with trio.open_nursery() as nursery:
             await nursery.start(systemd.watch)
-            await daemon.run(settings, tell)
+            await daemon.run(settings, tell, systemd.stopping)
             nursery.cancel_scope.cancel()
 
 

@@ -24,6 +24,7 @@ def ask(settings: StoreSettings, question: Callable[[SqlBooks, datetime], Awaita
     from pinning_worker.adapters.sql.books import SqlBooks
     from pinning_worker.adapters.sql.database import Database
     from pinning_worker.adapters.sql.migrate import UnusableDatabase, require_current
+    from pinning_worker.logs import configure_logs
     from pinning_worker.ports import Trouble
 
     async def answer() -> Answer:
@@ -33,6 +34,7 @@ def ask(settings: StoreSettings, question: Callable[[SqlBooks, datetime], Awaita
         finally:
             await database.close()
 
+    configure_logs("error", settings.log_format)  # standard output is for the answer alone
     with telling({UnusableDatabase: ExitCode.UNAVAILABLE, Trouble: ExitCode.UNAVAILABLE}):
         require_current(settings.database_url)
         return trio.run(answer)
