@@ -50,10 +50,11 @@ def upgrade() -> None:
     op.create_index("ix_name_ops_blocktime", "name_ops", ["blocktime"])
     op.create_table(
         "name_progress",
-        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column(
+            "id", sa.Integer(), _check("id = 1", "name_progress", "one_row"), autoincrement=False, nullable=False
+        ),
         sa.Column("next_height", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_name_progress"),
-        sa.CheckConstraint("id = 1", name=op.f("ck_name_progress_one_row")),
     )
     op.create_table(
         "payments",
@@ -156,9 +157,8 @@ def upgrade() -> None:
         "payment_outputs",
         sa.Column("txid", sa.String(64), nullable=False),
         sa.Column("vout", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), _check("amount >= 0", "payment_outputs", "no_debt"), nullable=False),
         sa.PrimaryKeyConstraint("txid", "vout", name="pk_payment_outputs"),
-        sa.CheckConstraint("amount >= 0", name=op.f("ck_payment_outputs_no_debt")),
         sa.ForeignKeyConstraint(["txid"], ["payments.txid"], name="fk_payment_outputs_txid_payments"),
     )
     op.create_table(
@@ -170,3 +170,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["root"], ["requests.root"], name="fk_request_references_root_requests"),
     )
     op.create_index("ix_request_references_cid", "request_references", ["cid"])
+
+
+def _check(condition: str, table: str, name: str) -> sa.CheckConstraint:
+    return sa.CheckConstraint(condition, name=op.f(f"ck_{table}_{name}"))

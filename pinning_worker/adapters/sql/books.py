@@ -18,7 +18,7 @@ from pinning_worker.adapters.sql.rows import Conflict
 from pinning_worker.domain.payment import Payment
 from pinning_worker.domain.pin import Pin, PinKey, Request
 from pinning_worker.domain.pricing import Quote
-from pinning_worker.ports import Change
+from pinning_worker.ports import Change, Dossier
 
 
 class SqlBooks:
@@ -34,6 +34,17 @@ class SqlBooks:
         except Conflict:
             return False
         return True
+
+    async def dossier(self, root: bytes, naming: int) -> Dossier:
+        def read(connection: Connection) -> Dossier:
+            return Dossier(
+                request_rows.one(connection, root),
+                tuple(pin_rows.of_root(connection, root)),
+                tuple(quote_rows.of_root(connection, root)),
+                tuple(pin_rows.naming(connection, root, naming)),
+            )
+
+        return await self._database.read(read)
 
     async def request(self, root: bytes) -> Request | None:
         return await self._database.read(lambda connection: request_rows.one(connection, root))

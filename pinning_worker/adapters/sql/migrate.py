@@ -35,10 +35,8 @@ def migrate(url: str) -> str:
 
     Raises UnusableDatabase, also where a newer program wrote it.
     """
-    path = _sqlite_path(url)
-    if path is not None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _transaction(url) as connection:
+    _make_folder(url)
+    with _transaction(url, writes=True) as connection:
         _require_known(MigrationContext.configure(connection).get_current_revision())
         config = _config()
         config.attributes["connection"] = connection
@@ -52,7 +50,7 @@ def revision_of(url: str) -> str | None:
     path = _sqlite_path(url)
     if path is not None and not path.exists():
         return None
-    with _transaction(url) as connection:
+    with _transaction(url, writes=False) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -64,6 +62,15 @@ def require_current(url: str) -> None:
         raise UnusableDatabase("the database has no tables yet: run `pinning-worker migrate`")
     if found != _head():
         raise UnusableDatabase(f"the database is at revision {found}, not {_head()}: run `pinning-worker migrate`")
+
+
+def _make_folder(url: str) -> None:
+    path = _sqlite_path(url)
+    try:
+        if path is not None:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnusableDatabase(f"the database's folder cannot be made: {error}") from error
 
 
 def _require_known(revision: str | None) -> None:
@@ -82,16 +89,17 @@ def _require_whole(connection: Connection) -> None:
 
 
 @contextmanager
-def _transaction(url: str) -> Iterator[Connection]:
+def _transaction(url: str, writes: bool) -> Iterator[Connection]:
     """Raises UnusableDatabase."""
     engine = engine_of(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _without_foreign_keys)
     try:
-        with engine.begin() as connection:
+        with engine.connect().execution_options(writes=writes) as connection, connection.begin():
             yield connection
     except DBAPIError as error:
-        raise UnusableDatabase(f"the database {engine.url} cannot be used: {error.orig}") from error
+        shown = engine.url.render_as_string()  # hides the password
+        raise UnusableDatabase(f"the database {shown} cannot be used: {error.orig}") from error
     finally:
         engine.dispose()
 

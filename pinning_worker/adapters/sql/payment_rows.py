@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, insert, select, update
 
 from pinning_worker.adapters.sql.book_tables import payment_outputs, payments, pins
-from pinning_worker.adapters.sql.rows import AnyRow, Conflict, insert_new, pieces, read_row
+from pinning_worker.adapters.sql.rows import AnyRow, Conflict, are_set, insert_new, pieces, read_row
 from pinning_worker.domain.ledger import require_same_money
 from pinning_worker.domain.payment import PaidOutput, Payment, Proof, Purchase
 from pinning_worker.domain.pin import PinKey, State
@@ -84,7 +84,8 @@ def _to_row(payment: Payment) -> dict[str, object]:
 
 def _from_row(row: AnyRow, outputs: tuple[PaidOutput, ...]) -> Payment:
     values = {field: getattr(row, field) for field in _AS_THEY_ARE}
-    proven, paid = row.proof_height is not None, row.bought_quote is not None
+    proven = are_set(row.proof_height, row.proof_hash, row.proof_time)
+    paid = are_set(row.bought_quote, row.bought_amount, row.bought_months)
     return Payment(
         **values,
         outputs=outputs,

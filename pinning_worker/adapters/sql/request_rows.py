@@ -10,7 +10,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, insert, select, update
 
 from pinning_worker.adapters.sql.book_tables import pins, request_references, requests
-from pinning_worker.adapters.sql.rows import AnyRow, insert_new, pieces, read_row, texts_from_json, texts_to_json
+from pinning_worker.adapters.sql.rows import (
+    AnyRow,
+    are_set,
+    insert_new,
+    pieces,
+    read_row,
+    texts_from_json,
+    texts_to_json,
+)
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.pin import ACTIVE, LIVE, Asker, Request, State
 from pinning_worker.domain.sizes import Sizes
@@ -83,7 +91,7 @@ def _to_row(request: Request) -> dict[str, object]:
 
 
 def _from_row(row: AnyRow, references: tuple[bytes, ...]) -> Request:
-    measured = row.size_metadata is not None
+    measured = are_set(row.size_metadata, row.size_image)
     return Request(
         root=row.root,
         state=State(row.state),

@@ -49,6 +49,14 @@ def read_row(kind: str, key: bytes | str, parse: Callable[..., Value], *given: o
         raise DamagedRow(f"{kind} {shown} in the database cannot be read: {error!r}") from error
 
 
+def are_set(*columns: object) -> bool:
+    """Whether columns that stand or fall together stand. Raises ValueError for half of them."""
+    unset = [column is None for column in columns]
+    if any(unset) and not all(unset):
+        raise ValueError(f"only some are set of {columns}")
+    return not any(unset)
+
+
 def texts_to_json(texts: Sequence[str]) -> str:
     """Escaped to ASCII, so any string goes in and comes back."""
     return json.dumps(texts)

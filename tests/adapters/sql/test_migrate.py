@@ -1,0 +1,168 @@
+"""The database's revision: migrated from nothing, kept on upgrade, refused when unknown."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from pinning_worker.adapters.sql import book_tables, migrate, name_tables
+from pinning_worker.adapters.sql.books import SqlBooks
+from pinning_worker.adapters.sql.database import Database, engine_of
+from pinning_worker.adapters.sql.schema import metadata
+from pinning_worker.ports import Change
+from tests.contract.samples import ROOT, TXID, block_name, payment, pin, quote, request
+
+assert {book_tables.pins.metadata, name_tables.name_ops.metadata} == {metadata}
+
+SECOND_REVISION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9999"
+down_revision = "0001"
+
+def upgrade() -> None:
+    with op.batch_alter_table("payments", recreate="always") as payments:
+        payments.add_column(sa.Column("note", sa.Text(), nullable=False, server_default=""))
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "pinning.db"
+
+
+@pytest.fixture
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def revise(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+async def fill(url: str) -> None:
+    database = Database(url)
+    change = Change((request(),), (pin(),), (quote(),), (payment(),), hold=((ROOT, (block_name(1),)),))
+    assert await SqlBooks(database).commit(change)
+    await database.close()
+
+
+async def everything(url: str) -> tuple[object, ...]:
+    database = Database(url)
+    books = SqlBooks(database)
+    rows = (await books.request(ROOT), await books.all_pins(), await books.all_payments(), await books.quotes(ROOT))
+    held = await books.held(ROOT)
+    await database.close()
+    return (*rows, held)
+
+
+def test_the_migrations_make_exactly_the_tables_that_the_code_uses(url: str) -> None:
+    """Catches: a table or column changed without a revision."""
+    migrate.migrate(url)
+    with engine_of(url).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_checks_that_autogenerate_does_not_compare_are_there_too(url: str, path: Path) -> None:
+    """Catches: a check or a layout written only in the tables, or only in the migration."""
+    migrate.migrate(url)
+    made = engine_of(f"{url}.made")
+    metadata.create_all(made)
+    made.dispose()
+    assert declared(path) == declared(Path(f"{path}.made"))
+
+
+def declared(path: Path) -> dict[str, set[str]]:
+    """What each table's SQL says, line by line in any order."""
+    connection = sqlite3.connect(path)
+    tables = connection.execute("SELECT name, sql FROM sqlite_master WHERE name != 'alembic_version' AND sql NOT NULL")
+    found = {name: {line.strip().rstrip(", ") for line in sql.splitlines()} for name, sql in tables}
+    connection.close()
+    return found
+
+
+async def test_migrating_again_keeps_every_row(url: str) -> None:
+    migrate.migrate(url)
+    await fill(url)
+    before = await everything(url)
+    assert migrate.migrate(url) == migrate.revision_of(url)
+    assert await everything(url) == before
+
+
+async def test_a_later_revision_that_copies_a_table_keeps_its_rows_and_their_children(
+    url: str, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: outputs that go with the old table when SQLite's batch mode drops it."""
+    migrate.migrate(url)
+    await fill(url)
+    before = await everything(url)
+    scripts = tmp_path / "migrations"
+    shutil.copytree(migrate._scripts(), scripts)
+    (scripts / "versions/9999_note.py").write_text(SECOND_REVISION)
+    monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
+
+    with pytest.raises(migrate.UnusableDatabase, match="at revision 0001, not 9999: run `pinning-worker migrate`"):
+        migrate.require_current(url)
+    assert migrate.migrate(url) == "9999"
+    assert await everything(url) == before
+    revise(path, f"UPDATE payments SET note = 'kept' WHERE txid = '{TXID}'")
+
+
+async def test_a_migration_that_fails_halfway_changes_nothing(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: DDL outside the transaction, which leaves a database of no revision at all."""
+    migrate.migrate(url)
+    await fill(url)
+    before = await everything(url)
+    scripts = tmp_path / "migrations"
+    shutil.copytree(migrate._scripts(), scripts)
+    orphans = '    op.drop_table("pins")\n    op.execute("DELETE FROM payments")\n'
+    (scripts / "versions/9999_note.py").write_text(SECOND_REVISION + orphans)
+    monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
+    with pytest.raises(migrate.UnusableDatabase, match="rows without their parents"):
+        migrate.migrate(url)
+    assert migrate.revision_of(url) == "0001"
+    assert await everything(url) == before
+
+
+def test_a_database_that_was_never_migrated_is_refused_and_not_made(url: str, path: Path) -> None:
+    with pytest.raises(migrate.UnusableDatabase, match="no tables yet: run `pinning-worker migrate`"):
+        migrate.require_current(url)
+    assert migrate.revision_of(url) is None
+    assert not path.exists()
+
+
+def test_a_database_of_a_newer_program_is_refused(url: str, path: Path) -> None:
+    migrate.migrate(url)
+    migrate.require_current(url)
+    revise(path, "UPDATE alembic_version SET version_num = 'f00'")
+    for refuse in (migrate.require_current, migrate.migrate):
+        with pytest.raises(migrate.UnusableDatabase, match="revision f00, which this version does not know: a newer"):
+            refuse(url)
+    assert migrate.revision_of(url) == "f00"
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(url: str, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"a letter to my aunt " * 100)
+    for refuse in (migrate.require_current, migrate.migrate):
+        with pytest.raises(migrate.UnusableDatabase, match="file is not a database"):
+            refuse(url)
+    assert path.read_bytes() == b"a letter to my aunt " * 100
+
+
+def test_a_password_is_never_shown() -> None:
+    with pytest.raises(migrate.UnusableDatabase, match="refused") as told:
+        migrate.require_current("postgresql://worker:tell-nobody@127.0.0.1:1/books")
+    assert "tell-nobody" not in str(told.value)
