@@ -70,6 +70,7 @@ from pinning_worker.ports import (
     Change,
     Clock,
     DiskFull,
+    Dossier,
     Fetcher,
     NotFound,
     OverBudget,
@@ -149,8 +150,9 @@ class Lifecycle:
             return await self._refuse([asker], ErrorCode.DENIED, "this operator does not keep that CID")
         root = ask.cid.key
         for _ in _tries("asked"):
-            request = await self.books.request(root)
-            if (request and request.sizes) or await self.books.pins_naming(root, 1):
+            known = await self.books.dossier(root, 1)
+            request = known.request
+            if (request and request.sizes) or known.naming:
                 return await self._answer_soon(root, asker)
             if (request is None or request.state not in (State.REQUESTED, State.FETCHING)) and (
                 full := await self._queue_full(peer)
@@ -205,13 +207,14 @@ class Lifecycle:
 
     async def _answer(self, root: bytes, askers: Sequence[Asker]) -> None:
         """CID-PINNED-WITH-NAME for each name that stands, then the quote from which a browser can pay (again)."""
-        pins = await self.books.pins_naming(root, MOST_NAMES_ANSWERED)
+        known = await self.books.dossier(root, MOST_NAMES_ANSWERED)
         for asker in askers:
-            for pin in pins:
+            for pin in known.naming:
                 await self._say_pinned(pin, asker.text, asker.months, asker.id)
-            quote = await self._standing_quote(root, asker.months, asker.text)
-            if quote is None and pins:
-                quote = await self._standing_quote(pins[0].root, asker.months, pins[0].cid_text)
+            quote = self._live_quote(known, asker.months) or await self._standing_quote(root, asker.months, asker.text)
+            if quote is None and known.naming:
+                pin = known.naming[0]
+                quote = await self._standing_quote(pin.root, asker.months, pin.cid_text)
             if quote is not None:
                 await self.announcer.say(AddingCid(asker.text, quote, asker.id))
 
@@ -227,18 +230,24 @@ class Lifecycle:
     async def _standing_quote(self, root: bytes, months: int, text: str) -> Quote | None:
         """The live quote of (root, months), a new one if it lapsed; None where the closure is not held."""
         for _ in _tries("quote"):
-            request = await self.books.request(root)
+            known = await self.books.dossier(root, 0)
+            request = known.request
             if request is None or request.sizes is None:
                 return None
-            now = self.clock.now()
-            live = [q for q in await self.books.quotes(root) if q.months == months and q.is_live(now)]
-            if live:
-                return live[-1]
-            quote = self._quote(request, months, text, now)
+            if live := self._live_quote(known, months):
+                return live
+            quote = self._quote(request, months, text, self.clock.now())
             request = request.moved(Event.MEASURED, max(request.due_at or quote.expires, quote.expires))
             if await self.books.commit(Change(requests=(request,), quotes=(quote,))):
                 return quote
         return None
+
+    def _live_quote(self, known: Dossier, months: int) -> Quote | None:
+        """None also where the closure is not held: a quote is repeated only while it can be kept."""
+        if known.request is None or known.request.sizes is None:
+            return None
+        now = self.clock.now()
+        return next((q for q in reversed(known.quotes) if q.months == months and q.is_live(now)), None)
 
     def _quote(self, request: Request, months: int, text: str, now: datetime) -> Quote:
         assert request.sizes is not None
@@ -264,11 +273,8 @@ class Lifecycle:
     async def _fetch(self, request: Request) -> None:
         """The closure, measured and quoted; or why not. Everybody who asked is answered.
 
-        A FETCHING row stays due: one that nobody works on is one that a crash interrupted.
+        The row stays due all the while: one that nobody works on is one that a crash interrupted.
         """
-        request = request.moved(Event.STARTED, self.clock.now(), attempts=request.attempts + 1)
-        if not await self.books.commit(Change(requests=(request,))):
-            return
         gathering = await self._gathering(request)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._report_progress, gathering)
@@ -300,7 +306,7 @@ class Lifecycle:
     async def _gathering(self, request: Request) -> Gathering:
         """One closure's fetch, bounded by what the staging quota has left beside the other fetches."""
         taken = await self.books.unpaid_bytes() + sum(self._staging.values())
-        owed = any(pin.state is State.OWED for pin in await self.books.pins_of(request.root))
+        owed = not request.askers  # nobody asked but a paid pin: what is paid for is no longer staged
         room = self.terms.budget.bytes if owed else min(self.terms.budget.bytes, self.terms.staging_quota - taken)
 
         async def progress(blocks: int, size: int) -> None:
@@ -323,9 +329,19 @@ class Lifecycle:
         while True:
             await self.clock.sleep(wait.total_seconds())
             wait = NEXT_PROGRESS
-            request = await self.books.request(root)
-            for asker in request.askers if request else ():
+            for asker in await self._note_that_it_takes_time(root):
                 await self.announcer.say(FetchingCid(asker.text, gathering.count, gathering.size, asker.id))
+
+    async def _note_that_it_takes_time(self, root: bytes) -> tuple[Asker, ...]:
+        for _ in _tries("fetching"):
+            request = await self.books.request(root)
+            if request is None or request.state not in ACTIVE:
+                return ()
+            if request.state is State.FETCHING:
+                return request.askers
+            if await self.books.commit(Change(requests=(request.moved(Event.STARTED, self.clock.now()),))):
+                return request.askers
+        return ()
 
     async def _gather(self, request: Request, gathering: Gathering) -> None:
         if gathering.budget.bytes <= 0:
@@ -353,7 +369,8 @@ class Lifecycle:
     async def _measured(self, root: bytes, closure: Closure) -> tuple[Asker, ...]:
         """Stores measure, quotes and block references in one change; who is to be answered."""
         for _ in _tries("measured"):
-            current = await self.books.request(root)
+            known = await self.books.dossier(root, 0)
+            current = known.request
             assert current is not None
             now = self.clock.now()
             request = current.moved(
@@ -369,20 +386,18 @@ class Lifecycle:
                 reason="",
                 attempts=0,
             )
-            quotes = await self._first_quotes(current, request, now)
+            quotes = self._first_quotes(known, request, now)
             hold = ((root, tuple(closure.blocks)),)
             if await self.books.commit(Change(requests=(request,), quotes=quotes, hold=hold)):
                 return current.askers
         return ()
 
-    async def _first_quotes(self, asked: Request, request: Request, now: datetime) -> tuple[Quote, ...]:
+    def _first_quotes(self, known: Dossier, request: Request, now: datetime) -> tuple[Quote, ...]:
         """One for each term that was asked for; every term, where somebody paid for what was never quoted."""
-        terms = {asker.months: asker.text for asker in asked.askers}
-        known = await self.books.quotes(request.root)
-        unquoted = [pin for pin in await self.books.pins_of(request.root) if not known]
-        if unquoted:
-            terms = dict.fromkeys(range(1, self.terms.most_months + 1), unquoted[0].cid_text) | terms
-        live = {quote.months for quote in known if quote.is_live(now)}
+        terms = {asker.months: asker.text for asker in known.request.askers} if known.request else {}
+        if known.pins and not known.quotes:
+            terms = dict.fromkeys(range(1, self.terms.most_months + 1), known.pins[0].cid_text) | terms
+        live = {quote.months for quote in known.quotes if quote.is_live(now)}
         return tuple(self._quote(request, months, text, now) for months, text in terms.items() if months not in live)
 
     async def _interrupted(self, request: Request, gathering: Gathering, reason: str) -> None:
@@ -391,7 +406,13 @@ class Lifecycle:
             current = await self.books.request(request.root) or request
             due = self.clock.now() + KEEP_STALLED
             stalled = current.moved(
-                Event.INTERRUPTED, due, askers=(), failure=ErrorCode.TIMEOUT, reason=reason, sizes=None
+                Event.INTERRUPTED,
+                due,
+                askers=(),
+                failure=ErrorCode.TIMEOUT,
+                reason=reason,
+                sizes=None,
+                attempts=current.attempts + 1,
             )
             hold = ((request.root, tuple(gathering.blocks)),)
             if await self.books.commit(Change(requests=(stalled,), hold=hold)):
@@ -403,7 +424,9 @@ class Lifecycle:
     ) -> None:
         for _ in _tries("given up"):
             current = await self.books.request(request.root) or request
-            refused = current.moved(Event.FAILED, None, askers=(), failure=code, reason=reason, sizes=None)
+            refused = current.moved(
+                Event.FAILED, None, askers=(), failure=code, reason=reason, sizes=None, attempts=current.attempts + 1
+            )
             pins = await self.books.pins_of(request.root)
             kept = any(pin.state in LIVE for pin in pins)
             release = () if kept else (request.root,)

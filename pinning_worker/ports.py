@@ -61,11 +61,24 @@ class Change:
     release: tuple[bytes, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """All that the books say about one root, read at one moment."""
+
+    request: Request | None
+    pins: tuple[Pin, ...]  # of this root, in any state, by name
+    quotes: tuple[Quote, ...]  # all ever given, oldest first
+    naming: tuple[Pin, ...]  # STANDING pins of this root or of one that references it: latest end first, a few
+
+
 class Books(Protocol):
     """Requests, pins, quotes, payments, and which block is held for which root. The truth of this worker."""
 
     async def commit(self, change: Change) -> bool:
         """Compare and swap: False, with nothing changed, if any request or pin has another version by now."""
+
+    async def dossier(self, root: bytes, naming: int) -> Dossier:
+        """`naming`: how many of those pins at most."""
 
     async def request(self, root: bytes) -> Request | None: ...
 

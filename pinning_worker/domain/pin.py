@@ -32,8 +32,8 @@ from pinning_worker.domain.sizes import Sizes
 
 class State(Enum):
     # the request's lane
-    REQUESTED = "requested"  # asked for; waits for a free place
-    FETCHING = "fetching"  # blocks are coming; stays due: one that nobody works on was interrupted by a crash
+    REQUESTED = "requested"  # asked for; waits for a free place, or is being fetched quickly
+    FETCHING = "fetching"  # it takes its time; stays due: one that nobody works on was interrupted by a crash
     QUOTED = "quoted"  # the whole closure is held, measured, quoted; due_at: when the last quote ends
     STALLED = "stalled"  # blocks came, then stopped: those held are kept for the retry until due_at
     REFUSED = "refused"  # not to be had, or not by us; nothing is held
@@ -83,6 +83,9 @@ TABLE: dict[tuple[State | None, Event], State] = {
     (_S.FETCHING, _E.ASKED): _S.FETCHING,
     (_S.QUOTED, _E.ASKED): _S.QUOTED,
     (_S.REQUESTED, _E.STARTED): _S.FETCHING,
+    (_S.REQUESTED, _E.MEASURED): _S.QUOTED,
+    (_S.REQUESTED, _E.INTERRUPTED): _S.STALLED,
+    (_S.REQUESTED, _E.FAILED): _S.REFUSED,
     (_S.FETCHING, _E.STARTED): _S.FETCHING,
     (_S.FETCHING, _E.MEASURED): _S.QUOTED,
     (_S.LAPSED, _E.MEASURED): _S.QUOTED,

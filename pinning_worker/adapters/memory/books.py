@@ -17,7 +17,7 @@ from pinning_worker.domain.ledger import require_same_money, require_same_quote
 from pinning_worker.domain.payment import Payment
 from pinning_worker.domain.pin import ACTIVE, LIVE, STANDING, Pin, PinKey, Request, State
 from pinning_worker.domain.pricing import Quote
-from pinning_worker.ports import Change
+from pinning_worker.ports import Change, Dossier
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -70,6 +70,15 @@ class MemoryBooks:
             and all(_version(self._pins.get(key)) == version for key, version in pins.items())
         )
 
+    async def dossier(self, root: bytes, naming: int) -> Dossier:
+        await checkpoint()
+        return Dossier(
+            self._requests.get(root),
+            tuple(self._pins_of(root)),
+            tuple(self._quotes_of(root)),
+            self._naming(root, naming),
+        )
+
     async def request(self, root: bytes) -> Request | None:
         await checkpoint()
         return self._requests.get(root)
@@ -80,17 +89,26 @@ class MemoryBooks:
 
     async def pins_of(self, root: bytes) -> Sequence[Pin]:
         await checkpoint()
+        return self._pins_of(root)
+
+    def _pins_of(self, root: bytes) -> list[Pin]:
         return sorted((pin for pin in self._pins.values() if pin.root == root), key=lambda pin: pin.name)
 
     async def pins_naming(self, cid: bytes, limit: int) -> Sequence[Pin]:
         await checkpoint()
+        return self._naming(cid, limit)
+
+    def _naming(self, cid: bytes, limit: int) -> tuple[Pin, ...]:
         roots = {cid} | {request.root for request in self._requests.values() if cid in request.references}
         found = [pin for pin in self._pins.values() if pin.state in STANDING and pin.root in roots]
         found.sort(key=lambda pin: (pin.root, pin.name))
-        return sorted(found, key=lambda pin: pin.ends or _NEVER, reverse=True)[:limit]
+        return tuple(sorted(found, key=lambda pin: pin.ends or _NEVER, reverse=True)[:limit])
 
     async def quotes(self, root: bytes) -> Sequence[Quote]:
         await checkpoint()
+        return self._quotes_of(root)
+
+    def _quotes_of(self, root: bytes) -> list[Quote]:
         found = (quote for quote in self._quotes.values() if quote.root == root)
         return sorted(found, key=lambda quote: (quote.issued, quote.id))
 
