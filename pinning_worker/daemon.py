@@ -3,7 +3,8 @@
     data directory's lock  >  database  >  block store  >  libp2p host, gossip, bitswap  >  stories  >  intake, watcher
 
 Nesting is the shutdown order: SIGTERM ends the innermost first, so nothing is taken in that could not be finished, and
-whoever is asked still has what it needs to answer. `on_ready` is called once everything runs, `on_ending` when the end begins.
+whoever is asked still has what it needs to answer. `on_ready` is called once everything runs, `on_ending` when the end
+begins.
 """
 
 from __future__ import annotations

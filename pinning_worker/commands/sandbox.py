@@ -156,35 +156,6 @@ def info(directory: Path, as_json: bool) -> None:
     _say(as_json, shown, *lines)
 
 
-_BLOCKS_THAT_MOVE_THE_MEDIAN)
-        return offset
-
-    offset = _tell(directory, move)
-    _say(as_json, {"clockOffset": offset}, f"{offset} seconds ahead since its start")
-
-
-@sandbox.command()
-@json_option
-@click.pass_obj
-def info(directory: Path, as_json: bool) -> None:
-    """Show a running sandbox: its servers, wallet, height, clock.
-
-    \b
-    Example:
-      pinning-worker sandbox info --json | jq .height
-    """
-    told = _tell(directory, lambda control: control.info())
-    shown = {
-        "electrum": told.electrum_urls,
-        "address": told.address,
-        "balance": told.balance.amount,
-        "height": told.height,
-        "clockOffset": told.clock_offset,
-        "clockOffsetFile": told.clock_offset_file,
-    }
-    _say(as_json, shown, *(f"{key:<16} {value}" for key, value in shown.items()))
-
-
 _BLOCKS_THAT_MOVE_THE_MEDIAN = 6
 
 
