@@ -38,6 +38,10 @@ class StoredTip:
     hash: str
     work: int
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.base <= self.height:
+            raise ValueError(f"no chain goes from {self.base} to {self.height}")
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -77,8 +81,7 @@ class HeaderFile:
         if tip is None:
             return None
         try:
-            with self._headers.open("rb") as file:
-                raw = file.read((tip.height - tip.base + 1) * HEADER_SIZE)
+            raw = self._headers.read_bytes()[: (tip.height - tip.base + 1) * HEADER_SIZE]
             chain = resume_chain(self._network, raw, tip.hash)
         except (BadHeader, FileNotFoundError) as error:
             _log.warning("headers.stored_chain_unusable", file=str(self._headers), why=str(error))
