@@ -88,8 +88,8 @@ async def story(folder: Path) -> None:
         with step("Bob starts, who never met Alice, and reads all of it from the worker"):
             bob = await stack.enter_async_context(open_helia(listen=()))
             await join(bob, worker, worker.tcp_addr)
-            await read(bob, art.metadata)
-            await read(bob, art.image)
+            await read(bob, "metadata.json", art.metadata)
+            await read(bob, "the image", art.image)
         await expire(market, bob, pinned, art.image)
 
 
@@ -110,10 +110,10 @@ async def pay(market: Market, alice: Helia, quote: dict[str, Any]) -> dict[str, 
         return await hear(alice, "CID-PINNED-WITH-NAME", cid, "{nameId} until {expirationDate}")
 
 
-async def read(peer: Helia, file: Added) -> None:
+async def read(peer: Helia, what: str, file: Added) -> None:
     told = await peer.cat(file.cid)
     assert told.sha256 == file.sha256, f"{file.cid} came with other content"
-    show_result(f"{file.cid}  {told.bytes} bytes in {told.ms:.0f} ms, sha256 {told.sha256[:16]}… as Alice made it")
+    show_result(f"{what}: {told.bytes} bytes in {told.ms:.0f} ms, sha256 {told.sha256[:12]}… as Alice made it")
 
 
 async def expire(market: Market, bob: Helia, pinned: dict[str, Any], image: Added) -> None:
