@@ -27,7 +27,7 @@ async def burst() -> str:
         await at_a.router.wait_for_mesh(b.get_id(), TOPIC)  # type: ignore[attr-defined]
         for number in range(SAID):
             await at_a.publish(TOPIC, str(number).encode())
-        await ear.hears(str(SAID - 1).encode(), seconds=1)
+        await ear.hears(str(SAID - 1).encode(), seconds=3)
         nursery.cancel_scope.cancel()
     return "all" if len(ear.heard) == SAID else "some"
 
