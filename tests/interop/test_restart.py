@@ -1,5 +1,6 @@
 """A paid pin survives whatever happens to the worker: away when the payment came, or dead before it could pin."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.interop.browser import answer, ask_for_quote, join, make_art
 from tests.interop.helia import Helia, open_helia
-from tests.interop.market import CONFIRMATIONS, open_market
+from tests.interop.market import CONFIRMATIONS, Market, open_market
 from tests.interop.node_binary import needs_node
 from tests.interop.worker import Worker
 
@@ -19,6 +20,12 @@ async def find_pinned(peer: Helia, cid: str, worker: Worker) -> dict[str, Any]:
     await join(peer, worker)
     await peer.publish(f"NEW-CID:{cid}")
     return await answer(peer, "CID-PINNED-WITH-NAME", cid, worker)
+
+
+async def paid(market: Market) -> list[tuple[str, str, list[int]]]:
+    """The pins in the worker's store: state, name, and each payment once."""
+    pins = json.loads(await market.command("pins", "--json"))["pins"]
+    return [(pin["state"], pin["name"], [payment["amount"] for payment in pin["payments"]]) for pin in pins]
 
 
 async def test_a_payment_made_while_the_worker_was_down(tmp_path: Path) -> None:
@@ -37,6 +44,7 @@ async def test_a_payment_made_while_the_worker_was_down(tmp_path: Path) -> None:
             assert again.peer_id == worker.peer_id
             assert (await find_pinned(alice, art.cid, again))["nameId"] == "art/1"
             assert (await alice.cat(art.image.cid)).sha256 == art.image.sha256
+            assert await paid(market) == [("pinned", "art/1", [quote["fee"]["amount"]])]
 
 
 @pytest.mark.parametrize("confirmed", [0, CONFIRMATIONS - 1])
@@ -45,7 +53,8 @@ async def test_killed_after_the_payment_and_before_the_pin(confirmed: int, tmp_p
         async with market.worker() as worker:
             await join(alice, worker)
             art = await make_art(alice)
-            market.pay(await ask_for_quote(alice, art.cid, worker), "art/1")
+            quote = await ask_for_quote(alice, art.cid, worker)
+            market.pay(quote, "art/1")
             await market.mine(confirmed)
             await alice.heard(lambda m: m.says("PAYMENT-SEEN") and m.json["confirmations"] == confirmed)
             await worker.kill()
@@ -56,3 +65,4 @@ async def test_killed_after_the_payment_and_before_the_pin(confirmed: int, tmp_p
         async with market.worker() as again:
             assert (await find_pinned(alice, art.cid, again))["nameId"] == "art/1"
             assert (await alice.cat(art.image.cid)).sha256 == art.image.sha256
+            assert await paid(market) == [("pinned", "art/1", [quote["fee"]["amount"]])]
