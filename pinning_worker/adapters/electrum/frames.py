@@ -58,8 +58,10 @@ async def open_frames(endpoint: Endpoint, nursery: trio.Nursery, largest: int = 
 async def _connect(endpoint: Endpoint, nursery: trio.Nursery, largest: int) -> Frames:
     try:
         stream = await open_stream(endpoint)
-    except (OSError, trio.BrokenResourceError, WrongCertificate) as error:
-        raise LinkLost(f"cannot connect: {error!r}") from error
+    except trio.BrokenResourceError as error:  # TLS: the cause says what is wrong with the certificate
+        raise LinkLost(f"cannot connect: {error.__cause__ or error!r}") from error
+    except (OSError, WrongCertificate) as error:
+        raise LinkLost(f"cannot connect: {error}") from error
     if not endpoint.is_websocket:
         return LineFrames(stream, largest)
     try:
