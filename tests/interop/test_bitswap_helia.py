@@ -12,12 +12,11 @@ from pinning_worker.domain.cid import parse_cid
 from pinning_worker.domain.dag import look_up, reading
 from pinning_worker.domain.metadata import ImageLink, parse_metadata
 from pinning_worker.ports import NotFound, Unreadable
-from tests.adapters.p2p.bitswap.rig import BUDGET, TCP, Node, open_node, until
+from tests.adapters.p2p.bitswap.rig import BUDGET, TCP, WS, Node, open_node, until
 from tests.interop.helia import KIB, MIB, Added, Helia, open_helia
 from tests.interop.node_binary import needs_node
 
 pytestmark = [pytest.mark.interop, needs_node]
-WS = "/ip4/127.0.0.1/tcp/0/ws"
 
 
 async def fetch_all(node: Node, peer: Helia, file: Added) -> None:

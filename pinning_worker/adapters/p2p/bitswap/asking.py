@@ -18,11 +18,13 @@ FANOUT = 3
 
 @dataclass(slots=True)
 class Open:
-    """A block that is not here yet. `places`: the CIDs that name it, with their depths (raw and dag-pb may share
-    bytes).
+    """A block that is not here yet, as far as we know; `missing` once the store was looked into.
+
+    `places`: the CIDs that name it, with their depths (one raw and one dag-pb may share the same bytes).
     """
 
     places: list[tuple[Cid, int]]
+    missing: bool = False
     asked: dict[str, WantType] = field(default_factory=dict)
     has: dict[str, None] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
@@ -51,6 +53,8 @@ def whom_to_ask(
     `peers`: those connected, the likeliest first. `slow`: those of them that owe answers and have given none for a
     while.
     """
+    if not want.missing:
+        return
     quick = [peer for peer in peers if peer not in slow and peer not in want.refused]
     if any(want.asked.get(peer) is WantType.BLOCK for peer in quick):
         return

@@ -41,6 +41,7 @@ from pinning_worker.adapters.p2p.bitswap.frames import (
 )
 from pinning_worker.adapters.p2p.bitswap.server import BlockSource, Server
 from pinning_worker.adapters.p2p.bitswap.session import Progress, Session
+from pinning_worker.adapters.p2p.bitswap.shelf import Shelf
 from pinning_worker.adapters.p2p.bitswap.wantlist import Wantlist
 from pinning_worker.adapters.p2p.bitswap.wire import BadMessage, Block, Presence, WantType, decode
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, one_error
@@ -69,7 +70,7 @@ class Engine:
         self.conduct = Conduct()
         self.server = Server(source or blocks, self._open_stream, self._start)
         self._host = host
-        self._blocks = blocks
+        self._shelf = Shelf(blocks, self.server.stored)
         self._connected: set[str] = set()
         self._wantlists: dict[str, Wantlist] = {}
         self._unwilling: dict[str, float] = {}
@@ -97,7 +98,7 @@ class Engine:
         self, root: Cid, *, peers: Sequence[str], origins: Sequence[str], budget: Budget, progress: Progress
     ) -> Fetched:
         """See `ports.Fetcher`. May run many times at once; the same block is then asked for once and given to all."""
-        session = Session(root, peers, budget, self._blocks, self)
+        session = Session(root, peers, budget, self._shelf, self)
         self._sessions.add(session)
         dialling = trio.CancelScope()
         if origins:
@@ -141,9 +142,6 @@ class Engine:
             self._recent[multihash] = None
             if len(self._recent) > RECENT:
                 self._recent.popitem(last=False)
-
-    def stored(self, multihash: bytes) -> None:
-        self.server.stored(multihash)
 
     # ---------------------------------------------------------------- what peers send
 

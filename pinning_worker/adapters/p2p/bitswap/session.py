@@ -1,14 +1,15 @@
 """One DAG from the network into the block store.
 
-One task owns the session: it walks, asks, stores, and decides when to give up. Others only hand it things: verified
-blocks through a short queue (a full queue makes the sender wait, which is what keeps the memory flat), answers and
-comings and goings of peers as plain calls that change the bookkeeping and ring.
+One task owns the session: it walks, asks, and decides when to give up; small tasks of its own look into the store and
+write to it. Others only hand it things: verified blocks through a short queue (a full queue makes the sender wait,
+which is what keeps the memory flat), answers and comings and goings of peers as plain calls that change the bookkeeping
+and ring.
 
-Rules: a block that is in the store is never asked for. A block is stored before what it links to is asked for, after
-the budget and its content were checked. At most WINDOW wants are open, fewer when blocks are large. Whoever owes
-answers and gives none for PATIENCE seconds is passed over until it gives one; when nothing came for REPEAT seconds,
-everything is asked anew. Nothing of this depends on a stream: wants belong to the session, which says them again to
-whoever comes back.
+Rules: a block that is in the store is never asked for. Budget and content of a block are checked before it is written.
+At most WINDOW wants are open: fewer at first, and fewer when blocks are large, for the giver holds all that we want of
+it in memory at once. Whoever owes answers and gives none for PATIENCE seconds is passed over until it gives one; when
+nothing came for REPEAT seconds, everything is asked anew. Nothing of this depends on a stream: wants belong to the
+session, which says them again to whoever comes back.
 """
 
 from __future__ import annotations
@@ -20,20 +21,25 @@ from typing import Protocol
 import trio
 
 from pinning_worker.adapters.p2p.bitswap.asking import Open, whom_to_ask
+from pinning_worker.adapters.p2p.bitswap.shelf import Shelf
 from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
+from pinning_worker.adapters.p2p.errors import one_error
 from pinning_worker.domain.cid import RAW, Cid
-from pinning_worker.ports import Blocks, Budget, Fetched, NotFound, Stalled
+from pinning_worker.ports import Budget, Fetched, NotFound, Stalled
 
 WINDOW = 32
-WINDOW_BYTES = 32 * 1024 * 1024
+WINDOW_AT_FIRST = 8
+WINDOW_BYTES = 8 * 1024 * 1024
 QUEUE = 8
+WRITERS = 4
 TICK = 1.0
 PATIENCE = 5.0
 REPEAT = 10.0
 TELL = 0.5  # seconds between two calls of `progress`, at least; the last one has the whole
 
 Progress = Callable[[int, int], Awaitable[None]]
+Arrival = tuple[str, bytes, bytes]
 
 
 class Market(Protocol):
@@ -51,18 +57,16 @@ class Market(Protocol):
 
     def expect_no_more(self, multihash: bytes, session: Session) -> None: ...
 
-    def stored(self, multihash: bytes) -> None: ...
-
 
 class Session:
     """Made by the engine for one call of `fetch`; used once."""
 
-    def __init__(self, root: Cid, askers: Sequence[str], budget: Budget, blocks: Blocks, market: Market) -> None:
+    def __init__(self, root: Cid, askers: Sequence[str], budget: Budget, shelf: Shelf, market: Market) -> None:
         self._root = root
         self._askers = askers
         self._favourite: str | None = None
         self._budget = budget
-        self._blocks = blocks
+        self._shelf = shelf
         self._market = market
         self._walk = Walk(root, budget)
         self._open: dict[bytes, Open] = {}
@@ -71,20 +75,16 @@ class Session:
         self._look_again = True
         self._largest = 1
         self._moved = self._told = self._repeated = trio.current_time()
-        self._put, self._queue = trio.open_memory_channel[tuple[str, bytes, bytes] | None](QUEUE)
+        self._writers = trio.Semaphore(WRITERS)
+        self._put, self._queue = trio.open_memory_channel[Arrival | None](QUEUE)
 
     async def run(self, progress: Progress) -> Fetched:
         """Raises NotFound, Stalled, OverBudget, Unreadable; what the store raises passes through."""
         try:
             with trio.move_on_after(self._budget.total_seconds):
-                await self._fill()
-                while self._open:
-                    self._ask()
-                    if arrival := await self._next():
-                        await self._take(*arrival)
-                    await self._fill()
-                    if trio.current_time() - self._told >= TELL:
-                        await self._tell(progress)
+                with one_error():
+                    async with trio.open_nursery() as nursery:
+                        await self._walk_all(nursery, progress)
                 await self._tell(progress)
                 return Fetched(self._walk.in_order())
             raise Stalled(f"not whole within {self._budget.total_seconds:g} s", self._walk.sizes)
@@ -111,7 +111,7 @@ class Session:
         self.ring()
 
     def lost(self, peer: str) -> None:
-        """The peer went away: it owes nothing, and may be asked anew when it comes back."""
+        """What the peer was asked is forgotten: it went away, or came on a new connection."""
         for want in self._open.values():
             want.forget(peer)
         self.ring()
@@ -124,41 +124,56 @@ class Session:
 
     # ---------------------------------------------------------------- walking
 
-    async def _fill(self) -> None:
-        """Opens wants up to the window, taking what the store has on the way; in batches, to save messages."""
-        window = max(4, min(WINDOW, WINDOW_BYTES // self._largest))
+    async def _walk_all(self, nursery: trio.Nursery, progress: Progress) -> None:
+        """Returns when every block has come; the nursery then waits for those that are being written."""
+        self._look_ahead(nursery)
+        while self._open:
+            self._ask()
+            if arrival := await self._next():
+                await self._take(nursery, *arrival)
+            self._look_ahead(nursery)
+            if trio.current_time() - self._told >= TELL:
+                await self._tell(progress)
+
+    def _look_ahead(self, nursery: trio.Nursery) -> None:
+        """Opens wants up to the window, and has the store looked into for each; in batches, to save messages."""
+        window = min(WINDOW, WINDOW_AT_FIRST + len(self._walk.sizes), max(4, WINDOW_BYTES // self._largest))
         if len(self._open) > window // 2:
             return
         while len(self._open) < window and (place := self._walk.next()):
-            cid, _ = place
-            if want := self._open.get(cid.multihash):
+            multihash = place[0].multihash
+            if want := self._open.get(multihash):
                 want.places.append(place)
                 continue
-            # Expected before we look, lest a copy that another session just gets slip by between the two.
-            self._open[cid.multihash] = Open([place])
-            self._market.expect(cid.multihash, self)
-            if await self._have(place):
-                del self._open[cid.multihash]
-                self._market.expect_no_more(cid.multihash, self)
-            else:
-                self._look_again = True
+            # Expected before we look, lest a copy that comes for another session slip by between the two.
+            self._open[multihash] = want = Open([place])
+            self._market.expect(multihash, self)
+            nursery.start_soon(self._look, multihash, want)
 
-    async def _have(self, place: tuple[Cid, int]) -> bool:
-        cid, depth = place
-        children: tuple[Cid, ...] = ()
-        if cid.codec == RAW:
-            size = await self._blocks.size(cid.multihash)
-        else:
-            block = await self._blocks.get(cid.multihash)
-            size = None if block is None else len(block)
-            children = () if block is None else self._walk.children(cid, block)
+    async def _look(self, multihash: bytes, want: Open) -> None:
+        """Is it in the store? Then it is walked from there. If not, it may be asked for."""
+        size, block = await self._shelf.size(multihash), b""
+        if size is not None and any(cid.codec != RAW for cid, _ in want.places):
+            found = await self._shelf.get(multihash)
+            size, block = (None, b"") if found is None else (len(found), found)
+        if self._open.get(multihash) is not want:
+            return  # it came meanwhile
         if size is None:
-            return False
-        self._walk.take(cid, depth, size, children)
-        self._moved = trio.current_time()
-        return True
+            want.missing = True
+        else:
+            self._close(multihash, want)
+            self._unfold(want, multihash, size, block)
+        self.ring()
 
-    async def _next(self) -> tuple[str, bytes, bytes] | None:
+    def _unfold(self, want: Open, multihash: bytes, size: int, block: bytes) -> None:
+        """A block is here: counted, and what it links to is next. The bytes of a raw one don't matter."""
+        self._walk.charge(multihash, size)
+        children = [self._walk.children(cid, block) for cid, _ in want.places]
+        for (cid, depth), linked in zip(want.places, children, strict=True):
+            self._walk.take(cid, depth, size, linked)
+        self._moved = trio.current_time()
+
+    async def _next(self) -> Arrival | None:
         """The next block of the queue, or None: time to look again. Gives up when nothing came for too long."""
         waited = trio.current_time() - self._moved
         limit = self._budget.idle_seconds if self._walk.sizes else self._budget.first_block_seconds
@@ -176,22 +191,25 @@ class Session:
         held = f"{len(self._walk.sizes)} blocks, {self._walk.bytes} bytes held"
         return Stalled(f"no connected peer had block {missing} within {waited:.0f} s; {held}", self._walk.sizes)
 
-    async def _take(self, peer: str, multihash: bytes, data: bytes) -> None:
+    async def _take(self, nursery: trio.Nursery, peer: str, multihash: bytes, data: bytes) -> None:
         want = self._open.get(multihash)
         if want is None:
             return  # it came twice
-        self._walk.charge(multihash, len(data))
-        children = [self._walk.children(cid, data) for cid, _ in want.places]
-        await self._blocks.put(multihash, data)
         self._close(multihash, want, giver=peer)
-        for (cid, depth), linked in zip(want.places, children, strict=True):
-            self._walk.take(cid, depth, len(data), linked)
-        self._market.stored(multihash)
+        self._unfold(want, multihash, len(data), data)
         self._note_giver(peer, len(data), instead=self._favourite in want.refused)
+        await self._writers.acquire()
+        nursery.start_soon(self._write, multihash, data)
+
+    async def _write(self, multihash: bytes, data: bytes) -> None:
+        try:
+            await self._shelf.put(multihash, data)
+        finally:
+            self._writers.release()
 
     def _note_giver(self, peer: str, size: int, *, instead: bool) -> None:
         """`instead`: of the favourite, which refused this block."""
-        self._moved = self._heard[peer] = trio.current_time()
+        self._heard[peer] = trio.current_time()
         self._largest = max(self._largest, size)
         self._slow.discard(peer)
         if instead or self._favourite is None or self._favourite in self._slow:
@@ -242,10 +260,11 @@ class Session:
             want.has.clear()
             want.refused.clear()
 
-    def _close(self, multihash: bytes, want: Open, giver: str) -> None:
+    def _close(self, multihash: bytes, want: Open, giver: str | None = None) -> None:
         del self._open[multihash]
         self._market.expect_no_more(multihash, self)
-        want.asked.pop(giver, None)
+        if giver is not None:
+            want.asked.pop(giver, None)
         self._let_go(multihash, want)
 
     def _let_go(self, multihash: bytes, want: Open) -> None:

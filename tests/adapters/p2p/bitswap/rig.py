@@ -18,6 +18,7 @@ from pinning_worker.ports import Blocks, Budget, Fetched
 from tests.domain.dagpb import DAG_PB, RAW, node
 
 TCP = "/ip4/127.0.0.1/tcp/0"
+WS = "/ip4/127.0.0.1/tcp/0/ws"
 MIB = 1024 * 1024
 BUDGET = Budget(bytes=200 * MIB, blocks=10_000, depth=20, first_block_seconds=30, idle_seconds=30, total_seconds=120)
 
@@ -35,11 +36,11 @@ class Node:
 
     @property
     def address(self) -> str:
-        return next(address for address in self.host.addresses if "/ws" not in address)
+        return address_of(self.host, "tcp")
 
     @property
     def ws_address(self) -> str:
-        return next(address for address in self.host.addresses if "/ws" in address)
+        return address_of(self.host, "ws")
 
     async def connect(self, other: "Node") -> None:
         await self.host.connect(other.address, 10)
@@ -59,14 +60,26 @@ async def open_node(
     key: KeyPair | None = None,
     listen: Sequence[str] = (TCP,),
 ) -> AsyncIterator[Node]:
-    """A node that listens on a free port of 127.0.0.1."""
     store = MemoryBlocks() if blocks is None else blocks
+    async with open_engine(store, source=source, key=key, listen=listen) as (host, engine):
+        yield Node(host, engine, store)
+
+
+@asynccontextmanager
+async def open_engine(
+    blocks: Blocks,
+    *,
+    source: BlockSource | None = None,
+    key: KeyPair | None = None,
+    listen: Sequence[str] = (TCP,),
+) -> AsyncIterator[tuple[Host, Engine]]:
+    """A host that listens on free ports of 127.0.0.1, and its running engine."""
     async with open_host(HostConfig(key or new_key(), listen=tuple(listen))) as host:
-        engine = Engine(host, store, source=source)
+        engine = Engine(host, blocks, source=source)
         with one_error():
             async with trio.open_nursery() as nursery:
                 await nursery.start(engine.run)
-                yield Node(host, engine, store)
+                yield host, engine
                 nursery.cancel_scope.cancel()
 
 
@@ -91,3 +104,8 @@ async def until(happened: Callable[[], bool], deadline: float = 20) -> None:
     with trio.fail_after(deadline):
         while not happened():  # noqa: ASYNC110  there is no event to wait for
             await trio.sleep(0.01)
+
+
+def address_of(host: Host, over: str) -> str:
+    """`over`: tcp or ws."""
+    return next(address for address in host.addresses if ("/ws" in address) == (over == "ws"))

@@ -11,7 +11,7 @@ STRANGERS = ["s1", "s2", "s3", "s4", "s5"]
 
 
 def fresh() -> Open:
-    return Open([(cid_of(RAW, b""), 0)])
+    return Open([(cid_of(RAW, b""), 0)], missing=True)
 
 
 def ask(
@@ -21,6 +21,10 @@ def ask(
     asked = list(whom_to_ask(want, peers, favourite, slow))
     want.asked.update(asked)
     return asked
+
+
+def test_nobody_is_asked_before_the_store_was() -> None:
+    assert ask(Open([(cid_of(RAW, b""), 0)]), STRANGERS, "s1") == []
 
 
 def test_the_favourite_alone_is_asked_for_the_block_and_once() -> None:

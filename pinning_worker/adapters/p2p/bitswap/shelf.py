@@ -1,0 +1,44 @@
+"""The block store as sessions see it: what another session is just writing is waited for, not asked of the network.
+
+Without it, a session that looks for a block in the moment when its twin has received it but not yet written it would
+ask for it again; and Helia does not answer that for five seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from pinning_worker.ports import Blocks
+
+
+class Shelf:
+    """`stored` is called with the multihash of each block once it is written."""
+
+    def __init__(self, blocks: Blocks, stored: Callable[[bytes], None]) -> None:
+        self._blocks = blocks
+        self._stored = stored
+        self._writing: dict[bytes, trio.Event] = {}
+
+    async def put(self, multihash: bytes, data: bytes) -> None:
+        """Raises what the store raises."""
+        written = self._writing.setdefault(multihash, trio.Event())
+        try:
+            await self._blocks.put(multihash, data)
+        finally:
+            written.set()
+            self._writing.pop(multihash, None)
+        self._stored(multihash)
+
+    async def get(self, multihash: bytes) -> bytes | None:
+        await self._settled(multihash)
+        return await self._blocks.get(multihash)
+
+    async def size(self, multihash: bytes) -> int | None:
+        await self._settled(multihash)
+        return await self._blocks.size(multihash)
+
+    async def _settled(self, multihash: bytes) -> None:
+        if written := self._writing.get(multihash):
+            await written.wait()
