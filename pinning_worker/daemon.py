@@ -41,8 +41,9 @@ from pinning_worker.domain.chain import NETWORKS
 from pinning_worker.domain.payment import Sighting, Tip
 from pinning_worker.domain.pricing import PriceList
 from pinning_worker.domain.verdict import Depth
-from pinning_worker.lifecycle import Lifecycle, Terms
+from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.settings import Settings
+from pinning_worker.steps.terms import Terms
 
 log = structlog.get_logger()
 

@@ -105,7 +105,10 @@ class Books(Protocol):
         """Payments whose proof stands at that height or above: those that a reorg from there may take back."""
 
     async def due(self, now: datetime, limit: int) -> Sequence[Request | Pin]:
-        """What is due now, the longest overdue first."""
+        """What is due now, the longest overdue first; but not ACTIVE requests, whose queue may be long."""
+
+    async def waiting(self, limit: int) -> Sequence[Request]:
+        """ACTIVE requests, the longest waiting first."""
 
     async def next_due(self, after: datetime) -> datetime | None:
         """The first `due_at` later than that."""

@@ -207,3 +207,16 @@ async def test_months_asked_for_are_quoted_each_and_more_than_is_sold_is_capped(
         pin = await w.pin(cid)
         assert pin.starts is not None
         assert pin.ends == pin.starts.replace(year=2027, month=1)
+
+
+async def test_a_long_queue_of_slow_fetches_keeps_no_payment_waiting(autojump_clock: MockClock) -> None:
+    paid, blocks = content.file(b"paid for")
+    async with World(terms(fetches_at_once=2, steps_at_once=4)).running() as w:
+        w.offer(blocks)
+        amount = await w.quoted(paid)
+        for seed in range(40):
+            nowhere, _ = content.file(content.noise(50, seed))
+            await w.say(f"NEW-CID:{nowhere}")
+        await w.pay(paid, amount)
+        await w.mine(3)
+        assert (await w.pin(paid)).state is State.PINNED

@@ -27,8 +27,9 @@ from pinning_worker.domain.pin import Pin, PinKey
 from pinning_worker.domain.pricing import PriceList
 from pinning_worker.domain.requests import Ask, BadAsk, parse
 from pinning_worker.domain.verdict import Depth
-from pinning_worker.lifecycle import Lifecycle, Terms
+from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.ports import Budget
+from pinning_worker.steps.terms import Terms
 from tests import content
 
 ADDRESS, SCRIPT = "mk" + "A" * 32, b"\x76\xa9\x14" + bytes(20) + b"\x88\xac"

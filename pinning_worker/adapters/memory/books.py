@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from trio.lowlevel import checkpoint
 
-from pinning_worker.domain.ledger import require_same_money, require_same_quote
+from pinning_worker.domain.ledger import is_same_sighting, require_same_money, require_same_quote
 from pinning_worker.domain.payment import Payment
 from pinning_worker.domain.pin import ACTIVE, LIVE, STANDING, Pin, PinKey, Request, State
 from pinning_worker.domain.pricing import Quote
@@ -36,8 +36,7 @@ class MemoryBooks:
     async def commit(self, change: Change) -> bool:
         """Rewritten (a bug) leaves the books as they were, like a refused change."""
         await checkpoint()
-        self._require_once(change)
-        if not self._is_current(change):
+        if not (self._is_current(change) and self._is_written_once(change)):
             return False
         self._requests |= {new.root: replace(new, version=new.version + 1) for new in change.requests}
         self._pins |= {new.key: replace(new, version=new.version + 1) for new in change.pins}
@@ -52,12 +51,16 @@ class MemoryBooks:
             already.update(multihashes)
         return True
 
-    def _require_once(self, change: Change) -> None:
+    def _is_written_once(self, change: Change) -> bool:
+        """False for a payment that somebody booked meanwhile. Raises Rewritten."""
         quotes, payments = dict(self._quotes), dict(self._payments)
         for quote in change.quotes:
             require_same_quote(quotes.setdefault(quote.id, quote), quote)
         for payment in change.payments:
-            require_same_money(payments.setdefault(payment.txid, payment), payment)
+            if not is_same_sighting(payments.setdefault(payment.txid, payment), payment):
+                return False
+            require_same_money(payments[payment.txid], payment)
+        return True
 
     def _is_current(self, change: Change) -> bool:
         """The same request or pin twice in one change is a conflict with itself."""
@@ -76,7 +79,7 @@ class MemoryBooks:
             self._requests.get(root),
             tuple(self._pins_of(root)),
             tuple(self._quotes_of(root)),
-            self._naming(root, naming),
+            tuple(self._naming(root, naming)),
         )
 
     async def request(self, root: bytes) -> Request | None:
@@ -98,11 +101,11 @@ class MemoryBooks:
         await checkpoint()
         return self._naming(cid, limit)
 
-    def _naming(self, cid: bytes, limit: int) -> tuple[Pin, ...]:
+    def _naming(self, cid: bytes, limit: int) -> list[Pin]:
         roots = {cid} | {request.root for request in self._requests.values() if cid in request.references}
         found = [pin for pin in self._pins.values() if pin.state in STANDING and pin.root in roots]
         found.sort(key=lambda pin: (pin.root, pin.name))
-        return tuple(sorted(found, key=lambda pin: pin.ends or _NEVER, reverse=True)[:limit])
+        return sorted(found, key=lambda pin: pin.ends or _NEVER, reverse=True)[:limit]
 
     async def quotes(self, root: bytes) -> Sequence[Quote]:
         await checkpoint()
@@ -133,9 +136,15 @@ class MemoryBooks:
 
     async def due(self, now: datetime, limit: int) -> Sequence[Request | Pin]:
         await checkpoint()
-        rows: list[Request | Pin] = [*self._requests.values(), *self._pins.values()]
+        rows: list[Request | Pin] = [r for r in self._requests.values() if r.state not in ACTIVE]
+        rows += self._pins.values()
         overdue = [(row.due_at, *_place(row), row) for row in rows if row.due_at is not None and row.due_at <= now]
         return [row for *_, row in sorted(overdue, key=lambda entry: entry[:4])[:limit]]
+
+    async def waiting(self, limit: int) -> Sequence[Request]:
+        await checkpoint()
+        active = [(r.due_at or _NEVER, r.root, r) for r in self._requests.values() if r.state in ACTIVE]
+        return [request for *_, request in sorted(active, key=lambda entry: entry[:2])[:limit]]
 
     async def next_due(self, after: datetime) -> datetime | None:
         await checkpoint()

@@ -76,6 +76,9 @@ class SqlBooks:
     async def due(self, now: datetime, limit: int) -> Sequence[Request | Pin]:
         return await self._database.read(lambda connection: due_rows.due(connection, now, limit))
 
+    async def waiting(self, limit: int) -> Sequence[Request]:
+        return await self._database.read(lambda connection: due_rows.waiting(connection, limit))
+
     async def next_due(self, after: datetime) -> datetime | None:
         return await self._database.read(lambda connection: due_rows.next_due(connection, after))
 

@@ -9,16 +9,24 @@ from sqlalchemy import Connection, func, select
 
 from pinning_worker.adapters.sql import pin_rows, request_rows
 from pinning_worker.adapters.sql.book_tables import pins, requests
-from pinning_worker.domain.pin import Pin, Request
+from pinning_worker.domain.pin import ACTIVE, Pin, Request
 
 
 def due(connection: Connection, now: datetime, limit: int) -> Sequence[Request | Pin]:
     """The longest overdue first; of those due at the same moment requests before pins."""
-    asked = select(requests).where(requests.c.due_at <= now).order_by(requests.c.due_at, requests.c.root)
+    idle = requests.c.state.not_in([state.value for state in ACTIVE])
+    asked = select(requests).where(requests.c.due_at <= now, idle).order_by(requests.c.due_at, requests.c.root)
     kept = select(pins).where(pins.c.due_at <= now).order_by(pins.c.due_at, pins.c.root, pins.c.name)
     overdue: list[Request | Pin] = [*request_rows.find(connection, asked.limit(limit))]
     overdue += pin_rows.find(connection, kept.limit(limit))
     return sorted(overdue, key=lambda row: row.due_at or now)[:limit]  # stable; none of them is undated
+
+
+def waiting(connection: Connection, limit: int) -> Sequence[Request]:
+    """ACTIVE requests, the longest waiting first."""
+    active = requests.c.state.in_([state.value for state in ACTIVE])
+    asked = select(requests).where(active).order_by(requests.c.due_at, requests.c.root).limit(limit)
+    return request_rows.find(connection, asked)
 
 
 def next_due(connection: Connection, after: datetime) -> datetime | None:

@@ -1,0 +1,90 @@
+"""Answers: what stands is said again to whoever asks again, at most once per CID in two seconds.
+
+Whoever asks in between is answered at their end, so the last one who asked is always served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.messages import AddingCid, CidPinnedWithName, Error, Renewal
+from pinning_worker.domain.pin import Asker, Pin
+from pinning_worker.domain.pricing import remaining_days
+from pinning_worker.ports import Announcer, Books, Clock
+from pinning_worker.steps.quoting import Quoting
+
+ANSWER_EVERY = timedelta(seconds=2)
+MOST_NAMES = 10  # CID-PINNED-WITH-NAME in one answer; as many different askers wait for one CID at most
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Answering:
+    clock: Clock
+    books: Books
+    announcer: Announcer
+    quoting: Quoting
+    _answered: dict[bytes, datetime] = field(default_factory=dict)
+    _postponed: dict[bytes, list[Asker]] = field(default_factory=dict)
+
+    async def refuse(
+        self, askers: Iterable[Asker], code: ErrorCode, message: str, retry_after: int | None = None
+    ) -> None:
+        for asker in askers:
+            await self.announcer.say(Error(asker.text, code, message, asker.id, retry_after))
+
+    async def soon(self, root: bytes, asker: Asker) -> bool:
+        """The standing answer, now or at the end of two seconds since the last. True: postponed."""
+        waiting = self._postponed.get(root)
+        if waiting is not None:
+            same = (asker.text, asker.id, asker.months)
+            waiting[:] = [*(a for a in waiting if (a.text, a.id, a.months) != same), asker][-MOST_NAMES:]
+            return True
+        now = self.clock.now()
+        last = self._answered.get(root)
+        if last is None or now - last >= ANSWER_EVERY:
+            await self.first(root, [asker])
+            return False
+        self._postponed[root] = [asker]
+        return True
+
+    async def first(self, root: bytes, askers: Sequence[Asker]) -> None:
+        """The standing answer, now."""
+        self._answered[root] = self.clock.now()
+        await self.answer(root, askers)
+
+    async def say_postponed(self) -> None:
+        now = self.clock.now()
+        for root in [r for r in self._postponed if now - self._answered.get(r, _LONG_AGO) >= ANSWER_EVERY]:
+            await self.first(root, self._postponed.pop(root))
+        for root in [r for r, at in self._answered.items() if now - at >= ANSWER_EVERY and r not in self._postponed]:
+            del self._answered[root]
+
+    def next_moment(self) -> datetime | None:
+        """When the first postponed answer is due."""
+        return min((self._answered[root] + ANSWER_EVERY for root in self._postponed), default=None)
+
+    async def answer(self, root: bytes, askers: Sequence[Asker]) -> None:
+        """CID-PINNED-WITH-NAME for each name that stands, then the quote from which a browser can pay (again)."""
+        known = await self.books.dossier(root, MOST_NAMES)
+        for asker in askers:
+            for pin in known.naming:
+                await self.say_pinned(pin, asker.text, asker.months, asker.id)
+            quote = self.quoting.live(known, asker.months) or await self.quoting.standing(
+                root, asker.months, asker.text
+            )
+            if quote is None and known.naming:
+                pin = known.naming[0]
+                quote = await self.quoting.standing(pin.root, asker.months, pin.cid_text)
+            if quote is not None:
+                await self.announcer.say(AddingCid(asker.text, quote, asker.id))
+
+    async def say_pinned(self, pin: Pin, text: str, months: int, id_: str | None = None) -> None:
+        quote = await self.quoting.standing(pin.root, months, pin.cid_text)
+        if pin.ends is None or quote is None:
+            return
+        days = remaining_days(pin.ends, self.clock.now())
+        await self.announcer.say(CidPinnedWithName(text, pin.name, pin.ends, days, Renewal.of(quote), id_))

@@ -1,0 +1,139 @@
+"""The loop: what is due now, a bounded number of steps at a time, and a doorbell.
+
+`due_at` is the scheduler: retries, lapses, reminders, expiry and recovery after a crash are one question to the books.
+The truth is there; ringing only wakes the loop, and nothing is lost when a task dies, because no task owns a fact.
+Fetches have places of their own, so that they never keep a payment waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TypeVar
+
+import structlog
+import trio
+from trio_typing import TaskStatus
+
+from pinning_worker.domain.pin import Pin, PinKey, Request
+from pinning_worker.ports import Books, Clock, Trouble
+from pinning_worker.steps.answering import Answering
+from pinning_worker.steps.shelf import Shelf
+from pinning_worker.steps.terms import Terms
+
+log = structlog.get_logger()
+
+PUT_OFF = timedelta(seconds=30)
+Item = TypeVar("Item")
+
+
+@dataclass(slots=True)
+class DueLoop:
+    """`judge` is what a nudged pin gets; `fetch`, `lapse` and `step` what a due row gets."""
+
+    terms: Terms
+    clock: Clock
+    books: Books
+    shelf: Shelf
+    answering: Answering
+    judge: Callable[[PinKey], Awaitable[None]]
+    fetch: Callable[[Request], Awaitable[None]]
+    lapse: Callable[[Request], Awaitable[None]]
+    step: Callable[[Pin], Awaitable[None]]
+    _bell: trio.Event = field(default_factory=trio.Event)
+    _working: set[bytes | PinKey] = field(default_factory=set)
+    _fetching: set[bytes] = field(default_factory=set)
+    _nudged: dict[PinKey, None] = field(default_factory=dict)
+
+    def ring(self) -> None:
+        self._bell.set()
+
+    def nudge(self, key: PinKey) -> None:
+        """This pin's payments, or what is held for it, may have changed."""
+        self._nudged[key] = None
+        self.ring()
+
+    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Runs until cancelled. Whatever was going on when the last run ended goes on where the books say it stood."""
+        async with trio.open_nursery() as nursery:
+            task_status.started()
+            while True:
+                self._bell = trio.Event()
+                await self.answering.say_postponed()
+                await self._tidy()
+                await self._start_fetches(nursery)
+                self._start_judging(nursery)
+                await self._start_due(nursery)
+                await self._rest()
+
+    async def _tidy(self) -> None:
+        """At a quiet moment: a fetch that was interrupted still needs what it left lying."""
+        if self.shelf.untidy and not self._working and not await self.books.active_requests():
+            await self.shelf.sweep()
+
+    async def _start_fetches(self, nursery: trio.Nursery) -> None:
+        places = self.terms.fetches_at_once - len(self._fetching)
+        if places <= 0:
+            return
+        for request in await self.books.waiting(self.terms.fetches_at_once + len(self._fetching)):
+            if request.root not in self._working and len(self._fetching) < self.terms.fetches_at_once:
+                self._fetching.add(request.root)
+                self._start(nursery, request.root, self.fetch, request)
+
+    def _start_judging(self, nursery: trio.Nursery) -> None:
+        for key in [key for key in self._nudged if key not in self._working][: self._places()]:
+            del self._nudged[key]
+            self._start(nursery, key, self.judge, key)
+
+    async def _start_due(self, nursery: trio.Nursery) -> None:
+        if self._places() <= 0:
+            return
+        for row in await self.books.due(self.clock.now(), self.terms.steps_at_once + len(self._working)):
+            key = row.root if isinstance(row, Request) else row.key
+            if key in self._working or self._places() <= 0:
+                continue
+            if isinstance(row, Request):
+                self._start(nursery, key, self.lapse, row)
+            else:
+                self._start(nursery, key, self.step, row)
+
+    def _places(self) -> int:
+        """Steps that may begin now."""
+        return self.terms.steps_at_once - (len(self._working) - len(self._fetching))
+
+    def _start(
+        self, nursery: trio.Nursery, key: bytes | PinKey, work: Callable[[Item], Awaitable[None]], item: Item
+    ) -> None:
+        self._working.add(key)
+
+        async def run() -> None:
+            try:
+                await work(item)
+            except Trouble as trouble:
+                log.error("put off", seconds=PUT_OFF.seconds, reason=str(trouble))
+                await self.clock.sleep(PUT_OFF.total_seconds())  # still at work: nobody takes it up meanwhile
+                if isinstance(key, PinKey):
+                    self.nudge(key)
+            finally:
+                self._working.discard(key)
+                if isinstance(key, bytes):
+                    self._fetching.discard(key)
+                self.ring()
+
+        nursery.start_soon(run)
+
+    async def _rest(self) -> None:
+        """Until the bell rings or the next thing is due."""
+        now = self.clock.now()
+        moments = [moment for moment in (await self.books.next_due(now), self.answering.next_moment()) if moment]
+        longest = self.terms.longest_rest.total_seconds()
+        seconds = min([(moment - now).total_seconds() for moment in moments], default=longest)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ring_in, min(max(seconds, 0), longest))
+            await self._bell.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _ring_in(self, seconds: float) -> None:
+        await self.clock.sleep(seconds)
+        self.ring()

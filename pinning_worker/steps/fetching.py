@@ -1,0 +1,215 @@
+"""Fetching: a request becomes a measured, quoted closure, or everybody who asked is told why not.
+
+The request stays due all the while: one that nobody works on is one that a crash interrupted. Everything that fails
+here fails for one CID only; even a fault of ours is logged whole, answered INTERNAL, and ends nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import structlog
+import trio
+
+from pinning_worker.domain.cid import cid_from_bytes
+from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.messages import FetchingCid
+from pinning_worker.domain.pin import ACTIVE, LIVE, Asker, Event, PinKey, Request, State
+from pinning_worker.ports import (
+    Announcer,
+    Blocks,
+    Books,
+    Change,
+    Clock,
+    DiskFull,
+    Fetcher,
+    NotFound,
+    OverBudget,
+    Stalled,
+    Unreadable,
+)
+from pinning_worker.steps.answering import Answering
+from pinning_worker.steps.closure import Closure, Gathering
+from pinning_worker.steps.compare_and_swap import attempts
+from pinning_worker.steps.quoting import Quoting
+from pinning_worker.steps.shelf import Shelf
+from pinning_worker.steps.terms import Terms
+
+log = structlog.get_logger()
+
+FIRST_PROGRESS, NEXT_PROGRESS = timedelta(seconds=2), timedelta(seconds=5)
+KEEP_STALLED = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class Fetching:
+    terms: Terms
+    clock: Clock
+    books: Books
+    blocks: Blocks
+    fetcher: Fetcher
+    announcer: Announcer
+    quoting: Quoting
+    answering: Answering
+    shelf: Shelf
+    nudge: Callable[[PinKey], None]
+    note_metadata: Callable[[bytes, bool], Awaitable[None]] | None
+    _taken: dict[bytes, int] = field(default_factory=dict)  # bytes that running fetches have taken
+
+    async def fetch(self, request: Request) -> None:
+        """The closure, measured and quoted; or why not. Everybody who asked is answered.
+
+        The row stays due all the while: one that nobody works on is one that a crash interrupted.
+        """
+        gathering = await self._gathering(request)
+        self._taken[request.root] = 0
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._report_progress, gathering)
+                await self._gather_or_explain(request, gathering)
+                nursery.cancel_scope.cancel()
+        finally:
+            del self._taken[request.root]
+
+    async def _gather_or_explain(self, request: Request, gathering: Gathering) -> None:
+        try:
+            await self._gather(request, gathering)
+        except NotFound as failure:
+            await self._give_up(request, gathering, ErrorCode.NOT_FOUND, str(failure), retry_after=60)
+        except Stalled as failure:
+            await self._interrupted(request, gathering, str(failure))
+        except OverBudget as failure:
+            over_quota = gathering.budget.bytes < self.terms.budget.bytes
+            code = ErrorCode.BUSY if over_quota else ErrorCode.TOO_LARGE
+            await self._give_up(request, gathering, code, str(failure), retry_after=600)
+        except Unreadable as failure:
+            await self._give_up(request, gathering, ErrorCode.UNSUPPORTED, str(failure))
+        except DiskFull as failure:
+            log.error("disk full", cid=str(cid_from_bytes(request.root)), reason=str(failure))
+            self.shelf.untidy = True  # what was put before it filled up is known to nobody
+            await self._give_up(request, gathering, ErrorCode.BUSY, "no room at the moment", retry_after=600)
+        except Exception:  # a bug met by one DAG is logged whole and answered; it must not end the worker
+            self.shelf.untidy, reference = True, self.quoting.new_id()
+            log.exception(
+                "fetching failed by a fault of ours", cid=str(cid_from_bytes(request.root)), reference=reference
+            )
+            await self._give_up(request, gathering, ErrorCode.INTERNAL, f"reference {reference}", retry_after=600)
+
+    async def _gathering(self, request: Request) -> Gathering:
+        """One closure's fetch, bounded by what the staging quota has left beside the other fetches."""
+        taken = await self.books.unpaid_bytes() + sum(self._taken.values())
+        owed = not request.askers  # nobody asked but a paid pin: what is paid for is no longer staged
+        room = self.terms.budget.bytes if owed else min(self.terms.budget.bytes, self.terms.staging_quota - taken)
+
+        async def progress(blocks: int, size: int) -> None:
+            self._taken[request.root] = size
+
+        return Gathering(
+            root=cid_from_bytes(request.root),
+            fetcher=self.fetcher,
+            store=self.blocks,
+            clock=self.clock,
+            budget=replace(self.terms.budget, bytes=room),
+            progress=progress,
+            peers=tuple(dict.fromkeys(asker.peer for asker in reversed(request.askers))),
+            origins=tuple(dict.fromkeys(origin for asker in request.askers for origin in asker.origins)),
+        )
+
+    async def _report_progress(self, gathering: Gathering) -> None:
+        """FETCHING-CID to everybody who waits: after two seconds, then every five."""
+        root, wait = gathering.root.key, FIRST_PROGRESS
+        while True:
+            await self.clock.sleep(wait.total_seconds())
+            wait = NEXT_PROGRESS
+            for asker in await self._note_that_it_takes_time(root):
+                await self.announcer.say(FetchingCid(asker.text, gathering.count, gathering.size, asker.id))
+
+    async def _note_that_it_takes_time(self, root: bytes) -> tuple[Asker, ...]:
+        for _ in attempts("fetching"):
+            request = await self.books.request(root)
+            if request is None or request.state not in ACTIVE:
+                return ()
+            if request.state is State.FETCHING:
+                return request.askers
+            if await self.books.commit(Change(requests=(request.moved(Event.STARTED, self.clock.now()),))):
+                return request.askers
+        return ()
+
+    async def _gather(self, request: Request, gathering: Gathering) -> None:
+        if gathering.budget.bytes <= 0:
+            raise DiskFull("the staging quota is used up")
+        while True:
+            closure = await gathering.run()
+            async with self.shelf.holding_still():
+                if await self.shelf.lacks(closure):
+                    continue  # a block that was here already was let go with another closure meanwhile: fetch it
+                askers = await self._measured(request.root, closure)
+            break
+        await self.answering.first(request.root, askers)
+        if closure.has_images is not None and self.note_metadata is not None:
+            await self.note_metadata(request.root, closure.has_images)
+        for pin in await self.books.pins_of(request.root):
+            self.nudge(pin.key)
+
+    async def _measured(self, root: bytes, closure: Closure) -> tuple[Asker, ...]:
+        """Stores measure, quotes and block references in one change; who is to be answered."""
+        for _ in attempts("measured"):
+            known = await self.books.dossier(root, 0)
+            current = known.request
+            assert current is not None
+            now = self.clock.now()
+            request = current.moved(
+                Event.MEASURED,
+                now + self.terms.quote_life,
+                askers=(),
+                sizes=closure.sizes,
+                blocks=len(closure.blocks),
+                references=closure.references,
+                foreign=closure.foreign,
+                file_name=closure.file_name,
+                failure=None,
+                reason="",
+                attempts=0,
+            )
+            quotes = self.quoting.first(known, request, now)
+            hold = ((root, tuple(closure.blocks)),)
+            if await self.books.commit(Change(requests=(request,), quotes=quotes, hold=hold)):
+                return current.askers
+        return ()
+
+    async def _interrupted(self, request: Request, gathering: Gathering, reason: str) -> None:
+        """Blocks came, then stopped: those held are kept for the retry."""
+        for _ in attempts("interrupted"):
+            current = await self.books.request(request.root) or request
+            due = self.clock.now() + KEEP_STALLED
+            stalled = current.moved(
+                Event.INTERRUPTED,
+                due,
+                askers=(),
+                failure=ErrorCode.TIMEOUT,
+                reason=reason,
+                sizes=None,
+                attempts=current.attempts + 1,
+            )
+            hold = ((request.root, tuple(gathering.blocks)),)
+            if await self.books.commit(Change(requests=(stalled,), hold=hold)):
+                return await self.answering.refuse(current.askers, ErrorCode.TIMEOUT, reason, retry_after=60)
+        return None
+
+    async def _give_up(
+        self, request: Request, gathering: Gathering, code: ErrorCode, reason: str, retry_after: int | None = None
+    ) -> None:
+        for _ in attempts("given up"):
+            current = await self.books.request(request.root) or request
+            refused = current.moved(
+                Event.FAILED, None, askers=(), failure=code, reason=reason, sizes=None, attempts=current.attempts + 1
+            )
+            pins = await self.books.pins_of(request.root)
+            kept = any(pin.state in LIVE for pin in pins)
+            release = () if kept else (request.root,)
+            if await self.shelf.store_and_free(Change(requests=(refused,), release=release), tuple(gathering.blocks)):
+                log.info("refused", cid=str(cid_from_bytes(request.root)), code=code.value, reason=reason)
+                return await self.answering.refuse(current.askers, code, reason, retry_after)
+        return None

@@ -1,0 +1,74 @@
+"""Quotes: one stands for each (root, months); it is repeated while it lives, renewed when it lapsed.
+
+A quote is given only for what is wholly held, and keeps it held: the request's `due_at` is never before the last
+quote's end. It is a promise: its price outlives a price change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pinning_worker.domain.pin import Event, Request
+from pinning_worker.domain.pricing import Quote, fee
+from pinning_worker.ports import Books, Change, Clock, Dossier
+from pinning_worker.steps.compare_and_swap import attempts
+from pinning_worker.steps.terms import Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Quoting:
+    terms: Terms
+    clock: Clock
+    books: Books
+    new_id: Callable[[], str]
+
+    async def standing(self, root: bytes, months: int, text: str) -> Quote | None:
+        """The live quote of (root, months), a new one if it lapsed; None where the closure is not held."""
+        for _ in attempts("quote"):
+            known = await self.books.dossier(root, 0)
+            request = known.request
+            if request is None or request.sizes is None:
+                return None
+            if standing := self.live(known, months):
+                return standing
+            quote = self._make(request, months, text, self.clock.now())
+            request = request.moved(Event.MEASURED, max(request.due_at or quote.expires, quote.expires))
+            if await self.books.commit(Change(requests=(request,), quotes=(quote,))):
+                return quote
+        return None
+
+    def live(self, known: Dossier, months: int) -> Quote | None:
+        """None also where the closure is not held: a quote is repeated only while it can be kept."""
+        if known.request is None or known.request.sizes is None:
+            return None
+        now = self.clock.now()
+        return next((q for q in reversed(known.quotes) if q.months == months and q.is_live(now)), None)
+
+    def _make(self, request: Request, months: int, text: str, now: datetime) -> Quote:
+        assert request.sizes is not None
+        return Quote(
+            id=self.new_id(),
+            root=request.root,
+            cid_text=text,
+            months=months,
+            amount=fee(self.terms.prices, request.sizes.total, months),
+            price_version=self.terms.prices.version,
+            sizes=request.sizes,
+            blocks=request.blocks,
+            issued=now,
+            expires=now + self.terms.quote_life,
+            payment_address=self.terms.payment_address,
+            payment_script=self.terms.payment_script,
+            network=self.terms.network,
+            foreign=request.foreign,
+        )
+
+    def first(self, known: Dossier, request: Request, now: datetime) -> tuple[Quote, ...]:
+        """One for each term that was asked for; every term, where somebody paid for what was never quoted."""
+        terms = {asker.months: asker.text for asker in known.request.askers} if known.request else {}
+        if known.pins and not known.quotes:
+            terms = dict.fromkeys(range(1, self.terms.most_months + 1), known.pins[0].cid_text) | terms
+        live = {quote.months for quote in known.quotes if quote.is_live(now)}
+        return tuple(self._make(request, months, text, now) for months, text in terms.items() if months not in live)

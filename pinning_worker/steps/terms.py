@@ -1,0 +1,33 @@
+"""What the operator decided, in the story's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pinning_worker.domain.cid import Cid
+from pinning_worker.domain.pricing import PriceList
+from pinning_worker.domain.verdict import Depth
+from pinning_worker.ports import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Bytes, seconds, blocks and swartz; see `.env.example` for what each is for."""
+
+    prices: PriceList
+    payment_address: str
+    payment_script: bytes
+    network: str
+    depth: Depth
+    budget: Budget
+    staging_quota: int  # bytes of quoted, unpaid content
+    quote_life: timedelta = timedelta(hours=24)
+    most_months: int = 8
+    most_active: int = 200  # requests waiting or being fetched
+    most_active_per_peer: int = 50
+    fetches_at_once: int = 8
+    steps_at_once: int = 16
+    longest_rest: timedelta = timedelta(hours=1)  # a clock may be set, a machine may sleep: look again
+    denied: Callable[[Cid], bool] = lambda cid: False
