@@ -120,6 +120,10 @@ class Branch:
     def tip_height(self) -> int:
         return self.fork_height + len(self.headers) // HEADER_SIZE
 
+    @property
+    def tip_hash(self) -> str:
+        return self._last.hash[::-1].hex()
+
     def extend(self, data: bytes) -> None:
         """Adds the headers (with their AuxPow) that `data` is, end to end.
 

@@ -63,6 +63,7 @@ def parse_server_url(url: str) -> Endpoint:
     try:
         parts = urlsplit(url)
         scheme, host, port = parts.scheme, parts.hostname, parts.port
+        (host or "").encode("idna")  # what the resolver will do: raises UnicodeError, a ValueError
     except ValueError as error:
         _refuse(url, str(error))
     if scheme not in DEFAULT_PORTS:

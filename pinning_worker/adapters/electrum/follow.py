@@ -10,6 +10,8 @@ large), and each piece is verified before the next. A branch that only continues
 
 from __future__ import annotations
 
+import trio
+
 from pinning_worker.adapters.electrum.answers import ShownTip, read_headers
 from pinning_worker.adapters.electrum.faults import LinkLost, RequestRefused, ServerMisbehaved
 from pinning_worker.adapters.electrum.pace import Pace
@@ -25,8 +27,8 @@ HEADERS_AT_ONCE = 500
 class Follower:
     """Follows one server, over one connection to it."""
 
-    def __init__(self, wire: Wire, pace: Pace, view: ChainView) -> None:
-        self._wire, self._pace, self._view = wire, pace, view
+    def __init__(self, wire: Wire, pace: Pace, view: ChainView, courtesy_seconds: float) -> None:
+        self._wire, self._pace, self._view, self._courtesy_seconds = wire, pace, view, courtesy_seconds
         self._at_once = HEADERS_AT_ONCE
 
     async def follow(self, shown: ShownTip) -> bool:
@@ -59,7 +61,20 @@ class Follower:
             adopted = self._view.adopt(branch)
             if branch.tip_height >= shown.height:
                 return
-            branch = await self._extended(chain.branch(chain.tip_height) if adopted else branch, shown)
+            if adopted:
+                branch = await self._extended(chain.branch(chain.tip_height), shown)
+            elif branch.tip_hash == chain.hash_at(branch.tip_height):  # another session fetched the same, faster
+                await self._let_others_go_on(chain, shown)
+                branch = None if _has(chain, shown) else await self._first_branch(chain, shown)
+            else:
+                branch = await self._extended(branch, shown)
+
+    async def _let_others_go_on(self, chain: HeaderChain, shown: ShownTip) -> None:
+        """While they get on, fetching the same headers twice would only spend what this server lets us have."""
+        height = -1
+        while height < chain.tip_height < shown.height:
+            height = chain.tip_height
+            await trio.sleep(self._courtesy_seconds)
 
     async def _first_branch(self, chain: HeaderChain, shown: ShownTip) -> Branch | None:
         """The first headers of that server that are not ours. None where it went back meanwhile, and will say so."""

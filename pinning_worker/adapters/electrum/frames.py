@@ -158,7 +158,7 @@ class WebSocketFrames:
     async def send(self, frame: bytes) -> None:
         try:
             await self._socket.send_message(frame.decode())
-        except ConnectionClosed as error:
+        except (ConnectionClosed, wsproto.utilities.ProtocolError) as error:  # the latter between its goodbye and ours
             raise LinkLost("the connection broke") from error
 
     async def receive(self) -> bytes:

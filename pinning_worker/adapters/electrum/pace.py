@@ -29,12 +29,15 @@ class Pace:
     def spend_bytes(self, count: int) -> None:
         self.spend(count * COST_PER_BYTE)
 
+    @property
+    def is_spent(self) -> bool:
+        self._refill()
+        return self._left < 0
+
     async def wait(self) -> None:
         """Returns when nothing is overdrawn: before each piece of bulk work."""
-        self._refill()
-        while self._left < 0:
+        while self.is_spent:  # noqa: ASYNC110  # time itself is what fills the bucket
             await trio.sleep(-self._left / self._per_second)
-            self._refill()
 
     def _refill(self) -> None:
         now = trio.current_time()

@@ -17,6 +17,7 @@ class Patience:
     check_in: float = 60.0  # between two looks at a server that says nothing
     stale: float = 45 * 60.0  # without a new block: one in ninety honest gaps is longer, and a reconnect costs nothing
     behind: float = 10 * 60.0  # while other servers have more work
+    courtesy: float = 5.0  # for another session to get on with the headers that both want
     first_retry: float = 0.5
     longest_retry: float = 60.0
     first_distrust: float = 5 * 60.0

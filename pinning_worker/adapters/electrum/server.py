@@ -3,7 +3,7 @@
     lost (closed, silent, stale, unreachable)   again after 0.5 s, 1 s, 2 s … 1 min; what it showed still stands
     misbehaved (broke the protocol, lied)       again after 5 min … 1 h; what it alone showed without proof is withdrawn
 
-A visit that went well for as long as the longest wait takes the count of failures back to none. Whatever a server does,
+A visit that went well for as long as the longest wait takes the count back to none. Whatever a server does,
 `run` goes on; only a bug of ours ends it.
 """
 
@@ -50,6 +50,11 @@ class Server:
     def name(self) -> str:
         return self.endpoint.url
 
+    @property
+    def is_heard(self) -> bool:
+        """Looked at in full, or tried in vain."""
+        return self.fault is not None or (self.session is not None and self.session.has_looked)
+
     def state(self) -> ServerState:
         shown = self.session.shown_tip if self.session else None
         height = shown.height if shown else None
@@ -58,13 +63,16 @@ class Server:
     async def run(self) -> None:
         """Never returns, and raises nothing that a server can cause."""
         while True:
-            began = trio.current_time()
+            began, before = trio.current_time(), self.fault
             self.fault = await self._visit()
-            if trio.current_time() - began > self._patience.longest_retry:
+            lasted = trio.current_time() - began
+            if lasted > self._patience.longest_retry:
                 self._failures = 0
-            await trio.sleep(self._wait_after(self.fault))
+            if lasted > self._patience.longest_distrust:
+                self._offences = 0
+            await trio.sleep(self._wait_after(self.fault, is_new=str(before) != str(self.fault)))
 
-    def _wait_after(self, fault: ElectrumTrouble) -> float:
+    def _wait_after(self, fault: ElectrumTrouble, *, is_new: bool) -> float:
         if isinstance(fault, ServerMisbehaved):
             self._offences += 1
             seconds = self._patience.trust_again_after(self._offences)
@@ -72,7 +80,8 @@ class Server:
         else:
             self._failures += 1
             seconds = self._patience.retry_after(self._failures)
-            _log.info("electrum.server_lost", server=self.name, why=str(fault), again_in=round(seconds, 1))
+            log = _log.info if is_new else _log.debug  # a server that stays away is no news
+            log("electrum.server_lost", server=self.name, why=str(fault), again_in=round(seconds, 1))
         return seconds
 
     async def _visit(self) -> ElectrumTrouble:

@@ -4,19 +4,16 @@
     then, whenever the bell rings:
         1. our headers follow its tip
         2. the history of each script whose status moved
-        3. the transactions that we do not have, the merkle branches of those without a proof, all in one batch
-        4. what came is judged and written to the view, without awaiting anything
+        3. the transactions that we do not have, and proofs for those without one (`payments.py`)
     and after a minute of silence its tip and statuses are asked for again: a server that stops can be half dead.
 
-A notification only rings the bell. Everything is judged against our own headers, recomputed txids and our own scripts.
-A branch that does not lead to our header may be the honest race with a reorg: the server is asked once more, for the
-header too. If it has the same block and the branch fails again, it lies.
+A notification only rings the bell; what is asked then is judged against our own headers, txids and scripts.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 import structlog
@@ -24,17 +21,13 @@ import trio
 
 from pinning_worker.adapters.electrum.answers import (
     PROTOCOL_VERSIONS,
-    HistoryRow,
-    ShownBranch,
     ShownTip,
     read_block_hash,
-    read_branch,
     read_genesis_hash,
     read_history,
     read_parameters,
     read_status,
     read_tip,
-    read_transaction_of,
 )
 from pinning_worker.adapters.electrum.faults import LinkLost, RequestRefused, ServerMisbehaved
 from pinning_worker.adapters.electrum.follow import Follower
@@ -42,17 +35,14 @@ from pinning_worker.adapters.electrum.frames import Frames
 from pinning_worker.adapters.electrum.nameops import read_name_ops
 from pinning_worker.adapters.electrum.pace import Pace
 from pinning_worker.adapters.electrum.patience import Patience
-from pinning_worker.adapters.electrum.view import ChainView, header_time
+from pinning_worker.adapters.electrum.payments import PaymentReader
+from pinning_worker.adapters.electrum.view import ChainView
 from pinning_worker.adapters.electrum.wire import Call, Wire
 from pinning_worker.domain.address import scripthash
-from pinning_worker.domain.headerchain import HeaderChain
 from pinning_worker.domain.headers import Header
-from pinning_worker.domain.payment import Proof
-from pinning_worker.domain.transaction import BadMerkleBranch, fold_merkle_branch
 from pinning_worker.ports import NameOpAt
 
 CLIENT_NAME = "pinning-worker"
-READ_AT_ONCE = 200  # transactions, or branches
 STATUSES_AT_ONCE = 100  # asked for again in one check-in
 
 _TIP, _SCRIPT = "blockchain.headers.subscribe", "blockchain.scripthash.subscribe"
@@ -67,8 +57,10 @@ class Session:
         self.server = server
         self.wire = Wire(frames, self._hear, self.ring, pace, patience.answer)
         self.shown_tip: ShownTip | None = None
+        self.has_looked = False  # at everything, once
         self._view, self._pace, self._patience = view, pace, patience
-        self._follower = Follower(self.wire, pace, view)
+        self._follower = Follower(self.wire, pace, view, patience.courtesy)
+        self._reader = PaymentReader(server, self.wire, pace, view)
         self._statuses: dict[str, str | None] = {}  # by scripthash: those that are subscribed to
         self._to_read: set[str] = set()  # scripthashes whose history is to be read
         self._turn: deque[str] = deque()  # scripthashes, the next one to check in on first
@@ -118,6 +110,7 @@ class Session:
             raise ServerMisbehaved(f"at {split.height} it is on the dead side of the split")
         self._level_since = trio.current_time()
         self._move_tip(read_tip(answers[1]))
+        _log.info("electrum.server_answers", server=self.server, height=self.shown_tip and self.shown_tip.height)
 
     def _require_answers(self, answers: Sequence[object]) -> Sequence[object]:
         for answer in answers:
@@ -177,9 +170,9 @@ class Session:
             return  # no server's chain has been followed to its end yet: nothing can be proven
         await self._subscribe()
         await self._read_histories()
-        await self._read_transactions(self._view.chain)
-        self._view.sightings.settle()
-        self._view.ring()
+        await self._reader.read(self._view.chain)
+        self.has_looked = True
+        self._view.settle()
 
     async def _subscribe(self) -> None:
         new = [hash_ for hash_ in map(scripthash, self._view.sightings.scripts) if hash_ not in self._statuses]
@@ -198,63 +191,3 @@ class Session:
                 _log.warning("electrum.history_refused", server=self.server, scripthash=hash_, why=str(answer))
             else:
                 self._view.sightings.show(self.server, hash_, read_history(answer))
-
-    # --- transactions and their proofs
-
-    async def _read_transactions(self, chain: HeaderChain) -> None:
-        unread = {row.txid: row for row in self._view.sightings.unread(self.server)}
-        unproven = {row.txid: row for row in self._view.sightings.unproven(self.server) if chain.has(row.height)}
-        for txids in _pieces(list(unread | unproven)):
-            if len(txids) > 1:
-                await self._pace.wait()  # a backlog; one payment never waits
-            await self._read_piece(
-                chain, [unread[txid] for txid in txids if txid in unread], [unproven[t] for t in txids if t in unproven]
-            )
-            self._view.ring()
-
-    async def _read_piece(self, chain: HeaderChain, unread: list[HistoryRow], unproven: list[HistoryRow]) -> None:
-        blocks = {row.height: chain.hash_at(row.height) for row in unproven}
-        calls: list[Call] = [("blockchain.transaction.get", (row.txid,)) for row in unread]
-        answers = await self.wire.batch(calls + [_ask_for_branch(row) for row in unproven])
-        for row, answer in zip(unread, answers, strict=False):
-            if not isinstance(answer, RequestRefused):  # it left the mempool meanwhile
-                self._view.sightings.learn(read_transaction_of(row.txid, answer))
-        doubtful = []
-        for row, answer in zip(unproven, answers[len(unread) :], strict=True):
-            if isinstance(answer, RequestRefused) or chain.hash_at(row.height) != blocks[row.height]:
-                continue  # a reorg: the bell rings for it
-            if not self._prove(chain, row, read_branch(answer)):
-                doubtful.append(row)
-        for row in doubtful:
-            await self._ask_once_more(chain, row)
-
-    async def _ask_once_more(self, chain: HeaderChain, row: HistoryRow) -> None:
-        ours = chain.hash_at(row.height)
-        header, branch = await self.wire.batch([("blockchain.block.header", (row.height,)), _ask_for_branch(row)])
-        if isinstance(header, RequestRefused) or isinstance(branch, RequestRefused):
-            return
-        if read_block_hash(header) != ours or chain.hash_at(row.height) != ours:
-            return  # it is on another branch than we are, and need not be lying
-        if not self._prove(chain, row, read_branch(branch)):
-            raise ServerMisbehaved(f"its proof of {row.txid} at {row.height} leads elsewhere")
-
-    def _prove(self, chain: HeaderChain, row: HistoryRow, branch: ShownBranch) -> bool:
-        """Whether the branch leads to our header; if so, that proves a transaction whose bytes we have."""
-        header = chain.header_at(row.height)
-        try:
-            root = fold_merkle_branch(row.txid, branch.siblings, branch.position)
-        except BadMerkleBranch as error:
-            raise ServerMisbehaved(f"its proof of {row.txid} is none: {error}") from error
-        if root != header.merkle_root:
-            return False
-        proof = Proof(row.height, header.hash[::-1].hex(), header_time(header))
-        self._view.sightings.prove(row.txid, proof)
-        return True
-
-
-def _ask_for_branch(row: HistoryRow) -> Call:
-    return ("blockchain.transaction.get_merkle", (row.txid, row.height))
-
-
-def _pieces(txids: list[str]) -> Iterator[list[str]]:
-    return (txids[at : at + READ_AT_ONCE] for at in range(0, len(txids), READ_AT_ONCE))

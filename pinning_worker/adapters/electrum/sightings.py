@@ -20,7 +20,7 @@ from pinning_worker.domain.nameop import transaction_name_op
 from pinning_worker.domain.payment import PaidOutput, Proof, Sighting
 from pinning_worker.domain.transaction import MERKLE_NODE_SIZE, Transaction
 
-MOST_IN_MEMPOOL = 5_000  # unproven transactions that one server is asked for
+MOST_IN_MEMPOOL = 1_000  # transactions without a block that one server is asked for
 
 
 @dataclass(slots=True)
@@ -93,15 +93,16 @@ class Sightings:
 
     # --- what is to be asked
 
-    def unread(self, server: str) -> list[HistoryRow]:
-        """Rows of that server whose transactions we do not have; of those in no block, only so many."""
-        rows = [row for row in self._rows_of(server) if self._needs_reading(row.txid)]
+    def wanted(self, server: str) -> list[HistoryRow]:
+        """Rows of that server that are to be read or proven; of those in no block, only so many."""
+        rows = [row for row in self._rows_of(server) if self._is_wanted(row)]
         mined = [row for row in rows if row.height > 0]
         return mined + [row for row in rows if row.height <= 0][:MOST_IN_MEMPOOL]
 
-    def unproven(self, server: str) -> list[HistoryRow]:
-        """Rows of that server in a block, for payments that have no proof (or of which it is not known yet)."""
-        return [row for row in self._rows_of(server) if row.height > 0 and self._needs_proof(row.txid)]
+    def is_unread(self, txid: str) -> bool:
+        """Its bytes are needed: it is new, or was remembered and has lost its proof."""
+        known = self._known.get(txid)
+        return known is None or (known.transaction is None and known.proof is None)
 
     def _rows_of(self, server: str) -> Iterable[HistoryRow]:
         merged: dict[str, int] = {}
@@ -110,13 +111,13 @@ class Sightings:
                 merged |= rows
         return (HistoryRow(txid, height) for txid, height in merged.items())
 
-    def _needs_reading(self, txid: str) -> bool:
-        known = self._known.get(txid)
-        return known is None or (known.transaction is None and known.proof is None)
-
-    def _needs_proof(self, txid: str) -> bool:
-        known = self._known.get(txid)
-        return known is None or (known.proof is None and (known.transaction is None or self._pays(known.transaction)))
+    def _is_wanted(self, row: HistoryRow) -> bool:
+        if self.is_unread(row.txid):
+            return True
+        known = self._known[row.txid]
+        return (
+            row.height > 0 and known.proof is None and known.transaction is not None and self._pays(known.transaction)
+        )
 
     def _pays(self, transaction: Transaction) -> bool:
         """64 bytes could be an inner node of a merkle tree, passed off as a transaction: never a payment."""
@@ -131,14 +132,12 @@ class Sightings:
         known.transaction = transaction
         self._changed[transaction.txid] = None
 
-    def prove(self, txid: str, proof: Proof) -> bool:
-        """False where it is not known to be a payment (any more)."""
+    def prove(self, txid: str, proof: Proof) -> None:
+        """Nothing happens where it is not known to be a payment (any more)."""
         known = self._known.get(txid)
-        if known is None or known.transaction is None or not self._pays(known.transaction):
-            return False
-        known.proof = proof
-        self._changed[txid] = None
-        return True
+        if known is not None and known.transaction is not None and self._pays(known.transaction):
+            known.proof = proof
+            self._changed[txid] = None
 
     def unprove(self, stands: Callable[[Proof], bool]) -> bool:
         """Takes away the proofs that do not stand any more; True if there were any."""

@@ -31,7 +31,8 @@ class News:
 
 
 class ChainView:
-    """`ring` wakes whoever tells the news and stores the headers; `ring_sessions` those who ask servers."""
+    """`ring` wakes whoever tells the news and stores the headers; `ring_sessions` those who ask servers;
+    `everybody_heard` says whether every server has been looked at in full, or could not be reached."""
 
     def __init__(self, network: Network, remembered: Mapping[str, Proof | None]) -> None:
         self.network = network
@@ -39,6 +40,7 @@ class ChainView:
         self.sightings = Sightings(remembered)
         self.ring: Callable[[], None] = lambda: None
         self.ring_sessions: Callable[[], None] = lambda: None
+        self.everybody_heard: Callable[[], bool] = lambda: True
         self._unsaved_from: int | None = None
         self._caught_up = False  # a server's tip was reached once: before, our own is no news
         self._tip_moved = False
@@ -81,6 +83,7 @@ class ChainView:
             self._caught_up = self._tip_moved = True
             self._drop_fallen_proofs()
             self.ring()
+            self.ring_sessions()
 
     def tip(self) -> Tip | None:
         """None during the first download: a tip that is years old would be taken for today's."""
@@ -109,6 +112,13 @@ class ChainView:
     def watch(self, scripts: Collection[bytes]) -> None:
         self.sightings.add_scripts(scripts)
         self.ring_sessions()
+        self.ring()
+
+    def settle(self) -> None:
+        """After a full look at a server. What lost its proof, or is remembered without one, and is shown by nobody is
+        gone; but not before everybody has been heard who can be."""
+        if self.everybody_heard():
+            self.sightings.settle()
         self.ring()
 
     def withdraw(self, server: str) -> None:

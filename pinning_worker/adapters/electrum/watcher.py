@@ -62,6 +62,7 @@ class PaymentWatcher:
         ]
         self._news, self._unsaved = trio.Event(), trio.Event()
         self._view.ring, self._view.ring_sessions = self._ring, self._ring_sessions
+        self._view.everybody_heard = lambda: all(server.is_heard for server in self._servers)
         self._view.watch(scripts)
 
     # --- the port
@@ -97,8 +98,9 @@ class PaymentWatcher:
         raise trouble
 
     def _sessions_with(self, height: int) -> list[Session]:
-        """Of servers that show this height; WebSockets first, for the others hold small answers back."""
-        by_speed = sorted(self._servers, key=lambda server: not server.endpoint.is_websocket)
+        """Of servers that show this height: those with patience left first, of them WebSockets (the others hold small
+        answers back)."""
+        by_speed = sorted(self._servers, key=lambda server: (server.pace.is_spent, not server.endpoint.is_websocket))
         sessions = [server.session for server in by_speed if server.session is not None]
         return [session for session in sessions if session.shown_tip and session.shown_tip.height >= height]
 

@@ -54,6 +54,8 @@ def test_certificates_may_be_pinned() -> None:
         ("", "begin it with"),
         ("tcp://", "host is missing"),
         ("tcp://:50001", "host is missing"),
+        ("tcp://" + "a" * 64, "label"),
+        ("tcp://a..b", "label"),
         ("tcp://a:99999", "[Pp]ort"),
         ("tcp://a:x", "[Pp]ort|cast"),
         ("tcp://[::1", "IPv6"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pinning_worker.adapters.electrum.sightings import MOST_IN_MEMPOOL
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.domain.chain import DOICHAIN_REGTEST, PinnedBlock
 from pinning_worker.domain.difficulty import target_of
@@ -104,7 +105,8 @@ async def test_a_server_on_another_branch_is_not_called_a_liar() -> None:
         await until_asked(theirs, "blockchain.transaction.get_merkle", 2)
         ours.ledger.mine()
         await ours.tell_tip()
-        await heard.until(lambda: heard.is_at(ours.ledger.blocks[-1].hash) and heard.is_unproven(paid.txid))
+        await heard.until(lambda: heard.is_at(ours.ledger.blocks[-1].hash))
+        assert paid.txid not in heard.sightings
         assert watcher.servers()[1].connected
 
 
@@ -337,3 +339,33 @@ async def test_a_history_that_is_refused_is_the_other_servers_to_tell() -> None:
     async with watching(refusing, honest) as (watcher, heard):
         await heard.until(lambda: heard.proven_at(paid.txid) == 11)
         assert watcher.servers()[0].connected
+
+
+async def test_a_mempool_full_of_inventions_fills_no_memory() -> None:
+    """A great transaction is told once it is proven; of very many small ones, some."""
+    liar, honest = pair()
+    big = Transaction(2, (TxInput("11" * 32, 0, bytes(30_000)),), (TxOutput(Swartz(5), PAYEE),))
+    liar.ledger.mempool += [big, *(payment(number) for number in range(1, 1300))]
+    async with watching(liar, honest) as (_, heard):
+        await heard.until(lambda: len(heard.sightings) == MOST_IN_MEMPOOL - 1)
+        assert big.txid not in heard.sightings
+        honest.ledger.mine(big, count=2)
+        await honest.tell_all()
+        await heard.until(lambda: heard.proven_at(big.txid) == 11)
+        assert len(heard.sightings) == MOST_IN_MEMPOOL
+
+
+async def test_a_mined_payment_is_not_told_before_it_is_proven() -> None:
+    server, paid = ScriptedServer(ledger_of(10)), payment(1)
+    server.ledger.mine(paid)
+
+    def refuse(*_: Any) -> Any:
+        raise Refusal("tx not in block")
+
+    server.answers["blockchain.transaction.get_merkle"] = refuse
+    async with watching(server) as (_, heard):
+        await until_asked(server, "blockchain.transaction.get_merkle")
+        server.ledger.mine()
+        await server.tell_tip()
+        await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
+        assert paid.txid not in heard.sightings

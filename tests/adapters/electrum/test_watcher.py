@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -338,6 +339,35 @@ async def test_answers_that_would_be_too_large_are_asked_for_in_smaller_pieces(w
     async with watching(server) as (_, heard):
         await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
     assert heard.transcript == ["tip 40"]  # the tips on the way are nobody's business
+
+
+async def test_two_servers_are_not_asked_for_the_same_headers_twice() -> None:
+    """After the first piece, whoever was slower lets the other go on; the wait is longer than this test."""
+    shared = ledger_of(60)
+    servers = ScriptedServer(shared), ScriptedServer(shared)
+    for server in servers:
+        server.answers["blockchain.block.headers"] = partial(few_headers, server)
+    async with watching(*servers, patience=replace(BRISK, courtesy=1000.0)) as (_, heard):
+        await heard.until(lambda: heard.is_at(shared.blocks[-1].hash))
+        assert min(server.asked["blockchain.block.headers"] for server in servers) <= 4
+        assert max(server.asked["blockchain.block.headers"] for server in servers) >= 12
+
+
+async def test_when_the_faster_one_stalls_the_other_goes_on() -> None:
+    shared = ledger_of(60)
+    stalling, other = ScriptedServer(shared), ScriptedServer(shared)
+    for server in (stalling, other):
+        server.answers["blockchain.block.headers"] = partial(few_headers, server)
+    other.is_open = False
+    async with watching(stalling, other, patience=replace(BRISK, courtesy=0.01)) as (_, heard):
+        await until_asked(stalling, "blockchain.block.headers", 3)
+        stalling.respond = lambda frame: None  # type: ignore[method-assign]  # from now on it says nothing
+        other.is_open = True
+        await heard.until(lambda: heard.is_at(shared.blocks[-1].hash))
+
+
+def few_headers(server: ScriptedServer, start: int, count: int) -> Any:
+    return server._blockchain_block_headers(start, min(count, 5))
 
 
 async def test_a_chain_from_a_checkpoint_fetches_what_later_rules_look_back_to() -> None:
