@@ -20,6 +20,7 @@ from pinning_worker.adapters.p2p.cures import (
     publish_limit,
     quiet,
     reconnect,
+    slow_readers,
     ws_frames,
     yamux_window,
 )
@@ -36,6 +37,7 @@ ALL = (
     message_numbers,
     publish_limit,
     reconnect,
+    slow_readers,
     ws_frames,
     yamux_window,
 )
