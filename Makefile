@@ -40,7 +40,7 @@ run: venv ## the worker, as PINNING_… and .env say
 	@.venv/bin/pinning-worker run
 
 bench: venv node ## figures against Helia and Kubo, side by side
-	.venv/bin/python -m pytest tests/bench -m bench -s
+	@for bench in tests/bench/bench_*.py; do .venv/bin/python -m tests.bench.$$(basename $$bench .py) || exit 1; done
 
 venv: $(VENV_STAMP) ## only the Python environment
 node: $(NODE_STAMP) ## only Node 22 and the JavaScript peers
