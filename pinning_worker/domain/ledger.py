@@ -29,5 +29,13 @@ def require_same_money(stored: Payment | None, offered: Payment) -> None:
         raise Rewritten(f"payment {offered.txid} is booked as {_given(stored)}; it cannot become {_given(offered)}")
 
 
+def is_same_sighting(stored: Payment | None, offered: Payment) -> bool:
+    """False where the step that offers it did not know the stored row: somebody booked the transaction meanwhile.
+
+    That is a conflict, not a bug: whoever reads the row keeps its `first_seen`.
+    """
+    return stored is None or stored.first_seen == offered.first_seen
+
+
 def _given(payment: Payment) -> tuple[object, ...]:
-    return payment.root, payment.name, payment.cid_text, set(payment.outputs), payment.first_seen
+    return payment.root, payment.name, payment.cid_text, set(payment.outputs)

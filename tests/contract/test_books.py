@@ -13,7 +13,7 @@ from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.payment import PaidOutput
 from pinning_worker.domain.pin import Pin, PinKey, Request, State
 from pinning_worker.domain.sizes import Sizes
-from pinning_worker.ports import Books, Change
+from pinning_worker.ports import Books, Change, Dossier
 from tests.contract.samples import (
     HOUR,
     IMAGE,
@@ -183,9 +183,8 @@ async def test_what_we_learn_of_a_payment_is_updated(books: Books) -> None:
         payment(outputs=()),
         payment(name=b"bob"),
         payment(root=OTHER),
-        payment(first_seen=NOW + HOUR),
     ],
-    ids=["one output more", "another amount", "none", "another name", "another CID", "seen later"],
+    ids=["one output more", "another amount", "none", "another name", "another CID"],
 )
 async def test_the_money_of_a_payment_enters_once(books: Books, rewritten: object) -> None:
     """Catches: (txid, vout) counted again under another pin, or grown after the fact."""
@@ -194,6 +193,21 @@ async def test_the_money_of_a_payment_enters_once(books: Books, rewritten: objec
         await books.commit(Change(payments=(rewritten,), pins=(pin(),)))  # type: ignore[arg-type]  # parametrize is untyped
     assert await books.all_payments() == [payment()]
     assert await books.all_pins() == []
+
+
+async def test_a_payment_that_somebody_booked_meanwhile_is_a_conflict(books: Books) -> None:
+    """Catches: two servers that show the same new transaction, and the later one taken for a bug."""
+    assert await books.commit(Change(payments=(payment(),)))
+    assert not await books.commit(Change(payments=(payment(first_seen=NOW + MICROSECOND),), pins=(pin(),)))
+    assert await books.all_payments() == [payment()]
+    assert await books.pin(ALICE) is None
+
+
+async def test_a_stale_step_is_a_conflict_whatever_it_wanted_to_write(books: Books) -> None:
+    """Catches: a bug reported where somebody was merely faster."""
+    await put(books, pin())
+    assert await books.commit(Change(quotes=(quote(),)))
+    assert not await books.commit(Change(pins=(pin(),), quotes=(quote(amount=Swartz(1)),)))
 
 
 async def test_an_output_listed_twice_is_refused(books: Books) -> None:
@@ -258,6 +272,20 @@ async def test_a_cid_is_named_by_its_own_pins_and_by_those_whose_metadata_lists_
     assert read is not None
     assert await books.commit(Change(requests=(replace(read, references=()),)))
     assert [found.name for found in await books.pins_naming(IMAGE, 9)] == [b"own", b"endless"]
+
+
+async def test_a_dossier_is_what_the_single_questions_answer(books: Books) -> None:
+    await put(
+        books, request(), request(OTHER, references=(ROOT,)), pin(), pin(name=b"bob", state=State.OWED), pin(OTHER)
+    )
+    assert await books.commit(Change(quotes=(quote("q1"), quote("q2", OTHER))))
+    dossier = await books.dossier(ROOT, 9)
+    assert dossier.request == await books.request(ROOT)
+    assert list(dossier.pins) == await books.pins_of(ROOT)
+    assert list(dossier.quotes) == [quote("q1")]
+    assert [found.key for found in dossier.naming] == [ALICE, PinKey(OTHER, b"alice")]
+    assert (await books.dossier(ROOT, 1)).naming == dossier.naming[:1]
+    assert await books.dossier(b"unheard of", 9) == Dossier(None, (), (), ())
 
 
 # ---------------------------------------------------------------- questions about money

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, insert, select, update
 
 from pinning_worker.adapters.sql.book_tables import payment_outputs, payments, pins
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, are_set, insert_new, pieces, read_row
-from pinning_worker.domain.ledger import require_same_money
+from pinning_worker.domain.ledger import is_same_sighting, require_same_money
 from pinning_worker.domain.payment import PaidOutput, Payment, Proof, Purchase
 from pinning_worker.domain.pin import PinKey, State
 
@@ -55,6 +55,8 @@ def unsettled(connection: Connection) -> Sequence[PinKey]:
 def store(connection: Connection, payment: Payment) -> None:
     """Inserts it with its outputs, or updates what we learned since. Raises Rewritten, Conflict."""
     known = one(connection, payment.txid)
+    if not is_same_sighting(known, payment):
+        raise Conflict
     require_same_money(known, payment)
     if known is not None:
         connection.execute(update(payments).where(payments.c.txid == payment.txid).values(_to_row(payment)))
