@@ -25,7 +25,7 @@ from pinning_worker.domain.payment import (
     quotes_that_judge,
     term_of,
 )
-from pinning_worker.domain.pin import LIVE, Event, Pin, State, allows
+from pinning_worker.domain.pin import LIVE, Event, Pin, PinKey, State, allows
 from pinning_worker.domain.pricing import Quote
 
 
@@ -206,13 +206,16 @@ def _say_short(pin: Pin, shortfall: _Shortfall) -> Message:
 
 
 def accounts(payments: Sequence[Payment], pins: Sequence[Pin]) -> dict[str, Swartz]:
-    """Every settled swartz as earned, credit or owed; their sum is what was received (each (txid, vout) once)."""
+    """Every settled swartz as earned, credit or owed; their sum is what was received (each (txid, vout) once).
+
+    Money that names no CID belongs to no pin, so nothing ever settles it: it is owed from its first block on.
+    """
     earned = credit = owed = 0
     delivered = {pin.key: pin.state for pin in pins}
     for payment in payments:
-        if not payment.settled or payment.proof is None:
+        if payment.proof is None or not (payment.settled or not payment.root):
             continue
-        state = next((s for k, s in delivered.items() if k.root == payment.root and k.name == payment.name), None)
+        state = delivered.get(PinKey(payment.root, payment.name))
         spent = payment.bought.amount.amount if payment.bought else 0
         if state is None or state is State.OWED:
             owed += payment.amount.amount
