@@ -113,7 +113,7 @@ async def open_stream(endpoint: Endpoint) -> trio.SocketStream | trio.SSLStream:
         )
         await tls.do_handshake()
         _require_certificate(endpoint, tls)
-    except BaseException:
+    except BaseException:  # cancelled, too: the socket is ours to close
         with trio.CancelScope(shield=True):
             await trio.aclose_forcefully(stream)
         raise

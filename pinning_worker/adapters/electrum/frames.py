@@ -66,7 +66,7 @@ async def _connect(endpoint: Endpoint, nursery: trio.Nursery, largest: int) -> F
         return LineFrames(stream, largest)
     try:
         return WebSocketFrames(await _shake_hands(endpoint, stream, nursery, largest), stream)
-    except BaseException:
+    except BaseException:  # cancelled, too: the socket is ours to close
         with trio.CancelScope(shield=True):
             await trio.aclose_forcefully(stream)
         raise

@@ -4,7 +4,8 @@ It answers honestly from its `Ledger` (blocks with real regtest work, a mempool)
 
     server.answers["blockchain.transaction.get_merkle"] = lambda txid, height: {"merkle": [], "pos": 0}
 
-`asked` counts what it was asked. `hang_up` closes its connections; `is_open = False` lets nobody in.
+`asked` counts what it was asked. `hang_up` closes its connections; `is_open = False` lets nobody in; `is_silent = True`
+leaves all without an answer.
 """
 
 from __future__ import annotations
@@ -156,6 +157,7 @@ class ScriptedServer:
     websocket: bool = False
     port: int = 0
     is_open: bool = True
+    is_silent: bool = False  # hears, and answers nothing
     answers: dict[str, Callable[..., Any]] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     connections: dict[Send, trio.CancelScope] = field(default_factory=dict)
@@ -313,7 +315,7 @@ class ScriptedServer:
             self.connections[send] = scope
             try:
                 while self.is_open and (frame := await receive()) is not None:
-                    answer = self.respond(frame)
+                    answer = None if self.is_silent else self.respond(frame)
                     if answer is not None:
                         await send(answer)
             except _GONE:

@@ -287,10 +287,9 @@ async def test_a_server_that_falls_silent_is_left_and_visited_again() -> None:
     server = ScriptedServer(ledger_of(10))
     async with watching(server, patience=checking_in_often(answer=0.1)) as (watcher, heard):
         await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
-        honest_respond = server.respond
-        server.respond = lambda frame: None  # type: ignore[method-assign]  # from now on it says nothing
+        server.is_silent = True
         await eventually(lambda: "no answer" in watcher.servers()[0].fault, "the silence is noticed")
-        server.respond = honest_respond  # type: ignore[method-assign]
+        server.is_silent = False
         server.ledger.mine()
         await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
 
@@ -361,7 +360,7 @@ async def test_when_the_faster_one_stalls_the_other_goes_on() -> None:
     other.is_open = False
     async with watching(stalling, other, patience=replace(BRISK, courtesy=0.01)) as (_, heard):
         await until_asked(stalling, "blockchain.block.headers", 3)
-        stalling.respond = lambda frame: None  # type: ignore[method-assign]  # from now on it says nothing
+        stalling.is_silent = True
         other.is_open = True
         await heard.until(lambda: heard.is_at(shared.blocks[-1].hash))
 
