@@ -50,7 +50,7 @@ from pinning_worker.ports import Announcer, Blocks, Books, Chain, Change, Clock,
 from pinning_worker.steps.answering import Answering
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.due import DueLoop
-from pinning_worker.steps.fetching import Fetching
+from pinning_worker.steps.fetching import KEEP_REFUSED, Fetching
 from pinning_worker.steps.quoting import Quoting
 from pinning_worker.steps.shelf import Shelf
 from pinning_worker.steps.terms import Terms
@@ -178,7 +178,7 @@ class Lifecycle:
         for _ in attempts("payment"):
             known = await self.books.payment(sighting.txid)
             payment = record_sighting(known, sighting, self.clock.now())
-            if payment == known and payment.announced >= 0:
+            if payment == known:
                 return None
             if not payment.root:
                 if known is None:
@@ -337,9 +337,11 @@ class Lifecycle:
         wait = min(OWED_FIRST_RETRY * 2 ** min(pin.attempts, 16), OWED_LAST_RETRY)
         log.error("OWED", cid=pin.cid_text, name=name_text(pin.name), reason=pin.reason, attempts=pin.attempts)
         request = await self.books.request(pin.root)
+        denied = self.terms.denied(cid_from_bytes(pin.root))
+        over = over or denied
         idle = request is None or request.state in (State.REFUSED, State.LAPSED, State.STALLED)
         again = (_asked(request, pin.root, now),) if idle and not over and not (request and request.sizes) else ()
-        reason = "its term ended before the content could be had" if over else pin.reason
+        reason = _END_OF_TRYING[denied] if over else pin.reason
         owed = pin.moved(Event.OWES, None if over else now + wait, attempts=pin.attempts + 1, reason=reason)
         if await self.books.commit(Change(requests=again, pins=(owed,))):
             self.ring()
@@ -397,15 +399,25 @@ class Lifecycle:
         mempool for 24 hours more."""
         now = self.clock.now()
         pins = await self.books.pins_of(request.root)
+        if request.state is State.REFUSED:
+            return await self._forget(request, pins)
         until = await self._awaited_until(pins, request, now)
         if until is not None and until > now:
             await self.books.commit(Change(requests=(replace(request, due_at=until),)))
             return
         kept = any(pin.state in LIVE for pin in pins)
-        lapsed = request.moved(Event.LAPSED, None, sizes=request.sizes if kept else None)
+        forget_at = now + KEEP_REFUSED if request.state is State.STALLED else None
+        lapsed = request.moved(Event.LAPSED, forget_at, sizes=request.sizes if kept else None)
         release = () if kept else (request.root,)
         if await self.shelf.store_and_free(Change(requests=(lapsed,), release=release)):
             log.info("lapsed", cid=_text(request.root))
+
+    async def _forget(self, request: Request, pins: Iterable[Pin]) -> None:
+        """A refused request that nobody paid for leaves the books: who asks for what does not exist fills no disk."""
+        if any(pins) or await self.books.quotes(request.root):
+            await self.books.commit(Change(requests=(replace(request, due_at=None),)))
+        else:
+            await self.books.commit(Change(forget=(request,)))
 
     async def _awaited_until(self, pins: Iterable[Pin], request: Request, now: datetime) -> datetime | None:
         latest: datetime | None = None
@@ -435,6 +447,9 @@ class Lifecycle:
                 await self._end(pin)
             case _:
                 raise AssertionError(f"a pin that is {pin.state.value} has nothing due")
+
+
+_END_OF_TRYING = {False: "its term ended before the content could be had", True: "on the operator's denylist"}
 
 
 def _asked(request: Request | None, root: bytes, now: datetime) -> Request:

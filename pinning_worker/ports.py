@@ -51,6 +51,7 @@ class Change:
 
     Each request and pin carries the version that the step read (0: it must not exist yet); the books store it with
     the next one. `hold` adds block references (root, multihashes); `release` drops all references of those roots.
+    `forget` takes requests out of the books.
     """
 
     requests: tuple[Request, ...] = ()
@@ -59,6 +60,7 @@ class Change:
     payments: tuple[Payment, ...] = ()
     hold: tuple[tuple[bytes, tuple[bytes, ...]], ...] = ()
     release: tuple[bytes, ...] = ()
+    forget: tuple[Request, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

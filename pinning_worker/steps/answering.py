@@ -17,6 +17,7 @@ from pinning_worker.ports import Announcer, Books, Clock
 from pinning_worker.steps.quoting import Quoting
 
 ANSWER_EVERY = timedelta(seconds=2)
+MOST_REMEMBERED = 10_000  # roots answered, before the old ones are looked for and forgotten
 MOST_NAMES = 10  # CID-PINNED-WITH-NAME in one answer; as many different askers wait for one CID at most
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -53,6 +54,8 @@ class Answering:
 
     async def first(self, root: bytes, askers: Sequence[Asker]) -> None:
         """The standing answer, now."""
+        if len(self._answered) > MOST_REMEMBERED:
+            self._forget_old()
         self._answered[root] = self.clock.now()
         await self.answer(root, askers)
 
@@ -60,6 +63,10 @@ class Answering:
         now = self.clock.now()
         for root in [r for r in self._postponed if now - self._answered.get(r, _LONG_AGO) >= ANSWER_EVERY]:
             await self.first(root, self._postponed.pop(root))
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        now = self.clock.now()
         for root in [r for r, at in self._answered.items() if now - at >= ANSWER_EVERY and r not in self._postponed]:
             del self._answered[root]
 

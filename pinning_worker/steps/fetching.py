@@ -41,6 +41,7 @@ log = structlog.get_logger()
 
 FIRST_PROGRESS, NEXT_PROGRESS = timedelta(seconds=2), timedelta(seconds=5)
 KEEP_STALLED = timedelta(hours=1)
+KEEP_REFUSED = timedelta(days=1)  # for the operator to see why
 
 
 @dataclass(slots=True)
@@ -203,8 +204,9 @@ class Fetching:
     ) -> None:
         for _ in attempts("given up"):
             current = await self.books.request(request.root) or request
+            due = self.clock.now() + KEEP_REFUSED
             refused = current.moved(
-                Event.FAILED, None, askers=(), failure=code, reason=reason, sizes=None, attempts=current.attempts + 1
+                Event.FAILED, due, askers=(), failure=code, reason=reason, sizes=None, attempts=current.attempts + 1
             )
             pins = await self.books.pins_of(request.root)
             kept = any(pin.state in LIVE for pin in pins)

@@ -220,3 +220,29 @@ async def test_a_long_queue_of_slow_fetches_keeps_no_payment_waiting(autojump_cl
         await w.pay(paid, amount)
         await w.mine(3)
         assert (await w.pin(paid)).state is State.PINNED
+
+
+async def test_requests_for_what_does_not_exist_leave_the_books_again(autojump_clock: MockClock) -> None:
+    async with World().running() as w:
+        for seed in range(20):
+            await w.say(f"NEW-CID:{content.file(content.noise(50, seed))[0]}")
+        await w.later(hours=1)
+        cid, _ = content.file(content.noise(50, 0))
+        refused = await w.books.request(cid.key)
+        assert refused is not None
+        assert refused.reason.startswith("no connected peer had block")
+        await w.later(days=2)
+        assert await w.books.request(cid.key) is None
+        assert await w.books.next_due(w.clock.now()) is None
+
+
+async def test_what_is_denied_is_owed_when_paid_and_never_fetched(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b"denied")
+    async with World(terms(denied=lambda asked: asked.key == cid.key)).running() as w:
+        w.offer(blocks)
+        await w.pay(cid, 3_000_000)
+        await w.mine(3)
+        await w.later(days=1)
+        owed = await w.pin(cid)
+        assert (owed.state, owed.reason, owed.due_at) == (State.OWED, "on the operator's denylist", None)
+        assert w.fetcher.fetches == []

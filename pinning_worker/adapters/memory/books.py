@@ -40,6 +40,8 @@ class MemoryBooks:
             return False
         self._requests |= {new.root: replace(new, version=new.version + 1) for new in change.requests}
         self._pins |= {new.key: replace(new, version=new.version + 1) for new in change.pins}
+        for old in change.forget:
+            del self._requests[old.root]
         self._quotes |= {quote.id: quote for quote in change.quotes}
         self._payments |= {payment.txid: payment for payment in change.payments}
         for root in change.release:
@@ -64,10 +66,10 @@ class MemoryBooks:
 
     def _is_current(self, change: Change) -> bool:
         """The same request or pin twice in one change is a conflict with itself."""
-        requests = {new.root: new.version for new in change.requests}
+        requests = {row.root: row.version for row in (*change.requests, *change.forget)}
         pins = {new.key: new.version for new in change.pins}
         return (
-            len(requests) == len(change.requests)
+            len(requests) == len(change.requests) + len(change.forget)
             and len(pins) == len(change.pins)
             and all(_version(self._requests.get(root)) == version for root, version in requests.items())
             and all(_version(self._pins.get(key)) == version for key, version in pins.items())

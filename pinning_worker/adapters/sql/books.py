@@ -106,8 +106,10 @@ class SqlBooks:
 
 def _store(change: Change, connection: Connection) -> None:
     """Raises Conflict, Rewritten."""
-    current = all(request_rows.store(connection, request) for request in change.requests) and all(
-        pin_rows.store(connection, pin) for pin in change.pins
+    current = (
+        all(request_rows.store(connection, request) for request in change.requests)
+        and all(request_rows.forget(connection, request) for request in change.forget)
+        and all(pin_rows.store(connection, pin) for pin in change.pins)
     )
     if not current:
         raise Conflict

@@ -58,6 +58,13 @@ def store(connection: Connection, request: Request) -> bool:
     return True
 
 
+def forget(connection: Connection, request: Request) -> bool:
+    """Compare and delete: False if the stored version is another."""
+    connection.execute(delete(request_references).where(request_references.c.root == request.root))
+    known = (requests.c.root == request.root) & (requests.c.version == request.version)
+    return connection.execute(delete(requests).where(known)).rowcount == 1
+
+
 def count_active(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(requests).where(_in(ACTIVE))).scalar_one()
 
