@@ -21,7 +21,7 @@ def make_durable(files: Sequence[str], folder: str) -> None:
     Those not there are no error. Raises OSError.
     """
     if len(files) > A_FEW and sys.platform == "linux":
-        _syncfs(folder)
+        _syncfs_of(folder)
     else:
         _fsync_each([*files, *sorted({os.path.dirname(file) for file in files})])
 
@@ -38,11 +38,16 @@ def _fsync_each(paths: Iterable[str]) -> None:
             os.close(descriptor)
 
 
-def _syncfs(folder: str) -> None:
+def _syncfs_of(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), folder)
+        syncfs(descriptor)
     finally:
         os.close(descriptor)
+
+
+def syncfs(descriptor: int) -> None:
+    """Linux's call, which Python does not have. Raises OSError."""
+    if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

@@ -1,0 +1,131 @@
+"""Blocks on a real disk: what a kill, a full disk and rot leave, and what is done about it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from pinning_worker.adapters.blocks import durability
+from pinning_worker.adapters.blocks.disk import DiskBlocks
+from pinning_worker.ports import DiskFull, Trouble
+
+ROOT = Path(__file__).resolve().parents[3]
+DATA = b"a block of some length"
+NAME = b"\x12\x20" + hashlib.sha256(DATA).digest()
+
+
+@pytest.fixture
+async def blocks(tmp_path: Path) -> DiskBlocks:
+    return await DiskBlocks.open(tmp_path)
+
+
+def the_file(folder: Path) -> Path:
+    """Of the only block there is."""
+    (file,) = (path for path in folder.rglob("*") if path.is_file())
+    return file
+
+
+async def test_blocks_are_there_after_opening_again(tmp_path: Path) -> None:
+    await (await DiskBlocks.open(tmp_path)).put(NAME, DATA)
+    again = await DiskBlocks.open(tmp_path)
+    assert await again.get(NAME) == DATA
+    assert [piece async for piece in again.all()] == [[NAME]]
+
+
+async def test_a_block_lies_where_the_documentation_says(blocks: DiskBlocks, tmp_path: Path) -> None:
+    """Catches: a silent change of the layout, which would lose every block of a running worker."""
+    await blocks.put(NAME, DATA)
+    where = the_file(tmp_path).relative_to(tmp_path)
+    assert str(where) == "49/ciqkgj35yc7iubwbob53sd34tj7nc7my43a3sgo7dikethztt7kmmsi"
+
+
+async def test_rot_is_found_by_an_audit(blocks: DiskBlocks, tmp_path: Path) -> None:
+    await blocks.put(NAME, DATA)
+    the_file(tmp_path).write_bytes(DATA[:-1] + b"H")
+    assert await blocks.audit((NAME,)) == {NAME}
+
+
+async def test_a_block_that_a_power_cut_shortened_is_written_again(blocks: DiskBlocks, tmp_path: Path) -> None:
+    """Catches: a put that believes the name and keeps an empty file for ever."""
+    await blocks.put(NAME, DATA)
+    the_file(tmp_path).write_bytes(b"")
+    assert await blocks.audit((NAME,)) == {NAME}
+    await blocks.put(NAME, DATA)
+    assert await blocks.audit((NAME,)) == set()
+
+
+async def test_a_file_that_is_not_ours_is_neither_listed_nor_touched(blocks: DiskBlocks, tmp_path: Path) -> None:
+    stranger = tmp_path / "00" / "read me.txt"
+    stranger.write_text("hello")
+    assert [piece async for piece in blocks.all()] == []
+    await DiskBlocks.open(tmp_path)
+    assert stranger.read_text() == "hello"
+
+
+async def test_a_full_disk_is_disk_full_and_leaves_nothing_behind() -> None:
+    """On a real file system of 1 MiB, in a mount namespace that ends with its process."""
+    told = in_small_file_system("until_full")
+    assert told == ["DiskFull no room", "whole True", "aside 0", "after a delete True"]
+
+
+def test_a_disk_without_room_for_the_folders_is_disk_full_too() -> None:
+    assert in_small_file_system("too_few_inodes") == ["DiskFull no room"]
+
+
+def in_small_file_system(scene: str) -> list[str]:
+    """What a scene of `small_disk.py` prints."""
+    mount = "mount -t tmpfs -o size=1m,nr_inodes=$2 none $1 && exec $3 -m tests.adapters.blocks.small_disk $1 $4"
+    inodes = "20" if scene == "too_few_inodes" else "2000"
+    namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+    command = [*namespace, "sh", "-c", mount, "sh", "/mnt", inodes, sys.executable, scene]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines()
+
+
+async def test_a_disk_that_fails_is_trouble(blocks: DiskBlocks, tmp_path: Path) -> None:
+    """Catches: an OSError that ends the worker, and one that counts as a missing block."""
+    await blocks.put(NAME, DATA)
+    file = the_file(tmp_path)
+    file.unlink()
+    file.mkdir()  # reading it fails for root as well, unlike a file without permissions
+    with pytest.raises(Trouble, match="out of reach") as told:
+        await blocks.get(NAME)
+    assert not isinstance(told.value, DiskFull)
+
+
+async def test_a_killed_writer_leaves_whole_blocks_and_its_leftovers_are_thrown_away(tmp_path: Path) -> None:
+    """Catches: half a block under a whole one's name, and space lost with each crash."""
+    random = Random(20260301)
+    kills = leftovers = 0
+    while kills < 6 or (leftovers == 0 and kills < 60):
+        kills += 1
+        write_and_kill(tmp_path, blocks=random.randint(1, 60))
+        leftovers += len(os.listdir(tmp_path / "aside"))
+        blocks = await DiskBlocks.open(tmp_path)
+        assert os.listdir(tmp_path / "aside") == []
+        names = [name async for piece in blocks.all() for name in piece]
+        assert await blocks.audit(names) == set()
+    assert leftovers > 0, "no kill hit a put: the test proves nothing"
+
+
+def write_and_kill(folder: Path, blocks: int) -> None:
+    command = [sys.executable, "-m", "tests.adapters.blocks.writer", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as writer:
+        assert writer.stdout is not None
+        for _ in range(blocks):
+            assert writer.stdout.readline() == b"put\n"
+        writer.kill()
+
+
+def test_a_sync_that_fails_says_so() -> None:
+    """Catches: C's `syncfs`, whose error nobody raises: a promise on blocks that are not on the disk."""
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        durability.syncfs(-1)

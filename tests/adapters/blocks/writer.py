@@ -1,0 +1,32 @@
+"""A process to kill: puts big blocks, eight at a time, for ever. `python -m tests.adapters.blocks.writer PATH`."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import trio
+
+from pinning_worker.adapters.blocks.disk import DiskBlocks
+
+
+async def put_for_ever(blocks: DiskBlocks, number: int) -> None:
+    """Nearly all of its time is spent in the middle of a put."""
+    data = bytes([number]) * 4_000_000
+    name = b"\x12\x20" + hashlib.sha256(data).digest()
+    while True:
+        await blocks.delete((name,))
+        await blocks.put(name, data)
+        print("put", flush=True)
+
+
+async def main(path: Path) -> None:
+    blocks = await DiskBlocks.open(path)
+    async with trio.open_nursery() as nursery:
+        for number in range(8):
+            nursery.start_soon(put_for_ever, blocks, number)
+
+
+if __name__ == "__main__":
+    trio.run(main, Path(sys.argv[1]))
