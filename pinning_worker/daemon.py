@@ -30,6 +30,7 @@ from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import load_or_create
 from pinning_worker.adapters.p2p.peer_exchange import PeerExchange
 from pinning_worker.adapters.p2p.pubsub import PubSub, open_pubsub
+from pinning_worker.adapters.p2p.relay.hop import RelayCaps
 from pinning_worker.adapters.p2p.requests import OriginBudget, RequestReader
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
@@ -99,9 +100,21 @@ async def _network(settings: Settings) -> AsyncGenerator[tuple[Host, PubSub], No
         announce=settings.announce,
         bootstrap=settings.bootstrap,
         max_connections=settings.max_connections,
+        relay=_relay_caps(settings),
     )
     async with open_host(config) as host, open_pubsub(host) as pubsub:
         yield host, pubsub
+
+
+def _relay_caps(settings: Settings) -> RelayCaps | None:
+    if settings.relay == "off":
+        return None
+    return RelayCaps(
+        reservations=settings.relay_reservations,
+        circuits=settings.relay_circuits,
+        circuits_per_peer=settings.relay_circuits_per_peer,
+        bytes_per_circuit=settings.relay_bytes_per_circuit,
+    )
 
 
 async def _tell_stories(
@@ -114,6 +127,8 @@ async def _tell_stories(
     network = NETWORKS[settings.network]
     clock = SystemClock(settings.clock_offset_file)
     topic = await pubsub.join(settings.topic)
+    if host.hop is not None:
+        host.hop.welcome = topic.has_subscriber if settings.relay_for == "topic" else lambda _peer: True
     announcer = TopicAnnouncer(topic)
     engine = Engine(host, stores.blocks)
     known = await stores.books.all_payments()

@@ -101,6 +101,14 @@ class Settings(StoreSettings):
     requests_per_peer_per_minute: int = Field(default=600, ge=1)
     denylist_file: PathName | None = None
 
+    # --- being a relay for peers that nobody can dial
+    relay: Literal["off", "on"] = "off"
+    relay_for: Literal["topic", "anyone"] = "topic"
+    relay_reservations: int = Field(default=128, ge=1, le=100_000)
+    relay_circuits: int = Field(default=256, ge=1, le=100_000)
+    relay_circuits_per_peer: int = Field(default=16, ge=1, le=100_000)
+    relay_bytes_per_circuit: ByteCount = Field(default=1 << 30, ge=1)
+
     # --- money and the chain
     payment_address: Names = ()  # the first is quoted, all are watched
     price_per_mib_month: Amount = Swartz(742_000)

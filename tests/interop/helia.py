@@ -56,6 +56,15 @@ class Read:
 
 
 @dataclass(frozen=True)
+class Connection:
+    """An open connection of the peer. `limited`: through a relay that told a Limit; no bitswap goes over it."""
+
+    peer_id: str
+    addr: str
+    limited: bool
+
+
+@dataclass(frozen=True)
 class Heard:
     """A pubsub message. `sender` is the signing peer's id; `ms` the peer's clock, milliseconds since 1970."""
 
@@ -114,6 +123,14 @@ class Helia:
     async def peers(self) -> list[str]:
         """Ids of the peers with an open connection."""
         return [peer["peerId"] for peer in await self._ask("peers", 10)]
+
+    async def addresses(self) -> list[str]:
+        """Where it says it can be reached now; a place at a relay comes after the start."""
+        return list(await self._ask("addresses", 10))
+
+    async def connections(self) -> list[Connection]:
+        """One for each open connection."""
+        return [Connection(each["peerId"], each["addr"], each["limited"]) for each in await self._ask("peers", 10)]
 
     # --- gossip
 

@@ -40,6 +40,7 @@ from pinning_worker.adapters.p2p.cures import mend_all
 from pinning_worker.adapters.p2p.errors import CannotConnect, one_error
 from pinning_worker.adapters.p2p.listening import listen
 from pinning_worker.adapters.p2p.neighbours import Neighbours
+from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
 
 CLOSE_SECONDS = 3.0
 
@@ -51,7 +52,7 @@ class HostConfig:
     """`listen`, `announce`, `bootstrap` are multiaddrs; those of `bootstrap` end in /p2p/ and a peer id.
 
     `announce`: told to peers instead of the addresses that we listen on. `max_connections` bounds both directions
-    together; `kept_for_dialling` of them are never given to those who dial us.
+    together; `kept_for_dialling` of them are never given to those who dial us. `relay`: be a relay, within these caps.
     """
 
     key: KeyPair
@@ -63,6 +64,7 @@ class HostConfig:
     max_connections_per_peer: int = 3
     max_streams: int = 10_000
     handshake_seconds: float = 10.0
+    relay: RelayCaps | None = None
 
 
 class Host:
@@ -73,6 +75,7 @@ class Host:
         self.peer_id = raw.get_id().to_base58()
         self.on_connected = neighbours.on_connected
         self.on_disconnected = neighbours.on_disconnected
+        self.hop: Hop | None = None
         self._neighbours = neighbours
 
     @property
@@ -138,6 +141,8 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
     neighbours = Neighbours()
     host = Host(raw, neighbours)
     host.swarm.register_notifee(neighbours)
+    if config.relay is not None:
+        host.hop = Hop(host, config.relay)
     with one_error():
         async with raw.run(()):
             try:

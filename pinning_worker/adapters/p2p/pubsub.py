@@ -58,6 +58,10 @@ class Topic:
         """Connected peers that are subscribed."""
         return len(self._pubsub.peer_topics.get(self.name, ()))
 
+    def has_subscriber(self, peer: str) -> bool:
+        """Is that connected peer subscribed? Takes a peer id."""
+        return ID.from_base58(peer) in self._pubsub.peer_topics.get(self.name, ())
+
     @property
     def mesh_peers(self) -> list[str]:
         """Peer ids of those that hand us every message, and we them."""

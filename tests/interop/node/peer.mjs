@@ -44,6 +44,9 @@ const commands = {
   async hangup (options) {
     await helia.libp2p.hangUp(peerIdFromString(options.peerId), { signal: within(options) })
   },
+  async addresses () {
+    return helia.libp2p.getMultiaddrs().map(String)
+  },
   async peers () {
     return helia.libp2p.getConnections().map((connection) => ({
       peerId: connection.remotePeer.toString(),

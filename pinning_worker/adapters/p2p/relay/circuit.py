@@ -1,0 +1,75 @@
+"""A circuit: what comes on one stream goes out on the other, both ways, unread (it is encrypted end to end).
+
+Rules: a piece is read when the one before it has been taken, so a slow reader slows its sender and costs no memory.
+A circuit ends when both sides have, when one breaks, when nothing has moved for IDLE seconds, when a piece is not
+taken within STALL seconds, or when it has carried its bytes.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import trio
+from libp2p.abc import INetStream
+from libp2p.network.stream.net_stream import NetStream
+
+from pinning_worker.adapters.p2p.errors import one_error
+from pinning_worker.adapters.p2p.relay.messages import ENDED, close, reset
+
+PIECE = 64 * 1024
+IDLE = 600.0  # connections inside a circuit say hello every 30 s or so
+STALL = 60.0
+
+
+async def carry(one: INetStream, other: INetStream, most_bytes: int) -> int:
+    """Until the circuit ends, whatever ends it; then both streams are gone. Returns how many bytes it carried."""
+    meter = _Meter(most_bytes)
+    broken = True
+    try:
+        with one_error():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_pump, one, other, meter)
+                nursery.start_soon(_pump, other, one, meter)
+        broken = False
+    except (*ENDED, trio.TooSlowError, _Spent):
+        pass
+    finally:
+        if broken:
+            await reset(one, other)
+        else:
+            await close(one)
+            await close(other)
+    return meter.carried
+
+
+class _Spent(Exception):
+    """The circuit has carried its bytes."""
+
+
+class _Meter:
+    def __init__(self, most: int) -> None:
+        self.carried = 0
+        self._most = most
+
+    def count(self, amount: int) -> None:
+        if self.carried + amount > self._most:
+            raise _Spent
+        self.carried += amount
+
+
+async def _pump(source: INetStream, sink: INetStream, meter: _Meter) -> None:
+    while piece := await _read(source):
+        meter.count(len(piece))
+        with trio.fail_after(STALL):
+            await sink.write(piece)
+    with trio.fail_after(STALL):
+        await cast("NetStream", sink).close_write()
+
+
+async def _read(source: INetStream) -> bytes:
+    """Some bytes; b"" at the end."""
+    try:
+        with trio.fail_after(IDLE):
+            return await source.read(PIECE)
+    except EOFError:  # py-libp2p's StreamEOF is one
+        return b""

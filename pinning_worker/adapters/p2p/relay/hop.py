@@ -1,0 +1,193 @@
+"""Being a relay: a peer that nobody can dial reserves a place here, and others reach it through us.
+
+No Limit is told to anybody, for a limited circuit carries no bitswap; what a circuit may cost is enforced here
+instead: places in all, circuits in all and for each peer at either end, bytes for each circuit. Neither a place nor a
+circuit is given over a connection that is itself relayed. One request a stream, as everybody does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+import trio
+from libp2p.abc import INetStream
+from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.peer.id import ID
+from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId
+
+from pinning_worker.adapters.p2p.relay.circuit import carry
+from pinning_worker.adapters.p2p.relay.messages import (
+    HOP,
+    STOP,
+    Gone,
+    HopMessage,
+    Reservation,
+    Status,
+    StopMessage,
+    close,
+    open_stream,
+    read_message,
+    reset,
+    write_message,
+)
+from pinning_worker.adapters.p2p.relay.reservations import Reservations
+
+if TYPE_CHECKING:
+    from pinning_worker.adapters.p2p.host import Host
+
+MOST_ADDRESSES = 16
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayCaps:
+    """`circuits_per_peer` counts those that begin and those that end at a peer together."""
+
+    reservations: int = 128
+    circuits: int = 256
+    circuits_per_peer: int = 16
+    bytes_per_circuit: int = 1 << 30
+
+
+class _NotServed(Exception):
+    """The request is refused with this status."""
+
+    def __init__(self, status: Status.ValueType, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class Hop:
+    """The relay of a host. It serves from its making until the host ends.
+
+    `welcome(peer)` says who is one of ours; until it is set everybody is a newcomer (see `Reservations`).
+    """
+
+    def __init__(self, host: Host, caps: RelayCaps) -> None:
+        self.caps = caps
+        self.welcome: Callable[[str], bool] = lambda _peer: False
+        self.reservations = Reservations(caps.reservations, self._is_welcome)
+        self.carried_bytes = 0
+        self._host = host
+        self._circuits: Counter[str] = Counter()
+        self._open = 0
+        host.on_disconnected.append(self._left)
+        host.raw.set_stream_handler(HOP, self._on_stream)
+
+    @property
+    def circuits(self) -> int:
+        """Those that are being opened or are open."""
+        return self._open
+
+    async def _on_stream(self, stream: INetStream) -> None:
+        try:
+            await self._serve(stream, await read_message(stream, HopMessage))
+        except _NotServed as refusal:
+            _log.debug("relay.refused", peer=str(stream.muxed_conn.peer_id), reason=str(refusal))
+            await self._answer(stream, refusal.status)
+        except Gone as error:
+            _log.debug("relay.stream_gone", peer=str(stream.muxed_conn.peer_id), reason=str(error))
+            await reset(stream)
+
+    async def _serve(self, stream: INetStream, request: HopMessage) -> None:
+        if is_relayed(stream.muxed_conn):
+            raise _NotServed(Status.PERMISSION_DENIED, "asked over a relayed connection")
+        if request.type == HopMessage.RESERVE:
+            await self._reserve(stream)
+        elif request.type == HopMessage.CONNECT:
+            await self._connect(stream, request)
+        else:
+            raise _NotServed(Status.UNEXPECTED_MESSAGE, "neither RESERVE nor CONNECT")
+
+    async def _reserve(self, stream: INetStream) -> None:
+        """For the peer at the other end of this connection, whatever it calls itself in the message."""
+        peer = stream.muxed_conn.peer_id.to_base58()
+        seconds = self.reservations.ask(peer, trio.current_time())
+        if seconds is None:
+            full = len(self.reservations) >= self.caps.reservations
+            status = Status.RESOURCE_LIMIT_EXCEEDED if full else Status.PERMISSION_DENIED
+            raise _NotServed(status, "no place left" if full else "not on our topic")
+        _log.debug("relay.reserved", peer=peer, seconds=seconds, places_taken=len(self.reservations))
+        addresses = [address.to_bytes() for address in self._host.raw.get_addrs()]
+        place = Reservation(expire=int(time.time() + seconds), addrs=addresses[:MOST_ADDRESSES])
+        await write_message(stream, HopMessage(type=HopMessage.STATUS, status=Status.OK, reservation=place))
+        await close(stream)
+
+    async def _connect(self, stream: INetStream, request: HopMessage) -> None:
+        source = stream.muxed_conn.peer_id
+        target = ID(request.peer.id)
+        asked_for = target.to_base58()
+        if not self.reservations.holds(asked_for, trio.current_time()):
+            raise _NotServed(Status.NO_RESERVATION, "whom it asks for has no place here")
+        with self._counted(source.to_base58(), asked_for):
+            onward = await self._stop(target, source)
+            try:
+                await write_message(stream, HopMessage(type=HopMessage.STATUS, status=Status.OK))
+            except Gone:
+                await reset(onward)
+                raise
+            self.carried_bytes += await carry(stream, onward, self.caps.bytes_per_circuit)
+
+    async def _stop(self, target: ID, source: ID) -> INetStream:
+        """A stream to the target on which it has accepted the circuit."""
+        direct = [each for each in self._host.swarm.get_connections(target) if _is_direct(each)]
+        if not direct:
+            raise _NotServed(Status.NO_RESERVATION, "whom it asks for has left")
+        onward: INetStream | None = None
+        try:
+            onward = await open_stream(cast("SwarmConn", direct[-1]), STOP)
+            await write_message(onward, StopMessage(type=StopMessage.CONNECT, peer=PeerId(id=source.to_bytes())))
+            answer = await read_message(onward, StopMessage)
+        except Gone as error:
+            if onward is not None:
+                await reset(onward)
+            raise _NotServed(Status.CONNECTION_FAILED, f"whom it asks for: {error}") from error
+        if answer.type != StopMessage.STATUS or answer.status != Status.OK:
+            await reset(onward)
+            raise _NotServed(Status.CONNECTION_FAILED, "whom it asks for said no")
+        return onward
+
+    @contextmanager
+    def _counted(self, source: str, target: str) -> Iterator[None]:
+        most = self.caps.circuits_per_peer
+        if self._open >= self.caps.circuits or self._circuits[source] >= most or self._circuits[target] >= most:
+            raise _NotServed(Status.RESOURCE_LIMIT_EXCEEDED, "too many circuits")
+        self._open += 1
+        self._circuits.update((source, target))
+        try:
+            yield
+        finally:
+            self._open -= 1
+            self._circuits.subtract((source, target))
+            self._circuits = +self._circuits  # those at zero are forgotten
+
+    async def _answer(self, stream: INetStream, status: Status.ValueType) -> None:
+        try:
+            await write_message(stream, HopMessage(type=HopMessage.STATUS, status=status))
+        except Gone:
+            await reset(stream)
+        else:
+            await close(stream)
+
+    def _is_welcome(self, peer: str) -> bool:
+        return self.welcome(peer)
+
+    def _left(self, peer: str) -> None:
+        if not self._host.is_connected(peer):
+            self.reservations.forget(peer)
+
+
+def is_relayed(connection: Any) -> bool:
+    """Does that connection go through a relay itself?"""
+    return any("/p2p-circuit" in str(address) for address in connection.get_transport_addresses())
+
+
+def _is_direct(connection: Any) -> bool:
+    return not connection.is_closed and not is_relayed(connection.muxed_conn)
