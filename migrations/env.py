@@ -12,8 +12,8 @@ from pinning_worker.adapters.sql.schema import metadata
 
 
 def run(connection: Connection) -> None:
-    """SQLite changes a table by copying it (batch mode); all of it is one transaction on both databases."""
-    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, transactional_ddl=True)
+    """SQLite changes a table by copying it (batch mode). The transaction is the caller's."""
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
     context.run_migrations()
 
 

@@ -136,6 +136,26 @@ async def test_another_process_that_writes_too_long_is_trouble(tmp_path: Path, m
     await database.close()
 
 
+async def test_writers_of_two_processes_wait_for_each_other(tmp_path: Path) -> None:
+    """Catches: transactions that begin as readers, of which SQLite refuses the slower writer without waiting."""
+    url = f"sqlite:///{tmp_path}/pinning.db"
+    migrate(url)
+    ours, theirs = Database(url), Database(url)
+
+    def read_then_write(connection: Connection) -> None:
+        height = count(connection)
+        connection.execute(text("INSERT INTO name_blocks VALUES (:height, 'hash')"), {"height": height})
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(ours.write, read_then_write)
+                nursery.start_soon(theirs.write, read_then_write)
+    assert await ours.read(count) == 40
+    await ours.close()
+    await theirs.close()
+
+
 async def test_a_folder_that_is_away_is_trouble(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/unmounted/pinning.db")
     with pytest.raises(Trouble, match="unable to open"):
