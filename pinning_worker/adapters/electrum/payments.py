@@ -47,7 +47,7 @@ class PaymentReader:
             if len(piece) > 1:
                 await self._pace.wait()  # a backlog; one payment never waits
             await self._read_piece(chain, piece)
-            self._view.ring()
+            self._view.ring()  # a backlog is told piece by piece
 
     async def _read_piece(self, chain: HeaderChain, rows: Sequence[HistoryRow]) -> None:
         headers = {row.height: chain.header_at(row.height) for row in rows if row.height > 0}

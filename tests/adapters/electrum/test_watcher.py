@@ -170,6 +170,23 @@ async def test_a_reorg_that_moves_a_payment_to_another_block_of_the_same_height(
     assert heard.forks == [11]
 
 
+async def test_a_reorg_that_one_server_tells_of_makes_us_ask_the_other() -> None:
+    """The one with the payment has moved to the new branch as well, and has not said so."""
+    shared, paid = ledger_of(10), payment(1)
+    shared.mine(paid)
+    showing, telling = ScriptedServer(shared), ScriptedServer(shared)
+    telling.answers["blockchain.scripthash.get_history"] = lambda _hash: []
+    async with watching(showing, telling) as (watcher, heard):
+        await heard.until(lambda: heard.proven_at(paid.txid) == 11)
+        await eventually(lambda: all(state.height == 11 for state in watcher.servers()), "both are there")
+        shared.rewind(11)
+        block = shared.mine(paid, count=2, salt=1)
+        await telling.tell_tip()
+        await heard.until(
+            lambda: (proof := heard.sightings[paid.txid].proof) is not None and proof.block_hash == block.hash
+        )
+
+
 async def test_a_deep_reorg_is_found_from_where_it_began() -> None:
     server = ScriptedServer(ledger_of(60))
     async with watching(server) as (watcher, heard):
@@ -387,6 +404,19 @@ async def test_a_chain_from_a_checkpoint_fetches_what_later_rules_look_back_to()
         await heard.until(lambda: heard.proven_at(paid.txid) == 31)
         assert await watcher.hash_at(9) is None
     assert starts == [10, 21]
+
+
+async def test_a_server_that_is_still_behind_the_checkpoint_is_waited_for() -> None:
+    ledger = ledger_of(30)
+    row = replace(DOICHAIN_REGTEST, retarget_interval=16, checkpoint=Checkpoint(20, ledger.blocks[20].hash, 1 << 67))
+    young = ledger.copy()
+    young.rewind(15)
+    ledger.network = young.network = row
+    server = ScriptedServer(young)
+    async with watching(server) as (watcher, heard):
+        await eventually(lambda: "behind our checkpoint" in watcher.servers()[0].fault, "it is too young")
+        server.ledger = ledger
+        await heard.until(lambda: heard.is_at(ledger.blocks[-1].hash))
 
 
 async def test_headers_survive_a_restart(tmp_path: Path) -> None:
