@@ -16,6 +16,7 @@ from typing import Any
 
 import trio
 
+from pinning_worker.adapters.p2p.errors import one_error
 from pinning_worker.sandbox.electrumx import ElectrumXFailed
 from tests.interop.browser import join, make_art
 from tests.interop.helia import Added, Helia, HeliaError, open_helia
@@ -31,6 +32,10 @@ GONE_SECONDS = 3
 
 class StepFailed(Exception):
     """The story did not go on. The text says at which step, and why."""
+
+
+class Interrupted(Exception):
+    """Somebody wants the story to end here."""
 
 
 @contextmanager
@@ -133,15 +138,28 @@ async def expire(market: Market, bob: Helia, pinned: dict[str, Any], image: Adde
             raise StepFailed("the worker still serves what has expired")
 
 
+async def story_or_interrupt(folder: Path) -> None:
+    """The story, given up at SIGINT or SIGTERM: whoever asks it to end gets everything ended."""
+    with one_error(), trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def give_up() -> None:
+                async for number in signals:
+                    raise Interrupted(f"interrupted by {signal.Signals(number).name}")
+
+            nursery.start_soon(give_up)
+            await story(folder)
+            nursery.cancel_scope.cancel()
+
+
 def main() -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end, it ends what it started too
     try:
         with tempfile.TemporaryDirectory(prefix="pinning-worker-demo-") as folder:
-            trio.run(story, Path(folder))
+            trio.run(story_or_interrupt, Path(folder))
     except StepFailed as failure:
         sys.exit(f"\nFAILED at: {failure}")
-    except KeyboardInterrupt:
-        sys.exit("\ninterrupted")
+    except Interrupted as interruption:
+        sys.exit(f"\n{interruption}")
     show("The story is told, and everything that was started has ended.")
 
 

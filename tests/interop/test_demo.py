@@ -57,6 +57,6 @@ async def test_it_tells_the_whole_story_and_leaves_nothing_behind() -> None:
 
 async def test_interrupted_it_takes_everything_along() -> None:
     exit_code, said, left = await demo(interrupt_at="Alice adds")
-    assert said.endswith("interrupted\n"), said
-    assert exit_code != 0
+    assert said.endswith("interrupted by SIGTERM\n"), said
+    assert exit_code == 1
     assert left == []
