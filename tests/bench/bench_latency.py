@@ -12,12 +12,13 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import trio
 
 from tests.interop.browser import ask_for_quote, join
-from tests.interop.helia import Helia, open_helia
+from tests.interop.helia import Heard, Helia, open_helia
 from tests.interop.market import CONFIRMATIONS, Market, open_market
 from tests.interop.worker import Worker
 
@@ -27,7 +28,10 @@ SIZE = 1000
 def show(what: str, seconds: Sequence[float], against: str, baseline: Sequence[float]) -> None:
     median, base = statistics.median(seconds) * 1000, statistics.median(baseline) * 1000
     worst = max(seconds) * 1000
-    print(f"{what:<42}{median:7.1f} ms  worst {worst:7.1f} ms   {against} {base:6.1f} ms   {median / base:.1f}x", flush=True)
+    print(
+        f"{what:<42}{median:7.1f} ms  worst {worst:7.1f} ms   {against} {base:6.1f} ms   {median / base:.1f}x",
+        flush=True,
+    )
 
 
 async def quotes(peer: Helia, worker: Worker, rounds: int) -> list[float]:
@@ -56,14 +60,17 @@ async def pins(peer: Helia, worker: Worker, market: Market, rounds: int) -> tupl
         added = await peer.add_file(SIZE, seed=f"{trio.current_time()}")
         market.pay(await ask_for_quote(peer, added.cid, worker), f"bench/{number}")
         await market.mine(CONFIRMATIONS - 1)
-        cid = added.cid
-        await peer.heard(lambda m, cid=cid: m.says("PAYMENT-SEEN", cid) and m.json["confirmations"] == CONFIRMATIONS - 1)
+        await peer.heard(partial(_seen, cid=added.cid, confirmations=CONFIRMATIONS - 1))
         began = trio.current_time()
         await market.mine(1)
         told.append(trio.current_time() - began)
-        await peer.heard(lambda m, cid=cid: m.says("ADDED-CID", cid))
+        await peer.heard(partial(Heard.says, status="ADDED-CID", cid=added.cid))
         took.append(trio.current_time() - began)
     return took, told
+
+
+def _seen(message: Heard, cid: str, confirmations: int) -> bool:
+    return message.says("PAYMENT-SEEN", cid) and message.json["confirmations"] == confirmations
 
 
 async def main(rounds: int) -> None:
