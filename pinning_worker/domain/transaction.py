@@ -168,6 +168,21 @@ def read_compact_size(raw: bytes, at: int) -> tuple[int, int]:
     return number, at
 
 
+def read_output(raw: bytes, at: int) -> tuple[TxOutput, int]:
+    """(output, next position). Raises BadTransaction when it is cut off; the amount is not judged."""
+    (amount,), at = _unpack("<q", raw, at)
+    script, at = read_var_bytes(raw, at)
+    return TxOutput(Swartz(amount), script), at
+
+
+def read_var_bytes(raw: bytes, at: int) -> tuple[bytes, int]:
+    """(bytes that follow their length, next position). Raises BadTransaction."""
+    length, at = read_compact_size(raw, at)
+    if length > len(raw) - at:
+        raise BadTransaction("cut off")
+    return raw[at : at + length], at + length
+
+
 def _read_inputs(raw: bytes, at: int) -> tuple[tuple[TxInput, ...], int]:
     count, at = read_compact_size(raw, at)
     if count == 0:
@@ -175,7 +190,7 @@ def _read_inputs(raw: bytes, at: int) -> tuple[tuple[TxInput, ...], int]:
     inputs = []
     for _ in range(count):
         (prev, index), at = _unpack("<32sI", raw, at)
-        script, at = _read_var_bytes(raw, at)
+        script, at = read_var_bytes(raw, at)
         (sequence,), at = _unpack("<I", raw, at)
         inputs.append(TxInput(prev[::-1].hex(), index, script, sequence))
     return tuple(inputs), at
@@ -185,9 +200,8 @@ def _read_outputs(raw: bytes, at: int) -> tuple[tuple[TxOutput, ...], int]:
     count, at = read_compact_size(raw, at)
     outputs = []
     for _ in range(count):
-        (amount,), at = _unpack("<q", raw, at)
-        script, at = _read_var_bytes(raw, at)
-        outputs.append(TxOutput(Swartz(amount), script))
+        output, at = read_output(raw, at)
+        outputs.append(output)
     return tuple(outputs), at
 
 
@@ -197,19 +211,12 @@ def _read_witnesses(raw: bytes, at: int, inputs: int) -> tuple[tuple[tuple[bytes
         count, at = read_compact_size(raw, at)
         stack = []
         for _ in range(count):
-            item, at = _read_var_bytes(raw, at)
+            item, at = read_var_bytes(raw, at)
             stack.append(item)
         stacks.append(tuple(stack))
     if not any(stacks):
         raise BadTransaction("the witness is superfluous: all its stacks are empty")
     return tuple(stacks), at
-
-
-def _read_var_bytes(raw: bytes, at: int) -> tuple[bytes, int]:
-    length, at = read_compact_size(raw, at)
-    if length > len(raw) - at:
-        raise BadTransaction("cut off")
-    return raw[at : at + length], at + length
 
 
 def _unpack(code: str, raw: bytes, at: int) -> tuple[tuple[Any, ...], int]:

@@ -32,9 +32,10 @@ from pinning_worker.domain.transaction import Transaction
 from pinning_worker.sandbox.electrumx import Certificate, ElectrumX
 from pinning_worker.sandbox.node import Node
 from pinning_worker.sandbox.node_rpc import node_methods
+from pinning_worker.sandbox.psbt import parse_psbt
 from pinning_worker.sandbox.rpc import RpcServer
 from pinning_worker.sandbox.transaction_rules import COINBASE_MATURITY
-from pinning_worker.sandbox.wallet import Kind, Payment, Wallet, browser_payment
+from pinning_worker.sandbox.wallet import Kind, Payment, Wallet, browser_payment, sign
 
 CLOCK_OFFSET_FILE = "clock-offset"
 FIRST_COINS = 10
@@ -82,6 +83,12 @@ class Sandbox:
     def pay_as(self, payment: Payment, kind: Kind = "p2wpkh") -> str:
         """The txid of any payment, now in the mempool. Raises Rejected."""
         return self.send(self.wallet.pay(payment, kind))
+
+    def pay_psbt(self, psbt: bytes) -> str:
+        """The txid of a PSBT over the wallet's coins (binary), signed by it, now in the mempool. Raises BadPsbt,
+        Rejected."""
+        asked = parse_psbt(psbt)
+        return self.send(sign(asked.unsigned, asked.spent, self.wallet.key))
 
     def send(self, transaction: Transaction) -> str:
         """Its txid, now that it is in the mempool. Raises Rejected."""

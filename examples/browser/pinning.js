@@ -1,0 +1,143 @@
+/**
+ * The protocol of a pinning worker: ask for a CID, and follow what becomes of it (docs/browser.md explains it).
+ *
+ *   for await (const pin of follow(libp2p, cid, worker, { signal })) show(pin)
+ *
+ * Three rules make it hold:
+ * - Everything on the topic is a broadcast that anybody can send: only what the worker itself signed counts.
+ * - A message published before the mesh stands reaches nobody: wait for a mesh peer, and look at `recipients`.
+ * - Gossip loses messages. After a silence, or when the worker is back, ask again: a repeated request starts nothing
+ *   twice, the worker repeats what stands. So every message may come twice, and `next` must not mind.
+ */
+export const TOPIC = '/doichain-nfc/1/message/proto'
+
+/** Seconds of silence after which to ask again, by step; in a step that is not here there is nothing to wait for. */
+const PATIENCE = { asking: 5, fetching: 15, quoted: 60, paid: 60, short: 60 }
+const MOST_UNREAD = 100
+
+/**
+ * What is known about a pin, each time that it changes:
+ *   step     joining, asking, fetching, quoted, paid (seen, not deep enough yet), short, pinned, expiring, expired, error
+ *   fetched  {blocks, bytes} so far
+ *   quote    the newest ADDING-CID: sizes, and the first price
+ *   offer    {amount, durationMonths, paymentAddress, quoteId, expires}: the newest price, for the first time or again
+ *   payment  the newest PAYMENT-SEEN or PAYMENT-SHORT that still waits
+ *   names    {nameId: {expirationDate, remainingDays, renewal}}, for each name that pays for it
+ *   error    the ERROR message, with `again`: the Date at which we ask again, if that can help
+ *
+ * Ends after an error that asking again does not cure. Throws when `signal` aborts.
+ *
+ * @param {PeerId} worker whose answers count
+ * @param {object} options `signal`, and what the request may say besides: `durationMonths`, `origins`
+ */
+export async function * follow (libp2p, cid, worker, { signal, ...wishes } = {}) {
+  const { pubsub } = libp2p.services
+  const request = { type: 'NEW-CID', cid, id: crypto.randomUUID(), ...wishes }
+  const inbox = openInbox(libp2p, worker, request, signal)
+  let pin = { step: 'joining', names: {} }
+  try {
+    yield pin
+    while (true) {
+      await publish(pubsub, request, signal)
+      if (pin.step === 'joining' || pin.step === 'error') yield pin = { ...pin, step: 'asking', error: undefined }
+      for (let said; (said = await inbox.take(patience(pin))) != null;) {
+        yield pin = next(pin, said)
+        if (pin.step === 'error' && pin.error.again == null) return
+      }
+    }
+  } finally {
+    inbox.close()
+  }
+}
+
+/** What a message makes of what was known. Pure; the same message again changes nothing. */
+export function next (pin, said) {
+  const waits = ['joining', 'asking', 'fetching', 'error'].includes(pin.step)
+  const unlessKept = (step) => isKept(pin) ? pin.step : step
+  const names = { ...pin.names, [said.nameId]: said }
+  const offer = newest(pin.offer, said.renewal ?? (said.fee && { ...said.fee, quoteId: said.quote.id, expires: said.quote.expires }))
+  switch (said.status) {
+    case 'FETCHING-CID': return waits ? { ...pin, step: 'fetching', fetched: said } : pin
+    case 'ADDING-CID': return { ...pin, step: waits ? 'quoted' : pin.step, quote: said, offer }
+    case 'PAYMENT-SEEN': return { ...pin, step: unlessKept('paid'), payment: said }
+    case 'PAYMENT-SHORT': return { ...pin, step: unlessKept('short'), payment: said }
+    case 'ADDED-CID': return { ...pin, step: 'pinned', payment: undefined }
+    case 'CID-PINNED-WITH-NAME': return { ...pin, step: 'pinned', names, offer }
+    case 'EXPIRING-CID': return { ...pin, step: 'expiring', names, offer }
+    case 'EXPIRED-CID': return { ...pin, step: 'expired', names }
+    case 'ERROR': return waits ? { ...pin, step: 'error', error: { ...said, again: again(said) } } : pin
+    default: return pin // a newer worker may say more than this page knows
+  }
+}
+
+export const isKept = ({ step }) => step === 'pinned' || step === 'expiring'
+
+/** What to pay now, as `offer`: the price, or what a payment lacked. Nothing while one is under way. */
+export function toPay ({ step, offer, payment }) {
+  if (step === 'short') return { ...offer, amount: payment.missing, paymentAddress: payment.paymentAddress }
+  return step === 'quoted' || isKept({ step }) ? offer : undefined
+}
+
+const newest = (known, told) => told == null || known?.expires > told.expires ? known : told
+const again = ({ retryAfterSeconds: s }) => s == null ? undefined : new Date(Date.now() + s * 1000)
+const patience = ({ step, error }) => error?.again ? (error.again - Date.now()) / 1000 : PATIENCE[step] ?? Infinity
+
+async function publish (pubsub, request, signal) {
+  while (true) {
+    if (pubsub.getMeshPeers(TOPIC).length > 0) {
+      performance.mark('NEW-CID', { detail: request }) // every message is a mark: see DevTools, or a PerformanceObserver
+      const { recipients } = await pubsub.publish(TOPIC, new TextEncoder().encode(JSON.stringify(request)))
+      if (recipients.length > 0) return
+    }
+    await new Promise((resolve, reject) => {
+      const timer = setTimeout(resolve, 1000)
+      pubsub.addEventListener('gossipsub:graft', () => { clearTimeout(timer); resolve() }, { once: true, signal })
+      signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
+      if (signal?.aborted) reject(signal.reason)
+    })
+  }
+}
+
+/** The worker's answers to this request, in their order. `take` waits so many seconds for one, or for a reason to ask again. */
+function openInbox (libp2p, worker, request, signal) {
+  const { pubsub } = libp2p.services
+  const unread = []
+  let isBack = false
+  let ring = () => {}
+  const hear = ({ detail: { topic, from, data } }) => {
+    if (topic !== TOPIC || !worker.equals(from)) return
+    let said
+    try { said = JSON.parse(new TextDecoder().decode(data)) } catch { return }
+    if (said?.cid !== request.cid || said.status == null) return
+    if (said.status === 'ERROR' && said.id !== request.id) return // somebody else's
+    performance.mark(said.status, { detail: said })
+    if (unread.push(said) > MOST_UNREAD) unread.shift()
+    ring()
+  }
+  const comeBack = ({ detail }) => { // what the worker said while it was away, or we were, is lost
+    isBack ||= worker.equals(detail)
+    ring()
+  }
+  pubsub.subscribe(TOPIC)
+  pubsub.addEventListener('message', hear)
+  libp2p.addEventListener('peer:connect', comeBack)
+  return {
+    async take (seconds) {
+      const timeout = seconds === Infinity ? undefined : AbortSignal.timeout(Math.max(0, seconds * 1000))
+      while (unread.length === 0) {
+        signal?.throwIfAborted()
+        if (isBack || timeout?.aborted) return void (isBack = false)
+        await new Promise((resolve) => {
+          ring = resolve
+          timeout?.addEventListener('abort', resolve, { once: true })
+          signal?.addEventListener('abort', resolve, { once: true })
+        })
+      }
+      return unread.shift()
+    },
+    close () {
+      pubsub.removeEventListener('message', hear)
+      libp2p.removeEventListener('peer:connect', comeBack)
+    }
+  }
+}

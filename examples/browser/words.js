@@ -1,0 +1,55 @@
+/** What the page says: every state and error of a pin in words, amounts and dates as people read them. Pure. */
+const SWARTZ_PER_DOI = 100_000_000n
+
+/** {headline, explanation} of a pin as `follow` yields it. */
+export function describe (pin) {
+  const { fetched, quote, payment, error } = pin
+  switch (pin.step) {
+    case 'joining': return say('Waiting for the worker', 'The question goes out as soon as somebody hears it.')
+    case 'asking': return say('Asking for a price', 'The worker has been asked. Keep this page open: it fetches the picture from here.')
+    case 'fetching': return say(`Fetching: ${count(fetched.blocks, 'block')}, ${size(fetched.bytes)}`, 'Keep this page open until the price is there.')
+    case 'quoted': return say('Here is the price', `The worker has all of it (${count(quote.blocks, 'block')}) and waits for your payment.`)
+    case 'paid': return say(`Payment seen: ${payment.confirmations} of ${payment.confirmationsNeeded} confirmations`, `Under the name ${payment.nameId}. You may close this page, the payment is on its way.`)
+    case 'short': return say(`${doi(payment.missing)} are missing`, `${doi(payment.received)} came under the name ${payment.nameId}. Pay the rest under the same name, and it counts together.`)
+    case 'pinned': return say(`Kept until ${day(ends(pin))}`, furtherPayment(pin) ?? 'Every block is on the worker\'s disk. Anybody can read it there, whether you are here or not.')
+    case 'expiring': return say(`Ends in ${count(daysLeft(pin), 'day')}`, 'Pay again under the same name, and it stays.')
+    case 'expired': return say('Expired', 'The paid time is over, and the worker has let it go. Ask again to keep it anew.')
+    case 'error': return say(ERRORS[error.code] ?? 'It did not work', error.message + (error.again ? `. Asks again at ${clock(error.again)}.` : '.'))
+  }
+}
+
+const say = (headline, explanation) => ({ headline, explanation })
+const furtherPayment = ({ payment: p }) => p && `A further payment has ${p.confirmations ?? 0} of ${p.confirmationsNeeded ?? '?'} confirmations.`
+
+const ERRORS = {
+  BAD_REQUEST: 'The worker does not understand this page',
+  BAD_CID: 'That is not a CID',
+  UNSUPPORTED: 'The worker cannot read this kind of content',
+  NOT_FOUND: 'The worker could not find the content',
+  TIMEOUT: 'The transfer broke off',
+  TOO_LARGE: 'Too large for this worker',
+  BUSY: 'The worker is busy',
+  DENIED: 'This worker does not keep that',
+  INTERNAL: 'The worker had a fault of its own'
+}
+
+/** The latest end, as text, among the names that pay for a pin; undefined while none is told. */
+export const ends = ({ names }) => Object.values(names).map((name) => name.expirationDate).sort().at(-1)
+export const daysLeft = ({ names }) => Math.max(0, ...Object.values(names).map((name) => name.remainingDays ?? 0))
+
+/** 7004482 -> "0.07004482 DOI". Whole swartz in, no float near it. */
+export function doi (swartz) {
+  const amount = BigInt(swartz)
+  const rest = String(amount % SWARTZ_PER_DOI).padStart(8, '0').replace(/0+$/, '')
+  return `${amount / SWARTZ_PER_DOI}${rest && '.' + rest} DOI`
+}
+
+export const count = (n, what) => `${n} ${what}${n === 1 ? '' : 's'}`
+export const day = (iso) => iso == null ? 'soon' : new Date(iso).toLocaleDateString('en', { dateStyle: 'long', timeZone: 'UTC' })
+const clock = (date) => date.toLocaleTimeString('en', { timeStyle: 'medium' })
+export const moment = (iso) => new Date(iso).toLocaleString('en', { dateStyle: 'medium', timeStyle: 'short' })
+
+function size (bytes) {
+  if (bytes < 1024) return count(bytes, 'byte')
+  return bytes < 1_048_576 ? `${(bytes / 1024).toFixed(1)} KB` : `${(bytes / 1_048_576).toFixed(1)} MB`
+}

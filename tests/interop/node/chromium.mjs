@@ -1,0 +1,94 @@
+/**
+ * A Chromium that tests drive by JSON lines, one command at a time. `tests/interop/chromium.py` holds the other end.
+ *
+ *   stdin    {"do": "click", "name": "Ask for a price"}
+ *   stdout   {"ok": {…}}  or  {"error": "what went wrong"}
+ *
+ * The first command is `start`; everything ends when stdin closes. Elements are found by the words that a person sees
+ * or hears (label, name), so a test also holds the page to be usable without a mouse and without eyes.
+ */
+import { createInterface } from 'node:readline'
+import { URDecoder } from '@ngraveio/bc-ur'
+import jsQR from 'jsqr'
+import { chromium } from 'playwright-core'
+import { PNG } from 'pngjs'
+
+const FLAGS = ['--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run']
+let browser, page, traffic, complaints
+
+const commands = {
+  async start ({ executable, flags = [] }) {
+    browser = await chromium.launch({ executablePath: executable, args: [...FLAGS, ...flags], chromiumSandbox: false })
+    return { version: browser.version() }
+  },
+
+  /** A new window with nothing remembered; the one before is closed. `traffic`: every address that the page asks for. */
+  async open ({ url, dark = false, width = 1000, height = 1400, still = false }) {
+    await page?.context().close()
+    traffic = []
+    complaints = []
+    page = await browser.newPage({
+      viewport: { width, height }, colorScheme: dark ? 'dark' : 'light', reducedMotion: still ? 'reduce' : 'no-preference'
+    })
+    page.on('request', (request) => traffic.push(request.url()))
+    page.on('websocket', (socket) => traffic.push(socket.url()))
+    page.on('pageerror', (error) => complaints.push(`${error.stack ?? error}`))
+    page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()) })
+    await page.goto(url)
+  },
+
+  click: async ({ name, role = 'button' }) => page.getByRole(role, { name, exact: true }).click(),
+  fill: async ({ label, text }) => page.getByLabel(label, { exact: true }).fill(text),
+  upload: async ({ label, path }) => page.getByLabel(label, { exact: true }).setInputFiles(path),
+  value: async ({ label }) => ({ text: await page.getByLabel(label, { exact: true }).inputValue() }),
+  text: async ({ selector }) => ({ text: await page.locator(selector).innerText() }),
+  /** Waits until an element is seen and its text fits a regular expression. */
+  async shows ({ selector, pattern }) {
+    const found = page.locator(selector).filter({ hasText: new RegExp(pattern), visible: true })
+    await found.first().waitFor()
+    return { text: await found.first().innerText() }
+  },
+  async download ({ name, path }) {
+    const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name, exact: true }).click()])
+    await download.saveAs(path)
+    return { fileName: download.suggestedFilename() }
+  },
+  async screenshot ({ path }) {
+    await page.screenshot({ path, fullPage: true, animations: 'disabled' })
+  },
+  /** The messages that went over the topic, as the page marks them: what DevTools shows, with milliseconds. */
+  marks: async () => ({
+    marks: await page.evaluate(() => performance.getEntriesByType('mark').map((m) => ({ name: m.name, ms: m.startTime, said: m.detail })))
+  }),
+  evaluate: async ({ expression }) => ({ value: await page.evaluate(expression) }),
+  traffic: async () => ({ traffic, complaints }),
+
+  /** Does what a wallet's camera does: looks at the code on the screen until its parts make a whole. */
+  async scan ({ selector }) {
+    const decoder = new URDecoder()
+    while (!decoder.isComplete()) {
+      const { data, width, height } = PNG.sync.read(await page.locator(selector).screenshot())
+      const seen = jsQR(new Uint8ClampedArray(data), width, height)
+      if (seen != null) decoder.receivePart(seen.data.toLowerCase())
+    }
+    if (!decoder.isSuccess()) throw new Error(decoder.resultError())
+    const ur = decoder.resultUR()
+    return { type: ur.type, hex: ur.decodeCBOR().toString('hex') }
+  }
+}
+
+async function answer (line) {
+  const { do: name, deadlineMs, ...options } = JSON.parse(line)
+  try {
+    if (!Object.hasOwn(commands, name)) throw new Error(`no such command: ${name}`)
+    page?.setDefaultTimeout(deadlineMs)
+    return { ok: await commands[name](options) ?? {} }
+  } catch (error) {
+    return { error: `${error.message}\n${(complaints ?? []).join('\n')}` }
+  }
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  process.stdout.write(JSON.stringify(await answer(line)) + '\n')
+}
+await browser?.close()

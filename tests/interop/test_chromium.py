@@ -1,0 +1,247 @@
+"""The page of `examples/browser` in a real Chromium, over each transport that a browser has.
+
+Everything is done as a person does it: by labels and buttons, with the payment read from the screen. What that person
+sees is left as pictures in `artefacts/`. `TRANSPORTS` is the table: a new way to reach the worker is a new row.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import pytest
+import trio
+
+from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.transaction import Transaction
+from pinning_worker.sandbox.psbt import Psbt, parse_psbt
+from pinning_worker.sandbox.wallet import Kind, browser_payment
+from tests.interop.browser import join
+from tests.interop.chromium import Chromium, Mark, needs_chromium, open_chromium
+from tests.interop.helia import open_helia
+from tests.interop.market import CONFIRMATIONS, Market, open_market
+from tests.interop.node_binary import needs_node
+from tests.interop.page import Page, open_page
+from tests.interop.picture import picture
+from tests.interop.worker import Worker
+
+pytestmark = [pytest.mark.interop, needs_node, needs_chromium]
+
+MIB = 1_048_576
+TITLE = "Evening at sea"
+NOBODY_HAS_IT = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+WRONG_ADDRESSES = {
+    "dc1qgtyed5psf82vxkn5cx5n4f2fk3mmymt9v4g4ru": "not an address of doichain-regtest",
+    "mfWyW5fc9NUj75YAnFgoRLrjxgLDn2MMth": "the wallet has 0 swartz that can be spent now",
+}
+
+
+@dataclass(frozen=True)
+class Transport:
+    """One way for a page to reach a worker: which of its addresses the page gets, what the worker is told, through
+    which relays the page is reachable, and what Chromium is told."""
+
+    name: str
+    addresses: Callable[[Worker], Sequence[str]]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    listen: Callable[[Worker], Sequence[str]] = lambda _: ()
+    flags: Sequence[str] = ()
+
+
+TRANSPORTS = [
+    Transport("ws", lambda worker: [worker.ws_addr]),
+]
+WS = TRANSPORTS[0]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a story in the browser needs, open."""
+
+    market: Market
+    worker: Worker
+    page: Page
+    browser: Chromium
+    url: str
+
+
+@asynccontextmanager
+async def open_scene(folder: Path, over: Transport = WS, **settings: str) -> AsyncIterator[Scene]:
+    async with (
+        open_market(folder) as market,
+        market.worker(**over.settings, **settings) as worker,
+        open_page(market) as page,
+        open_chromium(over.flags) as browser,
+    ):
+        url = page.url(over.addresses(worker), listen=over.listen(worker))
+        await browser.open(url)
+        await browser.shows("#connection", f"Connected to worker …{worker.peer_id[-6:]}")
+        yield Scene(market, worker, page, browser, url)
+
+
+async def ask(browser: Chromium, folder: Path, image: bytes, title: str = TITLE) -> None:
+    file = folder / "evening.png"
+    file.write_bytes(image)
+    await browser.upload("Picture", file)
+    await browser.fill("Title", title)
+    await browser.click("Ask for a price")
+
+
+async def make_payment(scene: Scene, folder: Path, name: str) -> Psbt:
+    """What the page wants signed, read by a camera, and the same from its file."""
+    await scene.browser.fill("Name on the Doichain", name)
+    await scene.browser.click("Make the payment")
+    await scene.browser.shows("#outputs", "Together")
+    kind, scanned = await scene.browser.scan("#qr")
+    assert kind == "crypto-psbt"
+    assert (
+        await scene.browser.download("Save the payment (PSBT)", folder / "payment.psbt")
+        == f"{name.replace('/', '-')}.psbt"
+    )
+    assert (folder / "payment.psbt").read_bytes() == scanned
+    return parse_psbt(scanned)
+
+
+def expected_payment(market: Market, quote: Mark, name: str, kind: Kind) -> Transaction:
+    """What the sandbox's own wallet would pay for a quote, as the deployed browser does, before it is signed."""
+    fee = quote.said["fee"]
+    payment = browser_payment(fee["paymentAddress"], Swartz(fee["amount"]), name, quote.said["cid"])
+    signed = market.sandbox.wallet.pay(payment, kind)
+    return replace(signed, witnesses=(), inputs=tuple(replace(spent, script=b"") for spent in signed.inputs))
+
+
+async def heard(browser: Chromium, status: str) -> list[Mark]:
+    return [mark for mark in await browser.marks() if mark.name == status]
+
+
+@pytest.mark.parametrize("over", TRANSPORTS, ids=lambda transport: transport.name)
+async def test_the_whole_story_from_the_page(over: Transport, tmp_path: Path) -> None:
+    async with open_scene(tmp_path, over) as scene:
+        market, browser = scene.market, scene.browser
+        image = picture()
+        await browser.screenshot(f"{over.name}-1-connected")
+
+        await ask(browser, tmp_path, image)
+        await browser.shows("#headline", "Here is the price")
+        [quote] = await heard(browser, "ADDING-CID")
+        assert quote.said["bytes"]["image"] > len(image) > MIB
+        assert quote.said["sizes"]["total"] in await browser.text("#sizes")
+
+        asked = await make_payment(scene, tmp_path, "art/evening")
+        assert asked.unsigned == expected_payment(market, quote, "art/evening", "p2wpkh")
+        await browser.screenshot(f"{over.name}-2-to-be-signed")
+
+        await browser.click("Sign and pay in the sandbox")
+        await browser.shows("#headline", f"Payment seen: [1-5] of {CONFIRMATIONS} confirmations")
+        await browser.screenshot(f"{over.name}-3-paid")
+        await browser.shows("#headline", "Kept until", deadline=30)
+        await browser.screenshot(f"{over.name}-4-pinned")
+        seen = [mark.said["confirmations"] for mark in await heard(browser, "PAYMENT-SEEN")]
+        assert sorted(set(seen)) == list(range(CONFIRMATIONS))
+
+        await browser.click("Let time pass until a week before the end")
+        await browser.shows("#headline", "Ends in 6 days", deadline=30)
+        await browser.screenshot(f"{over.name}-5-expiring")
+
+        addresses, complaints = await browser.traffic()
+        assert {urlsplit(address).hostname for address in addresses if not address.startswith("blob:")} == {"127.0.0.1"}
+        assert complaints == []
+        await browser.open("about:blank")  # the page has gone: only the worker can have it
+        async with open_helia(listen=()) as bob:
+            await join(bob, scene.worker)
+            added = await bob.add_file(data=image)
+            await bob.forget()
+            assert (await bob.cat(added.cid)).sha256 == sha256(image).hexdigest()
+            metadata = {"name": TITLE, "description": "", "image": f"ipfs://{added.cid}"}
+            written = json.dumps(metadata, separators=(",", ":")).encode()
+            assert (await bob.cat(quote.said["cid"])).sha256 == sha256(written).hexdigest()
+
+
+async def test_coins_of_an_old_address_pay_too_and_a_longer_term_is_bought(tmp_path: Path) -> None:
+    """Catches: a p2pkh input without its whole transaction (no wallet signs it); a renewal at a price that has lapsed;
+    a page that forgets, after a reload, what it had asked for."""
+    async with open_scene(tmp_path) as scene:
+        market, browser = scene.market, scene.browser
+        await ask(browser, tmp_path, b"small")
+        await browser.shows("#headline", "Here is the price")
+        [quote] = await heard(browser, "ADDING-CID")
+        await browser.fill("Address of your wallet", market.sandbox.wallet.address("p2pkh"))
+        asked = await make_payment(scene, tmp_path, "art/small")
+        assert asked.unsigned == expected_payment(market, quote, "art/small", "p2pkh")
+        market.sandbox.pay_psbt((tmp_path / "payment.psbt").read_bytes())
+        await market.mine(CONFIRMATIONS)
+        first_end = await browser.shows("#headline", "Kept until")
+
+        await market.move_time(30)  # the first quote has lapsed since
+        await browser.open(f"{scene.url}#{quote.said['cid']}")
+        assert await browser.shows("#headline", "Kept until") == first_end
+        await browser.shows("#pay-title", "Keep it longer")
+        await make_payment(scene, tmp_path, "art/small")
+        await browser.click("Sign and pay in the sandbox")
+        await browser.shows("#explanation", f"A further payment has [1-5] of {CONFIRMATIONS} confirmations")
+        await browser.screenshot("renewal")
+        await browser.shows("#headline", f"Kept until (?!{first_end.removeprefix('Kept until ')})", deadline=30)
+
+
+async def test_a_worker_that_comes_back_is_heard_again(tmp_path: Path) -> None:
+    """Catches: a page that waits for an answer which was given while nobody was connected."""
+    async with open_market(tmp_path) as market, open_page(market) as page, open_chromium() as browser:
+        async with market.worker() as worker:
+            await browser.open(page.url([worker.ws_addr]))
+            await ask(browser, tmp_path, b"small")
+            await browser.shows("#headline", "Here is the price")
+            [quote] = await heard(browser, "ADDING-CID")
+            market.pay(quote.said, "art/restart")
+            await browser.shows("#headline", "Payment seen: 0")
+        await browser.shows("#connection", "Not connected")
+        await browser.screenshot("worker-away")
+        await market.mine(CONFIRMATIONS)
+        async with market.worker() as worker:
+            await worker.logged("ADDED-CID|pinned")
+            await browser.shows("#headline", "Kept until", deadline=30)
+            await browser.shows("#connection", "Connected to worker")
+
+
+async def test_errors_are_told_in_words(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, PINNING_MAX_BYTES=str(MIB)) as scene:
+        browser = scene.browser
+        await ask(browser, tmp_path, picture())
+        await browser.shows("#headline", "Too large for this worker")
+        await browser.screenshot("error")
+
+        await ask(browser, tmp_path, b"small")
+        await browser.shows("#headline", "Here is the price")
+        await browser.fill("Name on the Doichain", "art/small")
+        for address, trouble in WRONG_ADDRESSES.items():
+            await browser.fill("Address of your wallet", address)
+            await browser.click("Make the payment")
+            await browser.shows("#payment-form-error", trouble)
+
+        await browser.open(f"{scene.url}#{NOBODY_HAS_IT}")
+        await browser.shows("#headline", "The worker could not find the content")
+        await browser.shows("#explanation", "Asks again at")
+
+
+async def test_no_other_site_can_press_the_sandbox_buttons(tmp_path: Path) -> None:
+    async with open_market(tmp_path) as market, open_page(market) as page:
+        height = market.sandbox.node.height
+        for origin, status in ((page.origin, 200), ("http://example.org", 403), (None, 403)):
+            assert await trio.to_thread.run_sync(press, page.origin, origin) == status
+        assert market.sandbox.node.height == height + 1
+
+
+def press(server: str, origin: str | None) -> int:
+    """The HTTP status that an order from a page of that origin gets."""
+    order = Request(f"{server}/sandbox/mine", data=b"", headers={"Origin": origin} if origin else {})
+    try:
+        with urlopen(order, timeout=10) as answer:
+            status: int = answer.status
+            return status
+    except HTTPError as refused:
+        refused.close()
+        return refused.code
