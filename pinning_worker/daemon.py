@@ -25,6 +25,7 @@ from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.adapters.p2p.announcer import TopicAnnouncer
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
+from pinning_worker.adapters.p2p.certificate import CertificateFiles
 from pinning_worker.adapters.p2p.errors import one_error
 from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import load_or_create
@@ -101,9 +102,16 @@ async def _network(settings: Settings) -> AsyncGenerator[tuple[Host, PubSub], No
         bootstrap=settings.bootstrap,
         max_connections=settings.max_connections,
         relay=_relay_caps(settings),
+        certificate=_certificate(settings),
     )
     async with open_host(config) as host, open_pubsub(host) as pubsub:
         yield host, pubsub
+
+
+def _certificate(settings: Settings) -> CertificateFiles | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return CertificateFiles(settings.tls_cert, settings.tls_key)
 
 
 def _relay_caps(settings: Settings) -> RelayCaps | None:

@@ -93,6 +93,8 @@ class Settings(StoreSettings):
         "/ip4/0.0.0.0/tcp/4001",
         "/ip4/0.0.0.0/tcp/4001/ws",
     )
+    tls_cert: PathName | None = None
+    tls_key: PathName | None = None
     bootstrap: Annotated[tuple[BootstrapAddress, ...], BeforeValidator(values.as_list)] = ()
     topic: str = Field(default=DEFAULT_TOPIC, min_length=1)
     discovery_topic: str = Field(default=DEFAULT_DISCOVERY_TOPIC, min_length=1)
@@ -156,6 +158,21 @@ class Settings(StoreSettings):
             idle_seconds=self.idle_time.total_seconds(),
             total_seconds=self.fetch_time.total_seconds(),
         )
+
+    @field_validator("tls_key")
+    @classmethod
+    def _certificate_for_wss(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        certificate: Path | None = info.data.get("tls_cert")
+        if (key is None) != (certificate is None):
+            raise ValueError("and PINNING_TLS_CERT belong together: set both, or none")
+        if key is None and any("/tls/" in address or "/wss" in address for address in info.data.get("listen", ())):
+            raise ValueError(
+                "and PINNING_TLS_CERT are not set, and PINNING_LISTEN has /tls/ws. Set them, or take it away"
+            )
+        for path in (certificate, key):
+            if path is not None and not path.is_file():
+                raise ValueError(f"or PINNING_TLS_CERT names {path}, which is not there")
+        return key
 
     @field_validator("payment_address")
     @classmethod

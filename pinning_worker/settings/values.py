@@ -18,8 +18,12 @@ _SIZE_UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "t
 _TIME_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NUMBER_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)\Z")
 _ELECTRUM_SCHEMES = ("tcp", "ssl", "ws", "wss")
-_LISTEN = re.compile(r"/(?:ip4|ip6)/[0-9a-fA-F:.]+/tcp/(\d{1,5})(?:/ws)?\Z")
-_ANNOUNCED = re.compile(r"/(?:ip4|ip6|dns|dns4|dns6)/[^/\s]+/tcp/\d{1,5}(?:/tls)?(?:/ws|/wss)?\Z")
+_LISTEN = re.compile(
+    r"/(?:ip4|ip6)/[0-9a-fA-F:.]+/(?:tcp/(?P<tcp>\d{1,5})(?:/ws|/wss|/tls/ws)?|udp/(?P<udp>\d{1,5})/webrtc-direct)\Z"
+)
+_ANNOUNCED = re.compile(
+    r"/(?:ip4|ip6|dns|dns4|dns6)/[^/\s]+/(?:tcp/\d{1,5}(?:/tls)?(?:/ws|/wss)?|udp/\d{1,5}/webrtc-direct/certhash/u[\w-]+)\Z"
+)
 _DIALLED = re.compile(r"/(?:ip4|ip6|dns|dns4|dns6|dnsaddr)/[^/\s]+(?:/[^/\s]+)*/p2p/[1-9A-HJ-NP-Za-km-z]{40,64}\Z")
 
 
@@ -63,10 +67,13 @@ def as_path(value: object) -> object:
 
 
 def check_listen(multiaddr: str) -> str:
-    """/ip4 or /ip6, /tcp, and perhaps /ws. The same port may stand in a tcp and a ws address."""
+    """/ip4 or /ip6, then /tcp, that with /ws or /tls/ws, or /udp with /webrtc-direct. Those of tcp may share a port."""
     matched = _LISTEN.match(multiaddr)
-    if matched is None or int(matched[1]) > 65535:
-        raise ValueError(f"has {multiaddr}, which is not /ip4/<address>/tcp/<port> or the same with /ws (or ip6)")
+    if matched is None or int(matched["tcp"] or matched["udp"]) > 65535:
+        raise ValueError(
+            f"has {multiaddr}, which is not /ip4/<address>/tcp/<port>, that with /ws or /tls/ws, "
+            "or /ip4/<address>/udp/<port>/webrtc-direct (or ip6)"
+        )
     return multiaddr
 
 

@@ -124,7 +124,10 @@ def test_no_payment_address() -> None:
         ("QUOTE_LIFE", "5s", "must be at least 1 minute"),
         ("LISTEN", "/ip4/0.0.0.0/udp/4001", "has /ip4/0.0.0.0/udp/4001, which is not /ip4/<address>/tcp/<port>"),
         ("LISTEN", "/ip4/0.0.0.0/tcp/70000", "has /ip4/0.0.0.0/tcp/70000, which is not"),
+        ("LISTEN", "/ip4/0.0.0.0/udp/4001/quic-v1", "or /ip4/<address>/udp/<port>/webrtc-direct"),
         ("LISTEN", ",", "must not be empty"),
+        ("TLS_KEY", "/etc/hostname", "and PINNING_TLS_CERT belong together: set both, or none"),
+        ("RELAY", "yes", "must be 'off' or 'on'"),
         ("BOOTSTRAP", "/ip4/192.0.2.1/tcp/4001", "not a multiaddr ending in /p2p/<peer id>"),
         ("ELECTRUM_SERVERS", "https://example.org", "must begin with tcp://, ssl://, ws:// or wss:// and name a host"),
         ("ELECTRUM_SERVERS", "ssl://example.org:port", "which is not a server's address"),
@@ -137,6 +140,19 @@ def test_a_wrong_value_is_told_with_its_mend(name: str, value: str, said: str) -
     (problem,) = refusal(**{PREFIX + name: value})
     assert problem.startswith(f"PINNING_{name} ")
     assert said in problem
+
+
+def test_wss_needs_a_certificate_that_is_there(tmp_path: Path) -> None:
+    wss = {"PINNING_LISTEN": "/ip4/0.0.0.0/tcp/443/tls/ws"}
+    (problem,) = refusal(**wss)
+    assert problem.startswith("PINNING_TLS_KEY and PINNING_TLS_CERT are not set, and PINNING_LISTEN has /tls/ws")
+    certificate, key = tmp_path / "fullchain.pem", tmp_path / "privkey.pem"
+    pair = {"PINNING_TLS_CERT": str(certificate), "PINNING_TLS_KEY": str(key)}
+    certificate.touch()
+    (problem,) = refusal(**wss, **pair)
+    assert problem.startswith(f"PINNING_TLS_KEY or PINNING_TLS_CERT names {key}, which is not there")
+    key.touch()
+    assert configured(**wss, **pair).tls_key == key
 
 
 def test_a_regtest_worker_needs_a_server_named() -> None:

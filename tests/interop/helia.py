@@ -11,6 +11,7 @@ twice finds the next one; `transcript` keeps them all.
 import base64
 import json
 import math
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -295,6 +296,7 @@ async def open_helia(
     discovery: str | None = None,
     fast_websocket: bool = False,
     topic: str | None = CONTENT_TOPIC,
+    trusted: Path | None = None,
 ) -> AsyncIterator[Helia]:
     """Start a peer; it is subscribed to `topic` unless that is None, and gone when the block ends.
 
@@ -303,6 +305,7 @@ async def open_helia(
         seed: 32 bytes that fix the peer id. `private_key`: a libp2p PrivateKey protobuf instead.
         blockstore: a folder for the blocks; in memory when None.
         discovery: the topic of pubsub peer discovery, if it shall run.
+        trusted: a PEM file of certificates that it trusts besides the machine's, for wss.
         fast_websocket: for benches, see node/fast-websocket.mjs.
     """
     preload = ["--import", "./fast-websocket.mjs"] if fast_websocket else []
@@ -310,7 +313,10 @@ async def open_helia(
     if node is None:
         raise HeliaError(HOW_TO_GET_IT)
     command = [str(node), *preload, "peer.mjs"]
-    process = await trio.lowlevel.open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=NODE_PROJECT)
+    environment = {**os.environ, **({"NODE_EXTRA_CA_CERTS": str(trusted)} if trusted else {})}
+    process = await trio.lowlevel.open_process(
+        command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=NODE_PROJECT, env=environment
+    )
     peer = Helia(process)
     with one_error():
         async with trio.open_nursery() as nursery:

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.interop, needs_node]
 
 @asynccontextmanager
 async def open_relay(caps: RelayCaps = RelayCaps()) -> AsyncIterator[tuple[Node, Hop, Topic]]:  # noqa: B008  frozen
-    async with open_node(listen=(TCP, WS), relay=caps) as node, open_pubsub(node.host) as pubsub:
+    async with open_node(listen=(TCP, WS), more={"relay": caps}) as node, open_pubsub(node.host) as pubsub:
         topic = await pubsub.join(CONTENT_TOPIC)
         assert node.host.hop is not None
         node.host.hop.welcome = topic.has_subscriber

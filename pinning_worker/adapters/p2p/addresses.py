@@ -18,6 +18,7 @@ from multiaddr.exceptions import Error as MultiaddrError
 from pinning_worker.adapters.p2p.errors import BadAddress
 
 _ANY = {"0.0.0.0": "ip4", "::": "ip6"}  # noqa: S104  read, not bound
+_LISTENED = {("tcp",), ("tcp", "ws"), ("tcp", "wss"), ("tcp", "tls", "ws"), ("udp", "webrtc-direct")}
 
 
 def parse(text: str) -> Multiaddr:
@@ -29,12 +30,28 @@ def parse(text: str) -> Multiaddr:
 
 
 def parse_listen(text: str) -> Multiaddr:
-    """A multiaddr to listen on: `/ip4/…/tcp/…` or `/ip6/…/tcp/…`, with or without `/ws`. Raises BadAddress."""
+    """A multiaddr to listen on: an IP address, then one of _LISTENED with a port. Raises BadAddress."""
     address = parse(text)
-    names = [protocol.name for protocol in address.protocols()]
-    if len(names) not in (2, 3) or names[0] not in ("ip4", "ip6") or names[1] != "tcp" or names[2:] not in ([], ["ws"]):
-        raise BadAddress(f"cannot listen on {text}: it must be /ip4/…/tcp/PORT or /ip6/…/tcp/PORT, or that with /ws")
+    names = _names(address)
+    if names[:1] not in (["ip4"], ["ip6"]) or tuple(names[1:]) not in _LISTENED:
+        raise BadAddress(
+            f"cannot listen on {text}: it must be /ip4/… or /ip6/…, then /tcp/PORT, /tcp/PORT/ws, /tcp/PORT/tls/ws "
+            "or /udp/PORT/webrtc-direct"
+        )
     return address
+
+
+def is_tcp(address: Multiaddr) -> bool:
+    """tcp, and all that is spoken over it (ws, wss)."""
+    return "tcp" in _names(address)
+
+
+def is_wss(address: Multiaddr) -> bool:
+    return not {"tls", "wss"}.isdisjoint(_names(address))
+
+
+def is_webrtc(address: Multiaddr) -> bool:
+    return "webrtc-direct" in _names(address)
 
 
 def parse_peer(text: str) -> PeerInfo:
@@ -58,8 +75,8 @@ def parse_peer_id(text: str) -> ID:
 
 def socket_of(address: Multiaddr) -> tuple[str, int]:
     """(IP address, port) of a multiaddr to listen on."""
-    kind = "ip4" if "ip4" in {protocol.name for protocol in address.protocols()} else "ip6"
-    return str(address.value_for_protocol(kind)), int(address.value_for_protocol("tcp"))
+    kind = "ip4" if "ip4" in _names(address) else "ip6"
+    return str(address.value_for_protocol(kind)), int(address.value_for_protocol("tcp" if is_tcp(address) else "udp"))
 
 
 def reachable(listening: Iterable[Multiaddr]) -> list[Multiaddr]:
@@ -76,6 +93,10 @@ def _expanded(address: str) -> tuple[Multiaddr, ...]:
     ip, port = socket_of(Multiaddr(address))
     if ip not in _ANY:
         return (Multiaddr(address),)
-    _, _, tail = address.partition(f"/tcp/{port}")
-    interfaces = (str(interface) for interface in get_available_interfaces(port))
-    return tuple(Multiaddr(each + tail) for each in interfaces if each.startswith(f"/{_ANY[ip]}/"))
+    interfaces = (str(interface).split("/") for interface in get_available_interfaces(port))
+    tail = address.split("/")[3:]
+    return tuple(Multiaddr("/".join(["", kind, found, *tail])) for _, kind, found, *_ in interfaces if kind == _ANY[ip])
+
+
+def _names(address: Multiaddr) -> list[str]:
+    return [protocol.name for protocol in address.protocols()]

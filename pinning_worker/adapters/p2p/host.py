@@ -1,4 +1,4 @@
-"""The libp2p host: tcp and websockets on one port, noise, yamux, identify, ping. Nothing less safe is offered.
+"""The libp2p host: tcp, ws and wss on one port, noise, yamux, identify, ping. Nothing less safe is offered.
 
     async with open_host(HostConfig(key, listen=("/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/tcp/4001/ws"))) as host:
         ...
@@ -36,8 +36,10 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux
 
 from pinning_worker.adapters.p2p import addresses, bootstrap
+from pinning_worker.adapters.p2p.certificate import CertificateFiles, TlsCertificate
 from pinning_worker.adapters.p2p.cures import mend_all
-from pinning_worker.adapters.p2p.errors import CannotConnect, one_error
+from pinning_worker.adapters.p2p.cures.private_network import fingerprint
+from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, one_error
 from pinning_worker.adapters.p2p.listening import listen
 from pinning_worker.adapters.p2p.neighbours import Neighbours
 from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
@@ -53,6 +55,7 @@ class HostConfig:
 
     `announce`: told to peers instead of the addresses that we listen on. `max_connections` bounds both directions
     together; `kept_for_dialling` of them are never given to those who dial us. `relay`: be a relay, within these caps.
+    `certificate` is for the addresses that end in /tls/ws.
     """
 
     key: KeyPair
@@ -65,6 +68,7 @@ class HostConfig:
     max_streams: int = 10_000
     handshake_seconds: float = 10.0
     relay: RelayCaps | None = None
+    certificate: CertificateFiles | None = None
 
 
 class Host:
@@ -137,7 +141,10 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
     wanted = [addresses.parse_listen(text) for text in config.listen]
     for text in config.bootstrap:
         addresses.parse_peer(text)
-    raw = _build(config)
+    certificate = TlsCertificate(config.certificate) if config.certificate else None
+    if certificate is None and any(addresses.is_wss(address) for address in wanted):
+        raise BadAddress("/tls/ws can be listened on with a certificate only")
+    raw = _build(config, certificate)
     neighbours = Neighbours()
     host = Host(raw, neighbours)
     host.swarm.register_notifee(neighbours)
@@ -151,13 +158,15 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
                 async with trio.open_nursery() as nursery:
                     for address in config.bootstrap:
                         nursery.start_soon(bootstrap.stay_connected, host, address)
+                    if certificate is not None:
+                        nursery.start_soon(certificate.watch)
                     yield host
                     nursery.cancel_scope.cancel()
             finally:
                 await _close(host)
 
 
-def _build(config: HostConfig) -> BasicHost:
+def _build(config: HostConfig, certificate: TlsCertificate | None) -> BasicHost:
     announced = [addresses.parse(text) for text in config.announce]
     raw = new_host(
         key_pair=config.key,
@@ -169,6 +178,7 @@ def _build(config: HostConfig) -> BasicHost:
         addrs_factory=lambda found: announced or addresses.reachable(found),
         disable_identify_address_discovery=True,
         enable_websocket=True,
+        tls_server_config=certificate.context if certificate else None,
     )
     swarm = cast("Swarm", raw.get_network())
     swarm.retry_config = RetryConfig(max_retries=0)

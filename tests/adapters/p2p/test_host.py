@@ -43,6 +43,45 @@ async def test_tcp_and_ws_share_one_port_and_both_are_dialled() -> None:
             await gone(a, b.peer_id)
 
 
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+
+
+@needs_ipv6
+@pytest.mark.parametrize(("any4", "any6"), [("127.0.0.1", "::1"), ("0.0.0.0", "::")], ids=["loopback", "any"])
+async def test_ipv4_and_ipv6_share_one_port_number_for_tcp_and_ws(any4: str, any6: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    listen = [f"/{kind}/{ip}/tcp/{port}{ws}" for kind, ip in (("ip4", any4), ("ip6", any6)) for ws in ("", "/ws")]
+    async with open_host(config(*listen)) as a, open_host(config()) as b:
+        for ip in ("ip4/127.0.0.1", "ip6/::1"):
+            for ws in ("", "/ws"):
+                address = f"/{ip}/tcp/{port}{ws}/p2p/{a.peer_id}"
+                assert address in a.addresses
+                assert await b.connect(address, deadline=5) == a.peer_id
+                assert b.peers() == [a.peer_id]
+                await b.disconnect(a.peer_id)
+                await gone(a, b.peer_id)
+
+
+@needs_ipv6
+@pytest.mark.parametrize("ws", ["", "/ws"])
+async def test_ipv6_alone(ws: str) -> None:
+    async with open_host(config(f"/ip6/::1/tcp/0{ws}")) as a, open_host(config()) as b:
+        (address,) = a.addresses
+        assert await b.connect(address, deadline=5) == a.peer_id
+        with pytest.raises(CannotListen, match="in use"):
+            async with open_host(config(address.partition("/p2p/")[0])):
+                pass
+
+
 @pytest.mark.parametrize("first", [(TCP, WS), (TCP,), (WS,)], ids=["shared", "tcp", "ws"])
 @pytest.mark.parametrize("second", ["", "/ws", "both"])
 async def test_a_busy_port_is_a_clear_error(first: tuple[str, ...], second: str) -> None:

@@ -26,6 +26,8 @@ from pinning_worker.adapters.p2p.cures.once import replace
 HANDSHAKE_SECONDS = 10.0
 MOST_HALF_OPEN = 64
 
+_WRAPPINGS = ("stream", "_ws", "_stream", "transport_stream")
+
 _log = structlog.get_logger(__name__)
 _doors: WeakKeyDictionary[PortDemultiplexer, Door] = WeakKeyDictionary()
 _arrivals: WeakKeyDictionary[trio.SocketStream, Arrival] = WeakKeyDictionary()
@@ -107,9 +109,11 @@ def _ip(stream: trio.SocketStream) -> str:
 
 
 def _socket_of(raw: Any) -> trio.SocketStream | None:
-    """Down through the wrappings: TrioTCPStream.stream, P2PWebSocketConnection._ws._stream, PeekableStream.stream."""
+    """Down through the wrappings: TrioTCPStream.stream, P2PWebSocketConnection._ws._stream, SSLStream.transport_stream,
+    PeekableStream.stream.
+    """
     for _ in range(8):
         if raw is None or isinstance(raw, trio.SocketStream):
             return raw
-        raw = next((getattr(raw, name) for name in ("stream", "_ws", "_stream") if hasattr(raw, name)), None)
+        raw = next((getattr(raw, name) for name in _WRAPPINGS if hasattr(raw, name)), None)
     return None

@@ -1,8 +1,9 @@
 """A node on loopback: a real host, a bitswap engine and blocks in memory; and what the tests say about budgets."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 from libp2p.crypto.keys import KeyPair
@@ -13,7 +14,6 @@ from pinning_worker.adapters.p2p.bitswap.server import BlockSource
 from pinning_worker.adapters.p2p.errors import one_error
 from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
-from pinning_worker.adapters.p2p.relay.hop import RelayCaps
 from pinning_worker.domain.cid import Cid, cid_of
 from pinning_worker.ports import Blocks, Budget, Fetched
 from tests.domain.dagpb import DAG_PB, RAW, node
@@ -60,10 +60,10 @@ async def open_node(
     source: BlockSource | None = None,
     key: KeyPair | None = None,
     listen: Sequence[str] = (TCP,),
-    relay: RelayCaps | None = None,
+    more: Mapping[str, Any] = {},
 ) -> AsyncIterator[Node]:
     store = MemoryBlocks() if blocks is None else blocks
-    async with open_engine(store, source=source, key=key, listen=listen, relay=relay) as (host, engine):
+    async with open_engine(store, source=source, key=key, listen=listen, more=more) as (host, engine):
         yield Node(host, engine, store)
 
 
@@ -74,10 +74,10 @@ async def open_engine(
     source: BlockSource | None = None,
     key: KeyPair | None = None,
     listen: Sequence[str] = (TCP,),
-    relay: RelayCaps | None = None,
+    more: Mapping[str, Any] = {},
 ) -> AsyncIterator[tuple[Host, Engine]]:
-    """A host that listens on free ports of 127.0.0.1, and its running engine."""
-    async with open_host(HostConfig(key or new_key(), listen=tuple(listen), relay=relay)) as host:
+    """A host that listens on free ports of 127.0.0.1, and its running engine. `more` is of HostConfig."""
+    async with open_host(HostConfig(key or new_key(), listen=tuple(listen), **more)) as host:
         engine = Engine(host, blocks, source=source)
         with one_error():
             async with trio.open_nursery() as nursery:
