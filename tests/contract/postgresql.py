@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 
 import pytest
@@ -39,15 +40,26 @@ def a_server() -> Iterator[Path]:
         data = str(folder / "data")
         initdb = [str(binaries / "initdb"), "-D", data, "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8"]
         subprocess.run([*as_user, *initdb, "--locale=C"], check=True, capture_output=True, timeout=120)
-        control = [*as_user, str(binaries / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log")]
-        options = f"-c listen_addresses='' -k {folder} -c fsync=off"
-        subprocess.run([*control, "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, timeout=120)
-        try:
+        with _running([*as_user, str(binaries / "postgres"), "-D", data, "-k", str(folder), *_OPTIONS]):
             yield folder
-        finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL, timeout=120)
     finally:
         shutil.rmtree(folder)
+
+
+# It listens on its socket alone; and says nothing but that it is ready, so that nobody must empty its pipe.
+_OPTIONS = ("-c", "listen_addresses=", "-c", "fsync=off", "-c", "log_min_messages=log", "-c", "log_checkpoints=off")
+
+
+@contextmanager
+def _running(command: list[str]) -> Iterator[None]:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr is not None
+            said = list(takewhile(lambda line: "ready to accept connections" not in line, server.stderr))
+            assert server.poll() is None, "".join(said)
+            yield
+        finally:
+            server.send_signal(signal.SIGINT)  # ends the connections, then itself
 
 
 def _binaries() -> Path | None:
@@ -57,8 +69,9 @@ def _binaries() -> Path | None:
 
 
 def _make_folder_usable(folder: Path) -> list[str]:
-    """The server refuses to run as root: then as the user that its package made."""
+    """The server ends with us, even if we are killed; and refuses to be root: then it is its package's user."""
+    ends_with_us = ["setpriv", "--pdeathsig=INT"]
     if os.geteuid() != 0:
-        return []
+        return ends_with_us
     shutil.chown(folder, "postgres")
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    return [*ends_with_us, "--reuid=postgres", "--regid=postgres", "--clear-groups"]

@@ -133,7 +133,24 @@ async def test_the_same_row_twice_in_one_change_is_a_conflict(books: Books) -> N
     read = await books.pin(ALICE)
     assert read is not None
     assert not await books.commit(Change(pins=(read, read)))
+    assert not await books.commit(Change(pins=(read, replace(read, version=2))))
     assert await books.pin(ALICE) == read
+
+
+async def test_a_request_is_forgotten_only_in_the_version_that_was_read(books: Books) -> None:
+    """Catches: a request that somebody asked for again meanwhile, gone; references that outlive it."""
+    await put(books, request(references=(IMAGE,)), pin())
+    read = await books.request(ROOT)
+    assert read is not None
+    assert not await books.commit(Change(forget=(replace(read, version=2),)))
+    assert not await books.commit(Change(forget=(read,), requests=(read,)))
+    assert not await books.commit(Change(forget=(bare_request(OTHER),)))
+    assert await books.request(ROOT) == read
+    assert await books.commit(Change(forget=(read,)))
+    assert await books.request(ROOT) is None
+    assert await books.pins_naming(IMAGE, 9) == []
+    await put(books, bare_request())
+    assert await books.request(ROOT) == replace(bare_request(), version=1)
 
 
 async def test_sixty_concurrent_steps_each_count_once(books: Books) -> None:
@@ -313,6 +330,16 @@ async def test_payments_of_a_pin_include_those_that_are_gone(books: Books) -> No
     then = bare_payment(TXID, first_seen=NOW + MICROSECOND, gone=True)
     assert await books.commit(Change(payments=(then, first, bare_payment("01" * 32, name=b"bob"))))
     assert await books.payments_of(ALICE) == [first, then]
+
+
+async def test_scripts_in_use_are_those_that_may_still_be_paid(books: Books) -> None:
+    """Catches: a renewal, or a late payer of a standing quote, whose payment nobody watches."""
+    standing = quote("q1", payment_script=b"standing")
+    lapsed = quote("q2", OTHER, payment_script=b"lapsed", expires=NOW)
+    kept = quote("q3", IMAGE, payment_script=b"kept", expires=NOW - HOUR)
+    assert await books.commit(Change(quotes=(standing, lapsed, kept, replace(standing, id="q4"))))
+    await put(books, pin(IMAGE), pin(OTHER, state=State.RELEASED))
+    assert await books.scripts_in_use(NOW) == {b"standing", b"kept"}
 
 
 # ---------------------------------------------------------------- counts

@@ -71,6 +71,7 @@ class MemoryBooks:
         return (
             len(requests) == len(change.requests) + len(change.forget)
             and len(pins) == len(change.pins)
+            and all(old.root in self._requests for old in change.forget)
             and all(_version(self._requests.get(root)) == version for root, version in requests.items())
             and all(_version(self._pins.get(key)) == version for key, version in pins.items())
         )

@@ -107,7 +107,8 @@ class SqlBooks:
 def _store(change: Change, connection: Connection) -> None:
     """Raises Conflict, Rewritten."""
     current = (
-        all(request_rows.store(connection, request) for request in change.requests)
+        _names_each_row_once(change)
+        and all(request_rows.store(connection, request) for request in change.requests)
         and all(request_rows.forget(connection, request) for request in change.forget)
         and all(pin_rows.store(connection, pin) for pin in change.pins)
     )
@@ -121,3 +122,10 @@ def _store(change: Change, connection: Connection) -> None:
         block_rows.release(connection, root)
     for root, multihashes in change.hold:
         block_rows.hold(connection, root, multihashes)
+
+
+def _names_each_row_once(change: Change) -> bool:
+    """The same request or pin twice in one change is a conflict with itself, even if the versions follow each other."""
+    roots = [request.root for request in (*change.requests, *change.forget)]
+    keys = [pin.key for pin in change.pins]
+    return len(set(roots)) == len(roots) and len(set(keys)) == len(keys)

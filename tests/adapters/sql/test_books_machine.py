@@ -66,7 +66,8 @@ def pins(draw: st.DrawFn) -> Pin:
 def quotes(draw: st.DrawFn) -> Quote:
     """Few ids and prices: some of them are rewritten."""
     id, amount = draw(st.sampled_from(["q1", "q2", "q3"])), Swartz(draw(st.integers(1, 2)))
-    return quote(id, draw(roots), issued=draw(st.sampled_from(MOMENTS[:2])), amount=amount)
+    script = draw(st.sampled_from([b"ours", b"of old"]))
+    return quote(id, draw(roots), payment_script=script, issued=draw(st.sampled_from(MOMENTS[:2])), amount=amount)
 
 
 @st.composite
@@ -90,6 +91,7 @@ def changes(draw: st.DrawFn) -> Change:
     held = st.tuples(roots, st.lists(blocks, max_size=4).map(tuple))
     return Change(
         requests=draw(few(requests())),
+        forget=draw(few(requests()) | st.just(())),
         pins=draw(few(pins())),
         quotes=draw(few(quotes())),
         payments=draw(few(payments())),
@@ -131,7 +133,8 @@ async def with_versions(books: Books, step: Change) -> Change:
     """The step as somebody would take it who read the books just now, or a version off."""
     requests = [_at(row, await books.request(row.root)) for row in step.requests]
     pins = [_at(row, await books.pin(row.key)) for row in step.pins]
-    return replace(step, requests=tuple(requests), pins=tuple(pins))
+    forget = [_at(row, await books.request(row.root)) for row in step.forget]
+    return replace(step, requests=tuple(requests), pins=tuple(pins), forget=tuple(forget))
 
 
 def _at(row: Row, stored: Row | None) -> Row:
@@ -159,5 +162,6 @@ async def answers(books: Books) -> list[object]:
         ]
         found += [await books.payments_of(PinKey(root, name)) for name in NAMES]
     found += [await books.due(moment, limit) for moment in MOMENTS for limit in (1, 9)]
+    found += [await books.scripts_in_use(NOW + timedelta(days=days)) for days in (0, 2)]
     found += [await books.next_due(moment) for moment in MOMENTS]
     return found + [await books.proven_from(height) for height in range(5, 10)]
