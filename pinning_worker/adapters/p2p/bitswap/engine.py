@@ -20,7 +20,6 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import cast
 
 import structlog
 import trio
@@ -223,13 +222,13 @@ class Engine:
 
     # ---------------------------------------------------------------- streams and connections
 
-    async def _open_stream(self, peer: str) -> ByteStream:
+    async def _open_stream(self, peer: str) -> INetStream:
         """Raises StreamGone. Never dials: whoever went away comes back by itself, or is dialled by the host's owner."""
         if peer not in self._connected:
             raise StreamGone("not connected")
         try:
             with trio.fail_after(OPEN_SECONDS):
-                return cast("ByteStream", await self._host.raw.new_stream(ID.from_string(peer), PROTOCOLS))
+                return await self._host.raw.new_stream(ID.from_string(peer), PROTOCOLS)
         except (*GONE, trio.TooSlowError) as error:
             raise StreamGone(f"no stream: {type(error).__name__}: {error}") from error
 
@@ -241,13 +240,18 @@ class Engine:
     async def _say_all(self, peer: str, wantlist: Wantlist, scope: trio.CancelScope) -> None:
         try:
             with scope:
-                await wantlist.say(lambda: self._open_stream(peer))
+                await wantlist.say(lambda: self._open_to_say(peer, wantlist))
         except StreamGone as error:
             log.debug("bitswap peer can't be asked", peer=peer, error=str(error))
             self._unwilling[peer] = trio.current_time() + OPEN_SECONDS
             self._forget_asking(peer)
         if not wantlist and wantlist.saying is None and self._wantlists.get(peer) is wantlist:
             del self._wantlists[peer]
+
+    async def _open_to_say(self, peer: str, wantlist: Wantlist) -> ByteStream:
+        stream = await self._open_stream(peer)
+        wantlist.said_on = stream.muxed_conn
+        return stream
 
     def _plug_in(self) -> None:
         for protocol in PROTOCOLS:
@@ -274,11 +278,13 @@ class Engine:
         return None
 
     def _left(self, peer: str) -> None:
-        """A connection ended. What was said on it may be lost, even when another one lives."""
+        """A connection ended: the last one, or the one on which we asked, or one that does not matter."""
         if not self._host.is_connected(peer):
             self._connected.discard(peer)
             self.server.disconnected(peer)
-        self._forget_asking(peer)
+            self._forget_asking(peer)
+        elif (wantlist := self._wantlists.get(peer)) and wantlist.said_on and wantlist.said_on.is_closed:
+            self._forget_asking(peer)
 
     def _forget_asking(self, peer: str) -> None:
         """Nothing that we said to it counts any more; the sessions ask again, whom they can."""

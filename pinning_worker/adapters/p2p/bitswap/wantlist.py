@@ -15,13 +15,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import trio
+from libp2p.abc import IMuxedConn
 
 from pinning_worker.adapters.p2p.bitswap.frames import ByteStream, StreamGone, close_quietly, write_frame
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want, WantType, encode
 from pinning_worker.domain.cid import Cid
 
-QUIET = 5.0
-TRIES = 3
+QUIET = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it hangs up
+TRIES = 2
 PAUSE = 0.5
 
 
@@ -36,6 +37,7 @@ class Wantlist:
 
     def __init__(self) -> None:
         self.saying: trio.CancelScope | None = None  # of the task that runs `say`; None: none does
+        self.said_on: IMuxedConn | None = None  # the connection that the last stream was opened on
         self._standing: dict[bytes, _Standing] = {}
         self._unsaid: dict[bytes, Want] = {}
         self._cancels: dict[bytes, None] = {}
