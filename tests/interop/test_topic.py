@@ -1,5 +1,6 @@
 """Many on one topic: two workers that sell at different prices, and the deployed browser with all its habits."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -27,13 +28,16 @@ async def test_two_workers_both_quote_and_stay_silent_to_each_other(tmp_path: Pa
         asked_dear = await answer(alice, "ADDING-CID", art.cid, dear)
         assert asked_cheap["fee"]["amount"] < asked_dear["fee"]["amount"]
 
-        await alice.publish('{"type":"LIST","dateString":"2001-01-01"}')
-        for _ in (cheap, dear):  # what they would have said to each other would have come before this
-            await alice.heard(lambda m: m.text == "2001-01-01_CIDS:NONE")
-        said = alice.heard_so_far(lambda m: "2001-01-01" not in m.text)
-        assert sorted((m.sender, m.json["status"]) for m in said) == sorted(
-            (worker.peer_id, "ADDING-CID") for worker in (cheap, dear)
-        )
+        fence = await alice.add_metadata("fence")
+        for _ in range(2):  # the second answer about a CID waits two seconds: an answer to an answer would have come
+            await ask_for_quote(alice, fence.cid, cheap)
+            await answer(alice, "ADDING-CID", fence.cid, dear)
+        said = Counter((m.sender, m.json["status"], m.json["cid"]) for m in alice.heard_so_far(lambda m: True))
+        assert said == {
+            (worker.peer_id, "ADDING-CID", cid): times
+            for worker in (cheap, dear)
+            for cid, times in ((art.cid, 1), (fence.cid, 2))
+        }
 
 
 async def test_the_deployed_browser(tmp_path: Path) -> None:
