@@ -50,6 +50,7 @@ from pinning_worker.steps.terms import Terms
 log = structlog.get_logger()
 
 BLOCKS_FOLDER = "blocks"
+WEBRTC_FILE = "webrtc.pem"
 
 
 async def run(
@@ -103,6 +104,7 @@ async def _network(settings: Settings) -> AsyncGenerator[tuple[Host, PubSub], No
         max_connections=settings.max_connections,
         relay=_relay_caps(settings),
         certificate=_certificate(settings),
+        webrtc_pem=settings.data_dir / WEBRTC_FILE,
     )
     async with open_host(config) as host, open_pubsub(host) as pubsub:
         yield host, pubsub

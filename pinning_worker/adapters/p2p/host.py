@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import structlog
@@ -43,6 +44,7 @@ from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, one_er
 from pinning_worker.adapters.p2p.listening import listen
 from pinning_worker.adapters.p2p.neighbours import Neighbours
 from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
+from pinning_worker.adapters.p2p.webrtc import webrtc_transport
 
 CLOSE_SECONDS = 3.0
 
@@ -55,7 +57,7 @@ class HostConfig:
 
     `announce`: told to peers instead of the addresses that we listen on. `max_connections` bounds both directions
     together; `kept_for_dialling` of them are never given to those who dial us. `relay`: be a relay, within these caps.
-    `certificate` is for the addresses that end in /tls/ws.
+    `certificate` is for the addresses that end in /tls/ws; `webrtc_pem` keeps the one of webrtc-direct (webrtc.py).
     """
 
     key: KeyPair
@@ -69,6 +71,7 @@ class HostConfig:
     handshake_seconds: float = 10.0
     relay: RelayCaps | None = None
     certificate: CertificateFiles | None = None
+    webrtc_pem: Path | None = None
 
 
 class Host:
@@ -168,9 +171,10 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
 
 def _build(config: HostConfig, certificate: TlsCertificate | None) -> BasicHost:
     announced = [addresses.parse(text) for text in config.announce]
+    listened = [addresses.parse_listen(text) for text in config.listen]
     raw = new_host(
         key_pair=config.key,
-        listen_addrs=[addresses.parse_listen(text) for text in config.listen],
+        listen_addrs=[address for address in listened if addresses.is_tcp(address)],
         sec_opt={NOISE: Noise(config.key, noise_privkey=new_noise_key().private_key)},
         muxer_opt={TProtocol(YAMUX): Yamux},
         connection_config=_connection_config(config),
@@ -183,6 +187,8 @@ def _build(config: HostConfig, certificate: TlsCertificate | None) -> BasicHost:
     swarm = cast("Swarm", raw.get_network())
     swarm.retry_config = RetryConfig(max_retries=0)
     swarm.auto_connector = _NoAutoConnector(swarm)
+    if any(addresses.is_webrtc(address) for address in listened):
+        swarm.transport_manager.add_transport(webrtc_transport(config.key, config.webrtc_pem))
     return cast("BasicHost", raw)
 
 

@@ -15,6 +15,7 @@ import { identify } from '@libp2p/identify'
 import { ping } from '@libp2p/ping'
 import { pubsubPeerDiscovery } from '@libp2p/pubsub-peer-discovery'
 import { tcp } from '@libp2p/tcp'
+import { webRTCDirect } from '@libp2p/webrtc'
 import { webSockets } from '@libp2p/websockets'
 import { MemoryBlockstore } from 'blockstore-core'
 import { FsBlockstore } from 'blockstore-fs'
@@ -36,7 +37,7 @@ export async function startPeer ({ listen = [], seed, privateKey, blockstore, di
   const helia = await withBitswap(withLibp2pLight(light, {
     privateKey: await identity(seed, privateKey),
     addresses: { listen },
-    transports: [tcp(), webSockets(), circuitRelayTransport()],
+    transports: [tcp(), webSockets(), circuitRelayTransport(), webRTCDirect({ rtcConfiguration: { iceServers: [] } })],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     peerDiscovery: discovery == null ? [] : [pubsubPeerDiscovery({ topics: [discovery], interval: 1000 })],

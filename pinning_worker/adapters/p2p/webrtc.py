@@ -1,0 +1,125 @@
+"""webrtc-direct: a browser dials us on a UDP port, with no domain and no certificate that anybody else signed.
+
+The address says the hash of our certificate (`/certhash/…`), so the certificate is kept: one PEM file with key and
+certificate, made on the first start, good for ten years. The address that a page was built with stays valid over
+restarts; who deletes the file makes a new address. Spec: https://github.com/libp2p/specs/blob/master/webrtc/webrtc-direct.md
+
+aiortc, which this needs, is an extra (`[webrtc]`): nothing here imports it before somebody wants to listen so.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from libp2p.abc import ITransport
+from libp2p.crypto.keys import KeyPair
+
+from pinning_worker.adapters.p2p.errors import CannotListen
+
+GOOD_FOR = timedelta(days=3653)
+NOT_SHORTER = timedelta(days=30)
+
+_log = structlog.get_logger(__name__)
+
+
+def missing() -> bool:
+    """Is the extra not installed?"""
+    return importlib.util.find_spec("aiortc") is None
+
+
+def webrtc_transport(key: KeyPair, pem: Path | None) -> ITransport:
+    """The transport to listen with. `pem`: where its certificate is kept; None: a new one for this run.
+
+    Raises CannotListen: the extra is not installed, or the file cannot be used.
+    """
+    if missing():
+        raise CannotListen(
+            "cannot listen on webrtc-direct: aiortc is not installed. Install it with "
+            "pip install 'pinning-worker[webrtc]', or take webrtc-direct out of what is listened on"
+        )
+    from libp2p.transport.webrtc.certificate import WebRTCCertificate
+    from libp2p.transport.webrtc.config import WebRTCTransportConfig
+    from libp2p.transport.webrtc.transport import WebRTCDirectTransport
+
+    from pinning_worker.adapters.p2p.cures import webrtc_threads
+
+    webrtc_threads.mend()
+    private, certificate = _load_or_create(pem) if pem is not None else _new_pair()
+    known: Any = WebRTCCertificate(certificate, private)
+    known._rtc_certificate = _as_aiortc(private, certificate)  # the library looks for it there, and has no other way
+    return WebRTCDirectTransport(key.private_key, WebRTCTransportConfig(certificate=known, ice_servers=[]))
+
+
+def _as_aiortc(private: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> object:
+    from aiortc.rtcdtlstransport import RTCCertificate
+
+    return RTCCertificate(key=private, cert=certificate)
+
+
+def _load_or_create(pem: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    try:
+        data = pem.read_bytes()
+    except FileNotFoundError:
+        return _create(pem)
+    except OSError as error:
+        raise CannotListen(f"cannot read {pem}, the certificate for webrtc-direct: {error.strerror}") from error
+    try:
+        private = serialization.load_pem_private_key(data, password=None)
+        certificate = x509.load_pem_x509_certificate(data)
+    except (ValueError, TypeError) as error:
+        raise CannotListen(
+            f"{pem} holds no key and certificate. Without it a new one is made, and the address changes"
+        ) from error
+    if not isinstance(private, ec.EllipticCurvePrivateKey) or private.public_key() != certificate.public_key():
+        raise CannotListen(f"the key in {pem} is not that of its certificate")
+    if certificate.not_valid_after_utc < datetime.now(UTC) + NOT_SHORTER:
+        _log.warning("webrtc.certificate_replaced", file=str(pem), reason="it ends soon: the address changes")
+        return _create(pem)
+    return private, certificate
+
+
+def _create(pem: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    """Whole or not at all: written beside it, synced, and renamed."""
+    private, certificate = _new_pair()
+    pkcs8, no = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    data = private.private_bytes(serialization.Encoding.PEM, pkcs8, no)
+    data += certificate.public_bytes(serialization.Encoding.PEM)
+    draft = pem.with_name(f".{pem.name}.draft")
+    try:
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(pem)
+    except OSError as error:
+        raise CannotListen(f"cannot keep the certificate for webrtc-direct in {pem}: {error.strerror}") from error
+    return private, certificate
+
+
+def _new_pair() -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    """P-256, as browsers ask for; it says nothing about us."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "webrtc-direct")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + GOOD_FOR)
+        .sign(private, hashes.SHA256())
+    )
+    return private, certificate
