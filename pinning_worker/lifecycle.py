@@ -422,7 +422,7 @@ class Lifecycle:
     async def _awaited_until(self, pins: Iterable[Pin], request: Request, now: datetime) -> datetime | None:
         latest: datetime | None = None
         for pin in pins:
-            if pin.state is not State.SEEN:
+            if pin.state in LIVE:
                 continue
             for payment in await self.books.payments_of(pin.key):
                 if payment.settled or payment.gone:

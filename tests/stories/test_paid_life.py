@@ -447,3 +447,19 @@ async def test_everything_is_still_and_nothing_spins_when_there_is_nothing_to_do
         before = trio.current_time()
         await w.later(days=30)
         assert trio.current_time() - before == pytest.approx(30 * 86_400)
+
+
+async def test_a_new_payment_for_a_pin_that_ended_holds_the_blocks_until_it_counts(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b"once more")
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+        await w.months_later(244)
+        assert (await w.pin(cid)).state is State.RELEASED
+        amount = await w.quoted(cid)
+        await w.later(hours=23)
+        await w.pay(cid, amount)
+        w.fetcher.peers.clear()
+        await w.later(hours=20)
+        await w.mine(3)
+        assert (await w.pin(cid)).state is State.PINNED
