@@ -383,8 +383,8 @@ class Lifecycle:
         if tip is None or tip.median_time < pin.ends:
             if tip is None or abs(now - tip.median_time) > CLOCKS_APART:
                 log.error("clocks disagree: nothing is freed", ours=now.isoformat(), chain=str(tip and tip.median_time))
+            self._past_end.add(pin.key)  # first: the block that settles it may come while this is stored
             await self.books.commit(Change(pins=(replace(pin, due_at=now + CLOCKS_AGAIN),)))
-            self._past_end.add(pin.key)
             return
         request = await self.books.request(pin.root)
         if request is not None and request.sizes is not None:
