@@ -21,6 +21,7 @@ from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.transaction import Transaction
 from pinning_worker.sandbox.psbt import Psbt, parse_psbt
 from pinning_worker.sandbox.wallet import Kind, browser_payment
+from tests.certificates import self_signed
 from tests.interop.browser import join
 from tests.interop.chromium import Chromium, Mark, needs_chromium, open_chromium
 from tests.interop.helia import open_helia
@@ -41,6 +42,9 @@ WRONG_ADDRESSES = {
 }
 
 
+ANY_TCP = "/ip4/127.0.0.1/tcp/0"
+
+
 @dataclass(frozen=True)
 class Transport:
     """One way for a page to reach a worker: which of its addresses the page gets, what the worker is told, through
@@ -55,6 +59,23 @@ class Transport:
 
 TRANSPORTS = [
     Transport("ws", lambda worker: [worker.ws_addr]),
+    Transport(
+        "wss",
+        lambda worker: [worker.address("/tls/ws/")],
+        {"PINNING_LISTEN": f"{ANY_TCP} {ANY_TCP}/ws {ANY_TCP}/tls/ws"},
+        flags=["--ignore-certificate-errors"],  # nobody but this test has signed it
+    ),
+    Transport(
+        "webrtc-direct",
+        lambda worker: [worker.address("/webrtc-direct/")],
+        {"PINNING_LISTEN": f"{ANY_TCP} {ANY_TCP}/ws /ip4/127.0.0.1/udp/0/webrtc-direct"},
+    ),
+    Transport(
+        "relay-only",
+        lambda worker: [worker.ws_addr],
+        {"PINNING_RELAY": "on"},
+        listen=lambda worker: [f"{worker.ws_addr}/p2p-circuit"],
+    ),
 ]
 WS = TRANSPORTS[0]
 
@@ -74,7 +95,7 @@ class Scene:
 async def open_scene(folder: Path, over: Transport = WS, **settings: str) -> AsyncIterator[Scene]:
     async with (
         open_market(folder) as market,
-        market.worker(**over.settings, **settings) as worker,
+        market.worker(**certified(folder), **over.settings, **settings) as worker,
         open_page(market) as page,
         open_chromium(over.flags) as browser,
     ):
@@ -82,6 +103,12 @@ async def open_scene(folder: Path, over: Transport = WS, **settings: str) -> Asy
         await browser.open(url)
         await browser.shows("#connection", f"Connected to worker …{worker.peer_id[-6:]}")
         yield Scene(market, worker, page, browser, url)
+
+
+def certified(folder: Path) -> Mapping[str, str]:
+    """A certificate of the worker's own; it is used where the worker listens on wss."""
+    made = self_signed(folder)
+    return {"PINNING_TLS_CERT": str(made.certificate), "PINNING_TLS_KEY": str(made.key)}
 
 
 async def ask(browser: Chromium, folder: Path, image: bytes, title: str = TITLE) -> None:

@@ -23,6 +23,7 @@ from pinning_worker.adapters.p2p.errors import one_error
 
 READY_SECONDS = 30
 STOP_SECONDS = 20
+_ANY_ADDRESS = re.compile(r"/ip4/127\.0\.0\.1/(?:tcp|udp)/\d+(?:/[\w-]+)*/p2p/\w+")
 _OWN_ADDRESS = re.compile(r"/ip4/127\.0\.0\.1/tcp/\d+(?:/ws)?/p2p/(\w+)")
 COMMAND = Path(sys.executable).parent / "pinning-worker"
 
@@ -40,8 +41,13 @@ class Worker:
     peer_id: str = ""
     tcp_addr: str = ""
     ws_addr: str = ""
+    addresses: list[str] = field(default_factory=list)
     _news: trio.Event = field(default_factory=trio.Event)
     _ended: bool = False
+
+    def address(self, part: str) -> str:
+        """The first of its addresses with that in it, such as `/webrtc-direct/`."""
+        return next(address for address in self.addresses if part in address)
 
     async def logged(self, pattern: str, deadline: float = 20) -> str:
         """The first line of the log, from its start, in which a regular expression is found; waits for it."""
@@ -89,6 +95,7 @@ class Worker:
     async def _until_ready(self) -> None:
         line = await self.logged(r"\bready\b.*/p2p/|/p2p/.*\bready\b", READY_SECONDS)
         addrs = {match[0]: match[1] for match in _OWN_ADDRESS.finditer(line)}
+        self.addresses = list(dict.fromkeys(_ANY_ADDRESS.findall(line)))
         self.tcp_addr = next(addr for addr in addrs if "/ws/" not in addr)
         self.ws_addr = next(addr for addr in addrs if "/ws/" in addr)
         self.peer_id = addrs[self.tcp_addr]
