@@ -26,7 +26,11 @@ const NAME_TX = { version: NAME_TX_VERSION, allowUnknownVersion: true, allowUnkn
 
 /** The output script of an address. Throws on what is no address of that network. */
 export function scriptOf (address, network) {
-  return OutScript.encode(Address(NETWORKS[network]).decode(address))
+  try {
+    return OutScript.encode(Address(NETWORKS[network]).decode(address))
+  } catch (cause) {
+    throw new Error(`${address} is not an address of ${network}`, { cause })
+  }
 }
 
 /** The script that publishes `ipfs://<cid>` under `name`, in an output that `owner` (a script) can spend. */

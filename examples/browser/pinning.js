@@ -54,7 +54,7 @@ export async function * follow (libp2p, cid, worker, { signal, ...wishes } = {})
 export function next (pin, said) {
   const waits = ['joining', 'asking', 'fetching', 'error'].includes(pin.step)
   const unlessKept = (step) => isKept(pin) ? pin.step : step
-  const names = { ...pin.names, [said.nameId]: said }
+  const { [said.nameId]: _, ...others } = pin.names
   const offer = newest(pin.offer, said.renewal ?? (said.fee && { ...said.fee, quoteId: said.quote.id, expires: said.quote.expires }))
   switch (said.status) {
     case 'FETCHING-CID': return waits ? { ...pin, step: 'fetching', fetched: said } : pin
@@ -62,12 +62,19 @@ export function next (pin, said) {
     case 'PAYMENT-SEEN': return { ...pin, step: unlessKept('paid'), payment: said }
     case 'PAYMENT-SHORT': return { ...pin, step: unlessKept('short'), payment: said }
     case 'ADDED-CID': return { ...pin, step: 'pinned', payment: undefined }
-    case 'CID-PINNED-WITH-NAME': return { ...pin, step: 'pinned', names, offer }
-    case 'EXPIRING-CID': return { ...pin, step: 'expiring', names, offer }
-    case 'EXPIRED-CID': return { ...pin, step: 'expired', names }
+    case 'CID-PINNED-WITH-NAME':
+    case 'EXPIRING-CID': return keptBy({ ...others, [said.nameId]: said }, { ...pin, offer })
+    case 'EXPIRED-CID': return keptBy(others, pin)
     case 'ERROR': return waits ? { ...pin, step: 'error', error: { ...said, again: again(said) } } : pin
     default: return pin // a newer worker may say more than this page knows
   }
+}
+
+/** A pin lasts as long as the last of the names that paid for it. */
+function keptBy (names, pin) {
+  const isEnding = Object.values(names).every(({ status }) => status === 'EXPIRING-CID')
+  const step = Object.keys(names).length === 0 ? 'expired' : isEnding ? 'expiring' : 'pinned'
+  return { ...pin, step, names }
 }
 
 export const isKept = ({ step }) => step === 'pinned' || step === 'expiring'

@@ -8,16 +8,19 @@ sends it; `sandbox/mine` mines a block; `sandbox/move-time` takes {"days": n}. O
 of another origin, or by another host name, is refused. It is worth nothing, but it should teach nothing wrong either.
 """
 
+import atexit
 import json
+import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from subprocess import STDOUT
+from subprocess import PIPE, STDOUT
 from typing import Any
 from urllib.parse import urlencode
 
@@ -30,6 +33,7 @@ from tests.interop.market import Market
 from tests.interop.node_binary import HOW_TO_GET_IT, node_binary
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/browser"
+LOOPBACK = "127.0.0.1"
 LARGEST_ORDER = 1 << 20
 BUILD_SECONDS = 120
 
@@ -48,7 +52,7 @@ class Page:
     market: Market
 
     def url(self, worker: Sequence[str], *, listen: Sequence[str] = ()) -> str:
-        """The page's address for one worker, by its multiaddrs; `listen`: relays through which the page is reachable."""
+        """The page's address for one worker, by its multiaddrs; `listen`: relays by which the page is reachable."""
         sandbox = self.market.sandbox
         settings = {
             "worker": list(worker),
@@ -61,25 +65,27 @@ class Page:
         return f"{self.origin}/?{urlencode(settings, doseq=True, safe='/:')}"
 
 
-async def build_page(folder: Path) -> None:
-    """Builds the page into a folder with Vite, as a developer does. Raises PageError."""
+@cache
+def build_page() -> Path:
+    """Builds the page with Vite, as a developer does; once in this process, with which it goes. Raises PageError."""
     node = node_binary()
     if node is None or not (EXAMPLE / "node_modules/.package-lock.json").exists():
         raise PageError(HOW_TO_GET_IT)
+    folder = Path(tempfile.mkdtemp(prefix="pinning-page-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     vite = [str(node), "node_modules/vite/bin/vite.js", "build", "--outDir", str(folder), "--emptyOutDir"]
-    with trio.fail_after(BUILD_SECONDS):
-        built = await trio.run_process(vite, cwd=EXAMPLE, check=False, capture_stdout=True, stderr=STDOUT)
+    built = subprocess.run(vite, cwd=EXAMPLE, timeout=BUILD_SECONDS, stdout=PIPE, stderr=STDOUT)
     if built.returncode != 0:
         raise PageError(built.stdout.decode(errors="replace"))
+    return folder
 
 
 @asynccontextmanager
 async def open_page(market: Market) -> AsyncIterator[Page]:
-    """The page, built anew and served while the block lasts. Raises PageError."""
-    with tempfile.TemporaryDirectory(prefix="pinning-page-") as folder:
-        await build_page(Path(folder))
-        async with _serve(Path(folder), _orders(market)) as origin:
-            yield Page(origin, market)
+    """The page, served while the block lasts. Raises PageError."""
+    folder = await trio.to_thread.run_sync(build_page)
+    async with _serve(folder, _orders(market)) as origin:
+        yield Page(origin, market)
 
 
 def _orders(market: Market) -> Mapping[str, Order]:
@@ -103,11 +109,11 @@ def _orders(market: Market) -> Mapping[str, Order]:
 async def _serve(folder: Path, orders: Mapping[str, Order]) -> AsyncIterator[str]:
     """Python's own HTTP server in a thread; orders are carried out in trio's. Yields its origin."""
     handler = partial(_Handler, directory=str(folder), orders=orders, token=trio.lowlevel.current_trio_token())
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, one_error():
+    with ThreadingHTTPServer((LOOPBACK, 0), handler) as server, one_error():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.to_thread.run_sync, server.serve_forever)
             try:
-                yield f"http://127.0.0.1:{server.server_port}"
+                yield f"http://{LOOPBACK}:{server.server_port}"
             finally:
                 with trio.CancelScope(shield=True):
                     await trio.to_thread.run_sync(server.shutdown)
@@ -132,12 +138,12 @@ class _Handler(SimpleHTTPRequestHandler):
         else:
             self._answer(HTTPStatus.OK, said)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 — the parent's name for it
+    def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the page shows what happens."""
 
     def _is_from_the_page(self) -> bool:
-        host, port = self.server.server_address[:2]
-        here = f"{host!s}:{port}"
+        assert isinstance(self.server, ThreadingHTTPServer)
+        here = f"{LOOPBACK}:{self.server.server_port}"
         return self.headers.get("Host") == here and self.headers.get("Origin") == f"http://{here}"
 
     def _answer(self, status: HTTPStatus, text: str) -> None:

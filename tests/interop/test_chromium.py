@@ -235,7 +235,7 @@ async def test_a_worker_that_comes_back_is_heard_again(tmp_path: Path) -> None:
 
 
 async def test_errors_are_told_in_words(tmp_path: Path) -> None:
-    async with open_scene(tmp_path, PINNING_MAX_BYTES=str(MIB)) as scene:
+    async with open_scene(tmp_path, PINNING_MAX_BYTES=str(MIB), PINNING_FIRST_BLOCK_TIME="3s") as scene:
         browser = scene.browser
         await ask(browser, tmp_path, picture())
         await browser.shows("#headline", "Too large for this worker")
