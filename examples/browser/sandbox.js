@@ -4,7 +4,7 @@ const BLOCK_MS = 1000
 
 /** @param {() => {psbt: Uint8Array, depth: number, daysLeft: number}} current what the buttons act on */
 export function offerSandbox (current) {
-  $('sandbox').hidden = false
+  $('sandbox').classList.add('is-offered')
   onClick('sign', async () => {
     const { psbt, depth } = current()
     tell(`Paid. Transaction ${await post('pay', psbt)}`)

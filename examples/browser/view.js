@@ -13,7 +13,7 @@ export function showConnection (worker, connection, meshPeers, trouble) {
   if (connection == null) {
     $('connection').textContent = `Not connected${trouble ? `: ${trouble.message}` : ''}. Trying again …`
   } else {
-    const address = connection.remoteAddr.toString().split('/p2p/')[0]
+    const address = connection.remoteAddr.toString().split(/\/(?:p2p|certhash)\//)[0]
     $('connection').textContent = `${isHeard ? 'Connected to' : 'Joining'} worker …${worker.toString().slice(-6)} at ${address}`
   }
 }
@@ -52,7 +52,8 @@ function showOffer (pin) {
   const offer = toPay(pin)
   $('pay').hidden = offer == null
   if (offer == null) return
-  $('pay-title').textContent = isKept(pin) ? 'Keep it longer' : 'The price'
+  $('pay-title').textContent = isKept(pin) ? 'Keep it longer' : pin.step === 'short' ? 'The rest' : 'The price'
+  $('name').value ||= pin.payment?.nameId ?? Object.keys(pin.names)[0] ?? ''
   $('amount').textContent = doi(offer.amount)
   $('term').textContent = `for ${count(offer.durationMonths, isKept(pin) ? 'more month' : 'month')}`
   $('expires').textContent = moment(offer.expires)

@@ -14,7 +14,7 @@ export function describe (pin) {
     case 'pinned': return say(`Kept until ${day(ends(pin))}`, furtherPayment(pin) ?? 'Every block is on the worker\'s disk. Anybody can read it there, whether you are here or not.')
     case 'expiring': return say(`Ends in ${count(daysLeft(pin), 'day')}`, 'Pay again under the same name, and it stays.')
     case 'expired': return say('Expired', 'The paid time is over, and the worker has let it go. Ask again to keep it anew.')
-    case 'error': return say(ERRORS[error.code] ?? 'It did not work', error.message + (error.again ? `. Asks again at ${clock(error.again)}.` : '.'))
+    case 'error': return say(ERRORS[error.code] ?? 'It did not work', `The worker says: ${error.message}.${error.again ? ` Asks again at ${clock(error.again)}.` : ''}`)
   }
 }
 

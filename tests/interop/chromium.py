@@ -50,9 +50,9 @@ class Chromium:
         self._process = process
         self._unread = b""
 
-    async def open(self, url: str, *, dark: bool = False, width: int = 1000, height: int = 1400) -> None:
+    async def open(self, url: str) -> None:
         """A new window without any memory; the one before is gone."""
-        await self._ask("open", url=url, dark=dark, width=width, height=height)
+        await self._ask("open", url=url)
 
     async def click(self, name: str) -> None:
         await self._ask("click", name=name)
@@ -78,10 +78,10 @@ class Chromium:
         """Saves what a link downloads; returns the file name that it suggests."""
         return str((await self._ask("download", name=link, path=str(path)))["fileName"])
 
-    async def screenshot(self, name: str) -> None:
-        """The whole page, into `artefacts/<name>.png`."""
+    async def screenshot(self, name: str, *, dark: bool = False, width: int | None = None) -> None:
+        """The whole page, into `artefacts/<name>.png`; at another time of day, or on a narrower screen."""
         ARTEFACTS.mkdir(exist_ok=True)
-        await self._ask("screenshot", path=str(ARTEFACTS / f"{name}.png"))
+        await self._ask("screenshot", path=str(ARTEFACTS / f"{name}.png"), dark=dark, width=width)
 
     async def scan(self, selector: str, deadline: float = 60) -> tuple[str, bytes]:
         """Reads an animated QR code from the screen, as a wallet's camera does; (UR type, content)."""

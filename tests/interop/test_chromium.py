@@ -162,6 +162,7 @@ async def test_the_whole_story_from_the_page(over: Transport, tmp_path: Path) ->
         asked = await make_payment(scene, tmp_path, "art/evening")
         assert asked.unsigned == expected_payment(market, quote, "art/evening", "p2wpkh")
         await browser.screenshot(f"{over.name}-2-to-be-signed")
+        await browser.screenshot(f"{over.name}-2-on-a-phone-at-night", dark=True, width=390)
 
         await browser.click("Sign and pay in the sandbox")
         await browser.shows("#headline", f"Payment seen: [1-5] of {CONFIRMATIONS} confirmations")

@@ -23,13 +23,11 @@ const commands = {
   },
 
   /** A new window with nothing remembered; the one before is closed. `traffic`: every address that the page asks for. */
-  async open ({ url, dark = false, width = 1000, height = 1400, still = false }) {
+  async open ({ url }) {
     await page?.context().close()
     traffic = []
     complaints = []
-    page = await browser.newPage({
-      viewport: { width, height }, colorScheme: dark ? 'dark' : 'light', reducedMotion: still ? 'reduce' : 'no-preference'
-    })
+    page = await browser.newPage({ viewport: { width: 1000, height: 1100 }, colorScheme: 'light' })
     page.on('request', (request) => traffic.push(request.url()))
     page.on('websocket', (socket) => traffic.push(socket.url()))
     page.on('pageerror', (error) => complaints.push(`${error.stack ?? error}`))
@@ -53,8 +51,13 @@ const commands = {
     await download.saveAs(path)
     return { fileName: download.suggestedFilename() }
   },
-  async screenshot ({ path }) {
+  async screenshot ({ path, dark, width }) {
+    const before = page.viewportSize()
+    if (dark) await page.emulateMedia({ colorScheme: 'dark' })
+    if (width) await page.setViewportSize({ ...before, width })
     await page.screenshot({ path, fullPage: true, animations: 'disabled' })
+    await page.emulateMedia({ colorScheme: 'light' })
+    await page.setViewportSize(before)
   },
   /** The messages that went over the topic, as the page marks them: what DevTools shows, with milliseconds. */
   marks: async () => ({
