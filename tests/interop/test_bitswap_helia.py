@@ -37,7 +37,7 @@ async def test_a_file_there_and_back(size: int, chunk_size: int, over: str) -> N
         await peer.forget()
         read = await peer.cat(file.cid)
         assert (read.bytes, read.sha256) == (size, file.sha256)
-        assert node.engine.duplicates == 0
+        assert node.engine.receiver.duplicates == 0
 
 
 async def test_a_peer_that_only_dials_as_a_browser_does() -> None:

@@ -3,13 +3,13 @@
 Why our own: py-libp2p's engine answers on the stream that the wantlist came on, which Helia has half closed by then
 (so Helia never gets a block), refuses blocks over 512 KiB, and holds whole files in memory.
 
-    wire       messages to bytes and back: pure                 frames     messages on a stream, bounded
-    walk       a DAG on its way: what is next, what it cost     asking     whom to ask for a block: pure
-    ledger     what one peer wants from us: pure                conduct    who misbehaves, and how much of it we bear
-    wantlist   what we want from one peer, and the saying of it
-    session    one DAG from the network into the block store
-    server     the answers to wants
-    engine     composition: stream handler, connections, the Fetcher of the stories
+    wire       messages to bytes and back: pure               frames     messages on a stream, bounded
+    walk       a DAG on its way: what is next, its cost       asking     whom to ask for a block: pure
+    ledger     what one peer wants from us: pure              conduct    who misbehaves, and how much of it we bear
+    session    one DAG from the network into the store        shelf      the store, and what is just being written
+    wantlist   what we want from one peer, and the saying     wants      all that we want, of whom, for which session
+    server     the answers to wants                           receiver   what peers send, and the price of nonsense
+    engine     what joins them: the host, connections, the Fetcher of the stories
 
 Spec: https://specs.ipfs.tech/bitswap-protocol/. Observed of peers, and relied on:
 - Helia opens a stream for each message and closes it; it resets a stream of ours that is silent for 10 s.

@@ -54,6 +54,7 @@ class _Client:
         self.news = trio.Event()
         self.serving: trio.CancelScope | None = None
         self.left_at: float | None = None
+        self.stream: ByteStream | None = None
 
 
 class Server:
@@ -150,18 +151,17 @@ class Server:
 
     async def _answer_all(self, peer: str, client: _Client) -> None:
         """Answers everything todo on one stream, and what comes within a quiet while after."""
-        stream: ByteStream | None = None
+        broken = True
         try:
             while client.ledger.todo:
                 async with self._senders:
-                    stream = await self._answer_some(peer, client.ledger, stream)
+                    await self._answer_some(peer, client)
                 await self._wait_for_more(client)
-        except BaseException:
+            broken = False
+        finally:
+            stream, client.stream = client.stream, None
             if stream is not None:
-                await close_quietly(stream, reset=True)
-            raise
-        if stream is not None:
-            await close_quietly(stream)
+                await close_quietly(stream, reset=broken)
 
     async def _wait_for_more(self, client: _Client) -> None:
         if not client.ledger.todo:
@@ -169,23 +169,21 @@ class Server:
             with trio.move_on_after(QUIET):
                 await client.news.wait()
 
-    async def _answer_some(self, peer: str, ledger: Ledger, stream: ByteStream | None) -> ByteStream | None:
+    async def _answer_some(self, peer: str, client: _Client) -> None:
         """One message. Whatever keeps it from being sent whole, its wants go back to the ledger."""
         taken: list[Want] = []
+        sent = False
         try:
-            message = await self._make(ledger, taken)
-            if not message:
-                return stream
-            stream = stream or await self._open_stream(peer)
-            await write_frame(stream, encode(message))
-        except BaseException:
-            ledger.put_back(taken)
-            if stream is not None:
-                await close_quietly(stream, reset=True)
-            raise
+            message = await self._make(client.ledger, taken)
+            if message:
+                client.stream = client.stream or await self._open_stream(peer)
+                await write_frame(client.stream, encode(message))
+            sent = True
+        finally:
+            if not sent:
+                client.ledger.put_back(taken)
         self.blocks_sent += len(message.blocks)
         self.bytes_sent += sum(len(block.data) for block in message.blocks)
-        return stream
 
     async def _make(self, ledger: Ledger, taken: list[Want]) -> Message:
         message, size = Message(), 0

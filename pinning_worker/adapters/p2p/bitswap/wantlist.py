@@ -92,14 +92,14 @@ class Wantlist:
         if not await self._something_to_say():
             return
         stream = await open_stream()
+        broken = True
         try:
             while await self._something_to_say():
                 for message in self._news():
                     await write_frame(stream, encode(message))
-        except BaseException:
-            await close_quietly(stream, reset=True)
-            raise
-        await close_quietly(stream)
+            broken = False
+        finally:
+            await close_quietly(stream, reset=broken)
 
     async def _something_to_say(self) -> bool:
         """False after some quiet seconds; `saying` is None from then on, with no gap for a word to be lost in."""

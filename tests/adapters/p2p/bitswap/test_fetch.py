@@ -50,7 +50,7 @@ async def test_many_big_blocks_are_each_sent_once() -> None:
         fetched = await taker.fetch(root, giver.id)
         assert fetched.bytes > 40 * MIB
         assert giver.engine.server.blocks_sent == 41
-        assert taker.engine.duplicates == 0
+        assert taker.engine.receiver.duplicates == 0
         assert taker.told[-1] == (41, fetched.bytes)
 
 
@@ -114,7 +114,7 @@ async def test_when_the_asker_has_it_not_another_peer_is_found() -> None:
             await taker.connect(other)
         fetched = await taker.fetch(root, asker.id)
         assert len(fetched.blocks) == 51
-        assert taker.engine.duplicates == 0
+        assert taker.engine.receiver.duplicates == 0
 
 
 async def test_each_of_two_peers_has_one_half() -> None:

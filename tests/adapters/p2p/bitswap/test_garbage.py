@@ -8,8 +8,8 @@ import trio
 from libp2p.exceptions import BaseLibp2pError
 
 from pinning_worker.adapters.p2p.bitswap.conduct import Fault
-from pinning_worker.adapters.p2p.bitswap.engine import MOST_STREAMS, WANTLIST_FRAME
 from pinning_worker.adapters.p2p.bitswap.ledger import MOST_WANTS
+from pinning_worker.adapters.p2p.bitswap.receiver import MOST_STREAMS, WANTLIST_FRAME
 from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType, encode
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.domain.cid import cid_of, encode_varint
@@ -110,7 +110,7 @@ async def test_a_block_that_comes_twice_or_late_is_nobodys_fault() -> None:
             await peer.until_wants(1)
             await peer.say(node, answer)
         await peer.say(node, answer)
-        await until(lambda: node.engine.duplicates >= 2)
+        await until(lambda: node.engine.receiver.duplicates >= 2)
         assert node.engine.conduct.faults[Fault.UNASKED_BLOCK] == 0
 
 

@@ -1,0 +1,108 @@
+"""What peers send: streams to messages, messages to sessions and to the server, and the price of nonsense.
+
+Rules: a block is hashed before anybody gets it, and not even hashed when nobody waits for one. What nobody asked for is
+dropped and counted against the sender. A peer that we asked nothing may send wantlists only: small messages, few
+streams. Whatever a peer sends, the worst that happens is that its stream is reset and, at the ban, its connection
+closed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+
+import structlog
+import trio
+from libp2p.abc import INetStream
+
+from pinning_worker.adapters.p2p.bitswap.conduct import Conduct, Fault
+from pinning_worker.adapters.p2p.bitswap.frames import LARGEST_FRAME, BadFrame, FrameReader, StreamGone, close_quietly
+from pinning_worker.adapters.p2p.bitswap.server import Server
+from pinning_worker.adapters.p2p.bitswap.wants import Wants
+from pinning_worker.adapters.p2p.bitswap.wire import BadMessage, Block, Presence, decode
+from pinning_worker.domain.cid import BadCid, cid_from_bytes
+
+WANTLIST_FRAME = 256 * 1024  # the largest message of a peer that we asked nothing
+MOST_STREAMS = 64  # open at a time from one peer; Helia opens one for each message
+
+log = structlog.get_logger(__name__)
+
+
+class Receiver:
+    """`on_stream` is the host's handler. `ban` is called once for a peer that went too far."""
+
+    def __init__(self, wants: Wants, server: Server, conduct: Conduct, ban: Callable[[str], None]) -> None:
+        self.duplicates = 0
+        self._wants = wants
+        self._server = server
+        self._conduct = conduct
+        self._ban = ban
+        self._streams: Counter[str] = Counter()
+
+    async def on_stream(self, stream: INetStream) -> None:
+        """Reads it to its end. Raises nothing."""
+        peer = stream.muxed_conn.peer_id.to_base58()
+        if self._streams[peer] >= MOST_STREAMS or self._conduct.banned(peer, trio.current_time()):
+            await close_quietly(stream, reset=True)
+            return
+        self._streams[peer] += 1
+        broken = True
+        try:
+            await self._listen(peer, FrameReader(stream, lambda: self._largest(peer)))
+            broken = False
+        except (BadFrame, BadMessage) as error:
+            self._blame(peer, Fault.BAD_MESSAGE, str(error))
+        except StreamGone as error:
+            log.debug("bitswap stream ended", peer=peer, error=str(error))
+        finally:
+            self._streams[peer] -= 1
+            self._streams += Counter()  # forgets the zeros
+            await close_quietly(stream, reset=broken)
+
+    async def _listen(self, peer: str, frames: FrameReader) -> None:
+        while (frame := await frames.next()) is not None:
+            message = decode(frame)
+            for block in message.blocks:
+                await self._receive(peer, block)
+            for presence in message.presences:
+                self._note(peer, presence)
+            if message.wants or message.full:
+                dropped = self._server.hear(peer, message)
+                if dropped:
+                    self._blame(peer, Fault.FLOOD, f"{dropped} wants too many")
+            if self._conduct.banned(peer, trio.current_time()):
+                return
+
+    def _largest(self, peer: str) -> int:
+        return LARGEST_FRAME if self._wants.asked_lately(peer) else WANTLIST_FRAME
+
+    async def _receive(self, peer: str, block: Block) -> None:
+        if self._wants.idle:
+            return self._blame(peer, Fault.UNASKED_BLOCK, "a block that nobody asked for")
+        multihash = b"\x12\x20" + hashlib.sha256(block.data).digest()
+        self._wants.met(peer, multihash)
+        if sessions := self._wants.waiting_for(multihash):
+            data = bytes(block.data)
+            for session in sessions:
+                await session.deliver(peer, multihash, data)
+        elif self._wants.was_wanted(multihash) and self._wants.asked_lately(peer):
+            self.duplicates += 1
+        else:
+            self._blame(peer, Fault.UNASKED_BLOCK, "a block that nobody asked for")
+        return None
+
+    def _note(self, peer: str, presence: Presence) -> None:
+        try:
+            multihash = cid_from_bytes(presence.cid).multihash
+        except BadCid:
+            return self._blame(peer, Fault.BAD_MESSAGE, "a presence without a CID")
+        for session in self._wants.waiting_for(multihash):
+            session.answered(peer, multihash, have=presence.have)
+        return None
+
+    def _blame(self, peer: str, fault: Fault, what: str) -> None:
+        banned = self._conduct.blame(peer, fault, trio.current_time())
+        log.info("bitswap fault", peer=peer, fault=fault.name, what=what, banned=banned)
+        if banned:
+            self._ban(peer)

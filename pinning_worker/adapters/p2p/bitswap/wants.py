@@ -1,0 +1,153 @@
+"""Everything that we want: of whom it was asked, for which sessions, and how the asking goes on.
+
+The sessions' side of the engine (their `Market`). A block that is expected is handed to every session that waits for
+it, whoever sends it; a wantlist for each peer says each want once for all of them.
+
+Rules: nothing is dialled here. A peer that can't be asked is passed over for UNWILLING seconds, or until it comes on a
+new connection. Blocks may still come from a peer LATE seconds after it was last asked; of the blocks wanted a moment
+ago RECENT are remembered, for a late copy of one is nobody's fault.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
+
+import structlog
+import trio
+from libp2p.abc import INetStream
+
+from pinning_worker.adapters.p2p.bitswap.frames import ByteStream, StreamGone
+from pinning_worker.adapters.p2p.bitswap.session import Session
+from pinning_worker.adapters.p2p.bitswap.wantlist import Wantlist
+from pinning_worker.adapters.p2p.bitswap.wire import WantType
+from pinning_worker.domain.cid import Cid
+
+UNWILLING = 10.0
+LATE = 60.0
+RECENT = 4096
+
+log = structlog.get_logger(__name__)
+
+
+class Wants:
+    """`open_stream` opens one to a connected peer, or raises StreamGone. `start` starts a task."""
+
+    def __init__(
+        self,
+        connected: Collection[str],
+        open_stream: Callable[[str], Awaitable[INetStream]],
+        start: Callable[[Callable[[], Awaitable[None]]], None],
+    ) -> None:
+        self.sessions: set[Session] = set()
+        self._connected = connected
+        self._open_stream = open_stream
+        self._start = start
+        self._wantlists: dict[str, Wantlist] = {}
+        self._unwilling: dict[str, float] = {}
+        self._asked: dict[str, float] = {}
+        self._expected: dict[bytes, set[Session]] = {}
+        self._recent: OrderedDict[bytes, None] = OrderedDict()
+
+    # ---------------------------------------------------------------- what sessions ask for (Market)
+
+    def peers(self) -> Sequence[str]:
+        now = trio.current_time()
+        return [peer for peer in self._connected if now >= self._unwilling.get(peer, 0.0)]
+
+    def ask(self, peer: str, cid: Cid, kind: WantType, session: Session) -> None:
+        wantlist = self._wantlists.setdefault(peer, Wantlist())
+        wantlist.want(cid, kind, session)
+        self._say(peer, wantlist)
+
+    def let_go(self, peer: str, multihash: bytes, session: Session) -> None:
+        if wantlist := self._wantlists.get(peer):
+            wantlist.let_go(multihash, session)
+            self._say(peer, wantlist)
+
+    def expect(self, multihash: bytes, session: Session) -> None:
+        self._expected.setdefault(multihash, set()).add(session)
+
+    def expect_no_more(self, multihash: bytes, session: Session) -> None:
+        sessions = self._expected.get(multihash, set())
+        sessions.discard(session)
+        if not sessions:
+            self._expected.pop(multihash, None)
+            self._recent[multihash] = None
+            if len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
+
+    # ---------------------------------------------------------------- what is asked when something comes
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is expected, nor was a moment ago."""
+        return not self._expected and not self._recent
+
+    def waiting_for(self, multihash: bytes) -> list[Session]:
+        return list(self._expected.get(multihash, ()))
+
+    def was_wanted(self, multihash: bytes) -> bool:
+        return multihash in self._recent
+
+    def asked_lately(self, peer: str) -> bool:
+        """Blocks may come from it: it was asked for some, perhaps a little while ago."""
+        return bool(self._wantlists.get(peer)) or trio.current_time() < self._asked.get(peer, -LATE) + LATE
+
+    def met(self, peer: str, multihash: bytes) -> None:
+        """The peer sent that block."""
+        if wantlist := self._wantlists.get(peer):
+            wantlist.met(multihash)
+
+    # ---------------------------------------------------------------- peers that come and go
+
+    def came(self, peer: str) -> None:
+        """A new connection. If it is not the first, the others may be dead, unnoticed: everything is said anew."""
+        self._unwilling.pop(peer, None)
+        self.forget(peer)
+
+    def left(self, peer: str, *, connected: bool) -> None:
+        """A connection ended: the last one, or that on which we asked, or (`connected`) one that does not matter."""
+        wantlist = self._wantlists.get(peer)
+        said_on = wantlist.said_on if wantlist is not None else None
+        if not connected or (said_on is not None and said_on.is_closed):
+            self.forget(peer)
+
+    def forget(self, peer: str) -> None:
+        """Nothing that we said to it counts any more; the sessions ask again, whom they can."""
+        wantlist = self._wantlists.pop(peer, None)
+        if wantlist is not None and wantlist.saying is not None:
+            wantlist.saying.cancel()
+        for session in self.sessions:
+            session.lost(peer)
+
+    def sweep(self) -> None:
+        """To be called now and then."""
+        now = trio.current_time()
+        self._unwilling = {peer: until for peer, until in self._unwilling.items() if until > now}
+        self._asked = {peer: at for peer, at in self._asked.items() if now - at < LATE}
+
+    # ---------------------------------------------------------------- saying it
+
+    def _say(self, peer: str, wantlist: Wantlist) -> None:
+        self._asked[peer] = trio.current_time()
+        if wantlist.saying is None:
+            wantlist.saying = trio.CancelScope()
+            self._start(partial(self._say_all, peer, wantlist, wantlist.saying))
+
+    async def _say_all(self, peer: str, wantlist: Wantlist, scope: trio.CancelScope) -> None:
+        try:
+            with scope:
+                await wantlist.say(partial(self._open, peer, wantlist))
+        except StreamGone as error:
+            log.debug("bitswap peer can't be asked", peer=peer, error=str(error))
+            self._unwilling[peer] = trio.current_time() + UNWILLING
+            self.forget(peer)
+        if not wantlist and wantlist.saying is None and self._wantlists.get(peer) is wantlist:
+            del self._wantlists[peer]
+
+    async def _open(self, peer: str, wantlist: Wantlist) -> ByteStream:
+        stream = await self._open_stream(peer)
+        wantlist.said_on = stream.muxed_conn
+        return stream
