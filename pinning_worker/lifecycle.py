@@ -43,7 +43,7 @@ from pinning_worker.domain.pin import (
     step,
 )
 from pinning_worker.domain.pricing import months_to_sell, remaining_days
-from pinning_worker.domain.receipt import Receipt
+from pinning_worker.domain.receipt import Receipt, receipt_key
 from pinning_worker.domain.requests import Ask, BadAsk
 from pinning_worker.domain.verdict import judge
 from pinning_worker.ports import Announcer, Blocks, Books, Chain, Change, Clock, Fetcher, Receipts
@@ -209,6 +209,7 @@ class Lifecycle:
         if start is not None:
             for payment in await self.books.proven_from(start):
                 assert payment.proof is not None
+                self.nudge(PinKey(payment.root, payment.name))  # who was killed may have stored a proof unjudged
                 if await self.chain.hash_at(payment.proof.height) != payment.proof.block_hash:
                     log.warning("a reorg took a payment back", txid=payment.txid, height=payment.proof.height)
                     await self._update_payment(payment.txid, _without_proof)
@@ -243,9 +244,10 @@ class Lifecycle:
             if pin is None or tip is None:
                 return
             request = await self.books.request(key.root)
+            payments = await self.books.payments_of(key)
             verdict = judge(
                 pin,
-                await self.books.payments_of(key),
+                payments,
                 await self.books.quotes(key.root),
                 held=bool(request and request.sizes),
                 tip=tip,
@@ -257,6 +259,7 @@ class Lifecycle:
             # The request's version guards what this root holds (see the module's docstring).
             guard = (request,) if request and verdict.pin.state != pin.state else ()
             change = Change(requests=guard, pins=(verdict.pin,), payments=verdict.payments)
+            await self._close_receipts(verdict.undone(payments))
             if verdict.pin.state is State.SUSPENDED:
                 stored = await self.shelf.let_go(verdict.pin, change)
             else:
@@ -329,6 +332,13 @@ class Lifecycle:
             )
             known = await self.receipts.get(receipt.key)
             await self.receipts.put(replace(receipt, pinned_at=known.pinned_at) if known else receipt)
+
+    async def _close_receipts(self, undone: Iterable[Payment]) -> None:
+        """A purchase that a reorg took back holds nothing any more; proven again, its record is written again."""
+        for payment in undone:
+            receipt = await self.receipts.get(receipt_key(_text(payment.root), payment.txid))
+            if receipt is not None:
+                await self.receipts.put(replace(receipt, released_at=self.clock.now()))
 
     async def _retry_owed(self, pin: Pin) -> None:
         """Paid, but the content is not here: ask for it again, further and further apart, while the term runs."""

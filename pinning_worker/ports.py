@@ -101,7 +101,8 @@ class Books(Protocol):
         """Every payment for that pin, gone ones included."""
 
     async def unsettled(self) -> Sequence[PinKey]:
-        """Pins that have a payment neither settled nor gone, and pins in CREDIT: those that a new block concerns."""
+        """Pins that a new block concerns: in CREDIT, or with a payment neither settled nor gone, or settled and now
+        without a proof. Money that names no CID belongs to no pin."""
 
     async def proven_from(self, height: int) -> Sequence[Payment]:
         """Payments whose proof stands at that height or above: those that a reorg from there may take back."""

@@ -31,4 +31,9 @@ class Receipt:
 
     @property
     def key(self) -> str:
-        return f"{self.cid}/{self.txid}"
+        return receipt_key(self.cid, self.txid)
+
+
+def receipt_key(cid: str, txid: str) -> str:
+    """`cid`: CIDv1, base32."""
+    return f"{cid}/{txid}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pinning_worker.domain.messages import Message, PaymentSeen, PaymentShort
-from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.money import ZERO, Swartz
 from pinning_worker.domain.payment import (
     Payment,
     Purchase,
@@ -44,12 +44,19 @@ class Verdict:
     payments: tuple[Payment, ...]  # those that changed
     say: tuple[Message, ...]
 
+    def undone(self, before: Sequence[Payment]) -> list[Payment]:
+        """Those of `before` whose purchase does not count any more."""
+        without = {payment.txid for payment in self.payments if payment.bought is None}
+        return [payment for payment in before if payment.bought is not None and payment.txid in without]
+
 
 def judge(
     pin: Pin, payments: Sequence[Payment], quotes: Sequence[Quote], *, held: bool, tip: Tip, depth: Depth, now: datetime
 ) -> Verdict:
     """`payments` and `quotes`: all there are of this pin and its root. `held`: the whole closure is on disk."""
-    judged, short = _settle(payments, quotes, tip, depth.confirmations)
+    on_credit = pin.state in LIVE and not _is_buried(pin, tip, depth)
+    counting = payments if on_credit else _without_lost(payments)
+    judged, short = _settle(counting, quotes, tip, depth.confirmations)
     term = term_of(judged)
     after = _next(pin, judged, short, term, held=held, tip=tip, depth=depth, now=now)
     noted, seen = _count_confirmations(pin, judged, quotes, tip, depth.confirmations)
@@ -57,6 +64,32 @@ def judge(
     changed = tuple(payment for payment in noted if payment != before[payment.txid])
     news = short is not None and (short.fresh or pin.state is State.OWED)
     return Verdict(after, changed, (*seen, *([_say_short(pin, short)] if short is not None and news else ())))
+
+
+def _is_buried(pin: Pin, tip: Tip, depth: Depth) -> bool:
+    """The reorg that took a payment back is so deep that the payment is not waited for any longer."""
+    return pin.state is State.CREDIT and pin.unproven_at is not None and tip.height - pin.unproven_at >= depth.credit
+
+
+def _is_lost(payment: Payment) -> bool:
+    """It counted, then a reorg took its block away."""
+    return payment.settled and payment.proof is None
+
+
+def _without_lost(payments: Sequence[Payment]) -> Sequence[Payment]:
+    """What a reorg took back never counted; nor does a purchase that spent its credit. Proven again, it is judged
+    again."""
+    if not any(map(_is_lost, payments)):
+        return payments
+    kept = [_uncounted(payment) if _is_lost(payment) else payment for payment in in_chain_order(payments)]
+    for place in reversed(range(len(kept))):
+        if kept[place].bought is not None and balance(kept) < ZERO:
+            kept[place] = _uncounted(kept[place])
+    return kept
+
+
+def _uncounted(payment: Payment) -> Payment:
+    return replace(payment, settled=False, bought=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +105,21 @@ def _settle(
     payments: Sequence[Payment], quotes: Sequence[Quote], tip: Tip, confirmations: int
 ) -> tuple[list[Payment], _Shortfall | None]:
     """Every payment that is deep enough counts once, in chain order, and buys what the credit covers by then."""
-    judged: list[Payment] = []
+    judged = in_chain_order(payments)
     shortfall = None
-    for payment in in_chain_order(payments):
+    for place, payment in enumerate(judged):
         fresh = not payment.settled and is_deep(payment, tip, confirmations)
-        judged.append(replace(payment, settled=True) if fresh else payment)
+        if fresh:
+            judged[place] = replace(payment, settled=True)
         # One that came before anything was quoted is judged by the first quote there is.
-        unjudged = judged[-1].settled and payment.proof is not None and not any(p.bought for p in judged)
+        unjudged = judged[place].settled and payment.proof is not None and not any(p.bought for p in judged)
         if fresh or unjudged:
-            outcome = buy(balance(judged), quotes_that_judge(quotes, payment.counted_at()))
+            # A reorg may have put payments that spent already behind this one: nothing is spent twice.
+            credit = min(balance(judged[: place + 1]), balance(judged))
+            outcome = buy(max(credit, ZERO), quotes_that_judge(quotes, payment.counted_at()))
             shortfall = None
             if isinstance(outcome, Purchase):
-                judged[-1] = replace(judged[-1], bought=outcome)
+                judged[place] = replace(judged[place], bought=outcome)
             elif isinstance(outcome, Short):
                 shortfall = _Shortfall(payment.txid, outcome, fresh)
     return judged, shortfall
@@ -100,23 +136,36 @@ def _next(
     depth: Depth,
     now: datetime,
 ) -> Pin:
-    counted = [payment for payment in judged if payment.settled]
-    taken = [payment for payment in counted if payment.proof is None]
-    starts, ends = (term.starts, term.ends) if term else (pin.starts, pin.ends)
-    if taken and pin.state in LIVE | {State.SUSPENDED}:
-        return _on_credit(pin, term, tip, depth, now)
-    if taken and not term and allows(pin.state, Event.UNPROVEN):
+    if any(map(_is_lost, judged)) and not _others_carry(pin, judged, term):
+        return _on_credit(pin, tip)
+    runs = term is not None and term.ends > now
+    if term is not None and (runs or pin.state not in {State.CREDIT, State.SUSPENDED, State.RELEASED}):
+        return _bought(pin, term, held=held, now=now)
+    if pin.state is State.CREDIT:
+        return pin.moved(Event.BURIED, None, reason=f"not proven again within {depth.credit} blocks")
+    if pin.state in {State.SUSPENDED, State.RELEASED}:
+        return pin
+    if any(payment.settled for payment in judged):
+        return _unspent(pin, shortfall, now)
+    if allows(pin.state, Event.UNPROVEN):
         return pin.moved(Event.UNPROVEN, None, reason="a reorg took its payment back")
-    if term is not None and ends is not None:
-        return _bought(pin, starts, ends, held=held, now=now)
-    if any(payment.proof is not None for payment in counted):
-        if shortfall is not None or pin.state is State.SHORT:
-            missing = shortfall.short.missing if shortfall else None
-            return _moved_once(pin, Event.CAME_SHORT, f"{missing} missing" if missing else pin.reason)
-        return pin if pin.state is State.OWED else pin.moved(Event.OWES, now, reason="paid, but never quoted")
     if all(payment.gone for payment in judged):
         return pin if pin.state is State.VANISHED else _moved_once(pin, Event.VANISHED, "the payment left the mempool")
-    return _moved_once(pin, Event.SEEN, "")
+    return pin if pin.state is State.SEEN else _moved_once(pin, Event.SEEN, "")
+
+
+def _others_carry(pin: Pin, judged: Sequence[Payment], term: Term | None) -> bool:
+    """What is proven bought all that the pin has, without what was lost."""
+    return term is not None and pin.ends is not None and term.ends >= pin.ends and balance(judged) >= ZERO
+
+
+def _unspent(pin: Pin, shortfall: _Shortfall | None, now: datetime) -> Pin:
+    """Money counts, and has bought nothing: too little, or never quoted."""
+    if shortfall is not None:
+        return _moved_once(pin, Event.CAME_SHORT, f"{shortfall.short.missing} missing")
+    if pin.state in {State.SHORT, State.OWED}:
+        return pin
+    return pin.moved(Event.OWES, now, reason="paid, but never quoted")
 
 
 def _moved_once(pin: Pin, event: Event, reason: str) -> Pin:
@@ -125,30 +174,24 @@ def _moved_once(pin: Pin, event: Event, reason: str) -> Pin:
     return pin if after == pin else after
 
 
-def _on_credit(pin: Pin, term: Term | None, tip: Tip, depth: Depth, now: datetime) -> Pin:
-    """A settled payment has no block now. Its blocks stay, on our risk, for `depth.credit` blocks."""
-    if pin.state is State.SUSPENDED:
+def _on_credit(pin: Pin, tip: Tip) -> Pin:
+    """Its blocks stay, on our risk, for `Depth.credit` blocks."""
+    if pin.state is State.CREDIT:
         return pin
-    if pin.state is not State.CREDIT:
-        return pin.moved(Event.UNPROVEN, pin.ends, unproven_at=tip.height, reason="a reorg took a payment back")
-    if pin.unproven_at is None or tip.height - pin.unproven_at < depth.credit:
-        return pin
-    if term is not None and term.ends > now:  # other payments still carry it, for a shorter time
-        return pin.moved(Event.BOUGHT, now, starts=term.starts, ends=term.ends, unproven_at=None, reminded=None)
-    return pin.moved(Event.BURIED, None, reason=f"not proven again within {depth.credit} blocks")
+    return pin.moved(Event.UNPROVEN, pin.ends, unproven_at=tip.height, reason="a reorg took a payment back")
 
 
-def _bought(pin: Pin, starts: datetime | None, ends: datetime, *, held: bool, now: datetime) -> Pin:
-    same_term = (pin.starts, pin.ends) == (starts, ends)
+def _bought(pin: Pin, term: Term, *, held: bool, now: datetime) -> Pin:
+    same_term = (pin.starts, pin.ends) == (term.starts, term.ends)
     settled_already = {State.CONFIRMED, State.PINNED, State.EXPIRING, State.RELEASED} | (
         {State.OWED} if not held else set()
     )
     if same_term and pin.state in settled_already:
         return pin
-    term = {"starts": starts, "ends": ends, "reminded": None, "unproven_at": None}
+    changes = {"starts": term.starts, "ends": term.ends, "reminded": None, "unproven_at": None}
     if held or pin.state in LIVE:
-        return pin.moved(Event.BOUGHT, now, reason="", attempts=0, **term)
-    return pin.moved(Event.OWES, now, reason=pin.reason or "paid, but the content is not here", **term)
+        return pin.moved(Event.BOUGHT, now, reason="", attempts=0, **changes)
+    return pin.moved(Event.OWES, now, reason=pin.reason or "paid, but the content is not here", **changes)
 
 
 def _count_confirmations(

@@ -309,14 +309,18 @@ async def test_a_dossier_is_what_the_single_questions_answer(books: Books) -> No
 
 
 async def test_unsettled_are_the_pins_that_a_new_block_concerns(books: Books) -> None:
-    """Catches: a pin listed once for each payment, and one forgotten because its payment has settled."""
+    """Catches: a pin listed once for each payment, one forgotten because its payment has settled, a pin of no CID."""
     waiting = bare_payment(name=b"waiting")
     again = bare_payment(OTHER_TXID, name=b"waiting", proof=proof(7))
     settled = payment("01" * 32, name=b"settled")
     gone = bare_payment("02" * 32, name=b"gone", gone=True)
+    lost = payment("03" * 32, name=b"lost", proof=None)
+    lost_and_gone = payment("04" * 32, name=b"lost, gone", proof=None, gone=True)
+    of_no_pin = bare_payment("05" * 32, b"", name=b"of no pin")
     await put(books, pin(OTHER, b"credit", state=State.CREDIT), pin(name=b"settled"))
-    assert await books.commit(Change(payments=(waiting, again, settled, gone)))
-    assert await books.unsettled() == [PinKey(ROOT, b"waiting"), PinKey(OTHER, b"credit")]
+    assert await books.commit(Change(payments=(waiting, again, settled, gone, lost, lost_and_gone, of_no_pin)))
+    of_root = [PinKey(ROOT, name) for name in (b"lost", b"lost, gone", b"waiting")]
+    assert await books.unsettled() == [*of_root, PinKey(OTHER, b"credit")]
 
 
 async def test_a_reorg_concerns_what_is_proven_from_there_up(books: Books) -> None:

@@ -463,3 +463,57 @@ async def test_a_new_payment_for_a_pin_that_ended_holds_the_blocks_until_it_coun
         await w.later(hours=20)
         await w.mine(3)
         assert (await w.pin(cid)).state is State.PINNED
+
+
+async def test_whoever_pays_again_for_what_was_suspended_is_served(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b"double spend, then honest")
+    async with World().running() as w:
+        w.offer(blocks)
+        txid = await w.pinned(cid)
+        await w.chain.reorg(3, drop=[txid])
+        await w.settle()
+        await w.mine(21)
+        assert (await w.pin(cid)).state is State.SUSPENDED
+        await w.pay(cid, 1_000_000)
+        await w.mine(3)
+        assert (await w.pin(cid)).state is State.PINNED
+
+
+async def test_a_suspended_pins_record_says_that_it_was_let_go(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b"the record of a double spend")
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.chain.reorg(3, drop=[await w.pinned(cid)])
+        await w.settle()
+        await w.mine(21)
+        assert (await w.pin(cid)).state is State.SUSPENDED
+        [receipt] = await w.receipts.all()
+        assert receipt.released_at is not None
+
+
+async def test_killed_between_the_news_of_a_double_spend_and_its_judgement(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b"reorg and kill")
+    w = World()
+    async with w.running():
+        w.offer(blocks)
+        txid = await w.pinned(cid)
+    w.chain.listener = w.new_life()  # hears, and dies before it acts
+    await w.chain.reorg(3, drop=[txid])
+    async with w.running():
+        assert (await w.pin(cid)).state is State.CREDIT
+
+
+async def test_killed_between_a_new_proof_and_its_judgement(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b"another block and kill")
+    w = World()
+    async with w.running():
+        w.offer(blocks)
+        await w.pinned(cid)
+        before = await w.pin(cid)
+    w.chain.listener = w.new_life()  # hears, and dies before it acts
+    await w.chain.reorg(3)
+    await w.chain.mine(3)
+    async with w.running():
+        after = await w.pin(cid)
+        assert after.state is State.PINNED
+        assert after.starts != before.starts

@@ -128,7 +128,7 @@ class MemoryBooks:
 
     async def unsettled(self) -> Sequence[PinKey]:
         await checkpoint()
-        keys = {_key_of(payment) for payment in self._payments.values() if not (payment.settled or payment.gone)}
+        keys = {_key_of(payment) for payment in self._payments.values() if payment.root and _waits(payment)}
         keys |= {pin.key for pin in self._pins.values() if pin.state is State.CREDIT}
         return sorted(keys, key=lambda key: (key.root, key.name))
 
@@ -184,6 +184,10 @@ class MemoryBooks:
     async def all_payments(self) -> Sequence[Payment]:
         await checkpoint()
         return _by_sight(self._payments.values())
+
+
+def _waits(payment: Payment) -> bool:
+    return payment.proof is None if payment.settled else not payment.gone
 
 
 def _version(row: Request | Pin | None) -> int:
