@@ -23,7 +23,7 @@ const $ = (id) => document.getElementById(id)
 const settings = new URLSearchParams(location.search)
 const network = settings.get('network') ?? 'doichain'
 const workerAddresses = settings.getAll('worker')
-let helia, worker, pin, payment
+let helia, worker, pin, payment, paid
 let following = new AbortController()
 
 async function start () {
@@ -56,8 +56,9 @@ async function followCid (cid) {
   hidePayment()
   try {
     for await (pin of follow(helia.libp2p, cid, worker, { signal, ...origins.length > 0 && { origins } })) {
+      if (pin.payment !== paid) hidePayment() // what was shown has been paid, or is too little now
+      paid = pin.payment
       showPin(cid, pin)
-      if (pin.step === 'paid') hidePayment()
     }
   } catch (error) {
     if (!signal.aborted) throw error

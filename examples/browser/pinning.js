@@ -54,7 +54,8 @@ export async function * follow (libp2p, cid, worker, { signal, ...wishes } = {})
 export function next (pin, said) {
   const waits = ['joining', 'asking', 'fetching', 'error'].includes(pin.step)
   const unlessKept = (step) => isKept(pin) ? pin.step : step
-  const { [said.nameId]: _, ...others } = pin.names
+  const { [said.nameId]: known, ...others } = pin.names
+  const isLonger = known?.expirationDate !== said.expirationDate
   const offer = newest(pin.offer, said.renewal ?? (said.fee && { ...said.fee, quoteId: said.quote.id, expires: said.quote.expires }))
   switch (said.status) {
     case 'FETCHING-CID': return waits ? { ...pin, step: 'fetching', fetched: said } : pin
@@ -63,7 +64,7 @@ export function next (pin, said) {
     case 'PAYMENT-SHORT': return { ...pin, step: unlessKept('short'), payment: said }
     case 'ADDED-CID': return { ...pin, step: 'pinned', payment: undefined }
     case 'CID-PINNED-WITH-NAME':
-    case 'EXPIRING-CID': return keptBy({ ...others, [said.nameId]: said }, { ...pin, offer })
+    case 'EXPIRING-CID': return keptBy({ ...others, [said.nameId]: said }, { ...pin, offer, payment: isLonger ? undefined : pin.payment })
     case 'EXPIRED-CID': return keptBy(others, pin)
     case 'ERROR': return waits ? { ...pin, step: 'error', error: { ...said, again: again(said) } } : pin
     default: return pin // a newer worker may say more than this page knows
@@ -82,7 +83,7 @@ export const isKept = ({ step }) => step === 'pinned' || step === 'expiring'
 /** What to pay now, as `offer`: the price, or what a payment lacked. Nothing while one is under way. */
 export function toPay ({ step, offer, payment }) {
   if (step === 'short') return { ...offer, amount: payment.missing, paymentAddress: payment.paymentAddress }
-  return step === 'quoted' || isKept({ step }) ? offer : undefined
+  return step === 'quoted' || (isKept({ step }) && payment == null) ? offer : undefined
 }
 
 const newest = (known, told) => told == null || known?.expires > told.expires ? known : told
