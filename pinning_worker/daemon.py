@@ -101,6 +101,7 @@ async def _network(settings: Settings) -> AsyncGenerator[tuple[Host, PubSub], No
         listen=settings.listen,
         announce=settings.announce,
         bootstrap=settings.bootstrap,
+        swarm_key=settings.private_network,
         max_connections=settings.max_connections,
         relay=_relay_caps(settings),
         certificate=_certificate(settings),

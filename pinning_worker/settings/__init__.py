@@ -4,6 +4,7 @@
     values.py    how a value is written: lists, sizes, durations, amounts, addresses of machines
     sources.py   where values come from: the environment, `.env`, systemd credentials; unknown names are refused
     denylist.py  the file of CIDs that are never fetched
+    swarm_key.py the key of a private network
     spelling.py  a setting as one would write it, secrets masked
     advice.py    what is allowed and still deserves a warning
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pinning_worker.settings.fields import Settings
+from pinning_worker.settings.swarm_key import swarm_key_file
 
 # ElectrumX refuses a session that subscribes to some 50 000; those of live quotes and pins add to the ones listed.
 MANY_SCRIPTS = 1000
@@ -16,7 +17,13 @@ MANY_SCRIPTS = 1000
 
 def advice(settings: Settings) -> tuple[str, ...]:
     """One sentence for each doubt. Looks at the disk, at nothing else outside."""
-    return (*_about_money(settings), *_about_servers(settings), *_about_peers(settings), *_about_disk(settings))
+    return (
+        *_about_money(settings),
+        *_about_servers(settings),
+        *_about_peers(settings),
+        *_about_secrets(settings),
+        *_about_disk(settings),
+    )
 
 
 def _about_money(settings: Settings) -> Iterator[str]:
@@ -51,6 +58,12 @@ def _about_peers(settings: Settings) -> Iterator[str]:
         yield "PINNING_BOOTSTRAP is empty: nobody is dialled, peers must know this worker's address"
     if not any(address.endswith("/ws") for address in settings.listen):
         yield "PINNING_LISTEN has no /ws address: browsers cannot connect"
+
+
+def _about_secrets(settings: Settings) -> Iterator[str]:
+    key_file = swarm_key_file(settings.data_dir, settings.swarm_key)
+    if key_file is not None and key_file.stat().st_mode & 0o077:
+        yield f"{key_file} opens the private network and is readable by others: chmod 600 {key_file}"
 
 
 def _about_disk(settings: Settings) -> Iterator[str]:

@@ -19,9 +19,11 @@ from pinning_worker.domain.money import Swartz
 from pinning_worker.ports import Budget
 from pinning_worker.settings import values
 from pinning_worker.settings.denylist import read_denylist
+from pinning_worker.settings.swarm_key import read_swarm_key, refuse_unprotected, swarm_key_file
 
 PREFIX = "PINNING_"
 SECRET_FIELDS = frozenset({"database_url"})  # a password may stand in it
+FILE_FIELDS = frozenset({"swarm_key"})  # as systemd credentials they are the file, they do not name one
 LEAST_OUTPUT = Swartz(546)  # below it an output is dust (doichain-core, policy.cpp, as in Bitcoin)
 DEFAULT_TOPIC = "/doichain-nfc/1/message/proto"
 DEFAULT_DISCOVERY_TOPIC = "doichain._peer-discovery._p2p._pubsub"
@@ -53,6 +55,7 @@ class StoreSettings(BaseModel):
     network: NetworkName = "doichain"
     data_dir: PathName = Path("~/.pinning-worker").expanduser()
     database_url: str = Field(default="", repr=False)  # empty: `pinning.db` in the data directory
+    swarm_key: PathName | None = None
     clock_offset_file: PathName | None = None  # regtest only: the sandbox moves the time
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "logfmt", "json"] = "auto"
@@ -133,6 +136,12 @@ class Settings(StoreSettings):
     fetches_at_once: int = Field(default=8, ge=1, le=256)
     queue_size: int = Field(default=200, ge=1, le=100_000)  # requests that wait or are fetched
     queue_size_per_peer: int = Field(default=50, ge=1, le=100_000)
+
+    @property
+    def private_network(self) -> bytes | None:
+        """The 32 bytes of the swarm key; None: the network is open to all. Raises ValueError: the file went bad."""
+        found = swarm_key_file(self.data_dir, self.swarm_key)
+        return read_swarm_key(found) if found is not None else None
 
     @property
     def quoted_address(self) -> str:
@@ -227,6 +236,22 @@ class Settings(StoreSettings):
         if path is not None:
             read_denylist(path)
         return path
+
+    @field_validator("swarm_key")
+    @classmethod
+    def _key_of_a_private_network(cls, named: Path | None, info: ValidationInfo) -> Path | None:
+        key_file = swarm_key_file(info.data.get("data_dir"), named)
+        if key_file is not None:
+            read_swarm_key(key_file)
+        return named
+
+    @field_validator("listen")
+    @classmethod
+    def _closed_to_strangers(cls, listen: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        key_file = swarm_key_file(info.data.get("data_dir"), info.data.get("swarm_key"))
+        if key_file is not None:
+            refuse_unprotected(listen, key_file)
+        return listen
 
     @field_validator("staging_quota")
     @classmethod

@@ -3,7 +3,8 @@
 An empty value says nothing. A name that begins with PINNING_ and is no setting is a mistake with consequences (a price
 that is not applied), so it is refused, with the nearest known name. `.env` is read as systemd reads an
 EnvironmentFile=: without interpolation, so that a `$` in a password stays one. A credential is a file in
-$CREDENTIALS_DIRECTORY (systemd's LoadCredential=) that is named as the setting.
+$CREDENTIALS_DIRECTORY (systemd's LoadCredential=) that is named as the setting; where a setting names a file that is
+itself the secret (FILE_FIELDS), the credential is that file.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from dotenv.parser import parse_stream
 
-from pinning_worker.settings.fields import PREFIX, Settings
+from pinning_worker.settings.fields import FILE_FIELDS, PREFIX, Settings
 
 KNOWN_NAMES = tuple(PREFIX + field.upper() for field in Settings.model_fields)
 
@@ -89,7 +90,9 @@ def _credentials(directory: str | None, problems: list[str]) -> Iterator[tuple[s
         problems.append(f"the credentials directory {directory} cannot be read: {error.strerror}")
         return
     for file in files:
-        if file.name.upper().startswith(PREFIX) and (text := _read(file, problems)) is not None:
+        if file.name.removeprefix(PREFIX).lower() in FILE_FIELDS:
+            yield file.name, Origin(str(file), f"credential {file.name}")
+        elif file.name.upper().startswith(PREFIX) and (text := _read(file, problems)) is not None:
             yield file.name, Origin(text.strip(), f"credential {file.name}")
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import trio
 
 from pinning_worker.adapters.p2p.errors import one_error
+from pinning_worker.domain.swarm_key import encode_swarm_key
 from tests.interop.node_binary import HOW_TO_GET_IT, NODE_PROJECT, node_binary
 
 CONTENT_TOPIC = "/doichain-nfc/1/message/proto"
@@ -294,6 +295,7 @@ async def open_helia(
     private_key: bytes | None = None,
     blockstore: Path | None = None,
     discovery: str | None = None,
+    swarm_key: bytes | None = None,
     fast_websocket: bool = False,
     topic: str | None = CONTENT_TOPIC,
     trusted: Path | None = None,
@@ -306,6 +308,7 @@ async def open_helia(
         blockstore: a folder for the blocks; in memory when None.
         discovery: the topic of pubsub peer discovery, if it shall run.
         trusted: a PEM file of certificates that it trusts besides the machine's, for wss.
+        swarm_key: 32 bytes, for a private network.
         fast_websocket: for benches, see node/fast-websocket.mjs.
     """
     preload = ["--import", "./fast-websocket.mjs"] if fast_websocket else []
@@ -331,6 +334,7 @@ async def open_helia(
                     privateKey=private_key and private_key.hex(),
                     blockstore=blockstore and str(blockstore),
                     discovery=discovery,
+                    swarmKey=swarm_key and encode_swarm_key(swarm_key).decode(),
                 )
                 peer.peer_id, peer.addrs = started["peerId"], started["addrs"]
                 if topic is not None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -44,6 +44,7 @@ from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, one_er
 from pinning_worker.adapters.p2p.listening import listen
 from pinning_worker.adapters.p2p.neighbours import Neighbours
 from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
+from pinning_worker.domain.swarm_key import unprotected
 from pinning_worker.adapters.p2p.webrtc import webrtc_transport
 
 CLOSE_SECONDS = 3.0
@@ -57,6 +58,7 @@ class HostConfig:
 
     `announce`: told to peers instead of the addresses that we listen on. `max_connections` bounds both directions
     together; `kept_for_dialling` of them are never given to those who dial us. `relay`: be a relay, within these caps.
+    `swarm_key`: 32 bytes; only peers that hold the same are spoken with (cures/private_network.py).
     `certificate` is for the addresses that end in /tls/ws; `webrtc_pem` keeps the one of webrtc-direct (webrtc.py).
     """
 
@@ -64,6 +66,7 @@ class HostConfig:
     listen: tuple[str, ...]
     announce: tuple[str, ...] = ()
     bootstrap: tuple[str, ...] = ()
+    swarm_key: bytes | None = field(default=None, repr=False)
     max_connections: int = 300
     kept_for_dialling: int = 50
     max_connections_per_peer: int = 3
@@ -141,6 +144,8 @@ class Host:
 async def open_host(config: HostConfig) -> AsyncIterator[Host]:
     """Raises BadAddress and CannotListen before the block begins; inside, whatever ended the host."""
     mend_all()
+    if config.swarm_key is not None:
+        _refuse_what_takes_no_swarm_key(config.listen)
     wanted = [addresses.parse_listen(text) for text in config.listen]
     for text in config.bootstrap:
         addresses.parse_peer(text)
@@ -158,6 +163,8 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
             try:
                 await listen(host.swarm, wanted)
                 _log.info("libp2p.listening", peer=host.peer_id, addresses=host.addresses)
+                if config.swarm_key is not None:
+                    _log.info("libp2p.private_network", fingerprint=fingerprint(config.swarm_key))
                 async with trio.open_nursery() as nursery:
                     for address in config.bootstrap:
                         nursery.start_soon(bootstrap.stay_connected, host, address)
@@ -182,6 +189,7 @@ def _build(config: HostConfig, certificate: TlsCertificate | None) -> BasicHost:
         addrs_factory=lambda found: announced or addresses.reachable(found),
         disable_identify_address_discovery=True,
         enable_websocket=True,
+        psk=config.swarm_key.hex() if config.swarm_key else None,
         tls_server_config=certificate.context if certificate else None,
     )
     swarm = cast("Swarm", raw.get_network())
@@ -190,6 +198,14 @@ def _build(config: HostConfig, certificate: TlsCertificate | None) -> BasicHost:
     if any(addresses.is_webrtc(address) for address in listened):
         swarm.transport_manager.add_transport(webrtc_transport(config.key, config.webrtc_pem))
     return cast("BasicHost", raw)
+
+
+def _refuse_what_takes_no_swarm_key(listen: tuple[str, ...]) -> None:
+    for text in listen:
+        if unprotected(text):
+            raise BadAddress(
+                f"cannot listen on {text} in a private network: no swarm key protects webrtc-direct or QUIC"
+            )
 
 
 class _NoAutoConnector(AutoConnector):

@@ -20,6 +20,7 @@ from libp2p.transport.exceptions import OpenConnectionError
 from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.addresses import is_tcp, socket_of
+from pinning_worker.adapters.p2p.cures import private_port
 from pinning_worker.adapters.p2p.errors import CannotListen
 
 
@@ -44,6 +45,8 @@ async def _open_doors(swarm: Swarm, addresses: Iterable[Multiaddr]) -> None:
         if (ip, port) not in doors:
             door = doors[ip, port] = PortDemultiplexer(ip, port)
             door.background_nursery = swarm.background_nursery  # type: ignore[attr-defined]  # the swarm does it so
+            if swarm.psk is not None:
+                private_port.is_private(door)
             try:
                 await door.listen(address)
             except OpenConnectionError as error:

@@ -13,6 +13,7 @@ import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf } from
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
 import { ping } from '@libp2p/ping'
+import { preSharedKey } from '@libp2p/pnet'
 import { pubsubPeerDiscovery } from '@libp2p/pubsub-peer-discovery'
 import { tcp } from '@libp2p/tcp'
 import { webRTCDirect } from '@libp2p/webrtc'
@@ -29,15 +30,17 @@ import { createHeliaLight } from 'helia'
  * @param {string} [options.privateKey]   hex of the libp2p PrivateKey protobuf, as the old relay kept it
  * @param {string} [options.blockstore]   a folder; none: in memory
  * @param {string} [options.discovery]    a topic for pubsub peer discovery; none: no discovery
+ * @param {string} [options.swarmKey]     the text of a swarm.key; none: the network is open
  * @returns {{helia, blocks}} blocks: the store itself, below Helia (whose own delete asks a content router)
  */
-export async function startPeer ({ listen = [], seed, privateKey, blockstore, discovery }) {
+export async function startPeer ({ listen = [], seed, privateKey, blockstore, discovery, swarmKey }) {
   const blocks = blockstore == null ? new MemoryBlockstore() : new FsBlockstore(blockstore)
   const light = createHeliaLight({ blockstore: blocks, datastore: new MemoryDatastore() })
   const helia = await withBitswap(withLibp2pLight(light, {
     privateKey: await identity(seed, privateKey),
     addresses: { listen },
     transports: [tcp(), webSockets(), circuitRelayTransport(), webRTCDirect({ rtcConfiguration: { iceServers: [] } })],
+    connectionProtector: swarmKey == null ? undefined : preSharedKey({ psk: Buffer.from(swarmKey) }),
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     peerDiscovery: discovery == null ? [] : [pubsubPeerDiscovery({ topics: [discovery], interval: 1000 })],

@@ -1,0 +1,43 @@
+"""The swarm key, which makes the worker's network a private one: read from the file that the setting names.
+
+As a systemd credential it is that file itself, as for every name in FILE_FIELDS (`sources.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pinning_worker.domain.swarm_key import BadSwarmKey, decode_swarm_key, unprotected
+
+FILE_NAME = "swarm.key"
+_LARGEST_FILE = 4096
+
+
+def read_swarm_key(path: Path) -> bytes:
+    """The 32 bytes. Raises ValueError (the rest of a sentence that begins with the setting's name)."""
+    try:
+        with path.open("rb") as file:
+            return decode_swarm_key(file.read(_LARGEST_FILE))
+    except OSError as error:
+        raise ValueError(f"names {path}, which cannot be read: {error.strerror}") from None
+    except BadSwarmKey as error:
+        raise ValueError(f"names {path}, which {error}") from None
+
+
+def swarm_key_file(data_dir: Path | None, named: Path | None) -> Path | None:
+    """The file that the setting names, else the one that `peers import` put into the data directory, else none."""
+    if named is not None or data_dir is None:
+        return named
+    own = data_dir / FILE_NAME
+    return own if own.exists() else None
+
+
+def refuse_unprotected(listen: Iterable[str], key_file: Path) -> None:
+    """Raises ValueError: one of the addresses would let anybody in."""
+    for address in listen:
+        if unprotected(address):
+            raise ValueError(
+                f"has {address}, but {key_file} makes this network a private one: webrtc-direct and QUIC take no swarm "
+                "key, so anybody could come in there. Take away one of the two"
+            )
