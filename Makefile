@@ -16,17 +16,22 @@ LOCK := deploy/requirements-dev.lock
 NODE := tests/interop/node
 VENV_STAMP := .venv/.set-up-$(call hash,$(LOCK) pyproject.toml)
 NODE_STAMP := $(NODE)/node_modules/.set-up-$(call hash,$(NODE)/package-lock.json)
+PAGE := examples/browser
+PAGE_STAMP := $(PAGE)/node_modules/.set-up-$(call hash,$(PAGE)/package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check run bench venv node lock
+.PHONY: help demo demo-browser test check run bench venv node page lock
 
 help: ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
 
 demo: venv node ## the whole story on real peers, step by step, in under a minute
 	@.venv/bin/python -m tests.interop.demo
 
-test: venv node ## every test; TESTS="-k words" or a path for some of them
+demo-browser: venv node page ## a page to ask and pay from, against a worker and a Doichain of its own, until Ctrl-C
+	@.venv/bin/python -m tests.interop.demo_browser
+
+test: venv node page ## every test; TESTS="-k words" or a path for some of them
 	.venv/bin/python -m pytest $(TESTS)
 
 check: venv ## lint, format, types, and which way imports go
@@ -39,11 +44,15 @@ run: venv ## the worker, as PINNING_… and .env say
 	@.venv/bin/pinning-worker migrate
 	@.venv/bin/pinning-worker run
 
-bench: venv node ## figures against Helia and Kubo, side by side
+bench: venv node page ## figures against Helia and Kubo, side by side
 	@for bench in tests/bench/bench_*.py; do .venv/bin/python -m tests.bench.$$(basename $$bench .py) || exit 1; done
+
+states: venv ## the drawings in docs/states.md, from the table
+	.venv/bin/python docs/draw_states.py
 
 venv: $(VENV_STAMP) ## only the Python environment
 node: $(NODE_STAMP) ## only Node 22 and the JavaScript peers
+page: $(PAGE_STAMP) ## only what the page in examples/browser is built from
 
 $(VENV_STAMP):
 	@echo "Setting up the Python environment, once (about a minute)"
@@ -55,6 +64,11 @@ $(VENV_STAMP):
 $(NODE_STAMP):
 	@echo "Setting up Node 22 and the JavaScript peers, once (about half a minute)"
 	@cd $(NODE) && $(NPM) ci --loglevel=error
+	@touch $@
+
+$(PAGE_STAMP):
+	@echo "Setting up what the page in $(PAGE) is built from, once (about half a minute)"
+	@cd $(PAGE) && $(NPM) ci --loglevel=error
 	@touch $@
 
 # Two lists, for developers (with every extra) and for the service: exact versions, hashes, no registry address.

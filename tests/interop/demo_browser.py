@@ -12,6 +12,7 @@ from pathlib import Path
 
 import trio
 
+from pinning_worker.adapters.p2p.errors import one_error
 from pinning_worker.sandbox.electrumx import ElectrumXFailed
 from tests.interop.market import CONFIRMATIONS, open_market
 from tests.interop.page import PageError, open_page
@@ -23,7 +24,7 @@ def show(text: str) -> None:
 
 
 async def serve(folder: Path) -> None:
-    """Runs until cancelled."""
+    """Runs until cancelled. Raises ElectrumXFailed, WorkerError, PageError."""
     async with AsyncExitStack() as stack:
         show("A Doichain regtest starts, and a real ElectrumX that indexes it")
         market = await stack.enter_async_context(open_market(folder))
@@ -37,15 +38,21 @@ async def serve(folder: Path) -> None:
         await trio.sleep_forever()
 
 
+async def serve_until_interrupted(folder: Path) -> None:
+    with one_error(), trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve, folder)
+            await anext(aiter(signals))
+            nursery.cancel_scope.cancel()
+
+
 def main() -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to end, it ends what it started too
     try:
         with tempfile.TemporaryDirectory(prefix="pinning-worker-demo-") as folder:
-            trio.run(serve, Path(folder))
+            trio.run(serve_until_interrupted, Path(folder))
     except (ElectrumXFailed, WorkerError, PageError) as failure:
         sys.exit(str(failure))
-    except KeyboardInterrupt:
-        show("\nEverything that was started has ended.")
+    show("\nEverything that was started has ended.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make demo` itself: it tells the story to the end, and nothing that it started is left, however it ends."""
+"""`make demo` and `make demo-browser` themselves: what they tell, and that nothing they started is left."""
 
 import os
 import signal
@@ -17,9 +17,11 @@ LONGEST = 120
 TOLD = ("FETCHING-CID", "ADDING-CID", "txid ", "PAYMENT-SEEN", "ADDED-CID", "CID-PINNED-WITH-NAME", "EXPIRED-CID")
 
 
-async def demo(interrupt_at: str | None = None) -> tuple[int, str, list[psutil.Process]]:
+async def demo(
+    interrupt_at: str | None = None, module: str = "tests.interop.demo"
+) -> tuple[int, str, list[psutil.Process]]:
     """(exit code, what it printed, processes left of its session); with a line at which it gets a SIGTERM."""
-    command = [sys.executable, "-m", "tests.interop.demo"]
+    command = [sys.executable, "-m", module]
     process = await trio.lowlevel.open_process(command, stdout=PIPE, stderr=STDOUT, start_new_session=True)
     assert process.stdout is not None
     said = b""
@@ -59,4 +61,12 @@ async def test_interrupted_it_takes_everything_along() -> None:
     exit_code, said, left = await demo(interrupt_at="Alice adds")
     assert said.endswith("interrupted by SIGTERM\n"), said
     assert exit_code == 1
+    assert left == []
+
+
+async def test_the_page_is_served_until_it_is_interrupted() -> None:
+    exit_code, said, left = await demo("Ctrl-C ends everything", "tests.interop.demo_browser")
+    assert "http://127.0.0.1:" in said, said
+    assert said.endswith("Everything that was started has ended.\n"), said
+    assert exit_code == 0
     assert left == []
