@@ -139,19 +139,23 @@ def _next(
     if any(map(_is_lost, judged)) and not _others_carry(pin, judged, term):
         return _on_credit(pin, tip)
     runs = term is not None and term.ends > now
-    if term is not None and (runs or pin.state not in {State.CREDIT, State.SUSPENDED, State.RELEASED}):
-        return _bought(pin, term, held=held, now=now)
+    if term is not None and (runs or pin.state not in _AT_AN_END):
+        return _bought(pin, term, held=held and runs, now=now)
     if pin.state is State.CREDIT:
         return pin.moved(Event.BURIED, None, reason=f"not proven again within {depth.credit} blocks")
-    if pin.state in {State.SUSPENDED, State.RELEASED}:
+    if term is not None or pin.state in {State.SUSPENDED, State.RELEASED}:
         return pin
     if any(payment.settled for payment in judged):
         return _unspent(pin, shortfall, now)
-    if allows(pin.state, Event.UNPROVEN):
-        return pin.moved(Event.UNPROVEN, None, reason="a reorg took its payment back")
     if all(payment.gone for payment in judged):
         return pin if pin.state is State.VANISHED else _moved_once(pin, Event.VANISHED, "the payment left the mempool")
+    if allows(pin.state, Event.UNPROVEN):
+        return pin.moved(Event.UNPROVEN, None, reason="a reorg took its payment back")
     return pin if pin.state is State.SEEN else _moved_once(pin, Event.SEEN, "")
+
+
+_AT_AN_END = frozenset({State.CREDIT, State.SUSPENDED, State.RELEASED, State.OWED})
+"""Where a term that is over changes nothing. To others it is owed: we were away for all of it."""
 
 
 def _others_carry(pin: Pin, judged: Sequence[Payment], term: Term | None) -> bool:
@@ -191,7 +195,8 @@ def _bought(pin: Pin, term: Term, *, held: bool, now: datetime) -> Pin:
     changes = {"starts": term.starts, "ends": term.ends, "reminded": None, "unproven_at": None}
     if held or pin.state in LIVE:
         return pin.moved(Event.BOUGHT, now, reason="", attempts=0, **changes)
-    return pin.moved(Event.OWES, now, reason=pin.reason or "paid, but the content is not here", **changes)
+    reason = pin.reason if pin.state is State.OWED else "paid, but the content is not here"
+    return pin.moved(Event.OWES, now, reason=reason, **changes)
 
 
 def _count_confirmations(
@@ -202,8 +207,9 @@ def _count_confirmations(
     say: list[Message] = []
     for payment in judged:
         count = max(0, tip.confirmations(payment.proof)) if payment.proof else 0
-        quote_id = _quote_in_question(payment, judged, quotes)
-        if payment.settled or payment.gone or count == payment.announced or quote_id is None:
+        told = payment.settled or payment.gone or count == payment.announced
+        quote_id = None if told else _quote_in_question(payment, judged, quotes)
+        if quote_id is None:
             noted.append(payment)
             continue
         noted.append(replace(payment, announced=count))

@@ -152,6 +152,16 @@ def test_never_quoted_is_owed_until_it_is_quoted() -> None:
     assert case.pin.state is State.CONFIRMED
 
 
+@pytest.mark.parametrize("state", [State.SEEN, State.VANISHED, State.OWED])
+def test_a_term_that_was_over_before_anybody_looked_is_owed_not_earned(state: State) -> None:
+    case = Case.of(paid(700), now=NOON + 300 * DAY)
+    case.pin = replace(case.pin, state=state)
+    case.look()
+    assert case.pin.state is State.OWED
+    assert accounts(list(case.payments.values()), [case.pin])["owed"] == Swartz(700)
+    case.look_again()
+
+
 def reorged() -> Case:
     case = Case.of(paid(700))
     case.look()
@@ -366,4 +376,4 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 TestAnyHistory = AnyHistory.TestCase
-TestAnyHistory.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestAnyHistory.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
