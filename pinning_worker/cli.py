@@ -9,6 +9,7 @@ from pinning_worker import __version__
 from pinning_worker.commands.check_config import check_config
 from pinning_worker.commands.keygen import keygen
 from pinning_worker.commands.migrate import migrate
+from pinning_worker.commands.peers import peers
 from pinning_worker.commands.pins import pins
 from pinning_worker.commands.quote import quote
 from pinning_worker.commands.run import run
@@ -46,5 +47,5 @@ def main() -> None:
     """
 
 
-for command in (run, migrate, check_config, keygen, quote, pins, sandbox):
+for command in (run, migrate, check_config, keygen, peers, quote, pins, sandbox):
     main.add_command(command)

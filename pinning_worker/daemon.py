@@ -100,7 +100,7 @@ async def _network(settings: Settings) -> AsyncGenerator[tuple[Host, PubSub], No
         key=load_or_create(settings.key_file),
         listen=settings.listen,
         announce=settings.announce,
-        bootstrap=settings.bootstrap,
+        bootstrap=settings.bootstrap_peers,
         swarm_key=settings.private_network,
         max_connections=settings.max_connections,
         relay=_relay_caps(settings),

@@ -5,6 +5,7 @@
     sources.py   where values come from: the environment, `.env`, systemd credentials; unknown names are refused
     denylist.py  the file of CIDs that are never fetched
     swarm_key.py the key of a private network
+    imported_peers.py  the peers that `peers import` brought
     spelling.py  a setting as one would write it, secrets masked
     advice.py    what is allowed and still deserves a warning
 

@@ -19,7 +19,8 @@ from pinning_worker.domain.money import Swartz
 from pinning_worker.ports import Budget
 from pinning_worker.settings import values
 from pinning_worker.settings.denylist import read_denylist
-from pinning_worker.settings.swarm_key import read_swarm_key, refuse_unprotected, swarm_key_file
+from pinning_worker.settings.imported_peers import read_imported
+from pinning_worker.settings.swarm_key import SWARM_KEY_NAME, read_swarm_key, refuse_unprotected, swarm_key_file
 
 PREFIX = "PINNING_"
 SECRET_FIELDS = frozenset({"database_url"})  # a password may stand in it
@@ -87,6 +88,11 @@ class StoreSettings(BaseModel):
         """The private key that makes this worker the peer that it is."""
         return self.data_dir / "identity.key"
 
+    @property
+    def swarm_key_place(self) -> Path:
+        """Where the key of a private network is, or would be."""
+        return self.swarm_key or self.data_dir / SWARM_KEY_NAME
+
 
 class Settings(StoreSettings):
     """All that `run` needs to know. Sizes are bytes, durations are timedelta, amounts are Swartz."""
@@ -142,6 +148,11 @@ class Settings(StoreSettings):
         """The 32 bytes of the swarm key; None: the network is open to all. Raises ValueError: the file went bad."""
         found = swarm_key_file(self.data_dir, self.swarm_key)
         return read_swarm_key(found) if found is not None else None
+
+    @property
+    def bootstrap_peers(self) -> tuple[str, ...]:
+        """Whom to stay connected with: the setting's peers, then those that `peers import` brought."""
+        return tuple(dict.fromkeys((*self.bootstrap, *read_imported(self.data_dir))))
 
     @property
     def quoted_address(self) -> str:
@@ -236,6 +247,13 @@ class Settings(StoreSettings):
         if path is not None:
             read_denylist(path)
         return path
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _also_those_imported(cls, bootstrap: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if (data_dir := info.data.get("data_dir")) is not None:
+            read_imported(data_dir)
+        return bootstrap
 
     @field_validator("swarm_key")
     @classmethod

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pinning_worker.domain.swarm_key import BadSwarmKey, decode_swarm_key, unprotected
 
-FILE_NAME = "swarm.key"
+SWARM_KEY_NAME = "swarm.key"
 _LARGEST_FILE = 4096
 
 
@@ -29,7 +29,7 @@ def swarm_key_file(data_dir: Path | None, named: Path | None) -> Path | None:
     """The file that the setting names, else the one that `peers import` put into the data directory, else none."""
     if named is not None or data_dir is None:
         return named
-    own = data_dir / FILE_NAME
+    own = data_dir / SWARM_KEY_NAME
     return own if own.exists() else None
 
 

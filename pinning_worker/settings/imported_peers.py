@@ -1,0 +1,41 @@
+"""The peers that `peers import` brought: `bootstrap.peers` in the data directory, a multiaddr a line, # for comments.
+
+They are dialled besides those of PINNING_BOOTSTRAP. The file may be edited by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pinning_worker.settings.values import check_bootstrap
+
+FILE_NAME = "bootstrap.peers"
+_HEAD = (
+    "# Peers that `pinning-worker peers import` brought; the worker stays connected with them. A line may be deleted.\n"
+)
+
+
+def read_imported(data_dir: Path) -> tuple[str, ...]:
+    """Raises ValueError (the rest of a sentence that begins with PINNING_BOOTSTRAP)."""
+    path = data_dir / FILE_NAME
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return ()
+    except UnicodeDecodeError:
+        raise ValueError(f"is completed by {path}, which is not UTF-8") from None
+    except OSError as error:
+        raise ValueError(f"is completed by {path}, which cannot be read: {error.strerror}") from None
+    found = [text for line in lines if (text := line.partition("#")[0].strip())]
+    for address in found:
+        try:
+            check_bootstrap(address)
+        except ValueError as error:
+            raise ValueError(f"is completed by {path}, which {error}") from None
+    return tuple(found)
+
+
+def written(addresses: Iterable[str]) -> bytes:
+    """The file's content."""
+    return (_HEAD + "".join(f"{address}\n" for address in addresses)).encode()
