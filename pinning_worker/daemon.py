@@ -105,6 +105,7 @@ async def _network(settings: Settings) -> AsyncGenerator[tuple[Host, PubSub], No
         max_connections=settings.max_connections,
         relay=_relay_caps(settings),
         certificate=_certificate(settings),
+        relays_wanted=settings.relays_wanted,
         webrtc_pem=settings.data_dir / WEBRTC_FILE,
     )
     async with open_host(config) as host, open_pubsub(host) as pubsub:

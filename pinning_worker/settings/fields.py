@@ -112,6 +112,8 @@ class Settings(StoreSettings):
     requests_per_peer_per_minute: int = Field(default=600, ge=1)
     denylist_file: PathName | None = None
 
+    relays_wanted: int = Field(default=0, ge=0, le=16)  # for a worker behind a firewall
+
     # --- being a relay for peers that nobody can dial
     relay: Literal["off", "on"] = "off"
     relay_for: Literal["topic", "anyone"] = "topic"

@@ -107,6 +107,26 @@ async def test_a_circuit_that_has_carried_its_bytes_ends() -> None:
         assert hop.carried_bytes <= MIB
 
 
+async def test_a_worker_behind_a_firewall_is_reached_through_a_relay_and_its_blocks_too() -> None:
+    async with (
+        open_relay() as (relay, hop, _),
+        open_node(listen=(TCP,), more={"bootstrap": (relay.address,), "relays_wanted": 1}) as hidden,
+        open_helia([]) as reader,
+    ):
+        with trio.fail_after(10):
+            while hidden.host.relay_client is None or not hidden.host.relay_client.relays:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        (circuit, *_) = (address for address in hidden.host.addresses if "/p2p-circuit/" in address)
+        await reader.dial(circuit)
+        file = await reader.add_file(10 * MIB)
+        assert (await hidden.fetch(parse_cid(file.cid), reader.peer_id)).bytes == file.dag_bytes
+        await reader.forget()
+        assert (await reader.cat(file.cid)).sha256 == file.sha256
+        await reader.hangup(hidden.host.peer_id)
+        await until_no_circuit(hop)
+        assert hop.carried_bytes > 20 * MIB
+
+
 async def until_no_circuit(hop: Hop, left: int = 0) -> None:
     with trio.fail_after(10):
         while hop.circuits > left:  # noqa: ASYNC110  nobody is told when a circuit ends

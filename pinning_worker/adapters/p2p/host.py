@@ -43,9 +43,10 @@ from pinning_worker.adapters.p2p.cures.private_network import fingerprint
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, one_error
 from pinning_worker.adapters.p2p.listening import listen
 from pinning_worker.adapters.p2p.neighbours import Neighbours
+from pinning_worker.adapters.p2p.relay.client import RelayClient
 from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
-from pinning_worker.domain.swarm_key import unprotected
 from pinning_worker.adapters.p2p.webrtc import webrtc_transport
+from pinning_worker.domain.swarm_key import unprotected
 
 CLOSE_SECONDS = 3.0
 
@@ -60,6 +61,7 @@ class HostConfig:
     together; `kept_for_dialling` of them are never given to those who dial us. `relay`: be a relay, within these caps.
     `swarm_key`: 32 bytes; only peers that hold the same are spoken with (cures/private_network.py).
     `certificate` is for the addresses that end in /tls/ws; `webrtc_pem` keeps the one of webrtc-direct (webrtc.py).
+    `relays_wanted`: be reachable through so many relays, found among the peers (relay/client.py).
     """
 
     key: KeyPair
@@ -75,6 +77,7 @@ class HostConfig:
     relay: RelayCaps | None = None
     certificate: CertificateFiles | None = None
     webrtc_pem: Path | None = None
+    relays_wanted: int = 0
 
 
 class Host:
@@ -86,6 +89,7 @@ class Host:
         self.on_connected = neighbours.on_connected
         self.on_disconnected = neighbours.on_disconnected
         self.hop: Hop | None = None
+        self.relay_client: RelayClient | None = None
         self._neighbours = neighbours
 
     @property
@@ -152,12 +156,16 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
     certificate = TlsCertificate(config.certificate) if config.certificate else None
     if certificate is None and any(addresses.is_wss(address) for address in wanted):
         raise BadAddress("/tls/ws can be listened on with a certificate only")
-    raw = _build(config, certificate)
+    circuits: list[RelayClient] = []
+    raw = _build(config, certificate, circuits)
     neighbours = Neighbours()
     host = Host(raw, neighbours)
     host.swarm.register_notifee(neighbours)
     if config.relay is not None:
         host.hop = Hop(host, config.relay)
+    if config.relays_wanted:
+        client = host.relay_client = RelayClient(host, config.relays_wanted)
+        circuits.append(client)
     with one_error():
         async with raw.run(()):
             try:
@@ -170,13 +178,16 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
                         nursery.start_soon(bootstrap.stay_connected, host, address)
                     if certificate is not None:
                         nursery.start_soon(certificate.watch)
+                    if host.relay_client is not None:
+                        nursery.start_soon(host.relay_client.run)
                     yield host
                     nursery.cancel_scope.cancel()
             finally:
                 await _close(host)
 
 
-def _build(config: HostConfig, certificate: TlsCertificate | None) -> BasicHost:
+def _build(config: HostConfig, certificate: TlsCertificate | None, circuits: list[RelayClient]) -> BasicHost:
+    """`circuits`: those whose addresses are told too; they come when the host is there."""
     announced = [addresses.parse(text) for text in config.announce]
     listened = [addresses.parse_listen(text) for text in config.listen]
     raw = new_host(
@@ -186,7 +197,10 @@ def _build(config: HostConfig, certificate: TlsCertificate | None) -> BasicHost:
         muxer_opt={TProtocol(YAMUX): Yamux},
         connection_config=_connection_config(config),
         resource_manager=_resource_manager(config),
-        addrs_factory=lambda found: announced or addresses.reachable(found),
+        addrs_factory=lambda found: [
+            *(announced or addresses.reachable(found)),
+            *(address for client in circuits for address in client.addresses),
+        ],
         disable_identify_address_discovery=True,
         enable_websocket=True,
         psk=config.swarm_key.hex() if config.swarm_key else None,

@@ -9,6 +9,7 @@ they hold for every host in the process. `open_host` calls `mend_all()` first.
 """
 
 from pinning_worker.adapters.p2p.cures import (
+    circuit_addresses,
     crash,
     deafness,
     exclusive_port,
@@ -31,6 +32,7 @@ from pinning_worker.adapters.p2p.cures import (
 
 ALL = (
     quiet,
+    circuit_addresses,
     crash,
     deafness,
     exclusive_port,

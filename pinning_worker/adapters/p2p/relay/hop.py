@@ -115,7 +115,8 @@ class Hop:
             status = Status.RESOURCE_LIMIT_EXCEEDED if full else Status.PERMISSION_DENIED
             raise _NotServed(status, "no place left" if full else "not on our topic")
         _log.debug("relay.reserved", peer=peer, seconds=seconds, places_taken=len(self.reservations))
-        addresses = [address.to_bytes() for address in self._host.raw.get_addrs()]
+        direct = [address for address in self._host.raw.get_addrs() if "/p2p-circuit" not in str(address)]
+        addresses = [address.to_bytes() for address in direct]
         place = Reservation(expire=int(time.time() + seconds), addrs=addresses[:MOST_ADDRESSES])
         await write_message(stream, HopMessage(type=HopMessage.STATUS, status=Status.OK, reservation=place))
         await close(stream)
@@ -137,7 +138,7 @@ class Hop:
 
     async def _stop(self, target: ID, source: ID) -> INetStream:
         """A stream to the target on which it has accepted the circuit."""
-        direct = [each for each in self._host.swarm.get_connections(target) if _is_direct(each)]
+        direct = [each for each in self._host.swarm.get_connections(target) if is_direct(each)]
         if not direct:
             raise _NotServed(Status.NO_RESERVATION, "whom it asks for has left")
         onward: INetStream | None = None
@@ -189,5 +190,6 @@ def is_relayed(connection: Any) -> bool:
     return any("/p2p-circuit" in str(address) for address in connection.get_transport_addresses())
 
 
-def _is_direct(connection: Any) -> bool:
+def is_direct(connection: Any) -> bool:
+    """Is that connection open, and through no relay?"""
     return not connection.is_closed and not is_relayed(connection.muxed_conn)

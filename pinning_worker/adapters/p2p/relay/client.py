@@ -1,0 +1,197 @@
+"""Being reached through relays: a worker behind a firewall asks the peers that it is connected to for a place.
+
+Whoever comes by the bootstrap list or by discovery is asked once for each time that it comes, until `wanted` relays
+have given a place; each is renewed at half of its time, and a lost one is replaced. Our addresses then name the relays
+(`…/p2p/RELAY/p2p-circuit`). A relay that tells a Limit is of no use: js-libp2p and Kubo carry neither bitswap nor
+gossip over a limited circuit. It is named in the log, and its place is not kept.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, cast
+
+import structlog
+import trio
+from libp2p.abc import INetStream
+from libp2p.connection_types import ConnectionType
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.peer.id import ID
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from multiaddr import Multiaddr
+from multiaddr.exceptions import Error as MultiaddrError
+from multiaddr.protocols import P_P2P
+
+from pinning_worker.adapters.p2p.addresses import parse_peer_id
+from pinning_worker.adapters.p2p.errors import one_error
+from pinning_worker.adapters.p2p.relay.hop import is_direct
+from pinning_worker.adapters.p2p.relay.messages import (
+    HOP,
+    STOP,
+    Gone,
+    HopMessage,
+    Reservation,
+    Status,
+    StopMessage,
+    close,
+    open_stream,
+    read_message,
+    reset,
+    write_message,
+)
+
+if TYPE_CHECKING:
+    from pinning_worker.adapters.p2p.host import Host
+
+SHORTEST = 10.0  # seconds between two renewals
+LONGEST = 3600.0
+AGAIN = 300.0  # who has refused is asked again after so long
+MOST_ADDRESSES = 4  # of one relay
+
+_log = structlog.get_logger(__name__)
+
+
+class RelayClient:
+    """Of one host, from its making; `run` until cancelled."""
+
+    def __init__(self, host: Host, wanted: int) -> None:
+        self._host = host
+        self._wanted = wanted
+        self._places: dict[str, list[Multiaddr]] = {}
+        self._asking: set[str] = set()
+        self._asked: dict[str, float] = {}
+        self._news = trio.Event()
+        host.on_connected.append(self._came)
+        host.on_disconnected.append(self._left)
+        host.raw.set_stream_handler(STOP, self._on_stop)
+
+    @property
+    def relays(self) -> list[str]:
+        """Peer ids of those at which we have a place."""
+        return list(self._places)
+
+    @property
+    def addresses(self) -> list[Multiaddr]:
+        """Where we can be reached through them, without our own /p2p/ at the end."""
+        return [address for addresses in self._places.values() for address in addresses]
+
+    async def run(self) -> None:
+        with one_error():
+            async with trio.open_nursery() as nursery:
+                while True:
+                    self._news = trio.Event()
+                    for peer in self._candidates():
+                        self._asking.add(peer)
+                        nursery.start_soon(self._hold, peer)
+                    with trio.move_on_after(AGAIN):
+                        await self._news.wait()
+
+    def _candidates(self) -> list[str]:
+        now = trio.current_time()
+        free = self._wanted - len(self._asking)
+        worth = (peer for peer in self._host.peers() if peer not in self._asking)
+        return [peer for peer in worth if now - self._asked.get(peer, -AGAIN) >= AGAIN][: max(free, 0)]
+
+    async def _hold(self, peer: str) -> None:
+        """From the first request until the place is lost; at once, where there is none to be had."""
+        self._asked[peer] = trio.current_time()
+        try:
+            while True:
+                place = await self._reserve(peer)
+                if place is None:
+                    return
+                if peer not in self._places:
+                    _log.info("relay.place_held", relay=peer, expires=place.expire)
+                self._places[peer] = self._circuits(peer, place)
+                with trio.move_on_after(min(max((place.expire - time.time()) / 2, SHORTEST), LONGEST)):
+                    while self._host.is_connected(peer):
+                        await self._host.changed()
+                    return
+        except Gone as error:
+            _log.debug("relay.no_place", relay=peer, reason=str(error))
+        finally:
+            self._asking.discard(peer)
+            if self._places.pop(peer, None):
+                _log.warning("relay.place_lost", relay=peer)
+            self._news.set()
+
+    async def _reserve(self, peer: str) -> Reservation | None:
+        """None: there is none, or one that is of no use. Raises Gone: the peer is no relay, or went away."""
+        direct = [each for each in self._host.swarm.get_connections(parse_peer_id(peer)) if is_direct(each)]
+        if not direct:
+            return None
+        stream = await open_stream(cast("SwarmConn", direct[-1]), HOP)
+        try:
+            await write_message(stream, HopMessage(type=HopMessage.RESERVE))
+            answer = await read_message(stream, HopMessage)
+        finally:
+            await close(stream)
+        if answer.type != HopMessage.STATUS or answer.status != Status.OK:
+            _log.info("relay.refused_us", relay=peer, status=int(answer.status))
+            return None
+        if answer.HasField("limit") and (answer.limit.duration or answer.limit.data):
+            _tell_limit(peer, answer.limit.duration, answer.limit.data)
+            return None
+        return answer.reservation
+
+    def _circuits(self, peer: str, place: Reservation) -> list[Multiaddr]:
+        """Where the relay says that it is; if it does not, where we are connected to it."""
+        where = [address for data in place.addrs[:MOST_ADDRESSES] for address in _read(data)]
+        if not where:
+            connections = self._host.swarm.get_connections(parse_peer_id(peer))
+            where = [address for each in connections[:1] for address in each.get_transport_addresses()]
+        tail = Multiaddr(f"/p2p/{peer}/p2p-circuit")
+        return [address.decapsulate_code(P_P2P).encapsulate(tail) for address in where]
+
+    async def _on_stop(self, stream: INetStream) -> None:
+        """A relay brings somebody: a circuit is a connection like any other, noise and yamux inside."""
+        relay = stream.muxed_conn.peer_id.to_base58()
+        try:
+            request = await read_message(stream, StopMessage)
+            if relay not in self._places or request.type != StopMessage.CONNECT:
+                refusal = Status.PERMISSION_DENIED if request.type == StopMessage.CONNECT else Status.UNEXPECTED_MESSAGE
+                await write_message(stream, StopMessage(type=StopMessage.STATUS, status=refusal))
+                return await close(stream)
+            if request.HasField("limit") and (request.limit.duration or request.limit.data):
+                _tell_limit(relay, request.limit.duration, request.limit.data)
+            await write_message(stream, StopMessage(type=StopMessage.STATUS, status=Status.OK))
+            await self._upgrade(stream, relay, ID(request.peer.id))
+        except (Gone, BaseLibp2pError) as error:
+            _log.debug("relay.circuit_failed", relay=relay, reason=str(error))
+            await reset(stream)
+        return None
+
+    async def _upgrade(self, stream: INetStream, relay: str, peer: ID) -> None:
+        # With the relay's own address: js-libp2p is told it by identify, and throws at one that has no IP address.
+        through = next(iter(cast("Yamux", stream.muxed_conn).get_transport_addresses()), Multiaddr(""))
+        where = Multiaddr(f"{through}/p2p/{relay}/p2p-circuit/p2p/{peer.to_base58()}")
+        raw = RawConnection(stream, False, ConnectionType.RELAYED, [where])
+        await self._host.swarm.upgrade_inbound_raw_conn(raw, where)
+
+    def _came(self, _peer: str) -> None:
+        self._news.set()
+
+    def _left(self, peer: str) -> None:
+        if not self._host.is_connected(peer):
+            self._asked.pop(peer, None)
+
+
+def _tell_limit(relay: str, seconds: int, size: int) -> None:
+    _log.warning(
+        "relay.limited",
+        relay=relay,
+        seconds=seconds,
+        bytes=size,
+        meaning="no content and no messages go through it: peers must find another way to this worker",
+    )
+
+
+def _read(data: bytes) -> list[Multiaddr]:
+    """One address, or none: that of another circuit is none."""
+    try:
+        address = Multiaddr(data)
+        return [] if "/p2p-circuit" in str(address) else [address]
+    except (MultiaddrError, ValueError, KeyError, IndexError):
+        return []

@@ -1,0 +1,81 @@
+"""Behind a firewall: places at relays are found, renewed, replaced when lost; one with a Limit is named and left."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from libp2p.relay.circuit_v2.protocol import CircuitV2Protocol
+from libp2p.tools.anyio_service import background_trio_service
+from structlog.testing import capture_logs
+
+from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
+from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.relay import client, reservations
+from pinning_worker.adapters.p2p.relay.client import RelayClient
+from pinning_worker.adapters.p2p.relay.hop import RelayCaps
+
+TCP = "/ip4/127.0.0.1/tcp/0"
+
+
+def relay_client(host: Host) -> RelayClient:
+    assert host.relay_client is not None
+    return host.relay_client
+
+
+async def until_at(host: Host, *relays: Host) -> None:
+    with trio.fail_after(10):
+        while set(relay_client(host).relays) != {relay.peer_id for relay in relays}:  # noqa: ASYNC110  nobody is told
+            await trio.sleep(0.01)
+
+
+async def test_it_takes_as_many_places_as_it_wants_and_replaces_a_lost_one() -> None:
+    relay = RelayCaps()
+    async with open_host(HostConfig(new_key(), (TCP,), relay=relay)) as second:  # noqa: SIM117  it outlives the others
+        async with (
+            open_host(HostConfig(new_key(), (TCP,), relay=relay)) as first,
+            open_host(HostConfig(new_key(), (TCP,))) as plain,
+            open_host(HostConfig(new_key(), (TCP,), bootstrap=tuple(first.addresses), relays_wanted=1)) as hidden,
+        ):
+            await hidden.connect(plain.addresses[0], 5)
+            await until_at(hidden, first)
+            assert hidden.addresses[1:] == [f"{first.addresses[0]}/p2p-circuit/p2p/{hidden.peer_id}"]
+            await hidden.connect(second.addresses[0], 5)
+            assert relay_client(hidden).relays == [first.peer_id]
+            await first.disconnect(hidden.peer_id)
+            await until_at(hidden, second)
+            assert second.hop is not None
+            assert second.hop.reservations.holds(hidden.peer_id, trio.current_time())
+
+
+async def test_a_place_is_renewed_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "SHORTEST", 0.05)
+    monkeypatch.setattr(reservations, "TERM", 1.0)
+    async with (
+        open_host(HostConfig(new_key(), (TCP,), relay=RelayCaps())) as relay,
+        open_host(HostConfig(new_key(), (TCP,), bootstrap=tuple(relay.addresses), relays_wanted=1)) as hidden,
+    ):
+        assert relay.hop is not None
+        relay.hop.welcome = lambda _: True
+        await until_at(hidden, relay)
+        began = trio.current_time()
+        with trio.fail_after(10):
+            while not relay.hop.reservations.holds(hidden.peer_id, began + 3):  # noqa: ASYNC110  nobody is told
+                await trio.sleep(0.01)
+        assert relay_client(hidden).relays == [relay.peer_id]
+
+
+async def test_a_relay_that_tells_a_limit_is_named_with_what_it_means() -> None:
+    async with open_host(HostConfig(new_key(), (TCP,))) as relay:  # noqa: SIM117  each on what the one before gives
+        async with background_trio_service(CircuitV2Protocol(relay.raw, allow_hop=True)):
+            with capture_logs() as logs:
+                async with open_host(
+                    HostConfig(new_key(), (TCP,), bootstrap=tuple(relay.addresses), relays_wanted=1)
+                ) as hidden:
+                    with trio.fail_after(10):
+                        while not any(line["event"] == "relay.limited" for line in logs):  # noqa: ASYNC110
+                            await trio.sleep(0.01)
+                    (told,) = [line for line in logs if line["event"] == "relay.limited"]
+                    assert told["relay"] == relay.peer_id
+                    assert "no content" in told["meaning"]
+                    assert relay_client(hidden).relays == []
+                    assert all("/p2p-circuit" not in address for address in hidden.addresses)
