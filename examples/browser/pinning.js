@@ -13,6 +13,7 @@ export const TOPIC = '/doichain-nfc/1/message/proto'
 
 /** Seconds of silence after which to ask again, by step; in a step that is not here there is nothing to wait for. */
 const PATIENCE = { asking: 5, fetching: 15, quoted: 60, paid: 60, short: 60 }
+const LONGEST_PATIENCE = 3600
 const MOST_UNREAD = 100
 
 /**
@@ -31,22 +32,21 @@ const MOST_UNREAD = 100
  * @param {object} options `signal`, and what the request may say besides: `durationMonths`, `origins`
  */
 export async function * follow (libp2p, cid, worker, { signal, ...wishes } = {}) {
-  const { pubsub } = libp2p.services
   const request = { type: 'NEW-CID', cid, id: crypto.randomUUID(), ...wishes }
-  const inbox = openInbox(libp2p, worker, request, signal)
+  const talk = openTalk(libp2p, worker, request, signal)
   let pin = { step: 'joining', names: {} }
   try {
     yield pin
     while (true) {
-      await publish(pubsub, request, signal)
+      await talk.ask()
       if (pin.step === 'joining' || pin.step === 'error') yield pin = { ...pin, step: 'asking', error: undefined }
-      for (let said; (said = await inbox.take(patience(pin))) != null;) {
+      for (let said; (said = await talk.answer(patience(pin))) != null;) {
         yield pin = next(pin, said)
         if (pin.step === 'error' && pin.error.again == null) return
       }
     }
   } finally {
-    inbox.close()
+    talk.close()
   }
 }
 
@@ -55,8 +55,9 @@ export function next (pin, said) {
   const waits = ['joining', 'asking', 'fetching', 'error'].includes(pin.step)
   const unlessKept = (step) => isKept(pin) ? pin.step : step
   const { [said.nameId]: known, ...others } = pin.names
-  const isLonger = known?.expirationDate !== said.expirationDate
-  const offer = newest(pin.offer, said.renewal ?? (said.fee && { ...said.fee, quoteId: said.quote.id, expires: said.quote.expires }))
+  const payment = known?.expirationDate === said.expirationDate ? pin.payment : undefined // it bought a longer term
+  const told = said.renewal ?? (said.fee && { ...said.fee, quoteId: said.quote?.id, expires: said.quote?.expires })
+  const offer = newest(pin.offer, told)
   switch (said.status) {
     case 'FETCHING-CID': return waits ? { ...pin, step: 'fetching', fetched: said } : pin
     case 'ADDING-CID': return { ...pin, step: waits ? 'quoted' : pin.step, quote: said, offer }
@@ -64,7 +65,7 @@ export function next (pin, said) {
     case 'PAYMENT-SHORT': return { ...pin, step: unlessKept('short'), payment: said }
     case 'ADDED-CID': return { ...pin, step: 'pinned', payment: undefined }
     case 'CID-PINNED-WITH-NAME':
-    case 'EXPIRING-CID': return keptBy({ ...others, [said.nameId]: said }, { ...pin, offer, payment: isLonger ? undefined : pin.payment })
+    case 'EXPIRING-CID': return keptBy({ ...others, [said.nameId]: said }, { ...pin, offer, payment })
     case 'EXPIRED-CID': return keptBy(others, pin)
     case 'ERROR': return waits ? { ...pin, step: 'error', error: { ...said, again: again(said) } } : pin
     default: return pin // a newer worker may say more than this page knows
@@ -87,65 +88,78 @@ export function toPay ({ step, offer, payment }) {
 }
 
 const newest = (known, told) => told == null || known?.expires > told.expires ? known : told
-const again = ({ retryAfterSeconds: s }) => s == null ? undefined : new Date(Date.now() + s * 1000)
-const patience = ({ step, error }) => error?.again ? (error.again - Date.now()) / 1000 : PATIENCE[step] ?? Infinity
+const again = ({ retryAfterSeconds: s }) => s == null ? undefined : new Date(Date.now() + Math.min(s, LONGEST_PATIENCE) * 1000)
 
-async function publish (pubsub, request, signal) {
-  while (true) {
-    if (pubsub.getMeshPeers(TOPIC).length > 0) {
-      performance.mark('NEW-CID', { detail: request }) // every message is a mark: see DevTools, or a PerformanceObserver
-      const { recipients } = await pubsub.publish(TOPIC, new TextEncoder().encode(JSON.stringify(request)))
-      if (recipients.length > 0) return
-    }
-    await new Promise((resolve, reject) => {
-      const timer = setTimeout(resolve, 1000)
-      pubsub.addEventListener('gossipsub:graft', () => { clearTimeout(timer); resolve() }, { once: true, signal })
-      signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
-      if (signal?.aborted) reject(signal.reason)
-    })
-  }
+function patience ({ step, error, payment }) {
+  if (error?.again) return (error.again - Date.now()) / 1000
+  return PATIENCE[step] ?? (payment ? PATIENCE.paid : Infinity)
 }
 
-/** The worker's answers to this request, in their order. `take` waits so many seconds for one, or for a reason to ask again. */
-function openInbox (libp2p, worker, request, signal) {
+/** The request on its way out, and the worker's answers to it in their order. */
+function openTalk (libp2p, worker, request, signal) {
   const { pubsub } = libp2p.services
   const unread = []
   let isBack = false
-  let ring = () => {}
-  const hear = ({ detail: { topic, from, data } }) => {
+  let wake = () => {}
+
+  function hear ({ detail: { topic, from, data } }) {
     if (topic !== TOPIC || !worker.equals(from)) return
     let said
     try { said = JSON.parse(new TextDecoder().decode(data)) } catch { return }
     if (said?.cid !== request.cid || said.status == null) return
     if (said.status === 'ERROR' && said.id !== request.id) return // somebody else's
-    performance.mark(said.status, { detail: said })
+    performance.mark(said.status, { detail: said }) // every message is a mark: see DevTools, or a PerformanceObserver
     if (unread.push(said) > MOST_UNREAD) unread.shift()
-    ring()
+    wake()
   }
-  const comeBack = ({ detail }) => { // what the worker said while it was away, or we were, is lost
+  function comeBack ({ detail }) { // what the worker said while it was away, or we were, is lost
     isBack ||= worker.equals(detail)
-    ring()
+    wake()
   }
+  const listeners = [
+    [pubsub, 'message', hear],
+    [pubsub, 'gossipsub:graft', () => wake()],
+    [libp2p, 'peer:connect', comeBack],
+    [signal, 'abort', () => wake()]
+  ]
+  listeners.forEach(([target, event, listener]) => target?.addEventListener(event, listener))
   pubsub.subscribe(TOPIC)
-  pubsub.addEventListener('message', hear)
-  libp2p.addEventListener('peer:connect', comeBack)
+
+  /** Until something happens, or so many seconds have passed. */
+  async function pause (seconds) {
+    signal?.throwIfAborted()
+    let timer
+    await new Promise((resolve) => {
+      wake = resolve
+      if (seconds !== Infinity) timer = setTimeout(resolve, seconds * 1000)
+    })
+    clearTimeout(timer)
+    signal?.throwIfAborted()
+  }
   return {
-    async take (seconds) {
-      const timeout = seconds === Infinity ? undefined : AbortSignal.timeout(Math.max(0, seconds * 1000))
+    /** Publishes the request, once somebody is there to hear it. */
+    async ask () {
+      while (true) {
+        if (pubsub.getMeshPeers(TOPIC).length > 0) {
+          performance.mark('NEW-CID', { detail: request })
+          const { recipients } = await pubsub.publish(TOPIC, new TextEncoder().encode(JSON.stringify(request)))
+          if (recipients.length > 0) return void (isBack = false)
+        }
+        await pause(1)
+      }
+    },
+    /** The next answer; undefined when it is time to ask again. */
+    async answer (seconds) {
+      const until = performance.now() + seconds * 1000
       while (unread.length === 0) {
-        signal?.throwIfAborted()
-        if (isBack || timeout?.aborted) return void (isBack = false)
-        await new Promise((resolve) => {
-          ring = resolve
-          timeout?.addEventListener('abort', resolve, { once: true })
-          signal?.addEventListener('abort', resolve, { once: true })
-        })
+        const left = (until - performance.now()) / 1000
+        if (isBack || left <= 0) return undefined
+        await pause(left)
       }
       return unread.shift()
     },
     close () {
-      pubsub.removeEventListener('message', hear)
-      libp2p.removeEventListener('peer:connect', comeBack)
+      listeners.forEach(([target, event, listener]) => target?.removeEventListener(event, listener))
     }
   }
 }
