@@ -103,6 +103,8 @@ async def _network(settings: Settings) -> AsyncGenerator[tuple[Host, PubSub], No
         bootstrap=settings.bootstrap_peers,
         swarm_key=settings.private_network,
         max_connections=settings.max_connections,
+        kept_for_dialling=min(50, settings.max_connections // 6),
+        stream_window=settings.stream_window,
         relay=_relay_caps(settings),
         certificate=_certificate(settings),
         relays_wanted=settings.relays_wanted,

@@ -45,12 +45,13 @@ def check_config(env_file: Path | None, as_json: bool) -> None:
 def _show(settings: Settings, env_file: Path, as_json: bool) -> None:
     from pinning_worker.settings import advice, read_sources, spell
 
-    found = read_sources(os.environ, env_file).found
+    sources = read_sources(os.environ, env_file)
+    found = sources.found
     shown = {
         name: {"value": value, "from": found[name].where if name in found else "default"}
         for name, value in spell(settings).items()
     }
-    words = [*advice(settings), *_about_the_store(settings)]
+    words = [*sources.notes, *advice(settings), *_about_the_store(settings)]
     if as_json:
         say_json({"ok": True, "problems": [], "advice": words, "settings": shown})
         return

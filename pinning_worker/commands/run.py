@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,10 +34,11 @@ def run(env_file: Path | None) -> None:
     import trio
 
     from pinning_worker.logs import configure_logs
-    from pinning_worker.settings import advice
+    from pinning_worker.settings import advice, read_sources
 
     configure_logs(settings.log_level, settings.log_format)
-    for sentence in advice(settings):
+    notes = read_sources(os.environ, env_file or Path(".env")).notes
+    for sentence in (*notes, *advice(settings)):
         structlog.get_logger(__name__).warning("check the settings", advice=sentence)
     with telling(_outcomes()):
         trio.run(_run, settings)

@@ -6,6 +6,8 @@
     denylist.py  the file of CIDs that are never fetched
     swarm_key.py the key of a private network
     imported_peers.py  the peers that `peers import` brought
+    profiles.py  other defaults, for large and small machines
+    older_names.py  the environment names of older deployments
     spelling.py  a setting as one would write it, secrets masked
     advice.py    what is allowed and still deserves a warning
 

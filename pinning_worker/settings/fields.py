@@ -18,8 +18,10 @@ from pinning_worker.domain.chain import NETWORKS
 from pinning_worker.domain.money import Swartz
 from pinning_worker.ports import Budget
 from pinning_worker.settings import values
+from pinning_worker.settings.values import NONE
 from pinning_worker.settings.denylist import read_denylist
 from pinning_worker.settings.imported_peers import read_imported
+from pinning_worker.settings.profiles import ProfileName
 from pinning_worker.settings.swarm_key import SWARM_KEY_NAME, read_swarm_key, refuse_unprotected, swarm_key_file
 
 PREFIX = "PINNING_"
@@ -97,6 +99,8 @@ class StoreSettings(BaseModel):
 class Settings(StoreSettings):
     """All that `run` needs to know. Sizes are bytes, durations are timedelta, amounts are Swartz."""
 
+    profile: ProfileName = "server"
+
     # --- the network of peers
     listen: Annotated[tuple[ListenAddress, ...], BeforeValidator(values.as_list), Field(min_length=1)] = (
         "/ip4/0.0.0.0/tcp/4001",
@@ -109,6 +113,7 @@ class Settings(StoreSettings):
     discovery_topic: str = Field(default=DEFAULT_DISCOVERY_TOPIC, min_length=1)
     announce: Annotated[tuple[AnnounceAddress, ...], BeforeValidator(values.as_list)] = ()
     max_connections: int = Field(default=300, ge=10, le=100_000)
+    stream_window: ByteCount = Field(default=2 << 20, ge=256 << 10, le=8 << 20)
     requests_per_peer_per_minute: int = Field(default=600, ge=1)
     denylist_file: PathName | None = None
 
@@ -153,7 +158,9 @@ class Settings(StoreSettings):
 
     @property
     def bootstrap_peers(self) -> tuple[str, ...]:
-        """Whom to stay connected with: the setting's peers, then those that `peers import` brought."""
+        """Whom to stay connected with: the setting's peers, then those that `peers import` brought; `none`: nobody."""
+        if self.bootstrap == (NONE,):
+            return ()
         return tuple(dict.fromkeys((*self.bootstrap, *read_imported(self.data_dir))))
 
     @property
@@ -253,7 +260,9 @@ class Settings(StoreSettings):
     @field_validator("bootstrap")
     @classmethod
     def _also_those_imported(cls, bootstrap: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if (data_dir := info.data.get("data_dir")) is not None:
+        if NONE in bootstrap and len(bootstrap) > 1:
+            raise ValueError(f"has {NONE} and addresses: keep one of the two")
+        if bootstrap != (NONE,) and (data_dir := info.data.get("data_dir")) is not None:
             read_imported(data_dir)
         return bootstrap
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from dotenv.parser import parse_stream
 
 from pinning_worker.settings.fields import FILE_FIELDS, PREFIX, Settings
+from pinning_worker.settings.older_names import OLDER_NAMES, translated
+from pinning_worker.settings.profiles import PROFILES
 
 KNOWN_NAMES = tuple(PREFIX + field.upper() for field in Settings.model_fields)
 
@@ -36,24 +38,54 @@ class Sources:
 
     found: dict[str, Origin]
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # names of older deployments that were met
 
 
 def read_sources(environ: Mapping[str, str], env_file: Path | None) -> Sources:
     """`env_file` may be missing. Raises nothing: what is wrong is in `problems`."""
     found: dict[str, Origin] = {}
+    older: dict[str, Origin] = {}
     problems: list[str] = []
     for name, origin in (
         *_environment(environ),
         *_env_file(env_file, problems),
         *_credentials(environ.get("CREDENTIALS_DIRECTORY"), problems),
     ):
+        if name in OLDER_NAMES and origin.text:
+            older.setdefault(name, origin)
         if not name.upper().startswith(PREFIX):
             continue
         if name not in KNOWN_NAMES:
             problems.append(_unknown(name, origin.where))
         elif origin.text:
             found.setdefault(name, origin)
-    return Sources(found, tuple(problems))
+    notes = [_take_older(name, origin, found, problems) for name, origin in older.items()]
+    _take_profile(found)
+    return Sources(found, tuple(problems), tuple(filter(None, notes)))
+
+
+def _take_older(name: str, origin: Origin, found: dict[str, Origin], problems: list[str]) -> str:
+    """The sentence that gives our name for it; empty when it is a problem."""
+    ours, met = OLDER_NAMES[name], f"{name}={origin.text} (in {origin.where})"
+    try:
+        value = translated(name, origin.text)
+    except ValueError as error:
+        problems.append(f"{name} {error} (it is {origin.text!r}, in {origin.where}); its name here is {ours}")
+        return ""
+    if value is None:
+        return f"{met} is of an older deployment and changes nothing here; the setting is {ours}"
+    if ours in found:
+        return f"{met} is of an older deployment and was not taken, because {ours} is set: take it away"
+    found[ours] = Origin(value, f"{origin.where}, as {name}")
+    return f"{met} is of an older deployment and was taken as {ours}={value}: write that instead"
+
+
+def _take_profile(found: dict[str, Origin]) -> None:
+    """A profile that is not known changes nothing here, and is refused with the other values."""
+    profile = found.get(f"{PREFIX}PROFILE")
+    if profile is not None:
+        for name, text in PROFILES.get(profile.text, {}).items():
+            found.setdefault(name, Origin(text, f"profile {profile.text}"))
 
 
 def _environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Origin]]:

@@ -17,6 +17,7 @@ from pinning_worker.domain.money import Swartz
 _SIZE_UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
 _TIME_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NUMBER_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)\Z")
+NONE = "none"  # said instead of a list: there shall be none
 _ELECTRUM_SCHEMES = ("tcp", "ssl", "ws", "wss")
 _LISTEN = re.compile(
     r"/(?:ip4|ip6)/[0-9a-fA-F:.]+/(?:tcp/(?P<tcp>\d{1,5})(?:/ws|/wss|/tls/ws)?|udp/(?P<udp>\d{1,5})/webrtc-direct)\Z"
@@ -78,7 +79,7 @@ def check_listen(multiaddr: str) -> str:
 
 
 def check_bootstrap(multiaddr: str) -> str:
-    if not _DIALLED.match(multiaddr):
+    if multiaddr != NONE and not _DIALLED.match(multiaddr):
         raise ValueError(
             f"has {multiaddr}, which is not a multiaddr ending in /p2p/<peer id>, "
             "as in /dns4/example.org/tcp/4001/p2p/12D3KooW…"

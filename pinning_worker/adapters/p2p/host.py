@@ -38,7 +38,7 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 
 from pinning_worker.adapters.p2p import addresses, bootstrap
 from pinning_worker.adapters.p2p.certificate import CertificateFiles, TlsCertificate
-from pinning_worker.adapters.p2p.cures import mend_all
+from pinning_worker.adapters.p2p.cures import mend_all, yamux_window
 from pinning_worker.adapters.p2p.cures.private_network import fingerprint
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, one_error
 from pinning_worker.adapters.p2p.listening import listen
@@ -60,6 +60,7 @@ class HostConfig:
     `announce`: told to peers instead of the addresses that we listen on. `max_connections` bounds both directions
     together; `kept_for_dialling` of them are never given to those who dial us. `relay`: be a relay, within these caps.
     `swarm_key`: 32 bytes; only peers that hold the same are spoken with (cures/private_network.py).
+    `stream_window`: bytes that one stream may make us hold, for all hosts of the process.
     `certificate` is for the addresses that end in /tls/ws; `webrtc_pem` keeps the one of webrtc-direct (webrtc.py).
     `relays_wanted`: be reachable through so many relays, found among the peers (relay/client.py).
     """
@@ -73,6 +74,7 @@ class HostConfig:
     kept_for_dialling: int = 50
     max_connections_per_peer: int = 3
     max_streams: int = 10_000
+    stream_window: int = yamux_window.LARGEST_WINDOW
     handshake_seconds: float = 10.0
     relay: RelayCaps | None = None
     certificate: CertificateFiles | None = None
@@ -148,6 +150,7 @@ class Host:
 async def open_host(config: HostConfig) -> AsyncIterator[Host]:
     """Raises BadAddress and CannotListen before the block begins; inside, whatever ended the host."""
     mend_all()
+    yamux_window.grow_to(config.stream_window)
     if config.swarm_key is not None:
         _refuse_what_takes_no_swarm_key(config.listen)
     wanted = [addresses.parse_listen(text) for text in config.listen]

@@ -25,6 +25,12 @@ def mend() -> None:
     replace(YamuxStream, "_apply_autotune_epoch", _grow_to_the_cap)
 
 
+def grow_to(size: int) -> None:
+    """From now on, in this process: no stream's window grows over `size` bytes (it begins with 256 KiB)."""
+    global LARGEST_WINDOW  # noqa: PLW0603  the library's streams know no host that could say it
+    LARGEST_WINDOW = size
+
+
 def _grow_to_the_cap(stock: Tune) -> Tune:
     def mended(self: YamuxStream, buffered: int) -> int:
         if self.target_recv_window * 2 > LARGEST_WINDOW:
