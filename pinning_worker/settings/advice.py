@@ -56,8 +56,8 @@ def _about_peers(settings: Settings) -> Iterator[str]:
         yield "PINNING_LISTEN is on the loopback only: no peer outside this machine can ask for anything"
     if settings.network == "doichain" and not settings.bootstrap and not settings.bootstrap_peers:
         yield "PINNING_BOOTSTRAP is empty: nobody is dialled, peers must know this worker's address"
-    if not any(address.endswith("/ws") for address in settings.listen):
-        yield "PINNING_LISTEN has no /ws address: browsers cannot connect"
+    if not any(address.endswith(("/ws", "/wss", "/webrtc-direct")) for address in settings.listen):
+        yield "PINNING_LISTEN has no /ws and no /webrtc-direct address: browsers cannot connect"
 
 
 def _about_secrets(settings: Settings) -> Iterator[str]:
