@@ -7,6 +7,7 @@ a router or a proxy, what the operator says. Spec: https://github.com/multiforma
 from __future__ import annotations
 
 import functools
+import ipaddress
 from collections.abc import Iterable
 
 from libp2p.peer.id import ID
@@ -18,6 +19,7 @@ from multiaddr.exceptions import Error as MultiaddrError
 from pinning_worker.adapters.p2p.errors import BadAddress
 
 _ANY = {"0.0.0.0": "ip4", "::": "ip6"}  # noqa: S104  read, not bound
+_DIALLED = {("tcp",), ("tcp", "ws"), ("tcp", "wss"), ("tcp", "tls", "ws")}
 _LISTENED = {("tcp",), ("tcp", "ws"), ("tcp", "wss"), ("tcp", "tls", "ws"), ("udp", "webrtc-direct")}
 
 
@@ -96,6 +98,27 @@ def _expanded(address: str) -> tuple[Multiaddr, ...]:
     interfaces = (str(interface).split("/") for interface in get_available_interfaces(port))
     tail = address.split("/")[3:]
     return tuple(Multiaddr("/".join(["", kind, found, *tail])) for _, kind, found, *_ in interfaces if kind == _ANY[ip])
+
+
+def worth_dialling(address: str, ours: Iterable[str]) -> bool:
+    """May an address that a stranger names be dialled? tcp, ws and wss only; and private addresses only while we are on
+    a private network ourselves, or whoever can send us a message could make us knock on every door of our own.
+
+    Raises BadAddress.
+    """
+    names = _names(parse(address))
+    if names[-1:] == ["p2p"]:
+        names = names[:-1]
+    if tuple(names[1:]) not in _DIALLED:
+        return False
+    if names[0] in ("dns", "dns4", "dns6"):
+        return True
+    return names[0] in ("ip4", "ip6") and (_is_global(address) or not any(map(_is_global, ours)))
+
+
+def _is_global(address: str) -> bool:
+    _, kind, value, *_ = address.split("/")
+    return kind in ("ip4", "ip6") and ipaddress.ip_address(value).is_global
 
 
 def _names(address: Multiaddr) -> list[str]:

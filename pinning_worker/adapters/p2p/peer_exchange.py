@@ -7,14 +7,13 @@ once half of our connections are in use, and private addresses only when we are 
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 
 import structlog
 import trio
 from multiaddr.protocols import P_P2P
 
-from pinning_worker.adapters.p2p.addresses import parse
+from pinning_worker.adapters.p2p.addresses import parse, worth_dialling
 from pinning_worker.adapters.p2p.discovery import BadPeerRecord, decode_peer, encode_peer
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, one_error
 from pinning_worker.adapters.p2p.host import Host
@@ -82,12 +81,7 @@ class PeerExchange:
         return False
 
     def _may_dial(self, address: str) -> bool:
-        kinds = [protocol.name for protocol in parse(address).protocols()]
-        if kinds[1:] not in (["tcp"], ["tcp", "ws"]):
-            return False
-        if kinds[0] in ("dns", "dns4", "dns6"):
-            return True
-        return kinds[0] in ("ip4", "ip6") and (_is_global(address) or not any(map(_is_global, self._host.addresses)))
+        return worth_dialling(address, self._host.addresses)
 
     async def _dial(self, address: str) -> None:
         try:
@@ -96,8 +90,3 @@ class PeerExchange:
         except (CannotConnect, BadAddress) as error:
             _log.debug("discovery.not_connected", address=address, reason=str(error))
         await trio.sleep(BETWEEN_DIALS_SECONDS)
-
-
-def _is_global(address: str) -> bool:
-    _, kind, value, *_ = address.split("/")
-    return kind in ("ip4", "ip6") and ipaddress.ip_address(value).is_global

@@ -1,0 +1,35 @@
+"""Which addresses that strangers name are dialled: nobody makes us knock on the doors of our own network."""
+
+from __future__ import annotations
+
+import pytest
+
+from pinning_worker.adapters.p2p.addresses import worth_dialling
+from pinning_worker.adapters.p2p.errors import BadAddress
+
+PUBLIC = "/ip4/8.8.8.8/tcp/4001"
+PEER = "/p2p/12D3KooWPxsrDfy6rYv6jCe4EWZ73KJxDkanHKeWmf1iHNM5CsEH"
+
+
+@pytest.mark.parametrize(
+    ("address", "on_the_internet", "on_a_private_network"),
+    [
+        ("/ip4/1.1.1.1/tcp/4001", True, True),
+        ("/ip4/1.1.1.1/tcp/4001/ws" + PEER, True, True),
+        ("/dns4/example.org/tcp/443/tls/ws" + PEER, True, True),
+        ("/ip6/2606:4700::1111/tcp/4001", True, True),
+        ("/ip4/127.0.0.1/tcp/22" + PEER, False, True),
+        ("/ip4/10.0.0.1/tcp/4001", False, True),
+        ("/ip4/169.254.169.254/tcp/80", False, True),
+        ("/ip6/::1/tcp/4001", False, True),
+        ("/ip4/1.1.1.1/udp/4001/quic-v1", False, False),
+    ],
+)
+def test_worth_dialling(address: str, on_the_internet: bool, on_a_private_network: bool) -> None:
+    assert worth_dialling(address, [PUBLIC]) is on_the_internet
+    assert worth_dialling(address, ["/ip4/192.168.1.5/tcp/4001"]) is on_a_private_network
+
+
+def test_what_is_no_address() -> None:
+    with pytest.raises(BadAddress):
+        worth_dialling("not an address", [PUBLIC])
