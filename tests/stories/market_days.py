@@ -65,6 +65,11 @@ def works() -> list[Work]:
     return [*made, Work(*content.file(content.noise(4_000, 2), chunk=256)), Work(*content.file(content.noise(900, 3)))]
 
 
+def window_goods() -> list[Work]:
+    """What is asked for and never paid: it comes and goes all the time."""
+    return [Work(*content.file(content.noise(300, number), chunk=100)) for number in range(100, 250)]
+
+
 def market(seed: int) -> Iterator[tuple[datetime, Event]]:
     """Never ends: after the market has closed, blocks come hourly until all is calm, then six a day."""
     customers = _Customers(random.Random(seed))
@@ -84,10 +89,10 @@ def market(seed: int) -> Iterator[tuple[datetime, Event]]:
 
 class _Customers:
     def __init__(self, dice: random.Random) -> None:
-        self._dice, self._works = dice, works()
+        self._dice, self._works, self._window = dice, works(), window_goods()
 
     def one_hour(self) -> Iterator[Event]:
-        if self._dice.random() < 0.4:
+        if self._dice.random() < 0.6:
             yield Asked(self._question())
         if self._dice.random() < 0.08:
             yield self._payment()
@@ -96,7 +101,8 @@ class _Customers:
         yield Mined(self._dice.choice([0, 1, 1, 1, 2]))
 
     def _question(self) -> str:
-        cid, months = self._dice.choice(self._works).cid, self._dice.choice([1, 1, 2])
+        goods = self._works if self._dice.random() < 0.5 else self._window
+        cid, months = self._dice.choice(goods).cid, self._dice.choice([1, 1, 2])
         return f'{{"type":"NEW-CID","cid":"{cid}","durationMonths":{months}}}'
 
     def _payment(self) -> Paid:

@@ -34,7 +34,7 @@ from pinning_worker.adapters.sql.receipts import SqlReceipts
 from pinning_worker.domain.requests import Ask, parse
 from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.ports import Books
-from tests.stories.market_days import ALL_IS_CALM, PRICES, Asked, Event, happen, market, works
+from tests.stories.market_days import ALL_IS_CALM, PRICES, Asked, Event, happen, market, window_goods, works
 from tests.stories.stored_clock import StoredClock
 from tests.stories.world import BROWSER, terms
 
@@ -101,7 +101,7 @@ class EventClock:
 async def living(folder: Path, clock: StoredClock, chain: MemoryChain, traffic: Traffic) -> AsyncIterator[Lifecycle]:
     database = Database(database_url(folder))
     blocks = traffic.watch(await DiskBlocks.open(folder / "blocks"))
-    goods = {multihash: block for work in works() for multihash, block in work.blocks.items()}
+    goods = {multihash: block for work in (*works(), *window_goods()) for multihash, block in work.blocks.items()}
     life = Lifecycle(
         terms=terms(prices=PRICES, longest_rest=timedelta(days=30)),
         clock=clock,
