@@ -2,7 +2,7 @@
 
 `due_at` is the scheduler: retries, lapses, reminders, expiry and recovery after a crash are one question to the books.
 The truth is there; ringing only wakes the loop, and nothing is lost when a task dies, because no task owns a fact.
-Fetches have places of their own, so that they never keep a payment waiting.
+Fetches have places of their own, so that they never keep a payment waiting, and are shared fairly by those who ask.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from trio_typing import TaskStatus
 from pinning_worker.domain.pin import Pin, PinKey, Request
 from pinning_worker.ports import Books, Clock, Trouble
 from pinning_worker.steps.answering import Answering
+from pinning_worker.steps.fair_share import LOOK_AHEAD, asking_peer, fair_choice
 from pinning_worker.steps.shelf import Shelf
 from pinning_worker.steps.terms import Terms
 
@@ -43,7 +44,7 @@ class DueLoop:
     step: Callable[[Pin], Awaitable[None]]
     _bell: trio.Event = field(default_factory=trio.Event)
     _working: set[bytes | PinKey] = field(default_factory=set)
-    _fetching: set[bytes] = field(default_factory=set)
+    _fetching: dict[bytes, str] = field(default_factory=dict)  # root -> the peer that it counts for
     _nudged: dict[PinKey, None] = field(default_factory=dict)
 
     def ring(self) -> None:
@@ -73,13 +74,14 @@ class DueLoop:
             await self.shelf.sweep()
 
     async def _start_fetches(self, nursery: trio.Nursery) -> None:
-        places = self.terms.fetches_at_once - len(self._fetching)
-        if places <= 0:
+        places = self.terms.fetches_at_once
+        if len(self._fetching) >= places:
             return
-        for request in await self.books.waiting(self.terms.fetches_at_once + len(self._fetching)):
-            if request.root not in self._working and len(self._fetching) < self.terms.fetches_at_once:
-                self._fetching.add(request.root)
-                self._start(nursery, request.root, self.fetch, request)
+        ahead = min(self.terms.most_active, LOOK_AHEAD) + len(self._working)
+        waiting = [request for request in await self.books.waiting(ahead) if request.root not in self._working]
+        for request in fair_choice(waiting, self._fetching, places):
+            self._fetching[request.root] = asking_peer(request)
+            self._start(nursery, request.root, self.fetch, request)
 
     def _start_judging(self, nursery: trio.Nursery) -> None:
         for key in [key for key in self._nudged if key not in self._working][: self._places()]:
@@ -118,7 +120,7 @@ class DueLoop:
             finally:
                 self._working.discard(key)
                 if isinstance(key, bytes):
-                    self._fetching.discard(key)
+                    self._fetching.pop(key, None)
                 self.ring()
 
         nursery.start_soon(run)
