@@ -11,7 +11,7 @@ export function showConnection (worker, connection, meshPeers, trouble) {
   const isHeard = meshPeers.includes(worker.toString())
   $('connection').className = `connection ${connection == null ? 'is-off' : isHeard ? 'is-on' : ''}`
   if (connection == null) {
-    $('connection').textContent = `Not connected${trouble ? `: ${trouble.message}` : ''}. Trying again …`
+    $('connection').textContent = `Not connected${trouble?.message ? ` (${trouble.message})` : ''}. Trying again …`
   } else {
     const address = connection.remoteAddr.toString().split(/\/(?:p2p|certhash)\//)[0]
     $('connection').textContent = `${isHeard ? 'Connected to' : 'Joining'} worker …${worker.toString().slice(-6)} at ${address}`
@@ -22,6 +22,7 @@ export function showPreview (file) {
   const [image] = $('preview').children
   URL.revokeObjectURL(image.src)
   $('preview').hidden = !file?.type.startsWith('image/')
+  image.onerror = () => { $('preview').hidden = true }
   if (!$('preview').hidden) image.src = URL.createObjectURL(file)
 }
 

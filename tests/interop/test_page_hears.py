@@ -99,7 +99,7 @@ async def test_repeats_and_strangers_change_nothing(tmp_path: Path) -> None:
         await scene.asked()
         await stranger.dial(scene.worker.ws_addr)
         await stranger.wait_mesh()
-        cheap = QUOTE | {"fee": QUOTE["fee"] | {"amount": 1}}
+        cheap = QUOTE | {"fee": QUOTE["fee"] | {"amount": 1}, "quote": QUOTE["quote"] | {"expires": "2999"}}
         await stranger.publish(dumps({"status": "ADDING-CID", "cid": CID, **cheap}))
         await scene.worker.heard(lambda m: m.says("ADDING-CID"))  # from here the page gets it, before what follows
         await scene.say("ADDING-CID", **QUOTE)
