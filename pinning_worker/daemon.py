@@ -27,6 +27,7 @@ from pinning_worker.adapters.p2p.announcer import TopicAnnouncer
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
 from pinning_worker.adapters.p2p.certificate import CertificateFiles
 from pinning_worker.adapters.p2p.errors import one_error
+from pinning_worker.adapters.p2p.flood import GossipLimits
 from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import load_or_create
 from pinning_worker.adapters.p2p.peer_exchange import PeerExchange
@@ -103,6 +104,12 @@ async def _network(settings: Settings) -> AsyncGenerator[tuple[Host, PubSub], No
         bootstrap=settings.bootstrap_peers,
         swarm_key=settings.private_network,
         max_connections=settings.max_connections,
+        max_connections_per_peer=settings.max_connections_per_peer,
+        max_connections_per_address=settings.max_connections_per_address,
+        proxies=frozenset(settings.proxies),
+        handshake_seconds=settings.handshake_time.total_seconds(),
+        max_half_open=settings.max_half_open,
+        max_streams_per_peer=settings.max_streams_per_peer,
         kept_for_dialling=min(50, settings.max_connections // 6),
         stream_window=settings.stream_window,
         relay=_relay_caps(settings),
@@ -110,7 +117,12 @@ async def _network(settings: Settings) -> AsyncGenerator[tuple[Host, PubSub], No
         relays_wanted=settings.relays_wanted,
         webrtc_pem=settings.data_dir / WEBRTC_FILE,
     )
-    async with open_host(config) as host, open_pubsub(host) as pubsub:
+    gossip = GossipLimits(
+        per_origin=settings.messages_per_peer_per_second,
+        messages=settings.messages_per_second,
+        bytes=settings.gossip_bytes_per_second,
+    )
+    async with open_host(config) as host, open_pubsub(host, gossip) as pubsub:
         yield host, pubsub
 
 
@@ -168,7 +180,7 @@ async def _tell_stories(
     )
     reader = RequestReader(
         topic.intake,
-        OriginBudget(settings.requests_per_peer_per_minute),
+        OriginBudget(settings.requests_per_peer_per_minute, settings.requests_per_minute),
         asked=lifecycle.asked,
         ill_asked=lifecycle.ill_asked,
         listed=catalogue.listed,

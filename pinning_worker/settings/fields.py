@@ -18,11 +18,11 @@ from pinning_worker.domain.chain import NETWORKS
 from pinning_worker.domain.money import Swartz
 from pinning_worker.ports import Budget
 from pinning_worker.settings import values
-from pinning_worker.settings.values import NONE
 from pinning_worker.settings.denylist import read_denylist
 from pinning_worker.settings.imported_peers import read_imported
 from pinning_worker.settings.profiles import ProfileName
 from pinning_worker.settings.swarm_key import SWARM_KEY_NAME, read_swarm_key, refuse_unprotected, swarm_key_file
+from pinning_worker.settings.values import NONE
 
 PREFIX = "PINNING_"
 SECRET_FIELDS = frozenset({"database_url"})  # a password may stand in it
@@ -46,6 +46,7 @@ PathName = Annotated[Path, BeforeValidator(values.as_path)]
 ListenAddress = Annotated[str, AfterValidator(values.check_listen)]
 BootstrapAddress = Annotated[str, AfterValidator(values.check_bootstrap)]
 AnnounceAddress = Annotated[str, AfterValidator(values.check_announce)]
+IpAddress = Annotated[str, AfterValidator(values.check_ip)]
 ElectrumServer = Annotated[str, AfterValidator(values.check_electrum_server)]
 A_MOMENT, A_YEAR = timedelta(seconds=1), timedelta(days=366)
 
@@ -114,7 +115,17 @@ class Settings(StoreSettings):
     announce: Annotated[tuple[AnnounceAddress, ...], BeforeValidator(values.as_list)] = ()
     max_connections: int = Field(default=300, ge=10, le=100_000)
     stream_window: ByteCount = Field(default=2 << 20, ge=256 << 10, le=8 << 20)
+    max_connections_per_peer: int = Field(default=2, ge=1, le=100)
+    max_connections_per_address: int = Field(default=32, ge=1, le=100_000)
+    proxies: Annotated[tuple[IpAddress, ...], BeforeValidator(values.as_list)] = ("127.0.0.1", "::1")
+    handshake_time: Duration = Field(default=timedelta(seconds=10), ge=A_MOMENT, le=timedelta(minutes=5))
+    max_half_open: int = Field(default=64, ge=1, le=100_000)
+    max_streams_per_peer: int = Field(default=256, ge=16, le=100_000)
     requests_per_peer_per_minute: int = Field(default=600, ge=1)
+    requests_per_minute: int = Field(default=12_000, ge=1)
+    messages_per_peer_per_second: int = Field(default=100, ge=1)
+    messages_per_second: int = Field(default=1_000, ge=1)
+    gossip_bytes_per_second: ByteCount = Field(default=4 << 20, ge=1 << 20)
     denylist_file: PathName | None = None
 
     relays_wanted: int = Field(default=0, ge=0, le=16)  # for a worker behind a firewall

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -110,3 +111,11 @@ def _number_and_unit(text: str, units: Collection[str], wanted: str) -> tuple[fl
     if matched is None or matched[2].lower() not in units:
         raise ValueError(f"must be {wanted}")
     return float(matched[1]), matched[2].lower()
+
+
+def check_ip(text: str) -> str:
+    """An IP address in its usual spelling."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise ValueError(f"has {text}, which is no IP address") from None

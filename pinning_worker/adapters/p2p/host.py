@@ -38,7 +38,8 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 
 from pinning_worker.adapters.p2p import addresses, bootstrap
 from pinning_worker.adapters.p2p.certificate import CertificateFiles, TlsCertificate
-from pinning_worker.adapters.p2p.cures import mend_all, yamux_window
+from pinning_worker.adapters.p2p.cures import mend_all, stream_limit, yamux_window
+from pinning_worker.adapters.p2p.cures.half_open import LOOPBACK, DoorRules
 from pinning_worker.adapters.p2p.cures.private_network import fingerprint
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, one_error
 from pinning_worker.adapters.p2p.listening import listen
@@ -58,7 +59,8 @@ class HostConfig:
     """`listen`, `announce`, `bootstrap` are multiaddrs; those of `bootstrap` end in /p2p/ and a peer id.
 
     `announce`: told to peers instead of the addresses that we listen on. `max_connections` bounds both directions
-    together; `kept_for_dialling` of them are never given to those who dial us. `relay`: be a relay, within these caps.
+    together; `kept_for_dialling` of them are never given to those who dial us. From one IP address, `proxies` excepted,
+    come `max_connections_per_address` (cures/half_open.py). `relay`: be a relay, within these caps.
     `swarm_key`: 32 bytes; only peers that hold the same are spoken with (cures/private_network.py).
     `stream_window`: bytes that one stream may make us hold, for all hosts of the process.
     `certificate` is for the addresses that end in /tls/ws; `webrtc_pem` keeps the one of webrtc-direct (webrtc.py).
@@ -72,10 +74,14 @@ class HostConfig:
     swarm_key: bytes | None = field(default=None, repr=False)
     max_connections: int = 300
     kept_for_dialling: int = 50
-    max_connections_per_peer: int = 3
+    max_connections_per_peer: int = 2
     max_streams: int = 10_000
     stream_window: int = yamux_window.LARGEST_WINDOW
+    max_streams_per_peer: int = 256
     handshake_seconds: float = 10.0
+    max_half_open: int = 64
+    max_connections_per_address: int = 32
+    proxies: frozenset[str] = LOOPBACK
     relay: RelayCaps | None = None
     certificate: CertificateFiles | None = None
     webrtc_pem: Path | None = None
@@ -172,7 +178,7 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
     with one_error():
         async with raw.run(()):
             try:
-                await listen(host.swarm, wanted)
+                await listen(host.swarm, wanted, _door_rules(config))
                 _log.info("libp2p.listening", peer=host.peer_id, addresses=host.addresses)
                 if config.swarm_key is not None:
                     _log.info("libp2p.private_network", fingerprint=fingerprint(config.swarm_key))
@@ -210,6 +216,7 @@ def _build(config: HostConfig, certificate: TlsCertificate | None, circuits: lis
         tls_server_config=certificate.context if certificate else None,
     )
     swarm = cast("Swarm", raw.get_network())
+    stream_limit.set_limit(swarm, config.max_streams_per_peer)
     swarm.retry_config = RetryConfig(max_retries=0)
     swarm.auto_connector = _NoAutoConnector(swarm)
     if any(addresses.is_webrtc(address) for address in listened):
@@ -256,6 +263,10 @@ def _resource_manager(config: HostConfig) -> ResourceManager:
         enable_graceful_degradation=False,
         enable_rate_limiting=False,
     )
+
+
+def _door_rules(config: HostConfig) -> DoorRules:
+    return DoorRules(config.handshake_seconds, config.max_half_open, config.max_connections_per_address, config.proxies)
 
 
 async def _close(host: Host) -> None:

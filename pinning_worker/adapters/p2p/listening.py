@@ -21,13 +21,14 @@ from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.addresses import is_tcp, socket_of
 from pinning_worker.adapters.p2p.cures import private_port
+from pinning_worker.adapters.p2p.cures.half_open import Door, DoorRules, watch_over
 from pinning_worker.adapters.p2p.errors import CannotListen
 
 
-async def listen(swarm: Swarm, addresses: Iterable[Multiaddr]) -> None:
+async def listen(swarm: Swarm, addresses: Iterable[Multiaddr], rules: DoorRules | None = None) -> None:
     """Raises CannotListen, naming the first address that is not to be had."""
     wanted = list(addresses)
-    await _open_doors(swarm, [address for address in wanted if is_tcp(address)])
+    await _open_doors(swarm, [address for address in wanted if is_tcp(address)], Door(rules))
     await swarm.listen(*wanted)
     for address in wanted:
         listener = swarm.listeners.get(str(address))
@@ -36,7 +37,7 @@ async def listen(swarm: Swarm, addresses: Iterable[Multiaddr]) -> None:
     swarm.listeners = {str(address): swarm.listeners[str(address)] for address in wanted}  # told in the order asked for
 
 
-async def _open_doors(swarm: Swarm, addresses: Iterable[Multiaddr]) -> None:
+async def _open_doors(swarm: Swarm, addresses: Iterable[Multiaddr], watched: Door) -> None:
     await swarm.event_background_nursery_created.wait()
     doors = swarm.transport_manager._port_demuxers
     doors.clear()
@@ -45,6 +46,7 @@ async def _open_doors(swarm: Swarm, addresses: Iterable[Multiaddr]) -> None:
         if (ip, port) not in doors:
             door = doors[ip, port] = PortDemultiplexer(ip, port)
             door.background_nursery = swarm.background_nursery  # type: ignore[attr-defined]  # the swarm does it so
+            watch_over(door, watched)
             if swarm.psk is not None:
                 private_port.is_private(door)
             try:

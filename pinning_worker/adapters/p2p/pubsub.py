@@ -7,18 +7,21 @@
             ...
 
 A message is taken in by the topic's validator, which alone knows who handed it to us; our own echo is not. Reading
-slowly loses messages (counted), never memory. We are a hub for browsers that know nobody else: every peer that asks
-into our mesh is kept there, and what we publish goes to every subscriber.
+slowly loses messages (counted), never memory; what one peer may cause is bounded (`flood.py`). We are a hub for
+browsers that know nobody else: every peer that asks into our mesh is kept there, and what we publish goes to every
+subscriber.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import structlog
 import trio
 from libp2p.custom_types import TProtocol
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import PROTOCOL_ID, PROTOCOL_ID_V11, PROTOCOL_ID_V12, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
@@ -26,6 +29,7 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.tools.anyio_service import background_trio_service
 
 from pinning_worker.adapters.p2p.errors import one_error
+from pinning_worker.adapters.p2p.flood import AWAY_SECONDS, FloodGuard, GossipLimits
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.intake import Heard, Intake
 from pinning_worker.adapters.p2p.publisher import Publisher
@@ -36,6 +40,9 @@ HEARTBEAT_SECONDS = 1
 MESH_WE_ASK_FOR = 8
 MESH_WE_KEEP = 10_000  # more than max_connections: nobody is pruned out of our mesh for there being too many
 FORWARDED_PER_SECOND = 100.0  # for each forwarding peer and topic
+HANG_UP_SECONDS = 5.0
+LONGEST_PEER_ID = 64  # bytes; base58 takes quadratic time
+_LIMITS = GossipLimits()
 
 _log = structlog.get_logger(__name__)
 
@@ -80,9 +87,13 @@ class Topic:
 class PubSub:
     """All topics of one host. Made by `open_pubsub` only."""
 
-    def __init__(self, raw: Pubsub) -> None:
+    def __init__(self, raw: _Pubsub) -> None:
         self.publisher: Publisher[ID] = Publisher(raw.publish, lambda: raw.peer_queues)
         self._raw = raw
+
+    @property
+    def guard(self) -> FloodGuard:
+        return self._raw.guard
 
     async def join(self, name: str) -> Topic:
         """Subscribes. Once for each topic."""
@@ -93,11 +104,23 @@ class PubSub:
 
 
 @asynccontextmanager
-async def open_pubsub(host: Host) -> AsyncIterator[PubSub]:
+async def open_pubsub(host: Host, limits: GossipLimits = _LIMITS) -> AsyncIterator[PubSub]:
     """Runs while the block does; inside the host's block."""
     router = _router()
     raw = _Pubsub(host.raw, router, strict_signing=True, max_inbound_rpc_size=LARGEST_RPC)
     pubsub = PubSub(raw)
+
+    def send_away(peer: bytes, reason: str) -> None:
+        flooder = ID(peer).to_base58()
+        _log.warning("gossip.flooder_sent_away", peer=flooder, reason=reason, seconds=AWAY_SECONDS)
+        raw.manager.run_task(_hang_up, host, flooder)
+
+    def came(peer: str) -> None:
+        if guard.is_away(ID.from_base58(peer).to_bytes(), trio.current_time()):
+            raw.manager.run_task(_hang_up, host, peer)
+
+    guard = raw.guard = FloodGuard(limits, send_away)
+    host.on_connected.append(came)
     try:
         with one_error():
             async with background_trio_service(router), background_trio_service(raw), trio.open_nursery() as nursery:
@@ -108,11 +131,50 @@ async def open_pubsub(host: Host) -> AsyncIterator[PubSub]:
                 yield pubsub
                 nursery.cancel_scope.cancel()
     finally:
+        host.on_connected.remove(came)
         raw.seen_messages.stop()
 
 
+async def _hang_up(host: Host, peer: str) -> None:
+    with trio.move_on_after(HANG_UP_SECONDS), suppress(BaseLibp2pError, OSError):
+        await host.disconnect(peer)
+
+
 class _Pubsub(Pubsub):
-    """Messages are taken in by validators: the library's queue of 32 per topic would fill, unread."""
+    """Messages are taken in by validators: the library's queue of 32 per topic would fill, unread. What the guard
+    does not admit is dropped before its signature is looked at, which is most of what a message costs."""
+
+    guard: FloodGuard
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._unverified: set[int] = set()  # messages that are being pushed
+
+    async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
+        """Anything that somebody hands us, or that we publish."""
+        if msg_forwarder == self.my_id:
+            return await super().push_msg(msg_forwarder, msg)
+        if self._is_msg_seen(msg):
+            return None
+        forwarder, now = msg_forwarder.to_bytes(), trio.current_time()
+        if len(msg.from_id) > LONGEST_PEER_ID:
+            return self.guard.forged(forwarder, now)
+        if not self.guard.admit(msg.from_id, forwarder, len(msg.data), now):
+            return None
+        self._unverified.add(id(msg))
+        try:
+            return await super().push_msg(msg_forwarder, msg)
+        finally:
+            if id(msg) in self._unverified:
+                self._unverified.remove(id(msg))
+                self.guard.forged(forwarder, now)
+
+    async def validate_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
+        """The library comes here once the signature holds."""
+        if id(msg) in self._unverified:
+            self._unverified.remove(id(msg))
+            self.guard.signed(msg.from_id, trio.current_time())
+        await super().validate_msg(msg_forwarder, msg)
 
     def notify_subscriptions(self, publish_message: rpc_pb2.Message) -> None: ...
 

@@ -1,4 +1,4 @@
-"""From the content topic to the stories: what is heard is read, limited by its origin, and handed on.
+"""From the content topic to the stories: what is heard is read, limited by its origin and in all, and handed on.
 
 Only requests are handed on; the rest is counted by kind and never answered (two workers on one topic stay silent to
 each other). Each origin has a budget of requests a minute: over it, it is told BUSY once in that minute, then nothing,
@@ -29,10 +29,19 @@ MOST_ORIGINS = 10_000
 
 @dataclass(slots=True)
 class OriginBudget:
-    """Requests a minute for each origin; the least recently heard of many origins is forgotten."""
+    """Requests a minute for each origin, and for all together; the least recently heard of many origins is forgotten.
+    What is over an origin's own budget is not charged to all."""
 
     per_minute: int
+    in_all: int = 1_000_000
     _spent: OrderedDict[str, tuple[float, int]] = field(default_factory=OrderedDict)
+    _all: tuple[float, int] = (0.0, 0)
+
+    def all_spent(self, now: float) -> bool:
+        """Counts a request that is within its origin's budget. True: too many of all origins in this minute."""
+        since, count = self._all if now - self._all[0] < MINUTE else (now, 0)
+        self._all = (since, count + 1)
+        return count >= self.in_all
 
     def spend(self, origin: str, now: float) -> int:
         """How far over its budget this request is; 0 or less: within it."""
@@ -82,6 +91,9 @@ class RequestReader:
                 if isinstance(request, Ask):
                     busy = "too many requests of yours in this minute"
                     await self.ill_asked(BadAsk(request.text, request.id, ErrorCode.BUSY, busy))
+            return
+        if self.budget.all_spent(trio.current_time()):
+            self.ignored["over-all-budgets"] += 1
             return
         match request:
             case Ask():

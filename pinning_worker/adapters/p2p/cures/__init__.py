@@ -26,6 +26,7 @@ from pinning_worker.adapters.p2p.cures import (
     reconnect,
     shared_tls,
     slow_readers,
+    stream_limit,
     ws_frames,
     yamux_window,
 )
@@ -48,6 +49,7 @@ ALL = (
     reconnect,
     shared_tls,
     slow_readers,
+    stream_limit,
     ws_frames,
     yamux_window,
 )

@@ -8,12 +8,18 @@ lies between. Where: `PortDemultiplexer._classify_and_route` and `TransportManag
 The cure: from the accepted socket to the finished handshake there are HANDSHAKE_SECONDS, and at most MOST_HALF_OPEN
 may be on that way; one more, and the oldest from the address that has the most of them is closed. So whoever opens
 many loses their own. `deafness` tells when a handshake has finished.
+
+From one address PER_ADDRESS connections at most, finished or not: one more, and the oldest that has not finished goes;
+if all have, the newcomer does. Not so for `proxies`, behind which many come with one address: this machine itself,
+unless told otherwise. IPv6 addresses are counted by their /64, which is what one customer is given.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,6 +31,8 @@ from pinning_worker.adapters.p2p.cures.once import replace
 
 HANDSHAKE_SECONDS = 10.0
 MOST_HALF_OPEN = 64
+PER_ADDRESS = 32
+LOOPBACK = frozenset({"127.0.0.1", "::1"})
 
 _WRAPPINGS = ("stream", "_ws", "_stream", "transport_stream")
 
@@ -35,32 +43,67 @@ _arrivals: WeakKeyDictionary[trio.SocketStream, Arrival] = WeakKeyDictionary()
 Route = Callable[[PortDemultiplexer, trio.SocketStream], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class DoorRules:
+    """`proxies`: IP addresses that `per_address` is not for."""
+
+    handshake_seconds: float | None = None  # None: the module's
+    half_open: int = MOST_HALF_OPEN
+    per_address: int = PER_ADDRESS
+    proxies: frozenset[str] = LOOPBACK
+
+
 class Arrival:
-    """A connection on its way from the accepted socket to the finished handshake. `scope` ends it."""
+    """A connection, from the accepted socket on. `scope` ends it; `finished`: its handshake is."""
 
     def __init__(self, ip: str) -> None:
         self.ip = ip
+        self.network = _network(ip)
         self.scope = trio.CancelScope()
         self.finished = trio.Event()
 
 
 class Door:
-    """Everybody who is on that way, the oldest first."""
+    """Everybody who came in, and those on their way to the finished handshake, the oldest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: DoorRules | None = None) -> None:
+        self.rules = rules or DoorRules()
         self.arriving: list[Arrival] = []
+        self._inside: Counter[str] = Counter()
 
-    def let_in(self, arrival: Arrival) -> None:
+    def let_in(self, arrival: Arrival) -> bool:
+        """False: there are too many from that address already. Who was let in must `leave`."""
+        limited = arrival.ip not in self.rules.proxies
+        if limited and self._inside[arrival.network] >= self.rules.per_address and not self._evict(arrival.network):
+            return False
         self.arriving.append(arrival)
-        if len(self.arriving) > MOST_HALF_OPEN:
-            busiest = Counter(each.ip for each in self.arriving).most_common(1)[0][0]
-            victim = next(each for each in self.arriving if each.ip == busiest)
-            self.arriving.remove(victim)
-            victim.scope.cancel()
+        self._inside[arrival.network] += 1
+        if len(self.arriving) > self.rules.half_open:
+            self._evict(Counter(each.network for each in self.arriving).most_common(1)[0][0])
+        return True
 
-    def leave(self, arrival: Arrival) -> None:
+    def handshake_over(self, arrival: Arrival) -> None:
         if arrival in self.arriving:
             self.arriving.remove(arrival)
+
+    def leave(self, arrival: Arrival) -> None:
+        self.handshake_over(arrival)
+        self._inside[arrival.network] -= 1
+        self._inside += Counter()  # forgets those with none
+
+    def _evict(self, network: str) -> bool:
+        """The oldest of them that has not finished; False: all have."""
+        for each in self.arriving:
+            if each.network == network and not each.finished.is_set():
+                self.arriving.remove(each)
+                each.scope.cancel()
+                return True
+        return False
+
+
+def watch_over(port: PortDemultiplexer, door: Door) -> None:
+    """Whoever comes to that port goes through this door. Several ports may share one."""
+    _doors[port] = door
 
 
 def mend() -> None:
@@ -78,27 +121,44 @@ def handshake_finished(raw: Any) -> None:
 def _watch_the_door(stock: Route) -> Route:
     async def mended(self: PortDemultiplexer, stream: trio.SocketStream) -> None:
         door = _doors.setdefault(self, Door())
-        arrival = _arrivals[stream] = Arrival(_ip(stream))
-        door.let_in(arrival)
-        with arrival.scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_watch, door, arrival)
-                await stock(self, stream)
-                nursery.cancel_scope.cancel()
-        door.leave(arrival)
+        arrival = Arrival(_ip(stream))
+        if not door.let_in(arrival):
+            _log.debug("libp2p.too_many_from_one_address", ip=arrival.ip)
+            return await trio.aclose_forcefully(stream)
+        _arrivals[stream] = arrival
+        try:
+            with arrival.scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_watch, door, arrival)
+                    await stock(self, stream)
+                    nursery.cancel_scope.cancel()
+        finally:
+            door.leave(arrival)
         if arrival.scope.cancelled_caught:
             _log.debug("libp2p.half_open_closed", ip=arrival.ip)
-        await trio.aclose_forcefully(stream)
+        return await trio.aclose_forcefully(stream)
 
     return mended
 
 
 async def _watch(door: Door, arrival: Arrival) -> None:
-    with trio.move_on_after(HANDSHAKE_SECONDS):
+    seconds = door.rules.handshake_seconds
+    with trio.move_on_after(HANDSHAKE_SECONDS if seconds is None else seconds):
         await arrival.finished.wait()
-    door.leave(arrival)
+    door.handshake_over(arrival)
     if not arrival.finished.is_set():
         arrival.scope.cancel()
+
+
+def _network(ip: str) -> str:
+    """What is counted as one address."""
+    try:
+        address = ip_address(ip.partition("%")[0])
+    except ValueError:
+        return ip
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or IPv6Network((int(address) >> 64 << 64, 64)))
+    return ip
 
 
 def _ip(stream: trio.SocketStream) -> str:

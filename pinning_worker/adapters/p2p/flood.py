@@ -1,0 +1,138 @@
+"""How much gossip one peer may cause: what is over is dropped before it costs anything, and a flooder is sent away.
+
+Three budgets, each a bucket that refills all the time and holds BURST_SECONDS of it:
+- of each origin, the peer that signed a message. Spent only once the signature holds, or a forger could spend it.
+- of each connection, the peer that hands us messages: a SHARE of the total, in messages and in bytes, so that no one
+  peer fills the cache of messages that we forward, however many origins it makes up.
+- in total, messages and bytes.
+
+Punished is only what a peer does itself: its own messages far over its budget (PATIENCE more than it holds), or
+MOST_FORGED messages whose signature does not hold, which no honest peer forwards. It is disconnected, and not heard for
+AWAY_SECONDS. Who forwards what others validly signed is never punished for it: what is over their budgets is dropped,
+and it is not charged to the forwarder.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+BURST_SECONDS = 10.0
+SHARE = 0.25
+PATIENCE = 1_000
+MOST_FORGED = 16
+AWAY_SECONDS = 600.0
+MOST_PEERS = 10_000  # remembered of each kind; the one longest silent is forgotten first
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class GossipLimits:
+    """A second. `per_origin` and `messages` count messages; `bytes` those of all messages together."""
+
+    per_origin: float = 100.0
+    messages: float = 1_000.0
+    bytes: float = 4 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Full at first. Times are seconds of a clock that does not run backwards."""
+
+    per_second: float
+    left: float
+    at: float
+    over: int = 0  # messages refused since it was last able to take one
+
+    def holds(self, amount: float, now: float) -> bool:
+        self.left = min(self.per_second * BURST_SECONDS, self.left + (now - self.at) * self.per_second)
+        self.at = now
+        return self.left >= amount
+
+
+@dataclass(slots=True)
+class FloodGuard:
+    """`admit` before the signature is looked at, `signed` or `forged` after. `send_away(peer, reason)` disconnects it.
+    Peers are peer ids in their binary form."""
+
+    limits: GossipLimits
+    send_away: Callable[[bytes, str], None]
+    dropped: Counter[str] = field(default_factory=Counter)  # by reason
+    _origins: OrderedDict[bytes, Bucket] = field(default_factory=OrderedDict)
+    _connections: OrderedDict[bytes, tuple[Bucket, Bucket]] = field(default_factory=OrderedDict)
+    _total: tuple[Bucket, Bucket] | None = None
+    _forged: OrderedDict[bytes, int] = field(default_factory=OrderedDict)
+    _away: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
+
+    def is_away(self, peer: bytes, now: float) -> bool:
+        return now < self._away.get(peer, now)
+
+    def admit(self, origin: bytes, forwarder: bytes, size: int, now: float) -> bool:
+        """May a message of so many bytes be looked at? `origin` is only what it claims."""
+        if self.is_away(forwarder, now) or self.is_away(origin, now):
+            return self._drop("away")
+        own = self._bucket(origin, now)
+        if not own.holds(1, now):
+            if origin == forwarder:
+                own.over += 1
+                if own.over > PATIENCE:
+                    self._punish(forwarder, "too many messages of its own", now)
+            return self._drop("origin")
+        total = self._total = self._total or self._pair(1.0, now)
+        mine = _remembered(self._connections, forwarder, lambda: self._pair(SHARE, now))
+        for name, (messages, octets) in (("connection", mine), ("total", total)):
+            if not (messages.holds(1, now) and octets.holds(size, now)):
+                return self._drop(name)
+        for messages, octets in (mine, total):
+            messages.left -= 1
+            octets.left -= size
+        return True
+
+    def signed(self, origin: bytes, now: float) -> None:
+        """That message's signature holds: it is charged to whom it claims to be of."""
+        own = self._bucket(origin, now)
+        own.left -= 1
+        own.over = 0
+
+    def forged(self, forwarder: bytes, now: float) -> None:
+        count = self._forged[forwarder] = self._forged.pop(forwarder, 0) + 1
+        _forget_some(self._forged)
+        self._drop("forged")
+        if count >= MOST_FORGED:
+            del self._forged[forwarder]
+            self._punish(forwarder, "messages whose signature does not hold", now)
+
+    def _punish(self, peer: bytes, reason: str, now: float) -> None:
+        self._away[peer] = now + AWAY_SECONDS
+        _forget_some(self._away)
+        self.send_away(peer, reason)
+
+    def _drop(self, reason: str) -> bool:
+        self.dropped[reason] += 1
+        return False
+
+    def _bucket(self, origin: bytes, now: float) -> Bucket:
+        per_second = self.limits.per_origin
+        return _remembered(self._origins, origin, lambda: Bucket(per_second, per_second * BURST_SECONDS, now))
+
+    def _pair(self, share: float, now: float) -> tuple[Bucket, Bucket]:
+        messages, octets = self.limits.messages * share, self.limits.bytes * share
+        return Bucket(messages, messages * BURST_SECONDS, now), Bucket(octets, octets * BURST_SECONDS, now)
+
+
+def _remembered(known: OrderedDict[bytes, T], peer: bytes, new: Callable[[], T]) -> T:
+    found = known.get(peer)
+    if found is None:
+        found = known[peer] = new()
+        _forget_some(known)
+    else:
+        known.move_to_end(peer)
+    return found
+
+
+def _forget_some(known: OrderedDict[bytes, T]) -> None:
+    while len(known) > MOST_PEERS:
+        known.popitem(last=False)
