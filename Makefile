@@ -15,12 +15,14 @@ hash = $(firstword $(shell cat $(1) | sha256sum))
 LOCK := deploy/requirements-dev.lock
 NODE := tests/interop/node
 VENV_STAMP := .venv/.set-up-$(call hash,$(LOCK) pyproject.toml)
+KUBO := tests/interop/kubo
+KUBO_STAMP := .tools/kubo/.set-up-$(call hash,$(KUBO)/go.mod $(KUBO)/go.sum)
 NODE_STAMP := $(NODE)/node_modules/.set-up-$(call hash,$(NODE)/package-lock.json)
 PAGE := examples/browser
 PAGE_STAMP := $(PAGE)/node_modules/.set-up-$(call hash,$(PAGE)/package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-browser test check run bench venv node page lock
+.PHONY: help demo demo-browser test check run bench venv node kubo page lock
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -52,6 +54,7 @@ states: venv ## the drawings in docs/states.md, from the table
 
 venv: $(VENV_STAMP) ## only the Python environment
 node: $(NODE_STAMP) ## only Node 22 and the JavaScript peers
+kubo: $(KUBO_STAMP) ## Kubo for its tests and the bench, built from its Go module (Go 1.26, some minutes, once)
 page: $(PAGE_STAMP) ## only what the page in examples/browser is built from
 
 $(VENV_STAMP):
@@ -70,6 +73,12 @@ $(PAGE_STAMP):
 	@echo "Setting up what the page in $(PAGE) is built from, once (about half a minute)"
 	@cd $(PAGE) && $(NPM) ci --loglevel=error
 	@touch $@
+
+$(KUBO_STAMP):
+	@echo "Building Kubo from its Go module, once (three minutes and more)"
+	@mkdir -p .tools/kubo
+	@cd $(KUBO) && go build -mod=readonly -o $(CURDIR)/.tools/kubo/ipfs github.com/ipfs/kubo/cmd/ipfs
+	@rm -f .tools/kubo/.set-up-* && touch $@
 
 # Two lists, for developers (with every extra) and for the service: exact versions, hashes, no registry address.
 # The override: libp2p pins a fastecdsa that must be compiled; ours has wheels, and only unused keys touch it.

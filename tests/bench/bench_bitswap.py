@@ -3,7 +3,7 @@
 Each round moves one file three ways, one after the other: Helia <- Helia, we <- Helia, Helia <- us. Every store is on
 disk. The worker's host and engine run in this process; its memory is sampled while it fetches, against the idle host.
 Over ws we dial, and the Helia that dials a Helia uses the `ws` package (node/fast-websocket.mjs): Node's own WebSocket
-client is slow, whoever receives.
+client is slow, whoever receives. Where Kubo is at hand (`make kubo`), a second line has the same with Kubo.
 
 Aims on tcp: fetch at least 1.5x (256 KiB chunks) and 1.2x (1 MiB), serve at least 1.0x, memory at most 150 MB above
 idle.
@@ -24,7 +24,9 @@ from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
 from pinning_worker.domain.cid import parse_cid
 from tests.adapters.p2p.bitswap.rig import BUDGET, TCP, WS, open_engine
+from tests.bench.kubo_rounds import kubo_line
 from tests.interop.helia import KIB, MIB, Added, Helia, HeliaError, open_helia
+from tests.interop.kubo import BINARY
 
 SAMPLE = 0.02
 
@@ -57,6 +59,8 @@ async def main() -> None:
             for number in range(told.rounds):
                 await _round(over, chunk_size, told.size * MIB, seed=f"{over} {chunk_size} {number}", figures=figures)
             print(figures.line(over, chunk_size), flush=True)
+            if BINARY.exists():
+                print(await kubo_line(over, chunk_size, told.size * MIB, told.rounds), flush=True)
 
 
 async def _round(over: str, chunk_size: int, size: int, seed: str, figures: Figures) -> None:

@@ -53,9 +53,8 @@ def test_the_stream_does_not_depend_on_how_it_is_cut(key: bytes, pieces: list[by
 
 
 def test_a_network_is_named_as_kubo_names_it() -> None:
-    """Kubo v0.41.0 with this key says so at its start; tests/interop/test_kubo.py compares a random one."""
-    assert fingerprint(KEY) != fingerprint(bytes(32))
-    assert len(fingerprint(KEY)) == 32
+    """For a random key Kubo itself is asked, in tests/interop/test_kubo.py."""
+    assert fingerprint(KEY) == "41dfbf48d882a8ee665983adfa7a48f7"
 
 
 async def what_goes_over_the_wire() -> str:
