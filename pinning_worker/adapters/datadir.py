@@ -16,7 +16,9 @@ from pathlib import Path
 MARK = "network"
 LOCK = "worker.lock"
 # What may be there before the mark is: a fresh volume's own, and what an operator brings along from a back-up.
-_WELCOME = frozenset({"lost+found", "identity.key", "pinning.db", "pinning.db-wal", "pinning.db-shm"})
+_WELCOME = frozenset(
+    {"lost+found", "identity.key", "swarm.key", "bootstrap.peers", "pinning.db", "pinning.db-wal", "pinning.db-shm"}
+)
 
 
 class DataDirRefused(Exception):
