@@ -6,7 +6,7 @@ Three budgets, each a bucket that refills all the time and holds BURST_SECONDS o
   peer fills the cache of messages that we forward, however many origins it makes up.
 - in total, messages and bytes.
 
-Punished is only what a peer does itself: its own messages far over its budget (PATIENCE more than it holds), or
+Punished is only what a peer does itself: its own messages at more than twice its budget until PATIENCE are lost, or
 MOST_FORGED messages whose signature does not hold, which no honest peer forwards. It is disconnected, and not heard for
 AWAY_SECONDS. Who forwards what others validly signed is never punished for it: what is over their budgets is dropped,
 and it is not charged to the forwarder.
@@ -45,7 +45,7 @@ class Bucket:
     per_second: float
     left: float
     at: float
-    over: int = 0  # messages refused since it was last able to take one
+    over: int = 0  # of the peer's own messages, refused more than taken
 
     def holds(self, amount: float, now: float) -> bool:
         self.left = min(self.per_second * BURST_SECONDS, self.left + (now - self.at) * self.per_second)
@@ -95,7 +95,7 @@ class FloodGuard:
         """That message's signature holds: it is charged to whom it claims to be of."""
         own = self._bucket(origin, now)
         own.left -= 1
-        own.over = 0
+        own.over = max(0, own.over - 1)
 
     def forged(self, forwarder: bytes, now: float) -> None:
         count = self._forged[forwarder] = self._forged.pop(forwarder, 0) + 1

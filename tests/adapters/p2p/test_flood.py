@@ -1,0 +1,111 @@
+"""The flood guard: a flooder loses its own, the forwarder of others' messages is not punished, bytes are bounded."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import trio
+from libp2p.crypto.keys import KeyPair
+from libp2p.custom_types import TProtocol
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.pubsub.pb import rpc_pb2
+
+from pinning_worker.adapters.p2p import flood
+from pinning_worker.adapters.p2p.flood import FloodGuard, GossipLimits
+from tests.adapters.p2p.gossips import Node, meet, open_node
+from tests.interop.attacker import frame, signed
+
+MIB = 1024 * 1024
+
+
+class Rig:
+    def __init__(self, **limits: float) -> None:
+        self.sent_away: list[bytes] = []
+        self.guard = FloodGuard(GossipLimits(**limits), lambda peer, reason: self.sent_away.append(peer))
+
+    def message(self, origin: bytes, forwarder: bytes, size: int = 100, now: float = 0.0) -> bool:
+        taken = self.guard.admit(origin, forwarder, size, now)
+        if taken:
+            self.guard.signed(origin, now)
+        return taken
+
+
+def test_a_flooder_is_cut_and_then_sent_away() -> None:
+    rig = Rig(per_origin=10, messages=10_000)
+    taken = sum(rig.message(b"flooder", b"flooder") for _ in range(50_000))
+    assert taken == 10 * flood.BURST_SECONDS
+    assert rig.sent_away == [b"flooder"]
+    assert rig.message(b"honest", b"honest")
+    assert not rig.message(b"flooder", b"hub", now=60.0), "nor are they heard through others"
+    assert rig.message(b"flooder", b"flooder", now=flood.AWAY_SECONDS + 1)
+
+
+def test_who_is_a_little_over_for_long_loses_some_and_stays() -> None:
+    rig = Rig(per_origin=10)
+    taken = sum(rig.message(b"eager", b"eager", now=n / 15) for n in range(20_000))
+    assert 13_000 < taken < 14_000
+    assert rig.sent_away == []
+
+
+def test_who_floods_steadily_is_sent_away() -> None:
+    rig = Rig(per_origin=10)
+    for n in range(20_000):
+        rig.message(b"flooder", b"flooder", now=n / 40)
+    assert rig.sent_away == [b"flooder"]
+
+
+def test_who_forwards_a_flood_is_neither_punished_nor_charged_for_it() -> None:
+    rig = Rig(per_origin=10, messages=1_000)
+    for _ in range(50_000):
+        rig.message(b"flooder", b"hub")
+    assert rig.sent_away == []
+    assert rig.message(b"honest", b"hub")
+
+
+def test_a_forger_spends_nobody_elses_budget_and_is_sent_away() -> None:
+    rig = Rig(per_origin=10)
+    for _ in range(flood.MOST_FORGED):
+        assert rig.guard.admit(b"honest", b"forger", 100, 0.0)
+        rig.guard.forged(b"forger", 0.0)
+    assert rig.sent_away == [b"forger"]
+    assert sum(rig.message(b"honest", b"honest") for _ in range(1_000)) == 10 * flood.BURST_SECONDS
+
+
+def test_one_connection_fills_a_quarter_and_all_together_the_whole() -> None:
+    rig = Rig(bytes=4 * MIB)
+    by_one = sum(rig.message(b"%d" % n, b"hub", MIB) for n in range(100))
+    assert by_one == flood.SHARE * 4 * flood.BURST_SECONDS
+    by_all = by_one + sum(rig.message(b"%d" % n, b"hub %d" % n, MIB) for n in range(100))
+    assert by_all == 4 * flood.BURST_SECONDS
+    assert rig.message(b"later", b"hub", MIB, now=1.0)
+
+
+def test_millions_of_made_up_origins_are_forgotten() -> None:
+    rig = Rig()
+    for n in range(flood.MOST_PEERS + 500):
+        rig.message(b"%d" % n, b"hub", now=float(n))
+    assert len(rig.guard._origins) == flood.MOST_PEERS
+
+
+async def test_a_flooder_on_the_wire_is_disconnected_and_stays_out() -> None:
+    async with open_node() as victim, open_node() as flooder, open_node() as honest:
+        victim.pubsub.guard.limits = GossipLimits(per_origin=10)
+        await meet(flooder, victim)
+        await meet(honest, victim)
+        private = flooder.host.raw.get_private_key()
+        key = KeyPair(private, private.get_public_key())
+        stream = await flooder.host.raw.new_stream(victim.host.raw.get_id(), [TProtocol("/meshsub/1.1.0")])
+        with suppress(BaseLibp2pError):
+            for number in range(10_000):
+                await stream.write(frame(rpc_pb2.RPC(publish=[signed(key, number, b"flood")])))
+        await victim_hung_up(flooder, victim)
+        honest.topic.publish(b"still there?")
+        await victim.hears(b"still there?")
+        await flooder.host.connect(victim.host.addresses[0], deadline=5)
+        await victim_hung_up(flooder, victim)
+
+
+async def victim_hung_up(flooder: Node, victim: Node) -> None:
+    with trio.fail_after(20):
+        while victim.host.is_connected(flooder.host.peer_id):  # noqa: ASYNC110  it is hung up on
+            await trio.sleep(0.01)

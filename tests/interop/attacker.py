@@ -1,0 +1,187 @@
+"""A hostile peer, as a process of its own: `python -m tests.interop.attacker ATTACK WORKER_ADDRESS SOURCE_IP`.
+
+It dials from SOURCE_IP (any of 127.0.0.0/8), so that limits by address apply to it and not to who attacks nobody. It
+does what it can within SECONDS and prints one line of JSON: how much was sent, and whether it was hung up on.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+
+import trio
+from libp2p.abc import INetStream
+from libp2p.crypto.keys import KeyPair
+from libp2p.custom_types import TProtocol
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.peer.id import ID
+from libp2p.pubsub.pb import rpc_pb2
+from libp2p.utils import encode_varint_prefixed
+
+from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
+from pinning_worker.adapters.p2p.identity import new_key
+from tests.interop.helia import CONTENT_TOPIC
+
+SECONDS = 40.0
+MESHSUB = "/meshsub/1.1.0"
+FLOOD, LARGE, FORGED, RESETS = 50_000, 300, 5_000, 5_000
+MIB = 1024 * 1024
+NOISE = random.Random(5).randbytes
+GONE = (BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+PROTOCOLS = (
+    MESHSUB,
+    "/ipfs/id/1.0.0",
+    "/ipfs/id/push/1.0.0",
+    "/ipfs/ping/1.0.0",
+    "/ipfs/bitswap/1.2.0",
+    "/libp2p/circuit/relay/0.2.0/hop",
+    "/libp2p/circuit/relay/0.2.0/stop",
+)
+
+
+class Attacker:
+    """Connected to the worker; `sent` counts what it handed over."""
+
+    def __init__(self, host: Host, worker: str) -> None:
+        self.host = host
+        self.address = worker
+        self.worker = ID.from_base58(worker.rpartition("/")[2])
+        self.sent = 0
+
+    async def stream(self, protocol: str) -> INetStream:
+        return await self.host.raw.new_stream(self.worker, [TProtocol(protocol)])
+
+    async def gossip(self, messages: AsyncIterator[rpc_pb2.Message]) -> None:
+        """Many messages down one stream, until all are sent or the worker has had enough."""
+        stream = await self.stream(MESHSUB)
+        await stream.write(
+            frame(rpc_pb2.RPC(subscriptions=[rpc_pb2.RPC.SubOpts(subscribe=True, topicid=CONTENT_TOPIC)]))
+        )
+        async for message in messages:
+            await stream.write(frame(rpc_pb2.RPC(publish=[message])))
+            self.sent += 1
+
+
+def frame(rpc: rpc_pb2.RPC) -> bytes:
+    return encode_varint_prefixed(rpc.SerializeToString())
+
+
+def signed(key: KeyPair, number: int, data: bytes) -> rpc_pb2.Message:
+    """A valid message of that key's owner."""
+    message = rpc_pb2.Message(
+        from_id=ID.from_pubkey(key.public_key).to_bytes(),
+        seqno=number.to_bytes(8, "big"),
+        data=data,
+        topicIDs=[CONTENT_TOPIC],
+    )
+    message.signature = key.private_key.sign(b"libp2p-pubsub:" + message.SerializeToString())
+    return message
+
+
+async def flood(attacker: Attacker) -> None:
+    """NEW-CIDs of its own, as fast as they go."""
+    key = attacker.host.raw.get_private_key()
+    pair = KeyPair(key, key.get_public_key())
+
+    async def messages() -> AsyncIterator[rpc_pb2.Message]:
+        for number in range(FLOOD):
+            yield signed(pair, number, b"NEW-CID:bafkqaaa%d" % number)
+
+    await attacker.gossip(messages())
+
+
+async def large(attacker: Attacker) -> None:
+    """Nearly 1 MiB each, every one validly signed by another made-up origin; then one that is over the limit."""
+
+    async def messages() -> AsyncIterator[rpc_pb2.Message]:
+        data = NOISE(MIB - 2_000)
+        for number in range(LARGE):
+            yield signed(new_key(), number, data)
+        yield signed(new_key(), 0, NOISE(MIB * 2))
+
+    await attacker.gossip(messages())
+
+
+async def forged(attacker: Attacker) -> None:
+    """In the names of others."""
+
+    async def messages() -> AsyncIterator[rpc_pb2.Message]:
+        for number in range(FORGED):
+            message = signed(new_key(), number, b"NEW-CID:bafkqaaa")
+            message.signature = NOISE(64)
+            yield message
+
+    await attacker.gossip(messages())
+
+
+async def malformed(attacker: Attacker) -> None:
+    """Noise, endless lengths and cut frames on every protocol."""
+    for protocol in PROTOCOLS:
+        for data in (NOISE(500), b"\xff" * 64, encode_varint_prefixed(NOISE(300)), b"\x80\x80\x80\x08" + bytes(5_000)):
+            with suppress(*GONE), trio.move_on_after(2):
+                if not attacker.host.is_connected(attacker.worker.to_base58()):
+                    await attacker.host.connect(attacker.address, 5)
+                stream = await attacker.stream(protocol)
+                await stream.write(data)
+                attacker.sent += 1
+                with trio.move_on_after(0.05):
+                    await stream.read(1)
+                await stream.reset()
+
+
+async def resets(attacker: Attacker) -> None:
+    """Streams opened and reset at once, with and without a protocol."""
+    (connection,) = attacker.host.swarm.connections[attacker.worker]
+    for number in range(RESETS):
+        stream: Any = await connection.new_stream()
+        if number % 2:
+            await stream.write(b"\x13/multistream/1.0.0\n")
+        await stream.reset()
+        attacker.sent += 1
+
+
+async def hoarding(attacker: Attacker) -> None:
+    """Streams opened and held: never a byte, never an end."""
+    (connection,) = attacker.host.swarm.connections[attacker.worker]
+    for _ in range(5_000):
+        with trio.fail_after(5):
+            await (await connection.new_stream()).write(b"\x13/multistream/1.0.0\n")
+        attacker.sent += 1
+
+
+ATTACKS: dict[str, Callable[[Attacker], Awaitable[None]]] = {
+    each.__name__: each for each in (flood, large, forged, malformed, resets, hoarding)
+}
+
+
+@asynccontextmanager
+async def from_address(ip: str) -> AsyncIterator[None]:
+    """Every TCP connection of this process leaves from there."""
+    usual = trio.open_tcp_stream
+    trio.open_tcp_stream = partial(usual, local_address=ip)  # the library takes none
+    try:
+        yield
+    finally:
+        trio.open_tcp_stream = usual
+
+
+async def main(attack: str, worker: str, ip: str) -> None:
+    async with from_address(ip), open_host(HostConfig(new_key(), ())) as host:
+        await host.connect(worker, 20)
+        attacker = Attacker(host, worker)
+        with suppress(*GONE, trio.TooSlowError), trio.move_on_after(SECONDS):
+            await ATTACKS[attack](attacker)
+        with trio.move_on_after(3):
+            while host.is_connected(attacker.worker.to_base58()):  # noqa: ASYNC110  the goodbye may be on its way
+                await trio.sleep(0.05)
+        connected = host.is_connected(attacker.worker.to_base58())
+        print(json.dumps({"sent": attacker.sent, "connected": connected}), flush=True)
+
+
+if __name__ == "__main__":
+    trio.run(main, *sys.argv[1:])
