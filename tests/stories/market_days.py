@@ -57,17 +57,21 @@ class Reorged:
 Event = Asked | Paid | Mined | Reorged
 
 
+PICTURE = content.noise(3_000)
+
+
 def works() -> list[Work]:
     """Two that share a picture, a file of several blocks, and one block alone."""
-    picture = content.noise(3_000)
-    shared = [content.nft(picture, name) for name in ("one", "two")]
+    shared = [content.nft(PICTURE, name) for name in ("one", "two")]
     made = [Work(metadata, blocks) for metadata, _, blocks in shared]
     return [*made, Work(*content.file(content.noise(4_000, 2), chunk=256)), Work(*content.file(content.noise(900, 3)))]
 
 
 def window_goods() -> list[Work]:
-    """What is asked for and never paid: it comes and goes all the time."""
-    return [Work(*content.file(content.noise(300, number), chunk=100)) for number in range(100, 250)]
+    """What is asked for and never paid: it comes and goes, some of it with the picture that others keep."""
+    copies = [content.nft(PICTURE, f"copy {number}") for number in range(50)]
+    files = [Work(*content.file(content.noise(300, number), chunk=100)) for number in range(100, 200)]
+    return [*files, *(Work(metadata, blocks) for metadata, _, blocks in copies)]
 
 
 def market(seed: int) -> Iterator[tuple[datetime, Event]]:

@@ -33,7 +33,6 @@ from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.receipts import SqlReceipts
 from pinning_worker.domain.requests import Ask, parse
 from pinning_worker.lifecycle import Lifecycle
-from pinning_worker.ports import Books
 from tests.stories.market_days import ALL_IS_CALM, PRICES, Asked, Event, happen, market, window_goods, works
 from tests.stories.stored_clock import StoredClock
 from tests.stories.world import BROWSER, terms
@@ -143,7 +142,7 @@ async def live(folder: Path, seed: int, phase: str) -> None:
     async with living(folder, clock, chain, traffic) as life:
         print("runs", flush=True)
         await tell_what_was_missed(chain, life)
-        while not await is_over(phase, upcoming[0], clock.now(), life.books):
+        while upcoming[0] <= ALL_IS_CALM or (phase == "end" and not await nothing_is_due(life, traffic)):
             when.moment, event = upcoming
             await clock.reach(when.moment)
             await happen(event, chain)
@@ -168,10 +167,10 @@ async def replay(
     raise AssertionError("a market never ends")
 
 
-async def is_over(phase: str, upcoming: datetime, now: datetime, books: Books) -> bool:
-    if phase == "end":
-        return upcoming > ALL_IS_CALM and await books.next_due(now) is None and not await books.due(now, 1)
-    return upcoming > ALL_IS_CALM
+async def nothing_is_due(life: Lifecycle, traffic: Traffic) -> bool:
+    await traffic.until_quiet()  # a step that is under way moves its own date
+    now = life.clock.now()
+    return await life.books.next_due(now) is None and not await life.books.due(now, 1)
 
 
 if __name__ == "__main__":

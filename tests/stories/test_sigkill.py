@@ -26,7 +26,7 @@ from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.receipts import SqlReceipts
 from pinning_worker.domain.money import ZERO, Swartz
 from pinning_worker.domain.payment import term_of
-from pinning_worker.domain.pin import LIVE, State
+from pinning_worker.domain.pin import STANDING, State
 from pinning_worker.domain.verdict import accounts
 from tests.stories.market_days import Paid, happen, market, works
 from tests.stories.mortal_process import EventClock, database_url
@@ -35,6 +35,7 @@ from tests.stories.stored_clock import read_clock
 SEEDS = 3
 KILLS_IN_THE_MARKET, KILLS_AT_THE_ENDS = 14, 3  # of each worker: 51 in all
 PATIENCE = 120  # seconds, for anything that a process does
+CLOSURES = {work.cid.key: tuple(work.blocks) for work in works()}
 
 
 async def test_whatever_the_moment_of_sigkill(tmp_path: Path) -> None:
@@ -48,10 +49,12 @@ async def test_whatever_the_moment_of_sigkill(tmp_path: Path) -> None:
 async def many_lives(worker: Worker) -> None:
     for _ in range(KILLS_IN_THE_MARKET):
         await worker.life_cut_short("market")
+        await what_was_promised_is_there(worker)
     await worker.whole_life("calm")
     await nothing_paid_is_lost(worker)
     for _ in range(KILLS_AT_THE_ENDS):
         await worker.life_cut_short("end")
+        await what_was_promised_is_there(worker)
     await worker.whole_life("end")
     await nothing_is_held(worker)
 
@@ -150,10 +153,18 @@ async def left_by(worker: Worker) -> AsyncIterator[tuple[SqlBooks, SqlReceipts]]
         await database.close()
 
 
+async def what_was_promised_is_there(worker: Worker) -> None:
+    """At any moment: what was announced as pinned is on disk, every block of it, and right."""
+    blocks = await DiskBlocks.open(worker.folder / "blocks")
+    async with left_by(worker) as (books, _):
+        for pin in await books.all_pins():
+            if pin.state in STANDING:
+                assert await blocks.audit(CLOSURES[pin.root]) == set()
+
+
 async def nothing_paid_is_lost(worker: Worker) -> None:
     true, now = await truth(worker), read_clock(worker.folder / "clock")
-    blocks = await DiskBlocks.open(worker.folder / "blocks")
-    closures = {work.cid.key: tuple(work.blocks) for work in works()}
+    await what_was_promised_is_there(worker)
     async with left_by(worker) as (books, _):
         payments, pins = await books.all_payments(), await books.all_pins()
         assert {p.txid: p.amount for p in payments if p.proof} == true.in_chain
@@ -166,9 +177,8 @@ async def nothing_paid_is_lost(worker: Worker) -> None:
                 assert pin.state in {State.SHORT, State.SUSPENDED, State.VANISHED}, pin
                 continue
             assert term.ends > now
-            assert pin.state in LIVE, pin
+            assert pin.state in STANDING, pin
             assert (pin.starts, pin.ends) == (term.starts, term.ends)
-            assert await blocks.audit(closures[pin.root]) == set()
         parts = accounts(payments, pins)
         assert Swartz.total(parts.values()) == Swartz.total(true.in_chain.values())
         assert all(part >= ZERO for part in parts.values())
