@@ -73,7 +73,7 @@ class Door:
 
     def let_in(self, arrival: Arrival) -> bool:
         """False: there are too many from that address already. Who was let in must `leave`."""
-        limited = arrival.ip not in self.rules.proxies
+        limited = self.rules.proxies.isdisjoint((arrival.ip, arrival.network))
         if limited and self._inside[arrival.network] >= self.rules.per_address and not self._evict(arrival.network):
             return False
         self.arriving.append(arrival)
