@@ -23,6 +23,7 @@ from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils import encode_varint_prefixed
 
+from pinning_worker.adapters.p2p.errors import CannotConnect
 from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
 from tests.interop.helia import CONTENT_TOPIC
@@ -32,7 +33,7 @@ MESHSUB = "/meshsub/1.1.0"
 FLOOD, LARGE, FORGED, RESETS = 50_000, 300, 5_000, 5_000
 MIB = 1024 * 1024
 NOISE = random.Random(5).randbytes
-GONE = (BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
+GONE = (BaseLibp2pError, CannotConnect, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 PROTOCOLS = (
     MESHSUB,
     "/ipfs/id/1.0.0",

@@ -256,7 +256,7 @@ def _resource_manager(config: HostConfig) -> ResourceManager:
     return ResourceManager(
         limits=ResourceLimits(max_connections=config.max_connections * 2, max_streams=config.max_streams),
         connection_limits=ConnectionLimits(
-            max_established_per_peer=config.max_connections_per_peer + 1,  # the newest comes before the oldest goes
+            max_established_per_peer=config.max_connections_per_peer + 2,  # the newest come before the dead are gone
             max_established_total=config.max_connections,
         ),
         enable_circuit_breaker=False,
