@@ -287,6 +287,15 @@ class AnyHistory(RuleBasedStateMachine):
         if double_spend and undone:
             self._gone(undone[-1])
 
+    @precondition(lambda self: self.case.pin.state in LIVE)
+    @rule(double_spend=st.booleans())
+    def the_newest_payment_is_undone_and_the_reorg_buried(self, double_spend: bool) -> None:
+        newest = max(height for height, block in enumerate(self.blocks) if block or height == 0)
+        if len(self.blocks) - newest <= 50:
+            self.reorg(len(self.blocks) - newest, double_spend, in_between=True)
+            self._look()
+            self.mine(DEPTH.credit, empty=True)
+
     @precondition(lambda self: self.mempool)
     @rule()
     def evicted(self) -> None:
