@@ -1,6 +1,6 @@
 """The composition root: opens the adapters, hands them to the stories, and closes everything in the right order.
 
-    data directory's lock  >  database  >  block store  >  libp2p host, gossip, bitswap  >  stories  >  intake, watcher
+    data directory's lock  >  libp2p host, gossip  >  database, block store  >  stories, bitswap, intake, watcher
 
 Nesting is the shutdown order: SIGTERM ends the innermost first, so nothing is taken in that could not be finished, and
 whoever is asked still has what it needs to answer. `on_ready` is called once everything runs, `on_ending` when the end

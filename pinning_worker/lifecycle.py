@@ -12,7 +12,9 @@ Four ideas keep it small:
 4. Announce after the books know. Gossip is lossy; a repeated NEW-CID repeats the standing answer.
 
 Whoever changes what a root holds (pins it, lets it go, finds it damaged) stores that root's request in the same
-change, so that its version guards the decision."""
+change, so that its version guards the decision. What each part knows for itself is in `steps/`: fetching, quoting,
+answering, the shelf of blocks, and the loop.
+"""
 
 from __future__ import annotations
 
