@@ -25,14 +25,7 @@ from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.adapters.p2p.announcer import TopicAnnouncer
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
-from pinning_worker.adapters.p2p.certificate import CertificateFiles
-from pinning_worker.adapters.p2p.errors import one_error
-from pinning_worker.adapters.p2p.flood import GossipLimits
-from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
-from pinning_worker.adapters.p2p.identity import load_or_create
-from pinning_worker.adapters.p2p.peer_exchange import PeerExchange
-from pinning_worker.adapters.p2p.pubsub import PubSub, open_pubsub
-from pinning_worker.adapters.p2p.relay.hop import RelayCaps
+from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.requests import OriginBudget, RequestReader
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
@@ -45,13 +38,14 @@ from pinning_worker.domain.payment import Sighting, Tip
 from pinning_worker.domain.pricing import PriceList
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.lifecycle import Lifecycle
+from pinning_worker.network import Network, open_network
+from pinning_worker.one_error import one_error
 from pinning_worker.settings import Settings
 from pinning_worker.steps.terms import Terms
 
 log = structlog.get_logger()
 
 BLOCKS_FOLDER = "blocks"
-WEBRTC_FILE = "webrtc.pem"
 
 
 async def run(
@@ -64,8 +58,8 @@ async def run(
         await trio.to_thread.run_sync(require_current, settings.database_url)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_on_signal, nursery.cancel_scope, on_ending)
-            async with _network(settings) as (host, pubsub), _stores(settings) as stores:
-                await _tell_stories(settings, host, pubsub, stores, on_ready)
+            async with open_network(settings) as network, _stores(settings) as stores:
+                await _tell_stories(settings, network, stores, on_ready)
 
 
 async def _end_on_signal(scope: trio.CancelScope, on_ending: Callable[[], None]) -> None:
@@ -95,64 +89,15 @@ async def _stores(settings: Settings) -> AsyncGenerator[_Stores, None]:
         await database.close()
 
 
-@asynccontextmanager
-async def _network(settings: Settings) -> AsyncGenerator[tuple[Host, PubSub], None]:
-    config = HostConfig(
-        key=load_or_create(settings.key_file),
-        listen=settings.listen,
-        announce=settings.announce,
-        bootstrap=settings.bootstrap_peers,
-        swarm_key=settings.private_network,
-        max_connections=settings.max_connections,
-        max_connections_per_peer=settings.max_connections_per_peer,
-        max_connections_per_address=settings.max_connections_per_address,
-        proxies=frozenset(settings.proxies),
-        handshake_seconds=settings.handshake_time.total_seconds(),
-        max_half_open=settings.max_half_open,
-        max_streams_per_peer=settings.max_streams_per_peer,
-        kept_for_dialling=min(50, settings.max_connections // 6),
-        stream_window=settings.stream_window,
-        relay=_relay_caps(settings),
-        certificate=_certificate(settings),
-        relays_wanted=settings.relays_wanted,
-        webrtc_pem=settings.data_dir / WEBRTC_FILE,
-    )
-    gossip = GossipLimits(
-        per_origin=settings.messages_per_peer_per_second,
-        messages=settings.messages_per_second,
-        bytes=settings.gossip_bytes_per_second,
-    )
-    async with open_host(config) as host, open_pubsub(host, gossip) as pubsub:
-        yield host, pubsub
-
-
-def _certificate(settings: Settings) -> CertificateFiles | None:
-    if settings.tls_cert is None or settings.tls_key is None:
-        return None
-    return CertificateFiles(settings.tls_cert, settings.tls_key)
-
-
-def _relay_caps(settings: Settings) -> RelayCaps | None:
-    if settings.relay == "off":
-        return None
-    return RelayCaps(
-        reservations=settings.relay_reservations,
-        circuits=settings.relay_circuits,
-        circuits_per_peer=settings.relay_circuits_per_peer,
-        bytes_per_circuit=settings.relay_bytes_per_circuit,
-    )
-
-
 async def _tell_stories(
     settings: Settings,
-    host: Host,
-    pubsub: PubSub,
+    peers: Network,
     stores: _Stores,
     on_ready: Callable[[Host], Awaitable[None]] | None,
 ) -> None:
-    network = NETWORKS[settings.network]
+    network, host = NETWORKS[settings.network], peers.host
     clock = SystemClock(settings.clock_offset_file)
-    topic = await pubsub.join(settings.topic)
+    topic = await peers.pubsub.join(settings.topic)
     if host.hop is not None:
         host.hop.welcome = topic.has_subscriber if settings.relay_for == "topic" else lambda _peer: True
     announcer = TopicAnnouncer(topic)
@@ -185,14 +130,13 @@ async def _tell_stories(
         ill_asked=lifecycle.ill_asked,
         listed=catalogue.listed,
     )
-    discovery = PeerExchange(host, await pubsub.join(settings.discovery_topic))
     async with trio.open_nursery() as services:
         await services.start(engine.run)
         await services.start(catalogue.run)
         await services.start(lifecycle.run)
         await services.start(watcher.run, _Listeners(lifecycle, catalogue))
         services.start_soon(reader.run)
-        services.start_soon(discovery.run)
+        services.start_soon(peers.find_peers)
         log.info("ready", peer=host.peer_id, addresses=host.addresses, network=network.name, topic=settings.topic)
         if on_ready is not None:
             await on_ready(host)

@@ -49,9 +49,9 @@ async def _run(settings: Settings) -> None:
     import trio
 
     from pinning_worker import daemon
-    from pinning_worker.adapters.p2p.errors import one_error
     from pinning_worker.adapters.p2p.host import Host
     from pinning_worker.adapters.systemd import Systemd
+    from pinning_worker.one_error import one_error
 
     systemd = Systemd.from_environment()
 

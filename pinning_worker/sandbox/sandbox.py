@@ -25,10 +25,10 @@ from pathlib import Path
 
 import trio
 
-from pinning_worker.adapters.p2p.errors import one_error
 from pinning_worker.domain.chain import DOICHAIN_REGTEST, Network
 from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.transaction import Transaction
+from pinning_worker.one_error import one_error
 from pinning_worker.sandbox.electrumx import Certificate, ElectrumX
 from pinning_worker.sandbox.node import Node
 from pinning_worker.sandbox.node_rpc import node_methods

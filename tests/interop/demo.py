@@ -16,7 +16,7 @@ from typing import Any
 
 import trio
 
-from pinning_worker.adapters.p2p.errors import one_error
+from pinning_worker.one_error import one_error
 from pinning_worker.sandbox.electrumx import ElectrumXFailed
 from tests.interop.browser import join, make_art
 from tests.interop.helia import Added, Helia, HeliaError, open_helia

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import trio
 
-from pinning_worker.adapters.p2p.errors import one_error
+from pinning_worker.one_error import one_error
 from pinning_worker.sandbox.electrumx import ElectrumXFailed
 from tests.interop.market import CONFIRMATIONS, open_market
 from tests.interop.page import PageError, open_page

@@ -15,8 +15,8 @@ from typing import Any
 
 import trio
 
-from pinning_worker.adapters.p2p.errors import one_error
 from pinning_worker.domain.money import Swartz
+from pinning_worker.one_error import one_error
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
 from pinning_worker.sandbox.wallet import Wallet
 from tests.interop.worker import Worker, free_port, open_worker, run_command, worker_environment

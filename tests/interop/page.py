@@ -26,7 +26,7 @@ from urllib.parse import urlencode
 
 import trio
 
-from pinning_worker.adapters.p2p.errors import one_error
+from pinning_worker.one_error import one_error
 from pinning_worker.sandbox.psbt import BadPsbt
 from pinning_worker.sandbox.rejected import Rejected
 from tests.interop.market import Market

@@ -19,7 +19,7 @@ from subprocess import DEVNULL, PIPE, STDOUT
 
 import trio
 
-from pinning_worker.adapters.p2p.errors import one_error
+from pinning_worker.one_error import one_error
 
 READY_SECONDS = 30
 STOP_SECONDS = 20

@@ -12,7 +12,7 @@ bitswap and address guessing are off: this worker talks to those who come, and d
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,19 +35,21 @@ from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as Noise
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux
+from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p import addresses, bootstrap
 from pinning_worker.adapters.p2p.certificate import CertificateFiles, TlsCertificate
 from pinning_worker.adapters.p2p.cures import mend_all, stream_limit, yamux_window
 from pinning_worker.adapters.p2p.cures.half_open import LOOPBACK, DoorRules
 from pinning_worker.adapters.p2p.cures.private_network import fingerprint
-from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, one_error
+from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
 from pinning_worker.adapters.p2p.listening import listen
 from pinning_worker.adapters.p2p.neighbours import Neighbours
 from pinning_worker.adapters.p2p.relay.client import RelayClient
 from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
 from pinning_worker.adapters.p2p.webrtc import webrtc_transport
 from pinning_worker.domain.swarm_key import unprotected
+from pinning_worker.one_error import one_error
 
 CLOSE_SECONDS = 3.0
 
@@ -88,11 +90,18 @@ class HostConfig:
     relays_wanted: int = 0
 
 
-class Host:
-    """A running host. Made by `open_host` only."""
+AddressSources = list[Callable[[], Iterable[Multiaddr]]]
 
-    def __init__(self, raw: BasicHost, neighbours: Neighbours) -> None:
+
+class Host:
+    """A running host. Made by `open_host` only.
+
+    `also_at`: each is asked, whenever our addresses are told, where else we are reached (a relay, a mapped port).
+    """
+
+    def __init__(self, raw: BasicHost, neighbours: Neighbours, also_at: AddressSources) -> None:
         self.raw = raw
+        self.also_at = also_at
         self.peer_id = raw.get_id().to_base58()
         self.on_connected = neighbours.on_connected
         self.on_disconnected = neighbours.on_disconnected
@@ -165,16 +174,16 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
     certificate = TlsCertificate(config.certificate) if config.certificate else None
     if certificate is None and any(addresses.is_wss(address) for address in wanted):
         raise BadAddress("/tls/ws can be listened on with a certificate only")
-    circuits: list[RelayClient] = []
-    raw = _build(config, certificate, circuits)
+    also_at: AddressSources = []
+    raw = _build(config, certificate, also_at)
     neighbours = Neighbours()
-    host = Host(raw, neighbours)
+    host = Host(raw, neighbours, also_at)
     host.swarm.register_notifee(neighbours)
     if config.relay is not None:
         host.hop = Hop(host, config.relay)
     if config.relays_wanted:
         client = host.relay_client = RelayClient(host, config.relays_wanted)
-        circuits.append(client)
+        also_at.append(lambda: client.addresses)
     with one_error():
         async with raw.run(()):
             try:
@@ -195,8 +204,7 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
                 await _close(host)
 
 
-def _build(config: HostConfig, certificate: TlsCertificate | None, circuits: list[RelayClient]) -> BasicHost:
-    """`circuits`: those whose addresses are told too; they come when the host is there."""
+def _build(config: HostConfig, certificate: TlsCertificate | None, also_at: AddressSources) -> BasicHost:
     announced = [addresses.parse(text) for text in config.announce]
     listened = [addresses.parse_listen(text) for text in config.listen]
     raw = new_host(
@@ -208,7 +216,7 @@ def _build(config: HostConfig, certificate: TlsCertificate | None, circuits: lis
         resource_manager=_resource_manager(config),
         addrs_factory=lambda found: [
             *(announced or addresses.reachable(found)),
-            *(address for client in circuits for address in client.addresses),
+            *(address for source in also_at for address in source()),
         ],
         disable_identify_address_discovery=True,
         enable_websocket=True,

@@ -15,10 +15,11 @@ from multiaddr.protocols import P_P2P
 
 from pinning_worker.adapters.p2p.addresses import parse, worth_dialling
 from pinning_worker.adapters.p2p.discovery import BadPeerRecord, decode_peer, encode_peer
-from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, one_error
+from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.intake import Heard
 from pinning_worker.adapters.p2p.pubsub import Topic
+from pinning_worker.one_error import one_error
 
 INTERVAL_SECONDS = 10.0
 DIAL_SECONDS = 10.0

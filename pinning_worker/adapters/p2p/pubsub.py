@@ -28,11 +28,11 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.tools.anyio_service import background_trio_service
 
-from pinning_worker.adapters.p2p.errors import one_error
 from pinning_worker.adapters.p2p.flood import AWAY_SECONDS, FloodGuard, GossipLimits
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.intake import Heard, Intake
 from pinning_worker.adapters.p2p.publisher import Publisher
+from pinning_worker.one_error import one_error
 
 PROTOCOLS: list[TProtocol] = [PROTOCOL_ID_V12, PROTOCOL_ID_V11, PROTOCOL_ID]
 LARGEST_RPC = 1024 * 1024  # what other implementations take

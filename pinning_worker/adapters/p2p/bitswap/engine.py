@@ -28,9 +28,10 @@ from pinning_worker.adapters.p2p.bitswap.server import BlockSource, Server
 from pinning_worker.adapters.p2p.bitswap.session import Progress, Session
 from pinning_worker.adapters.p2p.bitswap.shelf import Shelf
 from pinning_worker.adapters.p2p.bitswap.wants import Wants
-from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, one_error
+from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.domain.cid import Cid
+from pinning_worker.one_error import one_error
 from pinning_worker.ports import Blocks, Budget, Fetched
 
 PROTOCOLS = (TProtocol("/ipfs/bitswap/1.2.0"), TProtocol("/ipfs/bitswap/1.1.0"))

@@ -24,8 +24,8 @@ from pinning_worker.adapters.p2p.bitswap.asking import Open, whom_to_ask
 from pinning_worker.adapters.p2p.bitswap.shelf import Shelf
 from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
-from pinning_worker.adapters.p2p.errors import one_error
 from pinning_worker.domain.cid import RAW, Cid
+from pinning_worker.one_error import one_error
 from pinning_worker.ports import Budget, Fetched, NotFound, Stalled
 
 WINDOW = 32

@@ -25,7 +25,6 @@ from multiaddr.exceptions import Error as MultiaddrError
 from multiaddr.protocols import P_P2P
 
 from pinning_worker.adapters.p2p.addresses import parse_peer_id
-from pinning_worker.adapters.p2p.errors import one_error
 from pinning_worker.adapters.p2p.relay.hop import is_direct
 from pinning_worker.adapters.p2p.relay.messages import (
     HOP,
@@ -41,6 +40,7 @@ from pinning_worker.adapters.p2p.relay.messages import (
     reset,
     write_message,
 )
+from pinning_worker.one_error import one_error
 
 if TYPE_CHECKING:
     from pinning_worker.adapters.p2p.host import Host

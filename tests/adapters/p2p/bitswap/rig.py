@@ -11,10 +11,10 @@ from libp2p.crypto.keys import KeyPair
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
 from pinning_worker.adapters.p2p.bitswap.server import BlockSource
-from pinning_worker.adapters.p2p.errors import one_error
 from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.domain.cid import Cid, cid_of
+from pinning_worker.one_error import one_error
 from pinning_worker.ports import Blocks, Budget, Fetched
 from tests.domain.dagpb import DAG_PB, RAW, node
 
