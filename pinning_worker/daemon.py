@@ -26,7 +26,7 @@ from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.adapters.p2p.announcer import TopicAnnouncer
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
 from pinning_worker.adapters.p2p.host import Host
-from pinning_worker.adapters.p2p.requests import OriginBudget, RequestReader
+from pinning_worker.adapters.p2p.requests import RequestBudget, RequestReader
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import require_current
@@ -125,7 +125,7 @@ async def _tell_stories(
     )
     reader = RequestReader(
         topic.intake,
-        OriginBudget(settings.requests_per_peer_per_minute, settings.requests_per_minute),
+        RequestBudget(settings.requests_per_peer_per_minute, settings.requests_per_minute),
         asked=lifecycle.asked,
         ill_asked=lifecycle.ill_asked,
         listed=catalogue.listed,

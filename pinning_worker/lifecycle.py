@@ -86,7 +86,7 @@ class Lifecycle:
     shelf: Shelf = field(init=False)
     fetching: Fetching = field(init=False)
     due: DueLoop = field(init=False)
-    _asking: dict[bytes, set[str]] = field(default_factory=dict)  # peers that wait for a root, for their limit
+    _asking: dict[bytes, set[tuple[str, str]]] = field(default_factory=dict)  # (peer, through) that wait for a root
     _past_end: set[PinKey] = field(default_factory=set)  # ended by our clock, not yet by the chain's
     _looked_back: bool = False
 
@@ -132,9 +132,9 @@ class Lifecycle:
 
     # ------------------------------------------------------------ NEW-CID
 
-    async def asked(self, ask: Ask, peer: str) -> None:
+    async def asked(self, ask: Ask, peer: str, through: str) -> None:
         """A NEW-CID: the standing answer if there is one, else a place in the queue, where it is one with all that ask
-        for the same CID."""
+        for the same CID. `peer` signed it, `through` handed it to us (peer ids, often the same)."""
         asker = Asker(ask.text, ask.id, months_to_sell(ask.months, self.terms.most_months), peer, ask.origins)
         if self.terms.denied(ask.cid):
             return await self.answering.refuse([asker], ErrorCode.DENIED, "this operator does not keep that CID")
@@ -146,11 +146,11 @@ class Lifecycle:
                 if await self.answering.soon(root, asker):
                     self.ring()
                 return None
-            if (request is None or request.state not in ACTIVE) and (full := await self._queue_full(peer)):
+            if (request is None or request.state not in ACTIVE) and (full := await self._queue_full(peer, through)):
                 return await self.answering.refuse([asker], ErrorCode.BUSY, full, retry_after=30)
             request = _asked(request, root, self.clock.now()).with_asker(asker)
             if await self.books.commit(Change(requests=(request,))):
-                self._asking.setdefault(root, set()).add(peer)
+                self._asking.setdefault(root, set()).add((peer, through))
                 return self.ring()
         return None
 
@@ -158,11 +158,16 @@ class Lifecycle:
         """A request form that can only be refused."""
         await self.announcer.say(Error(bad.text, bad.code, bad.message, bad.id))
 
-    async def _queue_full(self, peer: str) -> str | None:
+    async def _queue_full(self, peer: str, through: str) -> str | None:
+        """Peers are made up for nothing, connections are not: so one connection has half of the queue at most."""
         if await self.books.active_requests() >= self.terms.most_active:
             return "the queue is full"
-        if sum(peer in peers for peers in self._asking.values()) >= self.terms.most_active_per_peer:
+        waiting = self._asking.values()
+        if sum(any(peer == who for who, _ in asking) for asking in waiting) >= self.terms.most_active_per_peer:
             return "too many requests of yours are waiting"
+        share = max(self.terms.most_active // 2, self.terms.most_active_per_peer)
+        if sum(any(through == by for _, by in asking) for asking in waiting) >= share:
+            return "too many requests that came through the same peer as yours are waiting"
         return None
 
     # ------------------------------------------------------------ fetch, quote

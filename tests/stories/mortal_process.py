@@ -149,7 +149,7 @@ async def live(folder: Path, seed: int, phase: str) -> None:
             if isinstance(event, Asked):
                 ask = parse(event.text.encode())
                 assert isinstance(ask, Ask)
-                await life.asked(ask, BROWSER)
+                await life.asked(ask, BROWSER, BROWSER)
             upcoming = next(events)
         await traffic.until_quiet()
     print("over", flush=True)

@@ -43,7 +43,7 @@ async def test_a_thousand_requests_of_one_peer_and_one_of_another(autojump_clock
         w.offer(blocks, "modest")
         for seed in range(1_000):
             nowhere, _ = content.file(content.noise(50, seed))
-            await w.life.asked(Ask(nowhere, str(nowhere)), "greedy")
+            await w.life.asked(Ask(nowhere, str(nowhere)), "greedy", "greedy")
         await w.settle()
         w.hear()
         await w.say(f"NEW-CID:{cid}", peer="modest")

@@ -116,6 +116,18 @@ async def test_a_full_queue_is_busy_and_one_peer_cannot_fill_it(autojump_clock: 
         assert w.hear_statuses() == ["FETCHING-CID"]
 
 
+async def test_peers_made_up_behind_one_connection_leave_half_of_the_queue(autojump_clock: MockClock) -> None:
+    async with World(terms(most_active=10, most_active_per_peer=3)).running() as w:
+        cids = [content.file(content.noise(100, seed))[0] for seed in range(12)]
+        for number, cid in enumerate(cids[:6]):
+            await w.say(f"NEW-CID:{cid}", peer=f"made up {number}", through="attacker")
+        (refused,) = w.hear()
+        assert refused["message"] == "too many requests that came through the same peer as yours are waiting"
+        await w.say(f"NEW-CID:{cids[6]}", peer="honest")
+        await w.later(seconds=3)
+        assert str(cids[6]) in [m["cid"] for m in w.hear() if m["status"] == "FETCHING-CID"]
+
+
 async def test_a_block_that_is_not_what_its_codec_says(autojump_clock: MockClock) -> None:
     blocks: content.Blocks = {}
     cid = content.add(blocks, DAG_PB, b"not protobuf at all \xff")

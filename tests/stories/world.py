@@ -97,10 +97,11 @@ class World:
 
     # ---------------------------------------------------------------- the world says
 
-    async def say(self, text: str, peer: str = BROWSER) -> None:
+    async def say(self, text: str, peer: str = BROWSER, through: str = "") -> None:
+        """`through`: the peer that hands it to us; empty: the one that says it."""
         match parse(text.encode()):
             case Ask() as ask:
-                await self.life.asked(ask, peer)
+                await self.life.asked(ask, peer, through or peer)
             case BadAsk() as bad:
                 await self.life.ill_asked(bad)
             case other:

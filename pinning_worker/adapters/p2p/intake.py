@@ -25,7 +25,7 @@ class Heard:
 
 
 class Intake(AsyncIterator[Heard]):
-    """A queue with one reader. `put` never waits."""
+    """A queue; several may read it, each message goes to one of them. `put` never waits."""
 
     def __init__(self, most_messages: int = MOST_MESSAGES, most_bytes: int = MOST_BYTES) -> None:
         self.dropped = 0
@@ -33,7 +33,7 @@ class Intake(AsyncIterator[Heard]):
         self._most_bytes = most_bytes
         self._waiting: deque[Heard] = deque()
         self._bytes = 0
-        self._news = trio.Event()
+        self._readers = trio.lowlevel.ParkingLot()
 
     def put(self, heard: Heard) -> bool:
         """False, and counted: there was no room."""
@@ -42,15 +42,14 @@ class Intake(AsyncIterator[Heard]):
             return False
         self._waiting.append(heard)
         self._bytes += len(heard.data)
-        self._news.set()
+        self._readers.unpark()
         return True
 
     async def get(self) -> Heard:
         """The oldest one; waits for it."""
+        await trio.lowlevel.checkpoint()  # before the look: between it and the taking nobody else may run
         while not self._waiting:
-            self._news = trio.Event()
-            await self._news.wait()
-        await trio.lowlevel.checkpoint()
+            await self._readers.park()
         heard = self._waiting.popleft()
         self._bytes -= len(heard.data)
         return heard

@@ -1,4 +1,4 @@
-"""From the content topic to the stories: what is heard is read, limited by its origin and in all, and handed on.
+"""From the content topic to the stories: what is heard is read, limited by origin, connection, in all, and handed on.
 
 Only requests are handed on; the rest is counted by kind and never answered (two workers on one topic stay silent to
 each other). Each origin has a budget of requests a minute: over it, it is told BUSY once in that minute, then nothing,
@@ -25,42 +25,55 @@ log = structlog.get_logger()
 READERS = 4
 MINUTE = 60.0
 MOST_ORIGINS = 10_000
+CONNECTION_SHARE = 4  # one connection brings a quarter of all at most: origins are made up for nothing
+
+
+class Minute:
+    """How often each key came in its current minute; the least recently heard of many keys is forgotten."""
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def count(self, key: str, now: float) -> int:
+        """Counts one more, and returns how many there were, this one among them."""
+        since, count = self._counts.pop(key, (now, 0))
+        if now - since >= MINUTE:
+            since, count = now, 0
+        self._counts[key] = (since, count + 1)
+        if len(self._counts) > MOST_ORIGINS:
+            self._counts.popitem(last=False)
+        return count + 1
 
 
 @dataclass(slots=True)
-class OriginBudget:
-    """Requests a minute for each origin, and for all together; the least recently heard of many origins is forgotten.
-    What is over an origin's own budget is not charged to all."""
+class RequestBudget:
+    """Requests a minute of each origin, of what one connection brings, and of all together. What is over the origin's
+    is charged to nobody else, what is over the connection's not to all."""
 
-    per_minute: int
+    per_origin: int
     in_all: int = 1_000_000
-    _spent: OrderedDict[str, tuple[float, int]] = field(default_factory=OrderedDict)
-    _all: tuple[float, int] = (0.0, 0)
+    _origins: Minute = field(default_factory=Minute)
+    _connections: Minute = field(default_factory=Minute)
+    _all: Minute = field(default_factory=Minute)
 
-    def all_spent(self, now: float) -> bool:
-        """Counts a request that is within its origin's budget. True: too many of all origins in this minute."""
-        since, count = self._all if now - self._all[0] < MINUTE else (now, 0)
-        self._all = (since, count + 1)
-        return count >= self.in_all
+    def over_its_own(self, origin: str, now: float) -> int:
+        """Counts a request. How far over its origin's budget it is; 0 or less: within it."""
+        return self._origins.count(origin, now) - self.per_origin
 
-    def spend(self, origin: str, now: float) -> int:
-        """How far over its budget this request is; 0 or less: within it."""
-        since, count = self._spent.pop(origin, (now, 0))
-        if now - since >= MINUTE:
-            since, count = now, 0
-        self._spent[origin] = (since, count + 1)
-        if len(self._spent) > MOST_ORIGINS:
-            self._spent.popitem(last=False)
-        return count + 1 - self.per_minute
+    def over_all(self, forwarder: str, now: float) -> bool:
+        """Counts a request that is within its origin's budget. True: too many came through that peer, or in all."""
+        if self._connections.count(forwarder, now) > max(1, self.in_all // CONNECTION_SHARE):
+            return True
+        return self._all.count("", now) > self.in_all
 
 
 @dataclass(slots=True)
 class RequestReader:
-    """`asked(ask, origin)`, `ill_asked(bad)` and `listed(request)` are the stories' doors."""
+    """`asked(ask, origin, forwarder)`, `ill_asked(bad)` and `listed(request)` are the stories' doors."""
 
     intake: Intake
-    budget: OriginBudget
-    asked: Callable[[Ask, str], Awaitable[None]]
+    budget: RequestBudget
+    asked: Callable[[Ask, str, str], Awaitable[None]]
     ill_asked: Callable[[BadAsk], Awaitable[None]]
     listed: Callable[[ListRequest], Awaitable[None]]
     ignored: Counter[str] = field(default_factory=Counter)
@@ -83,21 +96,21 @@ class RequestReader:
         if isinstance(request, Ignored):
             self.ignored[request.kind] += 1
             return
-        over = self.budget.spend(heard.origin, trio.current_time())
+        over = self.budget.over_its_own(heard.origin, trio.current_time())
         if over > 0:
             self.ignored["over-budget"] += 1
             if over == 1:
-                log.warning("too many requests", origin=heard.origin, per_minute=self.budget.per_minute)
+                log.warning("too many requests", origin=heard.origin, per_minute=self.budget.per_origin)
                 if isinstance(request, Ask):
                     busy = "too many requests of yours in this minute"
                     await self.ill_asked(BadAsk(request.text, request.id, ErrorCode.BUSY, busy))
             return
-        if self.budget.all_spent(trio.current_time()):
+        if self.budget.over_all(heard.forwarder, trio.current_time()):
             self.ignored["over-all-budgets"] += 1
             return
         match request:
             case Ask():
-                await self.asked(request, heard.origin)
+                await self.asked(request, heard.origin, heard.forwarder)
             case BadAsk():
                 await self.ill_asked(request)
             case ListRequest():

@@ -42,3 +42,22 @@ async def test_a_reader_waits_for_news() -> None:
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert read == [b"1", b"2"]
+
+
+async def test_several_readers_share_what_comes_and_none_finds_it_gone() -> None:
+    intake = Intake()
+    read: list[bytes] = []
+
+    async def reader() -> None:
+        async for message in intake:
+            read.append(message.data)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(reader)
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(7):
+            intake.put(heard(bytes([number])))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert sorted(read) == [bytes([number]) for number in range(7)]
