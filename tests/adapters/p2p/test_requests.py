@@ -1,0 +1,79 @@
+"""Whose requests reach the stories, when some ask too much: by origin, by connection, and in all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from pinning_worker.adapters.p2p.intake import Heard, Intake
+from pinning_worker.adapters.p2p.requests import MINUTE, RequestBudget, RequestReader
+from pinning_worker.domain.requests import Ask, BadAsk, ListRequest
+from tests import content
+
+
+class Told:
+    """What reached the stories: who asked, and who was told BUSY."""
+
+    def __init__(self) -> None:
+        self.asked_by: list[str] = []
+        self.refused: list[str] = []
+
+    async def asked(self, _ask: Ask, origin: str, _forwarder: str) -> None:
+        self.asked_by.append(origin)
+
+    async def ill_asked(self, bad: BadAsk) -> None:
+        self.refused.append(bad.code)
+
+    async def listed(self, _request: ListRequest) -> None:
+        self.asked_by.append("a LIST")
+
+
+@asynccontextmanager
+async def reading(budget: RequestBudget) -> AsyncIterator[tuple[Intake, Told]]:
+    intake, told = Intake(), Told()
+    reader = RequestReader(intake, budget, told.asked, told.ill_asked, told.listed)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader.run)
+        yield intake, told
+        nursery.cancel_scope.cancel()
+
+
+async def say(intake: Intake, origin: str, forwarder: str, times: int = 1) -> None:
+    text = f"NEW-CID:{content.file(b'a picture')[0]}".encode()
+    for _ in range(times):
+        intake.put(Heard(origin, forwarder, text))
+    await trio.testing.wait_all_tasks_blocked(0.001)
+
+
+async def test_an_origin_over_its_budget_is_told_once_and_heard_again_a_minute_later(autojump_clock: MockClock) -> None:
+    async with reading(RequestBudget(per_origin=3)) as (intake, told):
+        await say(intake, "greedy", "greedy", times=10)
+        assert (told.asked_by, told.refused) == (["greedy"] * 3, ["BUSY"])
+        await say(intake, "other", "other")
+        assert told.asked_by[3:] == ["other"]
+        await trio.sleep(MINUTE)
+        await say(intake, "greedy", "greedy")
+        assert told.asked_by[4:] == ["greedy"]
+
+
+async def test_origins_made_up_behind_one_connection_use_up_a_quarter_of_all(autojump_clock: MockClock) -> None:
+    async with reading(RequestBudget(per_origin=3, in_all=20)) as (intake, told):
+        for number in range(100):
+            await say(intake, f"made up {number}", "attacker")
+        assert len(told.asked_by) == 5
+        await say(intake, "honest", "honest")
+        assert told.asked_by[-1] == "honest"
+
+
+async def test_all_together_have_a_budget(autojump_clock: MockClock) -> None:
+    async with reading(RequestBudget(per_origin=100, in_all=20)) as (intake, told):
+        for connection in range(6):
+            await say(intake, "somebody", f"neighbour {connection}", times=5)
+        assert len(told.asked_by) == 20
+        await trio.sleep(MINUTE)
+        await say(intake, "honest", "honest")
+        assert told.asked_by[-1] == "honest"
