@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from datetime import timedelta
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -76,6 +77,8 @@ def check_listen(multiaddr: str) -> str:
             f"has {multiaddr}, which is not /ip4/<address>/tcp/<port>, that with /ws or /tls/ws, "
             "or /ip4/<address>/udp/<port>/webrtc-direct (or ip6)"
         )
+    if matched["udp"] and find_spec("aiortc") is None:
+        raise ValueError(f"has {multiaddr}, for which aiortc must be installed: pip install 'pinning-worker[webrtc]'")
     return multiaddr
 
 

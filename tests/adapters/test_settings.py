@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -153,6 +154,12 @@ def test_wss_needs_a_certificate_that_is_there(tmp_path: Path) -> None:
     assert problem.startswith(f"PINNING_TLS_KEY or PINNING_TLS_CERT names {key}, which is not there")
     key.touch()
     assert configured(**wss, **pair).tls_key == key
+
+
+def test_webrtc_direct_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "aiortc", None)
+    (problem,) = refusal(PINNING_LISTEN="/ip4/0.0.0.0/udp/4001/webrtc-direct")
+    assert "for which aiortc must be installed: pip install 'pinning-worker[webrtc]'" in problem
 
 
 def test_a_regtest_worker_needs_a_server_named() -> None:
