@@ -20,6 +20,7 @@ from pinning_worker.adapters.p2p.certificate import CertificateFiles
 from pinning_worker.adapters.p2p.flood import GossipLimits
 from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import load_or_create
+from pinning_worker.adapters.p2p.mdns import LocalPeers
 from pinning_worker.adapters.p2p.peer_exchange import PeerExchange
 from pinning_worker.adapters.p2p.pubsub import PubSub, open_pubsub
 from pinning_worker.adapters.p2p.relay.hop import RelayCaps
@@ -36,6 +37,7 @@ class Network:
     host: Host
     pubsub: PubSub
     discovery_topic: str
+    mdns: bool = False
 
     async def find_peers(self) -> None:
         """Finds and is found, until cancelled."""
@@ -43,13 +45,15 @@ class Network:
         with one_error():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(exchange.run)
+                if self.mdns:
+                    nursery.start_soon(LocalPeers(self.host).run)
 
 
 @asynccontextmanager
 async def open_network(settings: Settings) -> AsyncGenerator[Network, None]:
     """Raises what opening the host raises, each with its own advice."""
     async with open_host(_host_config(settings)) as host, open_pubsub(host, _gossip_limits(settings)) as pubsub:
-        yield Network(host, pubsub, settings.discovery_topic)
+        yield Network(host, pubsub, settings.discovery_topic, mdns=settings.mdns == "on")
 
 
 def _host_config(settings: Settings) -> HostConfig:

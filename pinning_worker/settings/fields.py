@@ -128,7 +128,9 @@ class Settings(StoreSettings):
     gossip_bytes_per_second: ByteCount = Field(default=4 << 20, ge=1 << 20)
     denylist_file: PathName | None = None
 
-    relays_wanted: int = Field(default=0, ge=0, le=16)  # for a worker behind a firewall
+    # --- a worker at home: behind a router, beside other peers
+    relays_wanted: int = Field(default=0, ge=0, le=16)
+    mdns: Literal["off", "on"] = "off"
 
     # --- being a relay for peers that nobody can dial
     relay: Literal["off", "on"] = "off"

@@ -295,6 +295,8 @@ async def open_helia(
     private_key: bytes | None = None,
     blockstore: Path | None = None,
     discovery: str | None = None,
+    mdns: bool = False,
+    inside: Sequence[str] = (),
     swarm_key: bytes | None = None,
     fast_websocket: bool = False,
     topic: str | None = CONTENT_TOPIC,
@@ -306,7 +308,8 @@ async def open_helia(
         listen: multiaddrs; an empty one makes a peer that only dials, as a browser does.
         seed: 32 bytes that fix the peer id. `private_key`: a libp2p PrivateKey protobuf instead.
         blockstore: a folder for the blocks; in memory when None.
-        discovery: the topic of pubsub peer discovery, if it shall run.
+        discovery: the topic of pubsub peer discovery, if it shall run. `mdns`: it dials whom it finds so.
+        inside: the command that runs a command in a network namespace (namespaces.py).
         trusted: a PEM file of certificates that it trusts besides the machine's, for wss.
         swarm_key: 32 bytes, for a private network.
         fast_websocket: for benches, see node/fast-websocket.mjs.
@@ -315,7 +318,7 @@ async def open_helia(
     node = node_binary()
     if node is None:
         raise HeliaError(HOW_TO_GET_IT)
-    command = [str(node), *preload, "peer.mjs"]
+    command = [*inside, str(node), *preload, "peer.mjs"]
     environment = {**os.environ, **({"NODE_EXTRA_CA_CERTS": str(trusted)} if trusted else {})}
     process = await trio.lowlevel.open_process(
         command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=NODE_PROJECT, env=environment
@@ -334,6 +337,7 @@ async def open_helia(
                     privateKey=private_key and private_key.hex(),
                     blockstore=blockstore and str(blockstore),
                     discovery=discovery,
+                    local=mdns,
                     swarmKey=swarm_key and encode_swarm_key(swarm_key).decode(),
                 )
                 peer.peer_id, peer.addrs = started["peerId"], started["addrs"]

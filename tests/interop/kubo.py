@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,7 @@ class Kubo:
     """One running node. Made by `open_kubo` only."""
 
     environment: Mapping[str, str]
+    inside: Sequence[str] = ()
     peer_id: str = ""
     addrs: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -125,7 +126,7 @@ class Kubo:
     async def _run(self, arguments: tuple[str, ...], stdin: bytes, deadline: float) -> bytes:
         with trio.move_on_after(deadline):
             ended = await trio.run_process(
-                [str(BINARY), *arguments],
+                [*self.inside, str(BINARY), *arguments],
                 stdin=stdin,
                 capture_stdout=True,
                 capture_stderr=True,
@@ -174,9 +175,19 @@ class Kubo:
 
 @asynccontextmanager
 async def open_kubo(
-    folder: Path, over: str = "tcp", *, swarm_key: bytes | None = None, topic: str = CONTENT_TOPIC
+    folder: Path,
+    over: str = "tcp",
+    *,
+    swarm_key: bytes | None = None,
+    topic: str = CONTENT_TOPIC,
+    inside: Sequence[str] = (),
+    mdns_at: str | None = None,
 ) -> AsyncIterator[Kubo]:
-    """A node with its repository in `folder`, subscribed to `topic`, listening over tcp or ws; gone after the block."""
+    """A node with its repository in `folder`, subscribed to `topic`, listening over tcp or ws; gone after the block.
+
+    `inside`: the command that runs a command in a network namespace (namespaces.py). `mdns_at`: mDNS is on, and it
+    listens at this multiaddr instead.
+    """
     await trio.Path(folder).mkdir(parents=True, exist_ok=True)
     environment = {
         "PATH": os.environ["PATH"],
@@ -185,18 +196,19 @@ async def open_kubo(
         "IPFS_TELEMETRY": "off",
         "LIBP2P_TCP_MUX": "false",  # shared ports know no nonce of a private network
     }
-    kubo = Kubo(environment)
+    kubo = Kubo(environment, inside)
     await kubo.ipfs("init", "--profile=test", "--empty-repo")
-    _configure(folder / "ipfs/config", LOCAL_TCP if over == "tcp" else f"/ip4/127.0.0.1/tcp/{free_port()}/ws")
+    listen = LOCAL_TCP if over == "tcp" else f"/ip4/127.0.0.1/tcp/{free_port()}/ws"
+    _configure(folder / "ipfs/config", mdns_at or listen, mdns=mdns_at is not None)
     if swarm_key is not None:
         (folder / "ipfs/swarm.key").write_bytes(encode_swarm_key(swarm_key))
     with one_error():
         async with trio.open_nursery() as nursery:
-            daemon = await _process(environment, "daemon", stderr=STDOUT)
+            daemon = await _process(kubo, "daemon", stderr=STDOUT)
             try:
                 nursery.start_soon(kubo._read_log, daemon.stdout)
                 await kubo._until_ready()
-                ear = await _process(environment, "pubsub", "sub", "--enc=json", topic, stderr=DEVNULL)
+                ear = await _process(kubo, "pubsub", "sub", "--enc=json", topic, stderr=DEVNULL)
                 try:
                     nursery.start_soon(kubo._listen, ear.stdout, topic)
                     await kubo.until(lambda topics: topic in topics.split(), "pubsub", "ls")
@@ -208,7 +220,7 @@ async def open_kubo(
                 nursery.cancel_scope.cancel()
 
 
-def _configure(path: Path, listen: str) -> None:
+def _configure(path: Path, listen: str, *, mdns: bool) -> None:
     config = json.loads(path.read_text("utf-8"))
     closed: dict[str, Any] = {
         "AutoConf": {"Enabled": False},
@@ -216,7 +228,7 @@ def _configure(path: Path, listen: str) -> None:
         "AutoTLS": {"Enabled": False},
         "Bootstrap": [],
         "DNS": {"Resolvers": {}},
-        "Discovery": {"MDNS": {"Enabled": False}},
+        "Discovery": {"MDNS": {"Enabled": mdns}},
         "Ipns": {"DelegatedPublishers": []},
         "Plugins": {"Plugins": {"telemetry": {"Disabled": True}}},
         "Pubsub": {"Enabled": True},
@@ -229,9 +241,9 @@ def _configure(path: Path, listen: str) -> None:
     path.write_text(json.dumps(config), "utf-8")
 
 
-async def _process(environment: Mapping[str, str], *arguments: str, stderr: int) -> trio.Process:
+async def _process(kubo: Kubo, *arguments: str, stderr: int) -> trio.Process:
     return await trio.lowlevel.open_process(
-        [str(BINARY), *arguments], stdin=DEVNULL, stdout=PIPE, stderr=stderr, env=environment
+        [*kubo.inside, str(BINARY), *arguments], stdin=DEVNULL, stdout=PIPE, stderr=stderr, env=kubo.environment
     )
 
 

@@ -11,7 +11,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +23,8 @@ from pinning_worker.one_error import one_error
 
 READY_SECONDS = 30
 STOP_SECONDS = 20
-_ANY_ADDRESS = re.compile(r"/ip4/127\.0\.0\.1/(?:tcp|udp)/\d+(?:/[\w-]+)*/p2p/\w+")
-_OWN_ADDRESS = re.compile(r"/ip4/127\.0\.0\.1/tcp/\d+(?:/ws)?/p2p/(\w+)")
+_ANY_ADDRESS = re.compile(r"/ip4/[\d.]+/(?:tcp|udp)/\d+(?:/[\w-]+)*/p2p/\w+")
+_OWN_ADDRESS = re.compile(r"/ip4/[\d.]+/tcp/\d+(?:/ws)?/p2p/(\w+)")
 COMMAND = Path(sys.executable).parent / "pinning-worker"
 
 
@@ -102,12 +102,15 @@ class Worker:
 
 
 @asynccontextmanager
-async def open_worker(folder: Path, settings: Mapping[str, str]) -> AsyncIterator[Worker]:
-    """A worker with its data in `folder` and these PINNING_… settings, migrated and ready; gone after the block."""
+async def open_worker(folder: Path, settings: Mapping[str, str], inside: Sequence[str] = ()) -> AsyncIterator[Worker]:
+    """A worker with its data in `folder` and these PINNING_… settings, migrated and ready; gone after the block.
+
+    `inside`: the command that runs a command in a network namespace (namespaces.py).
+    """
     environment = worker_environment(folder, settings)
     await run_command(["migrate"], environment, folder)
     process = await trio.lowlevel.open_process(
-        [str(COMMAND), "run"], stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=environment, cwd=folder
+        [*inside, str(COMMAND), "run"], stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=environment, cwd=folder
     )
     worker = Worker(process)
     with one_error():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import time
 from collections.abc import Iterable
 
 from libp2p.peer.id import ID
@@ -18,6 +19,7 @@ from multiaddr.exceptions import Error as MultiaddrError
 
 from pinning_worker.adapters.p2p.errors import BadAddress
 
+LOOK_SECONDS = 5.0  # and then our interfaces are looked at again
 _ANY = {"0.0.0.0": "ip4", "::": "ip6"}  # noqa: S104  read, not bound
 _DIALLED = {("tcp",), ("tcp", "ws"), ("tcp", "wss"), ("tcp", "tls", "ws")}
 _LISTENED = {("tcp",), ("tcp", "ws"), ("tcp", "wss"), ("tcp", "tls", "ws"), ("udp", "webrtc-direct")}
@@ -84,14 +86,15 @@ def socket_of(address: Multiaddr) -> tuple[str, int]:
 def reachable(listening: Iterable[Multiaddr]) -> list[Multiaddr]:
     """Those addresses, with 0.0.0.0 and :: replaced by what our interfaces have, each once."""
     found: dict[str, Multiaddr] = {}
+    now = int(time.monotonic() / LOOK_SECONDS)
     for address in listening:
-        for one in _expanded(str(address)):
+        for one in _expanded(str(address), now):
             found.setdefault(str(one), one)
     return list(found.values())
 
 
-@functools.lru_cache(maxsize=64)  # asked for with every message published; interfaces rarely change under a worker
-def _expanded(address: str) -> tuple[Multiaddr, ...]:
+@functools.lru_cache(maxsize=64)  # asked for with every message published; interfaces change, and come after the start
+def _expanded(address: str, _now: int) -> tuple[Multiaddr, ...]:
     ip, port = socket_of(Multiaddr(address))
     if ip not in _ANY:
         return (Multiaddr(address),)
@@ -106,14 +109,24 @@ def worth_dialling(address: str, ours: Iterable[str]) -> bool:
 
     Raises BadAddress.
     """
-    names = _names(parse(address))
-    if names[-1:] == ["p2p"]:
-        names = names[:-1]
+    names = _where(address)
     if tuple(names[1:]) not in _DIALLED:
         return False
     if names[0] in ("dns", "dns4", "dns6"):
         return True
     return names[0] in ("ip4", "ip6") and (_is_global(address) or not any(map(_is_global, ours)))
+
+
+def is_dialled_by_ip(address: str) -> bool:
+    """tcp, ws or wss at an IP address, whether or not it ends in a peer id. Raises BadAddress."""
+    names = _where(address)
+    return names[:1] in (["ip4"], ["ip6"]) and tuple(names[1:]) in _DIALLED
+
+
+def _where(address: str) -> list[str]:
+    """The protocols of an address, without the /p2p/… at its end. Raises BadAddress."""
+    names = _names(parse(address))
+    return names[:-1] if names[-1:] == ["p2p"] else names
 
 
 def _is_global(address: str) -> bool:

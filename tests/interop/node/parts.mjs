@@ -12,6 +12,7 @@ import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf } from '@libp2p/crypto/keys'
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
+import { mdns } from '@libp2p/mdns'
 import { ping } from '@libp2p/ping'
 import { preSharedKey } from '@libp2p/pnet'
 import { pubsubPeerDiscovery } from '@libp2p/pubsub-peer-discovery'
@@ -30,10 +31,11 @@ import { createHeliaLight } from 'helia'
  * @param {string} [options.privateKey]   hex of the libp2p PrivateKey protobuf, as the old relay kept it
  * @param {string} [options.blockstore]   a folder; none: in memory
  * @param {string} [options.discovery]    a topic for pubsub peer discovery; none: no discovery
+ * @param {boolean} [options.local]       finds peers by mDNS, and dials them; without: no mDNS
  * @param {string} [options.swarmKey]     the text of a swarm.key; none: the network is open
  * @returns {{helia, blocks}} blocks: the store itself, below Helia (whose own delete asks a content router)
  */
-export async function startPeer ({ listen = [], seed, privateKey, blockstore, discovery, swarmKey }) {
+export async function startPeer ({ listen = [], seed, privateKey, blockstore, discovery, local = false, swarmKey }) {
   const blocks = blockstore == null ? new MemoryBlockstore() : new FsBlockstore(blockstore)
   const light = createHeliaLight({ blockstore: blocks, datastore: new MemoryDatastore() })
   const helia = await withBitswap(withLibp2pLight(light, {
@@ -43,13 +45,18 @@ export async function startPeer ({ listen = [], seed, privateKey, blockstore, di
     connectionProtector: swarmKey == null ? undefined : preSharedKey({ psk: Buffer.from(swarmKey) }),
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
-    peerDiscovery: discovery == null ? [] : [pubsubPeerDiscovery({ topics: [discovery], interval: 1000 })],
+    peerDiscovery: [
+      ...(discovery == null ? [] : [pubsubPeerDiscovery({ topics: [discovery], interval: 1000 })]),
+      ...(local ? [mdns({ interval: 1000 })] : [])
+    ],
     services: {
       identify: identify(),
       ping: ping(),
       pubsub: gossipsub({ allowPublishToZeroTopicPeers: true })
     }
   })).start()
+  // libp2p leaves it to the application to dial whom it found
+  if (local) helia.libp2p.addEventListener('peer:discovery', ({ detail }) => helia.libp2p.dial(detail.id).catch(() => {}))
   return { helia, blocks }
 }
 

@@ -1,0 +1,48 @@
+"""What a peer says of itself by mDNS: one TXT record of strings `dnsaddr=/ip4/…/tcp/…/p2p/PEER`.
+
+Spec: https://github.com/libp2p/specs/blob/master/discovery/mdns.md. js-libp2p makes a record of each string; put one
+after another they are the same. Anybody in the network may say anything: what is read is bounded, and proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pinning_worker.adapters.p2p.addresses import parse_peer
+from pinning_worker.adapters.p2p.errors import BadAddress
+
+KEY = b"dnsaddr="
+LONGEST = 255  # of a string: its length is one byte
+MOST_TOLD = 8  # js-libp2p wants all in one packet
+MOST_READ = 32
+
+
+def encode_txt(addresses: Iterable[str]) -> bytes:
+    """Of multiaddrs that end in /p2p/…: the first MOST_TOLD that are not too long."""
+    strings = [KEY + address.encode() for address in addresses]
+    fitting = [string for string in strings if len(string) <= LONGEST]
+    return b"".join(bytes([len(string)]) + string for string in fitting[:MOST_TOLD])
+
+
+def decode_txt(txt: bytes) -> dict[str, list[str]]:
+    """The addresses of each peer that is named, of the first MOST_READ strings; what is no such string is left out."""
+    found: dict[str, list[str]] = {}
+    for string in _strings(txt)[:MOST_READ]:
+        if not string.startswith(KEY):
+            continue
+        try:
+            address = string.removeprefix(KEY).decode()
+            peer = parse_peer(address).peer_id.to_base58()
+        except (UnicodeDecodeError, BadAddress):
+            continue
+        found.setdefault(peer, []).append(address)
+    return found
+
+
+def _strings(txt: bytes) -> list[bytes]:
+    strings = []
+    while txt:
+        length = txt[0]
+        strings.append(txt[1 : 1 + length])
+        txt = txt[1 + length :]
+    return strings
