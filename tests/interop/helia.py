@@ -103,6 +103,7 @@ class Helia:
         self._ended = False
         self._news = trio.Event()
         self._last_id = 0
+        self._writing = trio.Lock()
 
     # --- who is there
 
@@ -236,7 +237,8 @@ class Helia:
         assert self._process.stdin is not None
         with trio.move_on_after(deadline + 2):  # the peer's own deadline comes first, and says more
             try:
-                await self._process.stdin.send_all(line.encode() + b"\n")
+                async with self._writing:
+                    await self._process.stdin.send_all(line.encode() + b"\n")
             except (trio.BrokenResourceError, trio.ClosedResourceError) as gone:
                 raise HeliaError(f"{command}: the peer is gone\n{self._stderr_text()}") from gone
             while asked not in self._answers:

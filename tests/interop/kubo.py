@@ -46,6 +46,7 @@ class Kubo:
 
     environment: Mapping[str, str]
     inside: Sequence[str] = ()
+    pid: int = 0
     peer_id: str = ""
     addrs: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -205,6 +206,7 @@ async def open_kubo(
     with one_error():
         async with trio.open_nursery() as nursery:
             daemon = await _process(kubo, "daemon", stderr=STDOUT)
+            kubo.pid = daemon.pid
             try:
                 nursery.start_soon(kubo._read_log, daemon.stdout)
                 await kubo._until_ready()
