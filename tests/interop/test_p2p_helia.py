@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
@@ -18,7 +19,7 @@ from pinning_worker.adapters.p2p.identity import encode_key, new_key, peer_id_of
 from pinning_worker.adapters.p2p.peer_exchange import PeerExchange
 from pinning_worker.adapters.p2p.pubsub import Topic, open_pubsub
 from tests.interop.frozen_line import open_line
-from tests.interop.helia import CONTENT_TOPIC, LOCAL_TCP, LOCAL_WS, Helia, open_helia
+from tests.interop.helia import CONTENT_TOPIC, LOCAL_TCP, LOCAL_WS, Heard, Helia, open_helia
 from tests.interop.node_binary import NODE_PROJECT, needs_node, node_binary
 
 pytestmark = [pytest.mark.interop, needs_node]
@@ -42,6 +43,10 @@ async def hear(topic: Topic, text: str) -> str:
             if heard.data == text.encode():
                 return heard.origin
     raise AssertionError
+
+
+def is_text(text: str, message: Heard) -> bool:
+    return message.text == text
 
 
 async def talk(helia: Helia, topic: Topic, word: str) -> None:
@@ -86,7 +91,7 @@ async def test_a_restarted_worker_is_heard_at_once_and_hears(over: int) -> None:
                 await helia.wait_mesh(peer_id=host.peer_id)
                 for n in range(20):  # more than seconds pass: message numbers must not begin in the past
                     topic.publish(f"{life} {n}".encode())
-                await helia.heard(lambda message, life=life: message.text == f"{life} 19", deadline=10)  # type: ignore[misc]
+                await helia.heard(partial(is_text, f"{life} 19"), deadline=10)
                 await talk(helia, topic, f"life {life}")
         assert len(helia.heard_so_far(lambda message: message.text[1] == " ")) == 60
 

@@ -93,7 +93,7 @@ class EventClock:
         return self.moment
 
     async def sleep(self, seconds: float) -> None:
-        raise NotImplementedError("a chain does not wait")
+        raise AssertionError("a chain does not wait")
 
 
 @asynccontextmanager

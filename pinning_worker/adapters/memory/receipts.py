@@ -1,4 +1,4 @@
-"""Receipts in a dict."""
+"""The memory twin of receipts: what the SQL one keeps over a restart, this one keeps while the process lives."""
 
 from __future__ import annotations
 

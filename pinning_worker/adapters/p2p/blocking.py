@@ -19,5 +19,8 @@ T = TypeVar("T")
 async def within(seconds: float, call: Callable[[], T]) -> T:
     """What `call` returns, or raises. Raises trio.TooSlowError."""
     with trio.fail_after(seconds):
-        # The stubs that mypy finds here are of an older trio, and know no such argument.
-        return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=_places)  # type: ignore[call-arg]
+        return await trio.to_thread.run_sync(
+            call,
+            abandon_on_cancel=True,  # type: ignore[call-arg]  # the stubs found here are of an older trio
+            limiter=_places,
+        )

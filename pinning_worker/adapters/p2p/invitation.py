@@ -121,8 +121,9 @@ def _read(inside: bytes) -> Invitation:
 
 def _check(invitation: Invitation) -> None:
     key = invitation.swarm_key
-    # What was read from a line of text may be of any type.
-    if key is not None and not (isinstance(key, bytes) and len(key) == KEY_BYTES):  # type: ignore[redundant-expr]
+    if key is not None and not (
+        isinstance(key, bytes) and len(key) == KEY_BYTES  # type: ignore[redundant-expr]  # read from a line, of any type
+    ):
         raise BadInvitation("its swarm key is none")
     texts = (invitation.peer, *invitation.addresses, *invitation.mirrors)
     if not all(isinstance(text, str) for text in texts) or len(texts) > MOST_ADDRESSES:

@@ -24,7 +24,7 @@ async def burst() -> str:
         await at_a.subscribe(TOPIC)
         await connect(a, b)
         await know_each_other(TOPIC, at_a, at_b)
-        await at_a.router.wait_for_mesh(b.get_id(), TOPIC)  # type: ignore[attr-defined]
+        await at_a.router.wait_for_mesh(b.get_id(), TOPIC)  # type: ignore[attr-defined]  # GossipSub has it
         for number in range(SAID):
             await at_a.publish(TOPIC, str(number).encode())
         await ear.hears(str(SAID - 1).encode(), seconds=3)

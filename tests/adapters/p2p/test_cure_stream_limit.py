@@ -6,9 +6,10 @@ from contextlib import AsyncExitStack
 from typing import cast
 
 import trio
-from libp2p.abc import INetStream
+from libp2p.abc import IHost, INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
 
 from pinning_worker.adapters.p2p.cures import crash, stream_limit
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
@@ -43,9 +44,9 @@ async def a_hoarder() -> str:
         return f"few: {few}, the honest one: {came}"
 
 
-async def _open(peer: object, other: object) -> None:
+async def _open(peer: IHost, other: ID) -> None:
     try:
-        await peer.new_stream(other, [ECHO])  # type: ignore[attr-defined]
+        await peer.new_stream(other, [ECHO])
     except Exception:  # noqa: BLE001  it was reset
         return
 

@@ -18,7 +18,7 @@ TCP, WS = "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"
 
 
 def config(*listen: str, **more: object) -> HostConfig:
-    return HostConfig(new_key(), listen or (TCP, WS), **more)  # type: ignore[arg-type]
+    return HostConfig(new_key(), listen or (TCP, WS), **more)  # type: ignore[arg-type]  # any field
 
 
 def port_of(host: Host) -> int:

@@ -144,7 +144,7 @@ async def _open_stream(pubsub: Pubsub, connection: SwarmConn) -> INetStream:
     try:
         talk = MultiselectCommunicator(stream)
         stream.set_protocol(await host.multiselect_client.select_one_of(pubsub.protocols, talk, NEGOTIATE_SECONDS))
-    except BaseException:
+    except BaseException:  # a cancellation too: nobody else knows this stream
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
             await stream.reset()
         raise

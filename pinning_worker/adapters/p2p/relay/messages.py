@@ -62,7 +62,7 @@ async def open_stream(connection: SwarmConn, protocol: TProtocol) -> INetStream:
         try:
             talk = MultiselectCommunicator(stream)
             stream.set_protocol(await MultiselectClient().select_one_of([protocol], talk, int(TALK_SECONDS)))
-        except BaseException:
+        except BaseException:  # a cancellation too: nobody else knows this stream
             await reset(stream)
             raise
         return stream
