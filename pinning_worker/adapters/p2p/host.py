@@ -40,7 +40,7 @@ from multiaddr import Multiaddr
 from pinning_worker.adapters.p2p import addresses, bootstrap
 from pinning_worker.adapters.p2p.certificate import CertificateFiles, TlsCertificate
 from pinning_worker.adapters.p2p.cures import mend_all, stream_limit, yamux_window
-from pinning_worker.adapters.p2p.cures.half_open import LOOPBACK, DoorRules
+from pinning_worker.adapters.p2p.cures.half_open import LOOPBACK, Door, DoorRules
 from pinning_worker.adapters.p2p.cures.private_network import fingerprint
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
 from pinning_worker.adapters.p2p.listening import listen
@@ -175,7 +175,8 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
     if certificate is None and any(addresses.is_wss(address) for address in wanted):
         raise BadAddress("/tls/ws can be listened on with a certificate only")
     also_at: AddressSources = []
-    raw = _build(config, certificate, also_at)
+    door = Door(_door_rules(config))
+    raw = _build(config, certificate, also_at, door)
     neighbours = Neighbours()
     host = Host(raw, neighbours, also_at)
     host.swarm.register_notifee(neighbours)
@@ -187,7 +188,7 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
     with one_error():
         async with raw.run(()):
             try:
-                await listen(host.swarm, wanted, _door_rules(config))
+                await listen(host.swarm, wanted, door)
                 _log.info("libp2p.listening", peer=host.peer_id, addresses=host.addresses)
                 if config.swarm_key is not None:
                     _log.info("libp2p.private_network", fingerprint=fingerprint(config.swarm_key))
@@ -204,7 +205,7 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
                 await _close(host)
 
 
-def _build(config: HostConfig, certificate: TlsCertificate | None, also_at: AddressSources) -> BasicHost:
+def _build(config: HostConfig, certificate: TlsCertificate | None, also_at: AddressSources, door: Door) -> BasicHost:
     announced = [addresses.parse(text) for text in config.announce]
     listened = [addresses.parse_listen(text) for text in config.listen]
     raw = new_host(
@@ -228,7 +229,7 @@ def _build(config: HostConfig, certificate: TlsCertificate | None, also_at: Addr
     swarm.retry_config = RetryConfig(max_retries=0)
     swarm.auto_connector = _NoAutoConnector(swarm)
     if any(addresses.is_webrtc(address) for address in listened):
-        swarm.transport_manager.add_transport(webrtc_transport(config.key, config.webrtc_pem))
+        swarm.transport_manager.add_transport(webrtc_transport(config.key, config.webrtc_pem, door))
     return cast("BasicHost", raw)
 
 

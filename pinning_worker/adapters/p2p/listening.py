@@ -21,14 +21,17 @@ from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.addresses import is_tcp, socket_of
 from pinning_worker.adapters.p2p.cures import private_port
-from pinning_worker.adapters.p2p.cures.half_open import Door, DoorRules, watch_over
+from pinning_worker.adapters.p2p.cures.half_open import Door, watch_over
 from pinning_worker.adapters.p2p.errors import CannotListen
 
 
-async def listen(swarm: Swarm, addresses: Iterable[Multiaddr], rules: DoorRules | None = None) -> None:
-    """Raises CannotListen, naming the first address that is not to be had."""
+async def listen(swarm: Swarm, addresses: Iterable[Multiaddr], door: Door) -> None:
+    """Who comes by tcp, ws or wss goes through that door.
+
+    Raises CannotListen, naming the first address that is not to be had.
+    """
     wanted = list(addresses)
-    await _open_doors(swarm, [address for address in wanted if is_tcp(address)], Door(rules))
+    await _open_doors(swarm, [address for address in wanted if is_tcp(address)], door)
     await swarm.listen(*wanted)
     for address in wanted:
         listener = swarm.listeners.get(str(address))

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from libp2p.abc import ITransport
 from libp2p.crypto.keys import KeyPair
 
+from pinning_worker.adapters.p2p.cures.half_open import Door
 from pinning_worker.adapters.p2p.errors import CannotListen
 
 GOOD_FOR = timedelta(days=3653)
@@ -36,8 +37,9 @@ def missing() -> bool:
     return importlib.util.find_spec("aiortc") is None
 
 
-def webrtc_transport(key: KeyPair, pem: Path | None) -> ITransport:
-    """The transport to listen with. `pem`: where its certificate is kept; None: a new one for this run.
+def webrtc_transport(key: KeyPair, pem: Path | None, door: Door) -> ITransport:
+    """The transport to listen with. `pem`: where its certificate is kept; None: a new one for this run. `door`: whose
+    rules hold for who comes, and which counts them.
 
     Raises CannotListen: the extra is not installed, or the file cannot be used.
     """
@@ -50,13 +52,16 @@ def webrtc_transport(key: KeyPair, pem: Path | None) -> ITransport:
     from libp2p.transport.webrtc.config import WebRTCTransportConfig
     from libp2p.transport.webrtc.transport import WebRTCDirectTransport
 
-    from pinning_worker.adapters.p2p.cures import webrtc_threads
+    from pinning_worker.adapters.p2p.cures import webrtc_bounds, webrtc_door, webrtc_endings, webrtc_threads
 
-    webrtc_threads.mend()
+    for cure in (webrtc_threads, webrtc_endings, webrtc_bounds, webrtc_door):  # in this order
+        cure.mend()
     private, certificate = _load_or_create(pem) if pem is not None else _new_pair()
     known: Any = WebRTCCertificate(certificate, private)
     known._rtc_certificate = _as_aiortc(private, certificate)  # the library looks for it there, and has no other way
-    return WebRTCDirectTransport(key.private_key, WebRTCTransportConfig(certificate=known, ice_servers=[]))
+    transport = WebRTCDirectTransport(key.private_key, WebRTCTransportConfig(certificate=known, ice_servers=[]))
+    webrtc_door.watch_over(transport, door)
+    return transport
 
 
 def _as_aiortc(private: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> object:

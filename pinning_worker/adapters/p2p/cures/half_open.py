@@ -52,13 +52,21 @@ class DoorRules:
     per_address: int = PER_ADDRESS
     proxies: frozenset[str] = LOOPBACK
 
+    @property
+    def seconds(self) -> float:
+        return HANDSHAKE_SECONDS if self.handshake_seconds is None else self.handshake_seconds
+
+    def limits(self, arrival: Arrival) -> bool:
+        """Does `per_address` count it?"""
+        return self.proxies.isdisjoint((arrival.ip, arrival.network))
+
 
 class Arrival:
     """A connection, from the accepted socket on. `scope` ends it; `finished`: its handshake is."""
 
     def __init__(self, ip: str) -> None:
         self.ip = ip
-        self.network = _network(ip)
+        self.network = network_of(ip)
         self.scope = trio.CancelScope()
         self.finished = trio.Event()
 
@@ -73,13 +81,19 @@ class Door:
 
     def let_in(self, arrival: Arrival) -> bool:
         """False: there are too many from that address already. Who was let in must `leave`."""
-        limited = self.rules.proxies.isdisjoint((arrival.ip, arrival.network))
-        if limited and self._inside[arrival.network] >= self.rules.per_address and not self._evict(arrival.network):
+        if not self.take_place(arrival):
             return False
         self.arriving.append(arrival)
-        self._inside[arrival.network] += 1
         if len(self.arriving) > self.rules.half_open:
             self._evict(Counter(each.network for each in self.arriving).most_common(1)[0][0])
+        return True
+
+    def take_place(self, arrival: Arrival) -> bool:
+        """It counts as one of its address from now on. For who has finished elsewhere (`webrtc_door`); must `leave`."""
+        limited = self.rules.limits(arrival)
+        if limited and self._inside[arrival.network] >= self.rules.per_address and not self._evict(arrival.network):
+            return False
+        self._inside[arrival.network] += 1
         return True
 
     def handshake_over(self, arrival: Arrival) -> None:
@@ -142,15 +156,14 @@ def _watch_the_door(stock: Route) -> Route:
 
 
 async def _watch(door: Door, arrival: Arrival) -> None:
-    seconds = door.rules.handshake_seconds
-    with trio.move_on_after(HANDSHAKE_SECONDS if seconds is None else seconds):
+    with trio.move_on_after(door.rules.seconds):
         await arrival.finished.wait()
     door.handshake_over(arrival)
     if not arrival.finished.is_set():
         arrival.scope.cancel()
 
 
-def _network(ip: str) -> str:
+def network_of(ip: str) -> str:
     """What is counted as one address."""
     try:
         address = ip_address(ip.partition("%")[0])

@@ -1,0 +1,82 @@
+"""A browser that left over webrtc must not hold its place for good.
+
+What happens: a webrtc connection that its peer closed, or whose peer vanished, counts as open until the host stops;
+after 250 of them nobody gets in any more, by tcp neither. Why: nothing listens to aiortc once the handshake is over, so
+the library never learns that a connection has ended. Where: `wire_pc_to_connection`.
+
+The cure: when aiortc says that the connection has ended (its peer said so, or was silent for 30 s), it is closed. The
+library's own record of each data channel goes when the channel does, not only with the connection.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import structlog
+import trio
+from libp2p.transport.webrtc import _aiortc_helpers
+from libp2p.transport.webrtc.connection import WebRTCConnection
+
+from pinning_worker.adapters.p2p.cures.once import replace
+
+ENDED = frozenset({"closed", "failed"})
+CLOSE_SECONDS = 5.0
+
+_log = structlog.get_logger(__name__)
+
+Wire = Callable[[Any, WebRTCConnection], None]
+
+
+def mend() -> None:
+    replace(_aiortc_helpers, "wire_pc_to_connection", _listen_on)
+
+
+def _listen_on(stock: Wire) -> Wire:
+    def mended(pc: Any, connection: WebRTCConnection) -> None:
+        stock(pc, connection)
+        _forget_closed_channels(connection)
+
+        def look() -> None:
+            if pc.connectionState in ENDED:
+                _end(connection)
+
+        pc.on("connectionstatechange", look)
+        look()  # it may have ended before we listened
+
+    return mended
+
+
+def _end(connection: WebRTCConnection) -> None:
+    """From either thread."""
+    token = connection._trio_token
+    if token is not None:
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(_close_soon, connection)
+
+
+def _close_soon(connection: WebRTCConnection) -> None:
+    if not connection.is_closed:
+        trio.lowlevel.spawn_system_task(_close, connection)
+
+
+async def _close(connection: WebRTCConnection) -> None:
+    connection._accept_send.close()  # the swarm waits for streams there, and learns of the end by it
+    with trio.move_on_after(CLOSE_SECONDS):
+        try:
+            await connection.close()
+        except Exception as error:  # noqa: BLE001  what is broken may fail to close in any way
+            _log.debug("libp2p.close_failed", error=repr(error))
+
+
+def _forget_closed_channels(connection: WebRTCConnection) -> None:
+    channels = inspect.getclosurevars(connection._send_on_channel_cb).nonlocals["channels"]
+    stock = connection.on_channel_closed
+
+    def mended(channel_id: int) -> None:
+        channels.pop(channel_id, None)
+        stock(channel_id)
+
+    connection.on_channel_closed = mended  # type: ignore[method-assign]

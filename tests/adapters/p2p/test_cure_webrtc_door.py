@@ -1,0 +1,126 @@
+"""The webrtc-door cure: who begins and does not finish goes, and a browser gets in meanwhile; all are counted."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+import pytest
+
+pytest.importorskip("aiortc", reason="the extra [webrtc] is not installed")
+
+import asyncio
+
+import trio
+from libp2p.transport.webrtc.exceptions import WebRTCConnectionError
+
+from pinning_worker.adapters.p2p.cures import (
+    deafness,
+    half_open,
+    webrtc_bounds,
+    webrtc_door,
+    webrtc_endings,
+    webrtc_threads,
+)
+from pinning_worker.adapters.p2p.cures.half_open import Door, DoorRules
+from pinning_worker.adapters.p2p.host import HostConfig, open_host
+from pinning_worker.adapters.p2p.identity import new_key
+from tests.adapters.p2p.cure_rig import TCP, outcome, play, until
+from tests.adapters.p2p.datagrams import CLIENT_HELLO, first_datagram, socket_at
+from tests.adapters.p2p.webrtc_rig import WEBRTC, address_of, listener_of, stranger, webrtc_host
+
+BEGINNINGS, ADDRESSES = 300, 50
+
+
+async def who_never_finish() -> str:
+    """From many addresses: a first datagram, half of them with a hello of DTLS after it, and silence."""
+    half_open.HANDSHAKE_SECONDS = 4.0
+    async with webrtc_host() as host:
+        listener = listener_of(host)
+        mux = listener._mux
+        assert mux is not None
+        port = int(address_of(host).split("/")[4])
+        with ExitStack() as stack:
+            sockets = [stack.enter_context(socket_at(f"127.0.1.{n + 1}")) for n in range(ADDRESSES)]
+            for n in range(BEGINNINGS):
+                sockets[n % ADDRESSES].sendto(first_datagram(), ("127.0.0.1", port))
+                sockets[n % ADDRESSES].sendto(CLIENT_HELLO if n % 2 else b"", ("127.0.0.1", port))
+                await until(lambda: False, seconds=0.005)
+            held = len(mux._by_ufrag)
+            try:
+                async with stranger(address_of(host), seconds=6):
+                    honest = "gets in"
+            except (WebRTCConnectionError, trio.TooSlowError):
+                honest = "is kept out"
+            gone = await until(lambda: not mux._by_ufrag, seconds=8)
+    few = held <= half_open.MOST_HALF_OPEN + 10  # some are being closed
+    return f"few at a time: {few}, left in the end: {'none' if gone else 'some'}, the honest one {honest}"
+
+
+def test_the_silent_go_and_the_honest_gets_in() -> None:
+    said = outcome(who_never_finish, stock=False)
+    assert said == "few at a time: True, left in the end: none, the honest one gets in"
+
+
+def test_the_stock_library_holds_them_and_keeps_the_honest_out() -> None:
+    said = outcome(who_never_finish, stock=True)
+    assert said == "few at a time: False, left in the end: some, the honest one is kept out"
+
+
+class Doorway:
+    """A door, and who comes to it; the asyncio side is there but idle."""
+
+    def __init__(self, rules: DoorRules) -> None:
+        self.door = webrtc_door.DatagramDoor(Door(rules))
+        self._loop = asyncio.new_event_loop()
+        self._loop.close()
+
+    def come(self, *ips: str) -> list[webrtc_door.Dialler]:
+        came = [webrtc_door.Dialler(ip, self._loop, None) for ip in ips]
+        for each in came:
+            self.door.let_in(each)
+        return came
+
+
+def test_one_more_ends_the_oldest_of_the_address_that_has_the_most() -> None:
+    doorway = Doorway(DoorRules(half_open=4))
+    came = doorway.come("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.2", "10.0.0.4")
+    assert [each.ended for each in came] == [False, True, False, False, False]
+
+
+def test_one_address_has_its_share_and_a_proxy_has_none() -> None:
+    doorway = Doorway(DoorRules(per_address=2, proxies=frozenset({"10.0.0.9"})))
+    assert [each.ended for each in doorway.come(*["10.0.0.1"] * 4)] == [True, True, False, False]
+    assert not any(each.ended for each in doorway.come(*["10.0.0.9"] * 4))
+
+
+def test_an_address_may_begin_often_and_all_together_oftener() -> None:
+    door = Doorway(DoorRules(proxies=frozenset())).door
+    now = time.monotonic()
+    assert sum(door.allow("10.0.0.1", now) for _ in range(100)) < 10
+    assert sum(door.allow(f"2001:db8::{n:x}", now) for n in range(100)) < 10, "a /64 is one address"
+    assert 50 < sum(door.allow(f"10.1.{n >> 8}.{n & 255}", now) for n in range(1_000)) <= webrtc_door.TOTAL_BURST
+
+
+async def test_by_tcp_and_by_webrtc_an_address_has_one_number_of_connections() -> None:
+    config = HostConfig(new_key(), (TCP, WEBRTC), max_connections_per_address=2, proxies=frozenset())
+    async with open_host(config) as host:
+        webrtc = next(each for each in host.addresses if "/webrtc-direct/" in each)
+        port = int(next(each for each in host.addresses if "/tcp/" in each).split("/")[4])
+        async with stranger(webrtc) as first, stranger(webrtc) as second:
+            assert await until(lambda: len(host.peers()) == 2)
+            async with stranger(webrtc) as third:
+                assert await until(lambda: third.connection.is_closed), "one too many"
+            ip = first.pc.sctp.transport.transport._connection._nominated[1].local_candidate.host
+            async with await trio.open_tcp_stream("127.0.0.1", port, local_address=ip) as fourth:
+                assert not await fourth.receive_some(), "by tcp too"
+            assert not first.connection.is_closed
+            assert not second.connection.is_closed
+        (door,) = webrtc_door._doors.values()
+        assert await until(lambda: not door.door._inside), "who left takes no place"
+        async with stranger(webrtc):
+            assert await until(lambda: len(host.peers()) == 1)
+
+
+if __name__ == "__main__":
+    play(globals(), deafness, webrtc_threads, webrtc_endings, webrtc_bounds, webrtc_door)
