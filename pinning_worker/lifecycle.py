@@ -34,6 +34,7 @@ from pinning_worker.domain.payment import Payment, Sighting, Tip, record_sightin
 from pinning_worker.domain.pin import (
     ACTIVE,
     LIVE,
+    MOST_ASKERS,
     STANDING,
     Asker,
     Event,
@@ -150,7 +151,9 @@ class Lifecycle:
                 return await self.answering.refuse([asker], ErrorCode.BUSY, full, retry_after=30)
             request = _asked(request, root, self.clock.now()).with_asker(asker)
             if await self.books.commit(Change(requests=(request,))):
-                self._asking.setdefault(root, set()).add((peer, through))
+                asking = self._asking.setdefault(root, set())
+                if len(asking) < MOST_ASKERS:
+                    asking.add((peer, through))
                 return self.ring()
         return None
 
