@@ -62,6 +62,7 @@ def _host_config(settings: Settings) -> HostConfig:
         listen=settings.listen,
         announce=settings.announce,
         bootstrap=settings.bootstrap_peers,
+        direct_peers=settings.direct_peers,
         swarm_key=settings.private_network,
         max_connections=settings.max_connections,
         max_connections_per_peer=settings.max_connections_per_peer,

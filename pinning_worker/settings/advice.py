@@ -54,10 +54,14 @@ def _about_peers(settings: Settings) -> Iterator[str]:
     hosts = [address.split("/")[2] for address in settings.listen]
     if settings.network == "doichain" and all(_is_loopback(host) for host in hosts):
         yield "PINNING_LISTEN is on the loopback only: no peer outside this machine can ask for anything"
-    if settings.network == "doichain" and not settings.bootstrap and not settings.bootstrap_peers:
+    if settings.network == "doichain" and not settings.bootstrap and not _dials_somebody(settings):
         yield "PINNING_BOOTSTRAP is empty: nobody is dialled, peers must know this worker's address"
     if not any(address.endswith(("/ws", "/wss", "/webrtc-direct")) for address in settings.listen):
         yield "PINNING_LISTEN has no /ws and no /webrtc-direct address: browsers cannot connect"
+
+
+def _dials_somebody(settings: Settings) -> bool:
+    return bool(settings.bootstrap_peers or settings.direct_peers)
 
 
 def _about_secrets(settings: Settings) -> Iterator[str]:

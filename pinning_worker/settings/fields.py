@@ -45,6 +45,7 @@ Amount = Annotated[Swartz, BeforeValidator(values.as_swartz)]
 PathName = Annotated[Path, BeforeValidator(values.as_path)]
 ListenAddress = Annotated[str, AfterValidator(values.check_listen)]
 BootstrapAddress = Annotated[str, AfterValidator(values.check_bootstrap)]
+PeerAddress = Annotated[str, AfterValidator(values.check_peer)]
 AnnounceAddress = Annotated[str, AfterValidator(values.check_announce)]
 IpAddress = Annotated[str, AfterValidator(values.check_ip)]
 ElectrumServer = Annotated[str, AfterValidator(values.check_electrum_server)]
@@ -110,6 +111,7 @@ class Settings(StoreSettings):
     tls_cert: PathName | None = None
     tls_key: PathName | None = None
     bootstrap: Annotated[tuple[BootstrapAddress, ...], BeforeValidator(values.as_list)] = ()
+    direct_peers: Annotated[tuple[PeerAddress, ...], BeforeValidator(values.as_list)] = ()
     topic: str = Field(default=DEFAULT_TOPIC, min_length=1)
     discovery_topic: str = Field(default=DEFAULT_DISCOVERY_TOPIC, min_length=1)
     announce: Annotated[tuple[AnnounceAddress, ...], BeforeValidator(values.as_list)] = ()

@@ -83,7 +83,11 @@ def check_listen(multiaddr: str) -> str:
 
 
 def check_bootstrap(multiaddr: str) -> str:
-    if multiaddr != NONE and not _DIALLED.match(multiaddr):
+    return multiaddr if multiaddr == NONE else check_peer(multiaddr)
+
+
+def check_peer(multiaddr: str) -> str:
+    if not _DIALLED.match(multiaddr):
         raise ValueError(
             f"has {multiaddr}, which is not a multiaddr ending in /p2p/<peer id>, "
             "as in /dns4/example.org/tcp/4001/p2p/12D3KooW…"

@@ -299,6 +299,7 @@ async def open_helia(
     discovery: str | None = None,
     mdns: bool = False,
     inside: Sequence[str] = (),
+    direct_peers: Sequence[str] = (),
     swarm_key: bytes | None = None,
     fast_websocket: bool = False,
     topic: str | None = CONTENT_TOPIC,
@@ -312,6 +313,7 @@ async def open_helia(
         blockstore: a folder for the blocks; in memory when None.
         discovery: the topic of pubsub peer discovery, if it shall run. `mdns`: it dials whom it finds so.
         inside: the command that runs a command in a network namespace (namespaces.py).
+        direct_peers: multiaddrs with peer ids, as js-libp2p's gossipsub has them.
         trusted: a PEM file of certificates that it trusts besides the machine's, for wss.
         swarm_key: 32 bytes, for a private network.
         fast_websocket: for benches, see node/fast-websocket.mjs.
@@ -340,6 +342,7 @@ async def open_helia(
                     blockstore=blockstore and str(blockstore),
                     discovery=discovery,
                     local=mdns,
+                    directPeers=list(direct_peers),
                     swarmKey=swarm_key and encode_swarm_key(swarm_key).decode(),
                 )
                 peer.peer_id, peer.addrs = started["peerId"], started["addrs"]

@@ -1,4 +1,5 @@
-"""Staying connected to the peers of the bootstrap list: dial, hold, dial again when lost, ever more patiently."""
+"""Staying connected to those whom the operator names (bootstrap and direct peers): dial, hold, dial again when lost,
+ever more patiently. A connection that is closed at once counts as a failure: who does not want us is not pestered."""
 
 from __future__ import annotations
 
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 DIAL_SECONDS = 15.0
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
+LONGEST_WAIT_FOR_DIRECT_SECONDS = 10.0
+HELD_SECONDS = 5.0
 
 _log = structlog.get_logger(__name__)
 
 
-async def stay_connected(host: Host, address: str) -> None:
+async def stay_connected(host: Host, address: str, longest_wait: float = LONGEST_WAIT_SECONDS) -> None:
     """Runs until cancelled. The first failure of a row is told, the others only at debug level."""
     peer = parse_peer(address).peer_id.to_base58()
     failures = 0
@@ -33,14 +36,20 @@ async def stay_connected(host: Host, address: str) -> None:
             tell = _log.warning if failures == 1 else _log.debug
             tell("bootstrap.not_connected", address=address, reason=str(error), failures=failures)
         else:
-            failures = 0
+            since = trio.current_time()
             _log.info("bootstrap.connected", address=address)
             while host.is_connected(peer):
                 await host.changed()
-        await trio.sleep(wait_after(failures))
+            failures = 0 if trio.current_time() - since >= HELD_SECONDS else failures + 1
+        await trio.sleep(wait_after(failures, longest_wait))
 
 
-def wait_after(failures: int) -> float:
+def wait_after(failures: int, longest_wait: float = LONGEST_WAIT_SECONDS) -> float:
     """Seconds to wait, doubling with each failure in a row; half of it by chance: workers shall not dial in step."""
-    longest = min(FIRST_WAIT_SECONDS * 2.0 ** min(failures, 16), LONGEST_WAIT_SECONDS)
+    longest = min(FIRST_WAIT_SECONDS * 2.0 ** min(failures, 16), longest_wait)
     return longest / 2 + random.random() * longest / 2  # noqa: S311  jitter, not a secret
+
+
+def longest_wait(is_direct: bool) -> float:
+    """A direct peer that was restarted is to be heard again soon."""
+    return LONGEST_WAIT_FOR_DIRECT_SECONDS if is_direct else LONGEST_WAIT_SECONDS

@@ -58,8 +58,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class HostConfig:
-    """`listen`, `announce`, `bootstrap` are multiaddrs; those of `bootstrap` end in /p2p/ and a peer id.
+    """`listen`, `announce`, `bootstrap`, `direct_peers` are multiaddrs; the last two end in /p2p/ and a peer id.
 
+    `direct_peers`: other pinning nodes, which we stay connected with and hand every message (router.py). Ourselves
+    among them is no error: all nodes may be given the same list.
     `announce`: told to peers instead of the addresses that we listen on. `max_connections` bounds both directions
     together; `kept_for_dialling` of them are never given to those who dial us. From one IP address, `proxies` excepted,
     come `max_connections_per_address` (cures/half_open.py). `relay`: be a relay, within these caps.
@@ -73,6 +75,7 @@ class HostConfig:
     listen: tuple[str, ...]
     announce: tuple[str, ...] = ()
     bootstrap: tuple[str, ...] = ()
+    direct_peers: tuple[str, ...] = ()
     swarm_key: bytes | None = field(default=None, repr=False)
     max_connections: int = 300
     kept_for_dialling: int = 50
@@ -97,11 +100,15 @@ class Host:
     """A running host. Made by `open_host` only.
 
     `also_at`: each is asked, whenever our addresses are told, where else we are reached (a relay, a mapped port).
+    `direct`: the peer ids of direct peers.
     """
 
-    def __init__(self, raw: BasicHost, neighbours: Neighbours, also_at: AddressSources) -> None:
+    def __init__(
+        self, raw: BasicHost, neighbours: Neighbours, also_at: AddressSources, direct: frozenset[str] = frozenset()
+    ) -> None:
         self.raw = raw
         self.also_at = also_at
+        self.direct = direct
         self.peer_id = raw.get_id().to_base58()
         self.on_connected = neighbours.on_connected
         self.on_disconnected = neighbours.on_disconnected
@@ -128,9 +135,10 @@ class Host:
 
     @property
     def half_full(self) -> bool:
-        """Is half of `max_connections` in use? Then we look for nobody."""
+        """Is half of `max_connections` in use, direct peers not counted? Then we look for nobody."""
         swarm = self.swarm
-        return swarm.get_total_connections() * 2 >= swarm.connection_config.max_connections
+        ours = sum(len(swarm.get_connections(addresses.parse_peer_id(peer))) for peer in self.direct)
+        return (swarm.get_total_connections() - ours) * 2 >= swarm.connection_config.max_connections
 
     async def changed(self) -> None:
         """Returns when the next connection has come or gone."""
@@ -169,8 +177,6 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
     if config.swarm_key is not None:
         _refuse_what_takes_no_swarm_key(config.listen)
     wanted = [addresses.parse_listen(text) for text in config.listen]
-    for text in config.bootstrap:
-        addresses.parse_peer(text)
     certificate = TlsCertificate(config.certificate) if config.certificate else None
     if certificate is None and any(addresses.is_wss(address) for address in wanted):
         raise BadAddress("/tls/ws can be listened on with a certificate only")
@@ -178,7 +184,8 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
     door = Door(_door_rules(config))
     raw = _build(config, certificate, also_at, door)
     neighbours = Neighbours()
-    host = Host(raw, neighbours, also_at)
+    whom = _whom_to_hold(config, raw.get_id().to_base58())
+    host = Host(raw, neighbours, also_at, frozenset(peer for peer, is_direct in whom.values() if is_direct))
     host.swarm.register_notifee(neighbours)
     if config.relay is not None:
         host.hop = Hop(host, config.relay)
@@ -193,8 +200,8 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
                 if config.swarm_key is not None:
                     _log.info("libp2p.private_network", fingerprint=fingerprint(config.swarm_key))
                 async with trio.open_nursery() as nursery:
-                    for address in config.bootstrap:
-                        nursery.start_soon(bootstrap.stay_connected, host, address)
+                    for address, (_, is_direct) in whom.items():
+                        nursery.start_soon(bootstrap.stay_connected, host, address, bootstrap.longest_wait(is_direct))
                     if certificate is not None:
                         nursery.start_soon(certificate.watch)
                     if host.relay_client is not None:
@@ -203,6 +210,13 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
                     nursery.cancel_scope.cancel()
             finally:
                 await _close(host)
+
+
+def _whom_to_hold(config: HostConfig, ourselves: str) -> dict[str, tuple[str, bool]]:
+    """By address: the peer id, and whether it is a direct peer. Raises BadAddress."""
+    direct = {text: addresses.parse_peer(text).peer_id.to_base58() for text in config.direct_peers}
+    named = {text: addresses.parse_peer(text).peer_id.to_base58() for text in config.bootstrap} | direct
+    return {text: (peer, peer in direct.values()) for text, peer in named.items() if peer != ourselves}
 
 
 def _build(config: HostConfig, certificate: TlsCertificate | None, also_at: AddressSources, door: Door) -> BasicHost:

@@ -7,9 +7,9 @@
             ...
 
 A message is taken in by the topic's validator, which alone knows who handed it to us; our own echo is not. Reading
-slowly loses messages (counted), never memory; what one peer may cause is bounded (`flood.py`). We are a hub for
-browsers that know nobody else: every peer that asks into our mesh is kept there, and what we publish goes to every
-subscriber.
+slowly loses messages (counted), never memory; what one peer may cause is bounded (`flood.py`). Every peer that asks
+into our mesh is kept there, what we publish goes to every subscriber, and the host's direct peers get everything
+(`router.py`).
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ from typing import Any
 
 import structlog
 import trio
-from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.peer.id import ID
-from libp2p.pubsub.gossipsub import PROTOCOL_ID, PROTOCOL_ID_V11, PROTOCOL_ID_V12, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.tools.anyio_service import background_trio_service
@@ -32,14 +30,10 @@ from pinning_worker.adapters.p2p.flood import AWAY_SECONDS, FloodGuard, GossipLi
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.intake import Heard, Intake
 from pinning_worker.adapters.p2p.publisher import Publisher
+from pinning_worker.adapters.p2p.router import Router
 from pinning_worker.one_error import one_error
 
-PROTOCOLS: list[TProtocol] = [PROTOCOL_ID_V12, PROTOCOL_ID_V11, PROTOCOL_ID]
 LARGEST_RPC = 1024 * 1024  # what other implementations take
-HEARTBEAT_SECONDS = 1
-MESH_WE_ASK_FOR = 8
-MESH_WE_KEEP = 10_000  # more than max_connections: nobody is pruned out of our mesh for there being too many
-FORWARDED_PER_SECOND = 100.0  # for each forwarding peer and topic
 HANG_UP_SECONDS = 5.0
 LONGEST_PEER_ID = 64  # bytes; base58 takes quadratic time
 _LIMITS = GossipLimits()
@@ -73,7 +67,7 @@ class Topic:
     def mesh_peers(self) -> list[str]:
         """Peer ids of those that hand us every message, and we them."""
         router = self._pubsub.router
-        assert isinstance(router, GossipSub)
+        assert isinstance(router, Router)
         return [peer.to_base58() for peer in router.mesh.get(self.name, ())]
 
     def take(self, forwarder: ID, message: rpc_pb2.Message) -> bool:
@@ -106,7 +100,8 @@ class PubSub:
 @asynccontextmanager
 async def open_pubsub(host: Host, limits: GossipLimits = _LIMITS) -> AsyncIterator[PubSub]:
     """Runs while the block does; inside the host's block."""
-    router = _router()
+    direct = [ID.from_base58(peer) for peer in host.direct]
+    router = Router(direct)
     raw = _Pubsub(host.raw, router, strict_signing=True, max_inbound_rpc_size=LARGEST_RPC)
     pubsub = PubSub(raw)
 
@@ -119,7 +114,7 @@ async def open_pubsub(host: Host, limits: GossipLimits = _LIMITS) -> AsyncIterat
         if guard.is_away(ID.from_base58(peer).to_bytes(), trio.current_time()):
             raw.manager.run_task(_hang_up, host, peer)
 
-    guard = raw.guard = FloodGuard(limits, send_away)
+    guard = raw.guard = FloodGuard(limits, send_away, frozenset(peer.to_bytes() for peer in direct))
     host.on_connected.append(came)
     try:
         with one_error():
@@ -177,20 +172,3 @@ class _Pubsub(Pubsub):
         await super().validate_msg(msg_forwarder, msg)
 
     def notify_subscriptions(self, publish_message: rpc_pb2.Message) -> None: ...
-
-
-def _router() -> GossipSub:
-    """What the library calls adaptive, diverse and scoring is off: it changes the mesh by guesses about the network."""
-    router = GossipSub(
-        protocols=PROTOCOLS,
-        degree=MESH_WE_ASK_FOR,
-        degree_low=MESH_WE_ASK_FOR - 2,
-        degree_high=MESH_WE_KEEP,
-        heartbeat_interval=HEARTBEAT_SECONDS,
-        max_messages_per_topic_per_second=FORWARDED_PER_SECOND,
-        adaptive_gossip_enabled=False,
-        eclipse_protection_enabled=False,
-        max_pending_messages_per_peer=64,
-    )
-    router.scorer = None
-    return router

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import trio
+from libp2p.crypto.keys import KeyPair
 
 from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
@@ -32,8 +33,14 @@ class Node:
 
 
 @asynccontextmanager
-async def open_node(name: str = TOPIC) -> AsyncIterator[Node]:
-    async with open_host(HostConfig(new_key(), (TCP, WS))) as host, open_pubsub(host) as pubsub:
+async def open_node(
+    name: str = TOPIC,
+    key: KeyPair | None = None,
+    listen: tuple[str, ...] = (TCP, WS),
+    direct_peers: Sequence[str] = (),
+) -> AsyncIterator[Node]:
+    config = HostConfig(key or new_key(), listen, direct_peers=tuple(direct_peers))
+    async with open_host(config) as host, open_pubsub(host) as pubsub:
         yield Node(host, pubsub, await pubsub.join(name))
 
 

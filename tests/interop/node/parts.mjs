@@ -13,12 +13,14 @@ import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf } from
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
 import { mdns } from '@libp2p/mdns'
+import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
 import { preSharedKey } from '@libp2p/pnet'
 import { pubsubPeerDiscovery } from '@libp2p/pubsub-peer-discovery'
 import { tcp } from '@libp2p/tcp'
 import { webRTCDirect } from '@libp2p/webrtc'
 import { webSockets } from '@libp2p/websockets'
+import { multiaddr } from '@multiformats/multiaddr'
 import { MemoryBlockstore } from 'blockstore-core'
 import { FsBlockstore } from 'blockstore-fs'
 import { MemoryDatastore } from 'datastore-core'
@@ -32,10 +34,12 @@ import { createHeliaLight } from 'helia'
  * @param {string} [options.blockstore]   a folder; none: in memory
  * @param {string} [options.discovery]    a topic for pubsub peer discovery; none: no discovery
  * @param {boolean} [options.local]       finds peers by mDNS, and dials them; without: no mDNS
+ * @param {string[]} [options.directPeers] multiaddrs with peer ids: gossipsub's explicit peering agreements
  * @param {string} [options.swarmKey]     the text of a swarm.key; none: the network is open
  * @returns {{helia, blocks}} blocks: the store itself, below Helia (whose own delete asks a content router)
  */
-export async function startPeer ({ listen = [], seed, privateKey, blockstore, discovery, local = false, swarmKey }) {
+export async function startPeer (options) {
+  const { listen = [], seed, privateKey, blockstore, discovery, local = false, directPeers = [], swarmKey } = options
   const blocks = blockstore == null ? new MemoryBlockstore() : new FsBlockstore(blockstore)
   const light = createHeliaLight({ blockstore: blocks, datastore: new MemoryDatastore() })
   const helia = await withBitswap(withLibp2pLight(light, {
@@ -52,12 +56,18 @@ export async function startPeer ({ listen = [], seed, privateKey, blockstore, di
     services: {
       identify: identify(),
       ping: ping(),
-      pubsub: gossipsub({ allowPublishToZeroTopicPeers: true })
+      pubsub: gossipsub({ allowPublishToZeroTopicPeers: true, directPeers: directPeers.map(named) })
     }
   })).start()
   // libp2p leaves it to the application to dial whom it found
   if (local) helia.libp2p.addEventListener('peer:discovery', ({ detail }) => helia.libp2p.dial(detail.id).catch(() => {}))
   return { helia, blocks }
+}
+
+/** A peer and where it is. */
+function named (address) {
+  const [where, id] = address.split('/p2p/')
+  return { id: peerIdFromString(id), addrs: [multiaddr(where)] }
 }
 
 async function identity (seed, privateKey) {
