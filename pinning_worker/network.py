@@ -20,6 +20,7 @@ from pinning_worker.adapters.p2p.certificate import CertificateFiles
 from pinning_worker.adapters.p2p.flood import GossipLimits
 from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import load_or_create
+from pinning_worker.adapters.p2p.mapped_ports import MappedPorts
 from pinning_worker.adapters.p2p.mdns import LocalPeers
 from pinning_worker.adapters.p2p.peer_exchange import PeerExchange
 from pinning_worker.adapters.p2p.pubsub import PubSub, open_pubsub
@@ -38,6 +39,7 @@ class Network:
     pubsub: PubSub
     discovery_topic: str
     mdns: bool = False
+    upnp: bool = False
 
     async def find_peers(self) -> None:
         """Finds and is found, until cancelled."""
@@ -47,13 +49,15 @@ class Network:
                 nursery.start_soon(exchange.run)
                 if self.mdns:
                     nursery.start_soon(LocalPeers(self.host).run)
+                if self.upnp:
+                    nursery.start_soon(MappedPorts(self.host).run)
 
 
 @asynccontextmanager
 async def open_network(settings: Settings) -> AsyncGenerator[Network, None]:
     """Raises what opening the host raises, each with its own advice."""
     async with open_host(_host_config(settings)) as host, open_pubsub(host, _gossip_limits(settings)) as pubsub:
-        yield Network(host, pubsub, settings.discovery_topic, mdns=settings.mdns == "on")
+        yield Network(host, pubsub, settings.discovery_topic, mdns=settings.mdns == "on", upnp=settings.upnp == "on")
 
 
 def _host_config(settings: Settings) -> HostConfig:

@@ -54,6 +54,8 @@ def _about_peers(settings: Settings) -> Iterator[str]:
     hosts = [address.split("/")[2] for address in settings.listen]
     if settings.network == "doichain" and all(_is_loopback(host) for host in hosts):
         yield "PINNING_LISTEN is on the loopback only: no peer outside this machine can ask for anything"
+    if settings.upnp == "on" and not any(_is_forwarded_to(address) for address in settings.listen):
+        yield "PINNING_UPNP=on maps nothing: PINNING_LISTEN has no /ip4/ address that a router could forward to"
     if settings.network == "doichain" and not settings.bootstrap and not _dials_somebody(settings):
         yield "PINNING_BOOTSTRAP is empty: nobody is dialled, peers must know this worker's address"
     if not any(address.endswith(("/ws", "/wss", "/webrtc-direct")) for address in settings.listen):
@@ -90,6 +92,11 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_forwarded_to(listen: str) -> bool:
+    _, kind, host, *_ = listen.split("/")
+    return kind == "ip4" and (host == "0.0.0.0" or not (_is_loopback(host) or ipaddress.ip_address(host).is_global))  # noqa: S104  read, not bound
 
 
 def _gib(amount: int) -> str:

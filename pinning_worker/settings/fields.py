@@ -133,6 +133,7 @@ class Settings(StoreSettings):
     # --- a worker at home: behind a router, beside other peers
     relays_wanted: int = Field(default=0, ge=0, le=16)
     mdns: Literal["off", "on"] = "off"
+    upnp: Literal["off", "on"] = "off"
 
     # --- being a relay for peers that nobody can dial
     relay: Literal["off", "on"] = "off"

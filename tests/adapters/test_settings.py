@@ -269,6 +269,23 @@ def test_durations() -> None:
 # ---------------------------------------------------------------- advice
 
 
+@pytest.mark.parametrize(
+    ("listen", "doubted"),
+    [
+        ("/ip4/0.0.0.0/tcp/4001/ws", False),
+        ("/ip4/192.168.1.2/tcp/4001/ws", False),
+        ("/ip6/::/tcp/4001 /ip4/0.0.0.0/udp/4001/webrtc-direct", False),
+        ("/ip4/127.0.0.1/tcp/4001/ws", True),
+        ("/ip6/::/tcp/4001/ws", True),
+        ("/ip4/45.83.2.1/tcp/4001/ws", True),
+    ],
+)
+def test_upnp_where_a_router_has_nothing_to_forward_to(listen: str, doubted: bool) -> None:
+    said = advice(configured(PINNING_UPNP="on", PINNING_LISTEN=listen))
+    assert any(sentence.startswith("PINNING_UPNP=on maps nothing") for sentence in said) is doubted
+    assert not any("PINNING_UPNP" in sentence for sentence in advice(configured(PINNING_LISTEN=listen)))
+
+
 def test_nothing_to_say_about_a_careful_sandbox(tmp_path: Path) -> None:
     assert advice(configured(PINNING_DATA_DIR=str(tmp_path), PINNING_STAGING_QUOTA="1GiB")) == ()
 

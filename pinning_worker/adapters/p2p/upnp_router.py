@@ -1,0 +1,105 @@
+"""A router that forwards ports when it is asked by UPnP (an Internet Gateway Device). Every call here blocks.
+
+What a router says is believed as far as it costs only us: the first device of the local network that calls itself one
+is asked. miniupnpc speaks the protocol; it raises plain `Exception`, with the router's words, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Any, Literal
+
+import miniupnpc
+
+Protocol = Literal["tcp", "udp"]
+ANSWER_MILLISECONDS = 2000  # so long for routers to say that they are there
+LEASE_SECONDS = 900
+NAME = "pinning-worker"
+_FOREVER = 0
+_FOREVER_ONLY = "OnlyPermanentLeasesSupported"
+
+
+class NotMapped(Exception):
+    """No port is forwarded. The text says why, in words for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """`here` is our own address in its network. Made by `find_router`."""
+
+    _device: Any
+    here: str
+
+    def external_address(self) -> str:
+        """The public IPv4 address. Raises NotMapped."""
+        with _refused("the router does not say its external address"):
+            said = self._device.externalipaddress()
+        return public_address(str(said or ""))
+
+    def holder(self, protocol: Protocol, external: int) -> tuple[str, int] | None:
+        """To whom that external port is forwarded; None: to nobody. Raises NotMapped."""
+        with _refused("the router does not say what it forwards"):
+            held = self._device.getspecificportmapping(external, protocol.upper())
+        return None if held is None else (str(held[0]), int(held[1]))
+
+    def forward(self, protocol: Protocol, external: int, port: int) -> None:
+        """Forwards, or goes on forwarding, for LEASE_SECONDS; until `give_back` where a router knows no end.
+
+        Raises NotMapped.
+        """
+        with _refused(f"the router does not forward {protocol} port {external}"):
+            try:
+                self._add(protocol, external, port, LEASE_SECONDS)
+            except Exception as error:
+                if str(error) != _FOREVER_ONLY:
+                    raise
+                self._add(protocol, external, port, _FOREVER)
+
+    def give_back(self, protocol: Protocol, external: int, port: int) -> None:
+        """Forwards no longer, if that was to us. Raises NotMapped: the router refuses."""
+        if self.holder(protocol, external) != (self.here, port):
+            return
+        with _refused(f"the router does not stop forwarding {protocol} port {external}"):
+            self._device.deleteportmapping(external, protocol.upper())
+
+    def _add(self, protocol: Protocol, external: int, port: int, seconds: int) -> None:
+        self._device.addportmapping(external, protocol.upper(), self.here, port, NAME, "", seconds)
+
+
+def find_router() -> Router:
+    """Raises NotMapped: none answers."""
+    device = miniupnpc.UPnP()
+    device.discoverdelay = ANSWER_MILLISECONDS
+    with _refused("no router answers by UPnP"):
+        device.discover()
+        device.selectigd()
+    return Router(device, device.lanaddr)
+
+
+def public_address(said: str) -> str:
+    """What a router said when asked for its external address, if it is one. Raises NotMapped."""
+    if not said:
+        raise NotMapped("the router has no external address, or one that is not public (another router before it?)")
+    try:
+        found = IPv4Address(said)
+    except ValueError as error:
+        raise NotMapped(f"the router says that its external address is {said!r}, which is none") from error
+    if not found.is_global:
+        raise NotMapped(
+            f"the router's external address, {found}, is not public: there is another router before it, "
+            "and what this one forwards reaches nobody (double NAT)"
+        )
+    return str(found)
+
+
+@contextmanager
+def _refused(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        why = str(error)
+        # Silence it calls so: the C library's errno, where there was no error.
+        raise NotMapped(what if why in ("", "Success") else f"{what}: {why}") from error
