@@ -19,7 +19,7 @@ MOST_PEERS = 4096  # remembered; the one longest without a fault is forgotten fi
 class Fault(IntEnum):
     """What it was, by its points."""
 
-    FLOOD = 1  # more wants than a ledger holds
+    FLOOD = 1  # more wants than a ledger holds, or a message that says nothing
     UNASKED_BLOCK = 2
     BAD_MESSAGE = 30  # or a frame that is none
 

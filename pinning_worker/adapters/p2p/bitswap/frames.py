@@ -1,8 +1,10 @@
 """Messages on a stream: each one behind its length as a varint, of bounded size, read under a deadline.
 
 Rules: a peer may be silent for SILENCE seconds between two messages and takes at most FRAME seconds for one; a length
-over what the reader allows is refused before a byte of it is kept. Whatever py-libp2p raises when a stream or its
-connection ends, and a deadline that passed, reach the caller as `StreamGone`; a length that lies is a `BadFrame`.
+over what the reader allows is refused before a byte of it is kept; however many messages came at once, everybody else
+has a turn between two of them, and none is copied for the sake of the one before it. Whatever py-libp2p raises when a
+stream or its connection ends, and a deadline that passed, reach the caller as `StreamGone`; a length that lies is a
+`BadFrame`.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ GONE = (BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceE
 """What py-libp2p raises when a stream or its connection has ended, or ends meanwhile."""
 
 _READ = 1024 * 1024
+_NOTHING = memoryview(b"")
 _LONGEST_LENGTH = 4  # bytes of the varint: up to 256 MiB, more than any limit
 
 
@@ -57,14 +60,14 @@ class FrameReader:
     def __init__(self, stream: ByteStream, limit: Callable[[], int] = lambda: LARGEST_FRAME) -> None:
         self._stream = stream
         self._limit = limit
-        self._rest = b""
-        self._ended = False
+        self._rest = _NOTHING
 
     async def next(self) -> memoryview | None:
         """The next message; None at a clean end. Raises BadFrame, StreamGone."""
+        await trio.lowlevel.checkpoint()  # there may be a million in what was read already
         if not self._rest:
             with _deadline(SILENCE):
-                self._rest = await self._read()
+                self._rest = memoryview(await self._read())
             if not self._rest:
                 return None
         with _deadline(FRAME):
@@ -77,20 +80,20 @@ class FrameReader:
             raise BadFrame(f"a message of {length} bytes, {allowed} are allowed")
         end = at + length
         if len(self._rest) < end:
-            parts, have = [self._rest], len(self._rest)
+            parts: list[bytes | memoryview] = [self._rest]
+            have = len(self._rest)
             while have < end:
                 parts.append(await self._more())
                 have += len(parts[-1])
-            self._rest = b"".join(parts)
-        whole = memoryview(self._rest)
-        self._rest = bytes(whole[end:])
+            self._rest = memoryview(b"".join(parts))
+        whole, self._rest = self._rest, self._rest[end:] or _NOTHING  # an empty window would hold the whole, too
         return whole[at:end]
 
     async def _length(self) -> tuple[int, int]:
         length = shift = at = 0
         while True:
             if at == len(self._rest):
-                self._rest += await self._more()
+                self._rest = memoryview(bytes(self._rest) + await self._more())
             byte = self._rest[at]
             length |= (byte & 0x7F) << shift
             shift, at = shift + 7, at + 1

@@ -63,6 +63,8 @@ class Receiver:
     async def _listen(self, peer: str, frames: FrameReader) -> None:
         while (frame := await frames.next()) is not None:
             message = decode(frame)
+            if not message:
+                self._blame(peer, Fault.FLOOD, "a message that says nothing")
             for block in message.blocks:
                 await self._receive(peer, block)
             for presence in message.presences:

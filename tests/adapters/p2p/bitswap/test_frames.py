@@ -81,6 +81,31 @@ async def test_a_reset_is_told_as_such() -> None:
         await FrameReader(Cut(end=StreamReset())).next()
 
 
+async def test_a_thousand_messages_in_one_piece_leave_everybody_else_their_turn() -> None:
+    reader, turns = FrameReader(Cut(bytes(1000))), 0
+
+    async def somebody_else() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(somebody_else)
+        assert await read_all(reader) == [b""] * 1000
+        nursery.cancel_scope.cancel()
+    assert turns >= 1000
+
+
+async def test_messages_behind_one_are_not_copied_for_each() -> None:
+    """One piece of a mebibyte is one copy of a mebibyte, not half a million of them."""
+    reader = FrameReader(Cut(piece := b"\x01a" * 512 * 1024))
+    first, second = await reader.next(), await reader.next()
+    assert first is not None
+    assert second is not None
+    assert first.obj is second.obj is piece
+
+
 class Drip(Cut):
     """One byte every ten seconds, for ever."""
 

@@ -1,13 +1,14 @@
 """Whatever a peer sends as bitswap: the engine lives, the next honest request is answered, the sender pays for it."""
 
 import random
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 import trio
 from libp2p.exceptions import BaseLibp2pError
 
-from pinning_worker.adapters.p2p.bitswap.conduct import Fault
+from pinning_worker.adapters.p2p.bitswap.conduct import BAN_AT, Fault
 from pinning_worker.adapters.p2p.bitswap.ledger import MOST_WANTS
 from pinning_worker.adapters.p2p.bitswap.receiver import MOST_STREAMS, WANTLIST_FRAME
 from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType, encode
@@ -133,6 +134,16 @@ async def test_a_flood_of_wants_is_bounded() -> None:
             wants = [Want(cid_of(RAW, b"%d %d" % (batch, n)).binary) for n in range(MOST_WANTS)]
             await peer.say(node, Message(wants))
         await until(lambda: node.engine.conduct.faults[Fault.FLOOD] >= 2)
+        await assert_serves(node)
+
+
+async def test_messages_that_say_nothing_are_a_flood_too() -> None:
+    async with open_node() as node, open_raw_peer() as peer:
+        await peer.connect(node)
+        with suppress(BaseLibp2pError):
+            await (await peer.open(node)).write(bytes(200_000))
+        await until(lambda: not node.host.is_connected(peer.id))
+        assert BAN_AT <= node.engine.conduct.faults[Fault.FLOOD] < 2 * BAN_AT, "the rest is not even read"
         await assert_serves(node)
 
 
