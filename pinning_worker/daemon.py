@@ -25,6 +25,7 @@ from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.adapters.p2p.announcer import TopicAnnouncer
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
+from pinning_worker.adapters.p2p.dht.providing import Kept, Providing
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.requests import RequestBudget, RequestReader
 from pinning_worker.adapters.sql.books import SqlBooks
@@ -34,6 +35,7 @@ from pinning_worker.adapters.sql.name_index import SqlNameIndex
 from pinning_worker.adapters.sql.receipts import SqlReceipts
 from pinning_worker.catalogue import Catalogue
 from pinning_worker.domain.chain import NETWORKS
+from pinning_worker.domain.messages import AddedCid, ExpiredCid, Message
 from pinning_worker.domain.payment import Sighting, Tip
 from pinning_worker.domain.pricing import PriceList
 from pinning_worker.domain.verdict import Depth
@@ -100,8 +102,9 @@ async def _tell_stories(
     topic = await peers.pubsub.join(settings.topic)
     if host.hop is not None:
         host.hop.welcome = topic.has_subscriber if settings.relay_for == "topic" else lambda _peer: True
-    announcer = TopicAnnouncer(topic)
-    engine = Engine(host, stores.blocks)
+    providing = Providing(peers.dht, Kept(stores.books)) if peers.dht is not None else None
+    announcer = _Announcers(TopicAnnouncer(topic), providing)
+    engine = Engine(host, stores.blocks, providers=peers.dht)
     known = await stores.books.all_payments()
     watcher = PaymentWatcher(
         network,
@@ -137,6 +140,8 @@ async def _tell_stories(
         await services.start(watcher.run, _Listeners(lifecycle, catalogue))
         services.start_soon(reader.run)
         services.start_soon(peers.find_peers)
+        if providing is not None:
+            services.start_soon(providing.run)
         log.info("ready", peer=host.peer_id, addresses=host.addresses, network=network.name, topic=settings.topic)
         if on_ready is not None:
             await on_ready(host)
@@ -160,6 +165,19 @@ def terms_of(settings: Settings) -> Terms:
         fetches_at_once=settings.fetches_at_once,
         denied=lambda cid: cid.key in denied,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Announcers:
+    """What is said on the topic; a pin that begins or ends changes what the DHT is told."""
+
+    topic: TopicAnnouncer
+    providing: Providing | None
+
+    async def say(self, message: Message) -> None:
+        await self.topic.say(message)
+        if self.providing is not None and isinstance(message, AddedCid | ExpiredCid):
+            self.providing.ring()
 
 
 @dataclass(frozen=True, slots=True)

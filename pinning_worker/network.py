@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import trio
 
 from pinning_worker.adapters.p2p.certificate import CertificateFiles
+from pinning_worker.adapters.p2p.dht.node import Dht
 from pinning_worker.adapters.p2p.flood import GossipLimits
 from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import load_or_create
@@ -40,6 +41,7 @@ class Network:
     discovery_topic: str
     mdns: bool = False
     upnp: bool = False
+    dht: Dht | None = None
 
     async def find_peers(self) -> None:
         """Finds and is found, until cancelled."""
@@ -51,13 +53,22 @@ class Network:
                     nursery.start_soon(LocalPeers(self.host).run)
                 if self.upnp:
                     nursery.start_soon(MappedPorts(self.host).run)
+                if self.dht is not None:
+                    nursery.start_soon(self.dht.run)
 
 
 @asynccontextmanager
 async def open_network(settings: Settings) -> AsyncGenerator[Network, None]:
     """Raises what opening the host raises, each with its own advice."""
     async with open_host(_host_config(settings)) as host, open_pubsub(host, _gossip_limits(settings)) as pubsub:
-        yield Network(host, pubsub, settings.discovery_topic, mdns=settings.mdns == "on", upnp=settings.upnp == "on")
+        yield Network(
+            host,
+            pubsub,
+            settings.discovery_topic,
+            mdns=settings.mdns == "on",
+            upnp=settings.upnp == "on",
+            dht=Dht(host, serves=settings.dht == "server") if settings.dht != "off" else None,
+        )
 
 
 def _host_config(settings: Settings) -> HostConfig:

@@ -134,6 +134,7 @@ class Settings(StoreSettings):
     relays_wanted: int = Field(default=0, ge=0, le=16)
     mdns: Literal["off", "on"] = "off"
     upnp: Literal["off", "on"] = "off"
+    dht: Literal["off", "client", "server"] = "off"
 
     # --- being a relay for peers that nobody can dial
     relay: Literal["off", "on"] = "off"

@@ -130,6 +130,8 @@ def test_no_payment_address() -> None:
         ("TLS_KEY", "/etc/hostname", "and PINNING_TLS_CERT belong together: set both, or none"),
         ("RELAY", "yes", "must be 'off' or 'on'"),
         ("BOOTSTRAP", "/ip4/192.0.2.1/tcp/4001", "not a multiaddr ending in /p2p/<peer id>"),
+        ("DIRECT_PEERS", "none", "has none, which is not a multiaddr ending in /p2p/<peer id>"),
+        ("DHT", "on", "must be 'off', 'client' or 'server'"),
         ("ELECTRUM_SERVERS", "https://example.org", "must begin with tcp://, ssl://, ws:// or wss:// and name a host"),
         ("ELECTRUM_SERVERS", "ssl://example.org:port", "which is not a server's address"),
         ("DENYLIST_FILE", "/nowhere/denied.txt", "names /nowhere/denied.txt, which cannot be read: No such file"),

@@ -183,11 +183,13 @@ async def open_kubo(
     topic: str = CONTENT_TOPIC,
     inside: Sequence[str] = (),
     mdns_at: str | None = None,
+    dht: bool = False,
 ) -> AsyncIterator[Kubo]:
     """A node with its repository in `folder`, subscribed to `topic`, listening over tcp or ws; gone after the block.
 
     `inside`: the command that runs a command in a network namespace (namespaces.py). `mdns_at`: mDNS is on, and it
-    listens at this multiaddr instead.
+    listens at this multiaddr instead. `dht`: it is a server of the DHT that nodes with private addresses have among
+    themselves, those of the loopback included.
     """
     await trio.Path(folder).mkdir(parents=True, exist_ok=True)
     environment = {
@@ -200,7 +202,7 @@ async def open_kubo(
     kubo = Kubo(environment, inside)
     await kubo.ipfs("init", "--profile=test", "--empty-repo")
     listen = LOCAL_TCP if over == "tcp" else f"/ip4/127.0.0.1/tcp/{free_port()}/ws"
-    _configure(folder / "ipfs/config", mdns_at or listen, mdns=mdns_at is not None)
+    _configure(folder / "ipfs/config", mdns_at or listen, mdns=mdns_at is not None, dht=dht)
     if swarm_key is not None:
         (folder / "ipfs/swarm.key").write_bytes(encode_swarm_key(swarm_key))
     with one_error():
@@ -222,7 +224,7 @@ async def open_kubo(
                 nursery.cancel_scope.cancel()
 
 
-def _configure(path: Path, listen: str, *, mdns: bool) -> None:
+def _configure(path: Path, listen: str, *, mdns: bool, dht: bool) -> None:
     config = json.loads(path.read_text("utf-8"))
     closed: dict[str, Any] = {
         "AutoConf": {"Enabled": False},
@@ -234,7 +236,11 @@ def _configure(path: Path, listen: str, *, mdns: bool) -> None:
         "Ipns": {"DelegatedPublishers": []},
         "Plugins": {"Plugins": {"telemetry": {"Disabled": True}}},
         "Pubsub": {"Enabled": True},
-        "Routing": {"Type": "none", "DelegatedRouters": []},
+        "Routing": {
+            "Type": "dht" if dht else "none",
+            "LoopbackAddressesOnLanDHT": dht,
+            "DelegatedRouters": [],
+        },
         "Swarm": {"DisableNatPortMap": True, "RelayClient": {"Enabled": False}},
         "Addresses": {"Swarm": [listen], "API": LOCAL_TCP, "Gateway": LOCAL_TCP},
     }

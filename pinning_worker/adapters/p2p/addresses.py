@@ -114,7 +114,12 @@ def worth_dialling(address: str, ours: Iterable[str]) -> bool:
         return False
     if names[0] in ("dns", "dns4", "dns6"):
         return True
-    return names[0] in ("ip4", "ip6") and (_is_global(address) or not any(map(_is_global, ours)))
+    return names[0] in ("ip4", "ip6") and (_is_global(address) or all_private(ours))
+
+
+def all_private(ours: Iterable[str]) -> bool:
+    """Are none of these addresses on the open internet?"""
+    return not any(map(_is_global, ours))
 
 
 def is_dialled_by_ip(address: str) -> bool:

@@ -24,6 +24,7 @@ from pinning_worker.adapters.p2p.addresses import worth_dialling
 from pinning_worker.adapters.p2p.bitswap.conduct import Conduct
 from pinning_worker.adapters.p2p.bitswap.frames import GONE, StreamGone
 from pinning_worker.adapters.p2p.bitswap.receiver import Receiver
+from pinning_worker.adapters.p2p.bitswap.seeking import Providers, seek
 from pinning_worker.adapters.p2p.bitswap.server import BlockSource, Server
 from pinning_worker.adapters.p2p.bitswap.session import Progress, Session
 from pinning_worker.adapters.p2p.bitswap.shelf import Shelf
@@ -42,10 +43,16 @@ SWEEP = 30.0
 
 
 class Engine:
-    """Implements `ports.Fetcher`, and serves `source` (by default all blocks of the store) to every peer."""
+    """Implements `ports.Fetcher`, and serves `source` (by default all blocks of the store) to every peer.
 
-    def __init__(self, host: Host, blocks: Blocks, *, source: BlockSource | None = None) -> None:
+    `providers`: a directory to look into for others when those who asked don't give a block.
+    """
+
+    def __init__(
+        self, host: Host, blocks: Blocks, *, source: BlockSource | None = None, providers: Providers | None = None
+    ) -> None:
         self._host = host
+        self._providers = providers
         self._connected: set[str] = set()
         self._nursery: trio.Nursery | None = None
         self.conduct = Conduct()
@@ -73,15 +80,17 @@ class Engine:
     ) -> Fetched:
         """See `ports.Fetcher`. May run many times at once; the same block is then asked for once and given to all."""
         session = Session(root, peers, budget, self._shelf, self._wants)
-        dialling = trio.CancelScope()
+        looking = trio.CancelScope()
         if origins:
-            self._start(partial(self._dial_all, origins[:MOST_ORIGINS], dialling))
+            self._start(partial(self._dial_all, origins[:MOST_ORIGINS], looking))
+        if self._providers is not None:
+            self._start(partial(self._seek, root, session, self._providers, looking))
         self._wants.sessions.add(session)
         try:
             return await session.run(progress)
         finally:
             self._wants.sessions.discard(session)
-            dialling.cancel()
+            looking.cancel()
 
     def block_stored(self, multihash: bytes) -> None:
         """Tell it of a block that came into the store from elsewhere: peers may be waiting for it."""
@@ -137,6 +146,10 @@ class Engine:
     async def _hang_up(self, peer: str) -> None:
         with trio.move_on_after(DIAL_SECONDS), suppress(*GONE):
             await self._host.disconnect(peer)
+
+    async def _seek(self, root: Cid, session: Session, providers: Providers, scope: trio.CancelScope) -> None:
+        with scope:
+            await seek(root, session, providers)
 
     async def _dial_all(self, origins: Sequence[str], scope: trio.CancelScope) -> None:
         with scope:

@@ -116,6 +116,16 @@ class Session:
             want.forget(peer)
         self.ring()
 
+    def suggest(self, peer: str) -> None:
+        """Somebody who says that it has this DAG: to be asked before others are."""
+        self._askers = (*self._askers, peer)
+        self.ring()
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the last block came, or since the start."""
+        return trio.current_time() - self._moved
+
     def ring(self) -> None:
         """Look again: somebody came, went, or answered."""
         self._look_again = True

@@ -1,0 +1,82 @@
+"""Who and where: what DHT messages say of peers, and how far a peer is from a key.
+
+Everything here comes from strangers: it is read within limits, and what cannot be read is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+from libp2p.kad_dht.pb.kademlia_pb2 import Message
+from libp2p.peer.id import ID
+from multiaddr import Multiaddr
+from multiaddr.exceptions import Error as MultiaddrError
+
+CLOSEST = 20  # k: so many peers keep a record, and are told of in an answer
+MOST_ADDRESSES = 8
+LONGEST_ADDRESS = 256
+LONGEST_PEER_ID = 64
+LONGEST_KEY = 128
+
+
+class BadMessage(ValueError):
+    """Not a DHT message, or not one that makes sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A peer id, and multiaddrs without their `/p2p/…` end."""
+
+    peer: str
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> int:
+        return place_of(ID.from_base58(self.peer).to_bytes())
+
+
+def place_of(key: bytes) -> int:
+    """Where a key, or a peer's binary id, stands in the space in which distances are taken (XOR)."""
+    return int.from_bytes(hashlib.sha256(key).digest(), "big")
+
+
+def read_message(data: bytes | memoryview) -> Message:
+    """Raises BadMessage."""
+    message = Message()
+    try:
+        message.ParseFromString(bytes(data))
+    except DecodeError as error:
+        raise BadMessage("not a DHT message") from error
+    if len(message.key) > LONGEST_KEY:
+        raise BadMessage(f"a key of {len(message.key)} bytes")
+    return message
+
+
+def read_contacts(peers: Iterable[Message.Peer]) -> list[Contact]:
+    """The first CLOSEST of them, each once, without those that cannot be read."""
+    found: dict[str, Contact] = {}
+    for _, said in zip(range(CLOSEST), peers, strict=False):
+        if 0 < len(said.id) <= LONGEST_PEER_ID:
+            peer = ID(said.id).to_base58()
+            found.setdefault(peer, Contact(peer, tuple(_read_addresses(said.addrs, peer))))
+    return list(found.values())
+
+
+def write_contact(into: Message.Peer, contact: Contact, *, connected: bool) -> None:
+    into.id = ID.from_base58(contact.peer).to_bytes()
+    into.connection = Message.CONNECTED if connected else Message.CAN_CONNECT
+    into.addrs.extend(Multiaddr(address).to_bytes() for address in contact.addresses[:MOST_ADDRESSES])
+
+
+def _read_addresses(addresses: Iterable[bytes], peer: str) -> list[str]:
+    texts = []
+    for _, data in zip(range(MOST_ADDRESSES), addresses, strict=False):
+        if len(data) <= LONGEST_ADDRESS:
+            try:
+                texts.append(str(Multiaddr(data)).removesuffix(f"/p2p/{peer}"))
+            except (MultiaddrError, ValueError, KeyError, IndexError):
+                continue
+    return texts

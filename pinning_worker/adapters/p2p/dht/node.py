@@ -1,0 +1,169 @@
+"""A node of the DHT: finds providers, tells others what we provide, keeps its table alive; as a server it answers.
+
+    dht = Dht(host, serves=False)
+    nursery.start_soon(dht.run)
+    await dht.find(multihash, lambda contact: …)
+    await dht.provide(multihash)
+
+Whom it knows: peers that speak the protocol among those connected (bootstrap peers, whoever comes), and those that
+answered before. Nobody is asked by name, and no address of anybody stands in this code.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+import trio
+from libp2p.kad_dht.pb.kademlia_pb2 import Message
+from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStoreError
+from multiaddr.protocols import P_P2P
+
+from pinning_worker.adapters.p2p.addresses import parse
+from pinning_worker.adapters.p2p.dht.contacts import CLOSEST, MOST_ADDRESSES, Contact, read_contacts, write_contact
+from pinning_worker.adapters.p2p.dht.server import Server
+from pinning_worker.adapters.p2p.dht.table import Table
+from pinning_worker.adapters.p2p.dht.talk import PRIVATE, PUBLIC, NoAnswer, Talk
+from pinning_worker.adapters.p2p.dht.walk import walk
+from pinning_worker.adapters.p2p.host import Host
+from pinning_worker.one_error import one_error
+
+QUESTIONS_AT_ONCE = 4
+WALK_SECONDS = 60.0
+REFRESH_SECONDS = 600.0
+SWEEP_SECONDS = 30.0
+TELLING = 5  # peers told of a provider at the same time
+
+_log = structlog.get_logger(__name__)
+
+
+class Dht:
+    def __init__(self, host: Host, *, serves: bool) -> None:
+        self.provided: set[bytes] = set()
+        self._host = host
+        self._talk = Talk(host)
+        self.visit = self._talk.visit
+        self.table = Table(Contact(host.peer_id))
+        self.server = Server(self._closest, self._ours, host.is_connected) if serves else None
+        self._questions = trio.Semaphore(QUESTIONS_AT_ONCE)
+
+    async def run(self) -> None:
+        """Until cancelled. A server answers while this runs; finding and providing need it for hanging up."""
+        if self.server is not None:
+            for protocol in (PUBLIC, PRIVATE):
+                self._host.raw.set_stream_handler(protocol, self.server.on_stream)
+        try:
+            with one_error():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._refresh)
+                    while True:
+                        await trio.sleep(SWEEP_SECONDS)
+                        for peer in self._talk.idle():
+                            nursery.start_soon(self._talk.hang_up, peer)
+        finally:
+            if self.server is not None:
+                for protocol in (PUBLIC, PRIVATE):
+                    self._host.raw.remove_stream_handler(protocol)
+
+    async def find(self, key: bytes, tell: Callable[[Contact], None]) -> None:
+        """Tells of each provider of a multihash once, as soon as it is found; returns when all were asked."""
+        told: set[str] = {self._host.peer_id}
+
+        def tell_once(contact: Contact) -> None:
+            if contact.peer not in told:
+                told.add(contact.peer)
+                tell(contact)
+
+        if self.server is not None:
+            for contact in self.server.records.of(key, trio.current_time()):
+                tell_once(contact)
+
+        async def ask(contact: Contact) -> list[Contact] | None:
+            answer = await self._ask(contact, Message(type=Message.GET_PROVIDERS, key=key))
+            for provider in read_contacts(answer.providerPeers) if answer is not None else ():
+                tell_once(provider)
+            return read_contacts(answer.closerPeers) if answer is not None else None
+
+        async with self._questions:
+            with trio.move_on_after(WALK_SECONDS):
+                await walk(key, self._closest(key), ask)
+
+    async def provide(self, key: bytes) -> int:
+        """Those closest to a multihash are told that we have it; how many were. From now on we answer so as well."""
+        self.provided.add(key)
+        told = 0
+        news = Message(type=Message.ADD_PROVIDER, key=key)
+        for contact in self._ours(key):
+            write_contact(news.providerPeers.add(), contact, connected=True)
+        places = trio.Semaphore(TELLING)
+
+        async def tell(contact: Contact) -> None:
+            nonlocal told
+            async with places:
+                with suppress(NoAnswer):
+                    await self._talk.tell(contact, news)
+                    told += 1
+
+        async with self._questions:
+            with trio.move_on_after(WALK_SECONDS):
+                closest = await self._closest_on_the_network(key)
+                with one_error():
+                    async with trio.open_nursery() as nursery:
+                        for contact in closest:
+                            nursery.start_soon(tell, contact)
+        _log.debug("dht.provided", key=key.hex(), told=told)
+        return told
+
+    def provide_no_more(self, key: bytes) -> None:
+        """We no longer say so; what others were told lapses within two days."""
+        self.provided.discard(key)
+
+    async def _refresh(self) -> None:
+        """Asks for ourselves and for somewhere else now and then: who no longer answers is forgotten, others found."""
+        while True:
+            for key in (ID.from_base58(self._host.peer_id).to_bytes(), secrets.token_bytes(32)):
+                async with self._questions:
+                    with trio.move_on_after(WALK_SECONDS):
+                        await self._closest_on_the_network(key)
+            await trio.sleep(REFRESH_SECONDS)
+
+    async def _closest_on_the_network(self, key: bytes) -> list[Contact]:
+        async def ask(contact: Contact) -> list[Contact] | None:
+            answer = await self._ask(contact, Message(type=Message.FIND_NODE, key=key))
+            return read_contacts(answer.closerPeers) if answer is not None else None
+
+        return await walk(key, self._closest(key), ask)
+
+    async def _ask(self, contact: Contact, question: Message) -> Message | None:
+        if contact.peer == self._host.peer_id:
+            return None
+        try:
+            answer = await self._talk.ask(contact, question)
+        except NoAnswer as error:
+            _log.debug("dht.no_answer", peer=contact.peer, reason=str(error))
+            self.table.remove(contact.peer)
+            return None
+        self.table.add(contact)
+        return answer
+
+    def _closest(self, key: bytes) -> list[Contact]:
+        for peer in self._host.peers():
+            self._notice(peer)
+        return self.table.closest(key, CLOSEST)
+
+    def _notice(self, peer: str) -> None:
+        """Takes in a connected peer that says it speaks the protocol."""
+        store, who = self._host.raw.get_peerstore(), ID.from_base58(peer)
+        with suppress(PeerStoreError):
+            if not {PUBLIC, PRIVATE}.isdisjoint(store.get_protocols(who)):
+                where = [str(address).removesuffix(f"/p2p/{peer}") for address in store.addrs(who)]
+                self.table.add(Contact(peer, tuple(where[:MOST_ADDRESSES])))
+
+    def _ours(self, key: bytes) -> list[Contact]:
+        if key not in self.provided:
+            return []
+        where = [str(parse(text).decapsulate_code(P_P2P)) for text in self._host.addresses]
+        return [Contact(self._host.peer_id, tuple(where[:MOST_ADDRESSES]))]

@@ -1,0 +1,123 @@
+"""The answers of a DHT server: who is closer to a key, and who said that it provides it.
+
+Values (IPNS and public keys) are not kept: PUT_VALUE is refused, GET_VALUE says only who is closer. What one peer may
+cost is bounded: so many streams, each silent for a minute at most, and questions a second; whoever exceeds it, or sends
+nonsense, has its stream reset.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+
+import structlog
+import trio
+from libp2p.abc import INetStream
+from libp2p.kad_dht.pb.kademlia_pb2 import Message
+
+from pinning_worker.adapters.p2p.bitswap.frames import BadFrame, FrameReader, StreamGone, close_quietly, write_frame
+from pinning_worker.adapters.p2p.dht.contacts import BadMessage, Contact, read_contacts, read_message, write_contact
+from pinning_worker.adapters.p2p.dht.records import Records
+from pinning_worker.adapters.p2p.flood import Bucket
+
+LARGEST_QUESTION = 16 * 1024
+MOST_STREAMS = 256
+MOST_STREAMS_OF_ONE = 8
+QUESTIONS_PER_SECOND = 20.0  # of one peer; ten seconds' worth may come at once
+QUESTIONS_OF_ALL = 200.0
+MOST_REMEMBERED = 1_000
+
+_log = structlog.get_logger(__name__)
+
+
+class Refused(BadMessage):
+    """A question that is not answered."""
+
+
+class Server:
+    """`closest(key)` are the peers to tell of; `ours(key)` are ourselves if we provide that key."""
+
+    def __init__(
+        self,
+        closest: Callable[[bytes], Sequence[Contact]],
+        ours: Callable[[bytes], Sequence[Contact]],
+        is_connected: Callable[[str], bool],
+    ) -> None:
+        self.records = Records()
+        self.refused: Counter[str] = Counter()
+        self._closest = closest
+        self._ours = ours
+        self._is_connected = is_connected
+        self._streams: Counter[str] = Counter()
+        self._of_one: OrderedDict[str, Bucket] = OrderedDict()
+        self._of_all = _bucket(QUESTIONS_OF_ALL)
+
+    async def on_stream(self, stream: INetStream) -> None:
+        peer = stream.muxed_conn.peer_id.to_base58()
+        if self._streams[peer] >= MOST_STREAMS_OF_ONE or self._streams.total() >= MOST_STREAMS:
+            self.refused["streams"] += 1
+            return await close_quietly(stream, reset=True)
+        self._streams[peer] += 1
+        whole = False
+        try:
+            await self._converse(peer, stream)
+            whole = True
+        except (StreamGone, BadFrame, BadMessage) as error:
+            self.refused[type(error).__name__] += 1
+            _log.debug("dht.stream_ended", peer=peer, reason=str(error))
+        finally:
+            self._streams[peer] -= 1
+            self._streams += Counter()  # those at zero go
+            await close_quietly(stream, reset=not whole)
+
+    async def _converse(self, peer: str, stream: INetStream) -> None:
+        questions = FrameReader(stream, lambda: LARGEST_QUESTION)
+        while (question := await questions.next()) is not None:
+            now = trio.current_time()
+            if not self._may_ask(peer, now):
+                raise Refused("too many questions")
+            answer = self.answer(peer, read_message(question), now)
+            if answer is not None:
+                await write_frame(stream, answer.SerializeToString())
+
+    def answer(self, peer: str, question: Message, now: float) -> Message | None:
+        """None: heard, and nothing to be said. Raises Refused."""
+        answer = Message(type=question.type, key=question.key)
+        match question.type:
+            case Message.PING:
+                return answer
+            case Message.FIND_NODE | Message.GET_VALUE | Message.GET_PROVIDERS if question.key:
+                if question.type == Message.GET_PROVIDERS:
+                    for provider in [*self._ours(question.key), *self.records.of(question.key, now)]:
+                        self._write(answer.providerPeers.add(), provider)
+                for contact in self._closest(question.key):
+                    if contact.peer != peer:
+                        self._write(answer.closerPeers.add(), contact)
+                return answer
+            case Message.ADD_PROVIDER if question.key:
+                self._take_record(peer, question, now)
+                return None
+        raise Refused(f"a message of type {question.type}")
+
+    def _take_record(self, peer: str, said: Message, now: float) -> None:
+        for provider in read_contacts(said.providerPeers):
+            if provider.peer == peer and provider.addresses:  # nobody may speak for others
+                self.records.add(said.key, provider, now)
+
+    def _write(self, into: Message.Peer, contact: Contact) -> None:
+        write_contact(into, contact, connected=self._is_connected(contact.peer))
+
+    def _may_ask(self, peer: str, now: float) -> bool:
+        own = self._of_one.setdefault(peer, _bucket(QUESTIONS_PER_SECOND))
+        self._of_one.move_to_end(peer)
+        if len(self._of_one) > MOST_REMEMBERED:
+            self._of_one.popitem(last=False)
+        if not (own.holds(1, now) and self._of_all.holds(1, now)):
+            return False
+        own.left -= 1
+        self._of_all.left -= 1
+        return True
+
+
+def _bucket(per_second: float) -> Bucket:
+    return Bucket(per_second, per_second * 10, 0.0)

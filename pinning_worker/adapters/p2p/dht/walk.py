@@ -1,0 +1,87 @@
+"""One question to the network: those closest to a key that we know are asked for closer ones, until there are none.
+
+`Walk` is the bookkeeping, pure; `walk` runs it, with at most ALPHA peers asked at the same time and MOST_ASKED in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+
+import trio
+
+from pinning_worker.adapters.p2p.dht.contacts import CLOSEST, Contact, place_of
+from pinning_worker.one_error import one_error
+
+ALPHA = 5
+MOST_ASKED = 60
+
+
+class Walk:
+    def __init__(self, key: bytes, start: Iterable[Contact]) -> None:
+        self._wanted = place_of(key)
+        self._known: dict[str, tuple[int, Contact]] = {}
+        self._asked: set[str] = set()
+        self._answered: set[str] = set()
+        self._failed: set[str] = set()
+        self._learn(start)
+
+    def next(self) -> Contact | None:
+        """Whom to ask now: the closest of those among the CLOSEST that are still to be asked."""
+        if len(self._asked) >= MOST_ASKED:
+            return None
+        return next((contact for contact in self._near() if contact.peer not in self._asked), None)
+
+    def asked(self, peer: str) -> None:
+        self._asked.add(peer)
+
+    def answered(self, peer: str, closer: Iterable[Contact]) -> None:
+        self._answered.add(peer)
+        self._learn(closer)
+
+    def failed(self, peer: str) -> None:
+        self._failed.add(peer)
+
+    def found(self) -> list[Contact]:
+        """The closest that answered, closest first."""
+        return [contact for contact in self._near() if contact.peer in self._answered]
+
+    def _learn(self, contacts: Iterable[Contact]) -> None:
+        for contact in contacts:
+            known = self._known.get(contact.peer)
+            if known is None or (contact.addresses and not known[1].addresses):
+                self._known[contact.peer] = (contact.place ^ self._wanted, contact)
+
+    def _near(self) -> list[Contact]:
+        alive = sorted(
+            (entry for entry in self._known.values() if entry[1].peer not in self._failed), key=lambda entry: entry[0]
+        )
+        return [contact for _, contact in alive[:CLOSEST]]
+
+
+async def walk(
+    key: bytes, start: Iterable[Contact], ask: Callable[[Contact], Awaitable[list[Contact] | None]]
+) -> list[Contact]:
+    """The closest to that key that answered. `ask` returns whom a peer calls closer, or None: no answer."""
+    way, busy, moved = Walk(key, start), 0, trio.Event()
+
+    async def one(contact: Contact) -> None:
+        nonlocal busy
+        closer = await ask(contact)
+        if closer is None:
+            way.failed(contact.peer)
+        else:
+            way.answered(contact.peer, closer)
+        busy -= 1
+        moved.set()
+
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            while True:
+                while busy < ALPHA and (contact := way.next()) is not None:
+                    way.asked(contact.peer)
+                    busy += 1
+                    nursery.start_soon(one, contact)
+                if not busy:
+                    return way.found()
+                await moved.wait()
+                moved = trio.Event()
