@@ -58,6 +58,8 @@ def _about_peers(settings: Settings) -> Iterator[str]:
         yield "PINNING_UPNP=on maps nothing: PINNING_LISTEN has no /ip4/ address that a router could forward to"
     if settings.network == "doichain" and not settings.bootstrap and not _dials_somebody(settings):
         yield "PINNING_BOOTSTRAP is empty: nobody is dialled, peers must know this worker's address"
+    if settings.dht != "off" and not _dials_somebody(settings):
+        yield "PINNING_DHT has no way in: name a node that speaks it (any Kubo) in PINNING_BOOTSTRAP"
     if not any(address.endswith(("/ws", "/wss", "/webrtc-direct")) for address in settings.listen):
         yield "PINNING_LISTEN has no /ws and no /webrtc-direct address: browsers cannot connect"
 

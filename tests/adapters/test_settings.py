@@ -288,6 +288,13 @@ def test_upnp_where_a_router_has_nothing_to_forward_to(listen: str, doubted: boo
     assert not any("PINNING_UPNP" in sentence for sentence in advice(configured(PINNING_LISTEN=listen)))
 
 
+@pytest.mark.parametrize("way_in", ["PINNING_BOOTSTRAP", "PINNING_DIRECT_PEERS", None])
+def test_a_dht_without_a_way_in(way_in: str | None) -> None:
+    peer = "/ip4/45.83.2.1/tcp/4001/p2p/12D3KooWKqJXCWBUEWuTNHArZgs7hsuAQxj3saiTGXf2RxNdkN82"
+    said = advice(configured(PINNING_DHT="client", **({way_in: peer} if way_in else {})))
+    assert any(sentence.startswith("PINNING_DHT has no way in") for sentence in said) is (way_in is None)
+
+
 def test_nothing_to_say_about_a_careful_sandbox(tmp_path: Path) -> None:
     assert advice(configured(PINNING_DATA_DIR=str(tmp_path), PINNING_STAGING_QUOTA="1GiB")) == ()
 

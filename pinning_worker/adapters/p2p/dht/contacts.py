@@ -5,6 +5,7 @@ Everything here comes from strangers: it is read within limits, and what cannot 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -35,12 +36,23 @@ class Contact:
 
     @property
     def place(self) -> int:
-        return place_of(ID.from_base58(self.peer).to_bytes())
+        return place_of(binary_id(self.peer))
 
 
 def place_of(key: bytes) -> int:
     """Where a key, or a peer's binary id, stands in the space in which distances are taken (XOR)."""
     return int.from_bytes(hashlib.sha256(key).digest(), "big")
+
+
+@functools.lru_cache(maxsize=8192)  # base58 is slow, and an answer names twenty
+def binary_id(peer: str) -> bytes:
+    return ID.from_base58(peer).to_bytes()
+
+
+@functools.lru_cache(maxsize=8192)
+def _binary_address(address: str) -> bytes:
+    binary: bytes = Multiaddr(address).to_bytes()
+    return binary
 
 
 def read_message(data: bytes | memoryview) -> Message:
@@ -66,9 +78,9 @@ def read_contacts(peers: Iterable[Message.Peer]) -> list[Contact]:
 
 
 def write_contact(into: Message.Peer, contact: Contact, *, connected: bool) -> None:
-    into.id = ID.from_base58(contact.peer).to_bytes()
+    into.id = binary_id(contact.peer)
     into.connection = Message.CONNECTED if connected else Message.CAN_CONNECT
-    into.addrs.extend(Multiaddr(address).to_bytes() for address in contact.addresses[:MOST_ADDRESSES])
+    into.addrs.extend(_binary_address(address) for address in contact.addresses[:MOST_ADDRESSES])
 
 
 def _read_addresses(addresses: Iterable[bytes], peer: str) -> list[str]:

@@ -12,8 +12,8 @@ answered before. Nobody is asked by name, and no address of anybody stands in th
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 import trio
@@ -23,7 +23,14 @@ from libp2p.peer.peerstore import PeerStoreError
 from multiaddr.protocols import P_P2P
 
 from pinning_worker.adapters.p2p.addresses import parse
-from pinning_worker.adapters.p2p.dht.contacts import CLOSEST, MOST_ADDRESSES, Contact, read_contacts, write_contact
+from pinning_worker.adapters.p2p.dht.contacts import (
+    CLOSEST,
+    MOST_ADDRESSES,
+    Contact,
+    binary_id,
+    read_contacts,
+    write_contact,
+)
 from pinning_worker.adapters.p2p.dht.server import Server
 from pinning_worker.adapters.p2p.dht.table import Table
 from pinning_worker.adapters.p2p.dht.talk import PRIVATE, PUBLIC, NoAnswer, Talk
@@ -35,6 +42,7 @@ QUESTIONS_AT_ONCE = 4
 WALK_SECONDS = 60.0
 REFRESH_SECONDS = 600.0
 SWEEP_SECONDS = 30.0
+NOTICE_SECONDS = 0.5
 TELLING = 5  # peers told of a provider at the same time
 
 _log = structlog.get_logger(__name__)
@@ -45,7 +53,7 @@ class Dht:
         self.provided: set[bytes] = set()
         self._host = host
         self._talk = Talk(host)
-        self.visit = self._talk.visit
+        self._noticed_at = -NOTICE_SECONDS
         self.table = Table(Contact(host.peer_id))
         self.server = Server(self._closest, self._ours, host.is_connected) if serves else None
         self._questions = trio.Semaphore(QUESTIONS_AT_ONCE)
@@ -91,6 +99,14 @@ class Dht:
             with trio.move_on_after(WALK_SECONDS):
                 await walk(key, self._closest(key), ask)
 
+    @asynccontextmanager
+    async def visit(self, contact: Contact) -> AsyncGenerator[None, None]:
+        """Connected while the block runs, as far as it lies with us. Raises CannotConnect."""
+        if not contact.addresses and not self._host.is_connected(contact.peer):
+            contact = await self._where(contact.peer)
+        async with self._talk.visit(contact):
+            yield
+
     async def provide(self, key: bytes) -> int:
         """Those closest to a multihash are told that we have it; how many were. From now on we answer so as well."""
         self.provided.add(key)
@@ -124,7 +140,7 @@ class Dht:
     async def _refresh(self) -> None:
         """Asks for ourselves and for somewhere else now and then: who no longer answers is forgotten, others found."""
         while True:
-            for key in (ID.from_base58(self._host.peer_id).to_bytes(), secrets.token_bytes(32)):
+            for key in (binary_id(self._host.peer_id), secrets.token_bytes(32)):
                 async with self._questions:
                     with trio.move_on_after(WALK_SECONDS):
                         await self._closest_on_the_network(key)
@@ -149,9 +165,29 @@ class Dht:
         self.table.add(contact)
         return answer
 
+    async def _where(self, peer: str) -> Contact:
+        """With the addresses that others know of it: a record of who provides may have come without."""
+        found = Contact(peer)
+        key = binary_id(peer)
+
+        async def ask(contact: Contact) -> list[Contact] | None:
+            nonlocal found
+            answer = await self._ask(contact, Message(type=Message.FIND_NODE, key=key))
+            closer = read_contacts(answer.closerPeers) if answer is not None else []
+            found = next((each for each in closer if each.peer == peer and each.addresses), found)
+            return [each for each in closer if each.peer != peer] if answer is not None else None
+
+        async with self._questions:
+            with trio.move_on_after(WALK_SECONDS):
+                await walk(key, self._closest(key), ask)
+        return found
+
     def _closest(self, key: bytes) -> list[Contact]:
-        for peer in self._host.peers():
-            self._notice(peer)
+        now = trio.current_time()
+        if now - self._noticed_at >= NOTICE_SECONDS:
+            self._noticed_at = now
+            for peer in self._host.peers():
+                self._notice(peer)
         return self.table.closest(key, CLOSEST)
 
     def _notice(self, peer: str) -> None:

@@ -11,8 +11,8 @@ from collections import Counter, OrderedDict
 from pinning_worker.adapters.p2p.dht.contacts import CLOSEST, Contact
 
 KEEP_SECONDS = 48 * 3600.0  # as everywhere in this network
-MOST = 20_000  # some 20 MB
-MOST_OF_ONE = 2_000
+MOST = 10_000  # 25 MB, with the longest addresses that are taken
+MOST_OF_ONE = 1_000
 
 _Entry = tuple[bytes, str]
 

@@ -1,8 +1,8 @@
 """The answers of a DHT server: who is closer to a key, and who said that it provides it.
 
 Values (IPNS and public keys) are not kept: PUT_VALUE is refused, GET_VALUE says only who is closer. What one peer may
-cost is bounded: so many streams, each silent for a minute at most, and questions a second; whoever exceeds it, or sends
-nonsense, has its stream reset.
+cost is bounded: so many streams, and questions a second; whoever exceeds it, or sends nonsense, has its stream reset.
+Peers keep their streams for the next question: when all are taken, the one longest silent makes room.
 """
 
 from __future__ import annotations
@@ -49,30 +49,37 @@ class Server:
         self._ours = ours
         self._is_connected = is_connected
         self._streams: Counter[str] = Counter()
+        self._silent: OrderedDict[trio.CancelScope, None] = OrderedDict()  # the longest silent first
         self._of_one: OrderedDict[str, Bucket] = OrderedDict()
         self._of_all = _bucket(QUESTIONS_OF_ALL)
 
     async def on_stream(self, stream: INetStream) -> None:
         peer = stream.muxed_conn.peer_id.to_base58()
-        if self._streams[peer] >= MOST_STREAMS_OF_ONE or self._streams.total() >= MOST_STREAMS:
+        if self._streams[peer] >= MOST_STREAMS_OF_ONE:
             self.refused["streams"] += 1
             return await close_quietly(stream, reset=True)
+        if len(self._silent) >= MOST_STREAMS:
+            next(iter(self._silent)).cancel()
         self._streams[peer] += 1
-        whole = False
+        scope, whole = trio.CancelScope(), False
+        self._silent[scope] = None
         try:
-            await self._converse(peer, stream)
-            whole = True
+            with scope:
+                await self._converse(peer, stream, scope)
+                whole = True
         except (StreamGone, BadFrame, BadMessage) as error:
             self.refused[type(error).__name__] += 1
             _log.debug("dht.stream_ended", peer=peer, reason=str(error))
         finally:
+            del self._silent[scope]
             self._streams[peer] -= 1
             self._streams += Counter()  # those at zero go
             await close_quietly(stream, reset=not whole)
 
-    async def _converse(self, peer: str, stream: INetStream) -> None:
+    async def _converse(self, peer: str, stream: INetStream, scope: trio.CancelScope) -> None:
         questions = FrameReader(stream, lambda: LARGEST_QUESTION)
         while (question := await questions.next()) is not None:
+            self._silent.move_to_end(scope)
             now = trio.current_time()
             if not self._may_ask(peer, now):
                 raise Refused("too many questions")

@@ -18,6 +18,7 @@ from pinning_worker.adapters.p2p.dht import server as server_module
 from pinning_worker.adapters.p2p.dht import talk as talk_module
 from pinning_worker.adapters.p2p.dht.contacts import Contact, read_contacts, read_message, write_contact
 from pinning_worker.adapters.p2p.dht.node import Dht
+from pinning_worker.adapters.p2p.dht.records import MOST_OF_ONE
 from pinning_worker.adapters.p2p.dht.talk import PUBLIC
 from pinning_worker.adapters.p2p.errors import CannotConnect
 from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
@@ -97,6 +98,15 @@ async def test_what_one_provides_another_finds_through_a_third() -> None:
             assert seeker.host.is_connected(giver.host.peer_id)
 
 
+async def test_a_provider_that_came_without_addresses_is_asked_for() -> None:
+    async with open_dht(serves=True) as third, open_dht(serves=True) as giver, open_dht() as seeker:
+        await meet(giver, third)
+        await meet(third, giver)
+        await meet(seeker, third)
+        async with seeker.dht.visit(Contact(giver.host.peer_id)):
+            assert seeker.host.is_connected(giver.host.peer_id)
+
+
 async def test_a_server_says_so_itself_until_it_provides_no_more() -> None:
     async with open_dht(serves=True) as giver, open_dht() as seeker:
         await meet(seeker, giver)
@@ -166,6 +176,18 @@ async def test_silent_streams_keep_nobody_out() -> None:
         assert server.dht.server._streams[silent.host.peer_id] <= server_module.MOST_STREAMS_OF_ONE
 
 
+async def test_when_all_streams_are_taken_the_one_longest_silent_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "MOST_STREAMS", 2)
+    async with open_dht(serves=True) as server, open_dht() as silent, open_dht() as busy, open_dht() as late:
+        kept = await talk_to(busy, server)
+        assert await exchange(kept, Message(type=Message.PING)) is not None
+        unheard = await talk_to(silent, server)
+        assert await exchange(kept, Message(type=Message.PING)) is not None
+        assert await exchange(await talk_to(late, server), Message(type=Message.PING)) is not None
+        assert await ends(unheard)
+        assert await exchange(kept, Message(type=Message.PING)) is not None
+
+
 async def test_who_asks_too_much_is_reset_and_others_are_answered() -> None:
     async with open_dht(serves=True) as server, open_dht() as eager, open_dht() as honest:
         stream, answered = await talk_to(eager, server), 0
@@ -175,7 +197,7 @@ async def test_who_asks_too_much_is_reset_and_others_are_answered() -> None:
         assert await exchange(await talk_to(honest, server), Message(type=Message.PING)) is not None
 
 
-async def test_a_million_records_of_one_peer_are_two_thousand() -> None:
+async def test_a_million_records_of_one_peer_are_a_thousand() -> None:
     async with open_dht(serves=True) as server:
         assert server.dht.server is not None
         flooder = Contact(ID.from_base58(server.host.peer_id).to_base58(), ("/ip4/192.0.2.1/tcp/1",))
@@ -184,7 +206,7 @@ async def test_a_million_records_of_one_peer_are_two_thousand() -> None:
         for number in range(5_000):
             news.key = b"%d" % number
             assert server.dht.server.answer(flooder.peer, news, 0.0) is None
-        assert len(server.dht.server.records) == 2_000
+        assert len(server.dht.server.records) == MOST_OF_ONE
 
 
 async def test_private_addresses_are_not_dialled_from_the_open_internet() -> None:
