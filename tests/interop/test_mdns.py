@@ -19,7 +19,7 @@ from pinning_worker.domain.swarm_key import encode_swarm_key
 from tests.adapters.test_settings import REGTEST
 from tests.interop.helia import Helia, open_helia
 from tests.interop.kubo import Kubo, needs_kubo, open_kubo
-from tests.interop.namespaces import Machine, needs_namespaces, open_local_network
+from tests.interop.namespaces import Machine, needs_namespaces, open_local_network, open_machine, plug
 from tests.interop.node_binary import needs_node
 from tests.interop.worker import COMMAND, Worker, open_worker
 
@@ -134,6 +134,19 @@ async def test_a_worker_that_was_started_without_a_network_is_found_when_there_i
             here.give_address(f"{here.address}/24")
             await is_found_by_kubo(us, node)
             await node.until(lambda told: f"/ip4/{here.address}/tcp/4001/p2p/{us.peer_id}" in told, "id", us.peer_id)
+
+
+async def test_who_asks_from_another_network_is_not_answered(tmp_path: Path) -> None:
+    """mDNS is for the local network, and whoever sends from elsewhere would learn our private addresses."""
+    question = [str(COMMAND.parent / "python"), "-m", "tests.interop.mdns_question"]
+    with open_local_network(2) as (here, there), open_machine("stranger") as stranger:
+        plug(here, "eth1", stranger, "eth0")
+        here.ip("address", "add", "45.83.2.1/24", "dev", "eth1")
+        stranger.ip("address", "add", "45.83.2.2/24", "dev", "eth0")
+        async with worker(tmp_path / "w", here, OPEN) as us:
+            await us.logged("mdns.on", FOUND_SECONDS)
+            assert int(there.run(*question, here.address, "10")) > 0
+            assert int(stranger.run(*question, "45.83.2.1", "2")) == 0
 
 
 async def test_only_addresses_in_our_own_local_network_are_dialled(tmp_path: Path) -> None:

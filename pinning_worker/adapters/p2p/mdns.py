@@ -5,17 +5,20 @@ name of its own for those, but Kubo and js-libp2p use the common one, and strang
 
 What is heard is signed by nobody. So: only addresses in the very networks that we hear it on are dialled, by the rules
 of `Dialler`; and who says nothing that we can use costs nothing but the reading. Told are our addresses in these
-networks, and nothing of the others. Nothing at all is said or heard on a public network.
+networks, and nothing of the others; and nobody is answered who is in none of them.
 
 The DNS part is zeroconf's, which runs in a thread of its own; from there to here leads `_Ear`, a bounded queue.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_address
+from typing import Any
 
 import structlog
 import trio
@@ -51,6 +54,8 @@ class LocalPeers:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._dialler = Dialler(host, "mDNS")
+        # It tells of packets that it cannot read, and of networks that went away: no stranger's way to our disk.
+        logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
 
     async def run(self) -> None:
         told_why = ""
@@ -92,6 +97,20 @@ class LocalPeers:
                 near = [address for address in addresses if is_near(address, networks)]
                 if near and self._dialler.wants(peer):
                     await self._dialler.dial(*near[:MOST_ADDRESSES])
+
+
+class _Responder(Zeroconf):
+    """Zeroconf answers whoever asks it directly, from any network: our private addresses, and a large answer to a small
+    question with a forged sender. This one answers only who shares a network with us (RFC 6762, section 11)."""
+
+    def __init__(self, networks: Collection[Interface]) -> None:
+        self._near = [one.network for one in networks]
+        here = [str(one.ip) for one in networks if one.version == 4]
+        super().__init__(here, ip_version=IPVersion.V4Only, use_asyncio=False)  # opens sockets, asks nobody
+
+    def async_send(self, out: DNSOutgoing, addr: str | None = None, *args: Any, **kwargs: Any) -> None:
+        if addr is None or any(ip_address(addr) in network for network in self._near):
+            super().async_send(out, addr, *args, **kwargs)
 
 
 class _Ear(RecordUpdateListener):
@@ -136,7 +155,7 @@ async def _open_zeroconf(
     Raises OSError, zeroconf.Error, trio.TooSlowError.
     """
     here = [str(one.ip) for one in networks if one.version == 4]
-    responder = Zeroconf(here, ip_version=IPVersion.V4Only, use_asyncio=False)  # opens sockets, asks nobody
+    responder = _Responder(networks)
     try:
         ear = _Ear()
         responder.add_listener(ear, None)
