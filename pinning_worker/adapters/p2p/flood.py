@@ -104,6 +104,10 @@ class FloodGuard:
         own.left -= 1
         own.over = max(0, own.over - 1)
 
+    def malformed(self) -> None:
+        """Not of the form that everybody writes. Who forwards it may not look, and is not punished."""
+        self._drop("malformed")
+
     def forged(self, forwarder: bytes, now: float) -> None:
         count = self._forged[forwarder] = self._forged.pop(forwarder, 0) + 1
         _forget_some(self._forged)

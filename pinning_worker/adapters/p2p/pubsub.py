@@ -36,6 +36,8 @@ from pinning_worker.one_error import one_error
 LARGEST_RPC = 1024 * 1024  # what other implementations take
 HANG_UP_SECONDS = 5.0
 LONGEST_PEER_ID = 64  # bytes; base58 takes quadratic time
+LONGEST_TOPIC = 256
+NUMBER_BYTES = 8  # of a message: go-libp2p and js-libp2p write so many, js-libp2p takes no other
 _LIMITS = GossipLimits()
 
 _log = structlog.get_logger(__name__)
@@ -149,12 +151,14 @@ class _Pubsub(Pubsub):
         """Anything that somebody hands us, or that we publish."""
         if msg_forwarder == self.my_id:
             return await super().push_msg(msg_forwarder, msg)
+        if len(msg.seqno) != NUMBER_BYTES or len(msg.topicIDs) != 1:
+            return self.guard.malformed()
         if self._is_msg_seen(msg):
             return None
         forwarder, now = msg_forwarder.to_bytes(), trio.current_time()
         if len(msg.from_id) > LONGEST_PEER_ID:
             return self.guard.forged(forwarder, now)
-        if not self.guard.admit(msg.from_id, forwarder, len(msg.data), now):
+        if not self.guard.admit(msg.from_id, forwarder, msg.ByteSize(), now):
             return None
         self._unverified.add(id(msg))
         try:
@@ -170,5 +174,10 @@ class _Pubsub(Pubsub):
             self._unverified.remove(id(msg))
             self.guard.signed(msg.from_id, trio.current_time())
         await super().validate_msg(msg_forwarder, msg)
+
+    def handle_subscription(self, origin_id: ID, sub_message: rpc_pb2.RPC.SubOpts) -> None:
+        """The library counts the topics of a peer, not their length."""
+        if len(sub_message.topicid) <= LONGEST_TOPIC:
+            super().handle_subscription(origin_id, sub_message)
 
     def notify_subscriptions(self, publish_message: rpc_pb2.Message) -> None: ...

@@ -9,10 +9,15 @@ messages, and we hear its own by gossip at best. So we hand over as agreed, and 
 into our mesh is taken, and we ask into its mesh until it refuses, which is how js-libp2p and Kubo answer when they have
 named us; then they hand us everything without a mesh. The library's own `direct_peers` refuses GRAFT, yet sends it,
 dials whatever it once heard of, and looks every five minutes: it is left empty.
+
+What a stranger says costs no more than the saying: control messages are read for the topics that we are on, a prune
+bars no longer than LONGEST_BACK_OFF, nobody is dialled because somebody who prunes us names them, and nothing is
+recorded for the parts that are off (the library keeps whole messages, and a time for each, for ever).
 """
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -26,6 +31,7 @@ HEARTBEAT_SECONDS = 1
 MESH_WE_ASK_FOR = 8
 MESH_WE_KEEP = 10_000  # more than max_connections: nobody is pruned out of our mesh for there being too many
 FORWARDED_PER_SECOND = 100.0  # for each forwarding peer and topic
+LONGEST_BACK_OFF = 3600  # seconds; others say 60
 
 
 class Router(GossipSub):
@@ -57,6 +63,9 @@ class Router(GossipSub):
 
     def mesh_heartbeat(self) -> tuple[defaultdict[ID, list[str]], defaultdict[ID, list[str]]]:
         """Whom to graft and whom to prune; the library calls it once a second."""
+        now = int(time.time())
+        for topic, barred in self.back_off.items():
+            self.back_off[topic] = {peer: until for peer, until in barred.items() if until > now}
         grafts, prunes = super().mesh_heartbeat()
         for topic, mesh in self.mesh.items():
             for peer in self._direct_subscribers(topic) - mesh:
@@ -66,10 +75,31 @@ class Router(GossipSub):
         return grafts, prunes
 
     async def handle_graft(self, graft_msg: rpc_pb2.ControlGraft, sender_peer_id: ID) -> None:
-        if sender_peer_id in self.direct and graft_msg.topicID in self.mesh:
+        if graft_msg.topicID not in self.mesh:
+            return  # as gossipsub 1.1 has it: no answer for a topic of which we know nothing
+        if sender_peer_id in self.direct:
             self.mesh[graft_msg.topicID].add(sender_peer_id)
             return
         await super().handle_graft(graft_msg, sender_peer_id)
+
+    async def handle_prune(self, prune_msg: rpc_pb2.ControlPrune, sender_peer_id: ID) -> None:
+        if prune_msg.topicID in self.mesh:
+            prune_msg.backoff = min(prune_msg.backoff, LONGEST_BACK_OFF)
+            await super().handle_prune(prune_msg, sender_peer_id)
+
+    async def handle_ihave(self, ihave_msg: rpc_pb2.ControlIHave, sender_peer_id: ID) -> None:
+        if ihave_msg.topicID in self.mesh:
+            await super().handle_ihave(ihave_msg, sender_peer_id)
+
+    async def publish(self, msg_forwarder: ID, pubsub_msg: rpc_pb2.Message) -> None:
+        await super().publish(msg_forwarder, pubsub_msg)
+        self.recent_message_deliveries.clear()
+
+    async def _do_px(self, px_peers: list[rpc_pb2.PeerInfo]) -> None:
+        """Whom strangers name is dialled by the rules of `dialler.py`, if at all."""
+
+    def _check_equivocation(self, msg: rpc_pb2.Message) -> bool:
+        return True  # the second of two with one number was seen before, and came not so far
 
     def _check_spam_protection(self, peer_id: ID, msg: rpc_pb2.Message) -> bool:
         """What a direct peer hands us for our browsers is bounded by the flood guard alone, before it comes here."""

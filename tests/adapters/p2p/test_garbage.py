@@ -113,9 +113,9 @@ async def an_identify_answer_that_is_noise(stranger: Node, victim: Node) -> None
 
 
 BAD_KEY = rpc_pb2.Message(
-    from_id=b"\x12\x20" + bytes(32), seqno=b"1", topicIDs=[TOPIC], signature=b"x", key=b"\xff\xff"
+    from_id=b"\x12\x20" + bytes(32), seqno=bytes(8), topicIDs=[TOPIC], signature=b"x", key=b"\xff\xff"
 )
-NO_ID = rpc_pb2.Message(from_id=b"", seqno=b"", topicIDs=[TOPIC], signature=b"x")
+NO_ID = rpc_pb2.Message(from_id=b"", seqno=bytes(8), topicIDs=[TOPIC], signature=b"x")
 ODD_IDS = rpc_pb2.ControlMessage(
     ihave=[rpc_pb2.ControlIHave(topicID=TOPIC, messageIDs=[NOISE(40)] * 500)],
     iwant=[rpc_pb2.ControlIWant(messageIDs=[b"zz", b"", NOISE(1000)])],

@@ -78,6 +78,6 @@ async def test_a_topic_can_be_left_by_closing_and_joined_again_on_the_same_host(
             async with open_node() as b:
                 await meet(b, a)
                 assert a.topic.subscribers == 1
-            with trio.fail_after(5):
-                while a.topic.subscribers:
-                    await a.host.changed()
+            with trio.fail_after(20):
+                while a.topic.subscribers:  # noqa: ASYNC110  the host's bell may ring before pubsub has heard of it
+                    await trio.sleep(0.01)

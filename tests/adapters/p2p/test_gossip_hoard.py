@@ -1,0 +1,146 @@
+"""What a stranger's gossip makes us hold, and do: no more than the saying of it is worth."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import trio
+from libp2p.abc import INetStream
+from libp2p.crypto.keys import KeyPair
+from libp2p.custom_types import TProtocol
+from libp2p.peer.envelope import seal_record
+from libp2p.peer.id import ID
+from libp2p.peer.peer_record import PeerRecord
+from libp2p.pubsub.pb import rpc_pb2
+from multiaddr import Multiaddr
+
+from pinning_worker.adapters.p2p.flood import BURST_SECONDS, SHARE, GossipLimits
+from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.router import LONGEST_BACK_OFF, Router
+from tests.adapters.p2p.gossips import TOPIC, Node, meet, open_node
+from tests.interop.attacker import frame
+
+MADE_UP = [f"made up {number}" for number in range(2_000)]
+LONG = 900_000
+
+
+class Stranger:
+    """Connected and subscribed; says what no library would."""
+
+    def __init__(self, node: Node, victim: Node, stream: INetStream) -> None:
+        private = node.host.raw.get_private_key()
+        self.node = node
+        self.victim = victim
+        self._key = KeyPair(private, private.get_public_key())
+        self._stream = stream
+
+    async def say(self, **fields: Any) -> None:
+        await self._stream.write(frame(rpc_pb2.RPC(**fields)))
+
+    async def control(self, **fields: Any) -> None:
+        await self.say(control=rpc_pb2.ControlMessage(**fields))
+
+    def signed(self, data: bytes, number: bytes, *topics: str) -> rpc_pb2.Message:
+        message = rpc_pb2.Message(data=data, from_id=self.node.host.raw.get_id().to_bytes(), seqno=number)
+        message.topicIDs.extend(topics)
+        message.signature = self._key.private_key.sign(b"libp2p-pubsub:" + message.SerializeToString())
+        return message
+
+    async def heard_out(self) -> None:
+        """Returns when the victim has read all that was said before."""
+        await self.say(publish=[self.signed(b"the last", (2**63).to_bytes(8, "big"), TOPIC)])
+        await self.victim.hears(b"the last", seconds=30)
+
+
+@asynccontextmanager
+async def open_stranger() -> AsyncIterator[tuple[Stranger, Node, Router]]:
+    async with open_node() as victim, open_node() as node:
+        await meet(node, victim)
+        stream = await node.host.raw.new_stream(victim.host.raw.get_id(), [TProtocol("/meshsub/1.1.0")])
+        router = victim.pubsub._raw.router
+        assert isinstance(router, Router)
+        yield Stranger(node, victim, stream), victim, router
+
+
+async def test_nobody_is_dialled_because_a_stranger_who_prunes_us_names_them() -> None:
+    knocked = trio.Event()
+
+    async def somebodys_door(_stream: trio.SocketStream) -> None:
+        knocked.set()
+
+    async with open_stranger() as (stranger, _, _), trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, host="127.0.0.1"), somebodys_door, 0)
+        address = Multiaddr(f"/ip4/127.0.0.1/tcp/{listener.socket.getsockname()[1]}")
+        key = new_key()
+        somebody = ID.from_pubkey(key.public_key)
+        record = seal_record(PeerRecord(somebody, [address]), key.private_key)
+        named = rpc_pb2.PeerInfo(peerID=somebody.to_bytes(), signedPeerRecord=record.marshal_envelope())
+        await stranger.control(prune=[rpc_pb2.ControlPrune(topicID=TOPIC, peers=[named])])
+        await stranger.heard_out()
+        assert not knocked.is_set()
+        nursery.cancel_scope.cancel()
+
+
+async def test_control_messages_about_made_up_topics_leave_nothing_behind() -> None:
+    async with open_stranger() as (stranger, _, router):
+        await stranger.control(
+            prune=[rpc_pb2.ControlPrune(topicID=topic) for topic in MADE_UP],
+            graft=[rpc_pb2.ControlGraft(topicID=topic) for topic in MADE_UP],
+            ihave=[rpc_pb2.ControlIHave(topicID=topic, messageIDs=[b"id"]) for topic in MADE_UP],
+        )
+        await stranger.heard_out()
+        assert router.back_off.keys() <= {TOPIC}
+        assert all(topics.keys() <= {TOPIC} for topics in router.graft_flood_tracking.values())
+        assert all(topics.keys() <= {TOPIC} for topics in router.ihave_message_limits.values())
+
+
+async def test_a_prune_bars_for_a_while_and_is_then_forgotten() -> None:
+    async with open_stranger() as (stranger, _, router):
+        peer = stranger.node.host.raw.get_id()
+        await stranger.control(prune=[rpc_pb2.ControlPrune(topicID=TOPIC, backoff=2**63)])
+        await stranger.heard_out()
+        assert router._check_back_off(peer, TOPIC)
+        router.back_off[TOPIC][peer] -= LONGEST_BACK_OFF
+        with trio.fail_after(20):
+            while router.back_off[TOPIC]:  # noqa: ASYNC110  the next heartbeat does it
+                await trio.sleep(0.01)
+
+
+async def test_a_message_of_another_form_is_dropped_however_well_it_is_signed() -> None:
+    """Its number would be kept for minutes, its topics for good."""
+    async with open_stranger() as (stranger, victim, router):
+        for number, topics in ((bytes(LONG), [TOPIC]), (b"", [TOPIC]), (bytes(8), [TOPIC, *MADE_UP])):
+            await stranger.say(publish=[stranger.signed(b"odd", number, *topics)])
+        await stranger.heard_out()
+        assert victim.pubsub.guard.dropped["malformed"] == 3
+        assert router.time_since_last_publish.keys() <= {TOPIC}
+        assert not victim.pubsub.guard._forged, "who forwards it is not punished"
+
+
+async def test_all_bytes_of_a_message_are_charged_not_its_data_only() -> None:
+    async with open_stranger() as (stranger, victim, _):
+        victim.pubsub.guard.limits = GossipLimits(bytes=LONG / SHARE / BURST_SECONDS)
+        message = stranger.signed(b"little", bytes(8), TOPIC)
+        message.key = bytes(LONG)
+        await stranger.say(publish=[message])
+        await stranger.heard_out()
+        assert victim.pubsub.guard.dropped["connection"] == 1
+
+
+async def test_a_topic_of_a_megabyte_is_not_remembered() -> None:
+    async with open_stranger() as (stranger, victim, _):
+        topics = ["x" * LONG, "short"]
+        await stranger.say(subscriptions=[rpc_pb2.RPC.SubOpts(subscribe=True, topicid=topic) for topic in topics])
+        await stranger.heard_out()
+        assert victim.pubsub._raw.peer_topics.keys() == {TOPIC, "short"}
+
+
+async def test_nothing_is_kept_for_what_is_off() -> None:
+    """The library keeps 500 whole messages and the time of every one, to judge peers by."""
+    async with open_stranger() as (stranger, _, router):
+        await stranger.heard_out()
+        assert not router.equivocation_detection
+        assert not router.recent_message_deliveries
