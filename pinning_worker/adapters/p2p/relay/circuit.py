@@ -7,6 +7,7 @@ taken within STALL seconds, or when it has carried its bytes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import trio
@@ -21,9 +22,9 @@ IDLE = 600.0  # connections inside a circuit say hello every 30 s or so
 STALL = 60.0
 
 
-async def carry(one: INetStream, other: INetStream, most_bytes: int) -> int:
-    """Until the circuit ends, whatever ends it; then both streams are gone. Returns how many bytes it carried."""
-    meter = _Meter(most_bytes)
+async def carry(one: INetStream, other: INetStream, most_bytes: int, carried: Callable[[int], None]) -> None:
+    """Until the circuit ends, whatever ends it; then both streams are gone. `carried` is told of each piece."""
+    meter = _Meter(most_bytes, carried)
     broken = True
     try:
         with one_error():
@@ -39,7 +40,6 @@ async def carry(one: INetStream, other: INetStream, most_bytes: int) -> int:
         else:
             await close(one)
             await close(other)
-    return meter.carried
 
 
 class _Spent(Exception):
@@ -47,14 +47,15 @@ class _Spent(Exception):
 
 
 class _Meter:
-    def __init__(self, most: int) -> None:
-        self.carried = 0
-        self._most = most
+    def __init__(self, most: int, carried: Callable[[int], None]) -> None:
+        self._left = most
+        self._carried = carried
 
     def count(self, amount: int) -> None:
-        if self.carried + amount > self._most:
+        if amount > self._left:
             raise _Spent
-        self.carried += amount
+        self._left -= amount
+        self._carried(amount)
 
 
 async def _pump(source: INetStream, sink: INetStream, meter: _Meter) -> None:

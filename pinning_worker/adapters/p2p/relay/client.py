@@ -9,37 +9,22 @@ gossip over a limited circuit. It is named in the log, and its place is not kept
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
 from libp2p.abc import INetStream
-from libp2p.connection_types import ConnectionType
 from libp2p.exceptions import BaseLibp2pError
-from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.id import ID
-from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
 from multiaddr.protocols import P_P2P
 
 from pinning_worker.adapters.p2p.addresses import parse_peer_id
-from pinning_worker.adapters.p2p.relay.hop import is_direct
-from pinning_worker.adapters.p2p.relay.messages import (
-    HOP,
-    STOP,
-    Gone,
-    HopMessage,
-    Reservation,
-    Status,
-    StopMessage,
-    close,
-    open_stream,
-    read_message,
-    reset,
-    write_message,
-)
+from pinning_worker.adapters.p2p.relay import messages
+from pinning_worker.adapters.p2p.relay.connections import as_connection, direct_to
+from pinning_worker.adapters.p2p.relay.messages import Gone, HopMessage, Status, StopMessage
 from pinning_worker.one_error import one_error
 
 if TYPE_CHECKING:
@@ -65,7 +50,7 @@ class RelayClient:
         self._news = trio.Event()
         host.on_connected.append(self._came)
         host.on_disconnected.append(self._left)
-        host.raw.set_stream_handler(STOP, self._on_stop)
+        host.raw.set_stream_handler(messages.STOP, self._on_stop)
 
     @property
     def relays(self) -> list[str]:
@@ -91,7 +76,7 @@ class RelayClient:
     def _candidates(self) -> list[str]:
         now = trio.current_time()
         free = self._wanted - len(self._asking)
-        worth = (peer for peer in self._host.peers() if peer not in self._asking)
+        worth = (peer for peer in self._host.peers() if peer not in self._asking and self._direct_to(peer) is not None)
         return [peer for peer in worth if now - self._asked.get(peer, -AGAIN) >= AGAIN][: max(free, 0)]
 
     async def _hold(self, peer: str) -> None:
@@ -106,7 +91,7 @@ class RelayClient:
                     _log.info("relay.place_held", relay=peer, expires=place.expire)
                 self._places[peer] = self._circuits(peer, place)
                 with trio.move_on_after(min(max((place.expire - time.time()) / 2, SHORTEST), LONGEST)):
-                    while self._host.is_connected(peer):
+                    while self._direct_to(peer) is not None:
                         await self._host.changed()
                     return
         except Gone as error:
@@ -117,26 +102,22 @@ class RelayClient:
                 _log.warning("relay.place_lost", relay=peer)
             self._news.set()
 
-    async def _reserve(self, peer: str) -> Reservation | None:
+    async def _reserve(self, peer: str) -> messages.Reservation | None:
         """None: there is none, or one that is of no use. Raises Gone: the peer is no relay, or went away."""
-        direct = [each for each in self._host.swarm.get_connections(parse_peer_id(peer)) if is_direct(each)]
-        if not direct:
+        connection = self._direct_to(peer)
+        if connection is None:
             return None
-        stream = await open_stream(cast("SwarmConn", direct[-1]), HOP)
-        try:
-            await write_message(stream, HopMessage(type=HopMessage.RESERVE))
-            answer = await read_message(stream, HopMessage)
-        finally:
-            await close(stream)
+        stream, answer = await messages.ask(connection, messages.HOP, HopMessage(type=HopMessage.RESERVE))
+        await messages.close(stream)
         if answer.type != HopMessage.STATUS or answer.status != Status.OK:
-            _log.info("relay.refused_us", relay=peer, status=int(answer.status))
+            _log.info("relay.refused_us", relay=peer, reason=messages.in_words(answer.status))
             return None
-        if answer.HasField("limit") and (answer.limit.duration or answer.limit.data):
-            _tell_limit(peer, answer.limit.duration, answer.limit.data)
+        if limit := messages.limit_of(answer):
+            _tell_limit(peer, limit)
             return None
         return answer.reservation
 
-    def _circuits(self, peer: str, place: Reservation) -> list[Multiaddr]:
+    def _circuits(self, peer: str, place: messages.Reservation) -> list[Multiaddr]:
         """Where the relay says that it is; if it does not, where we are connected to it."""
         where = [address for data in place.addrs[:MOST_ADDRESSES] for address in _read(data)]
         if not where:
@@ -149,26 +130,23 @@ class RelayClient:
         """A relay brings somebody: a circuit is a connection like any other, noise and yamux inside."""
         relay = stream.muxed_conn.peer_id.to_base58()
         try:
-            request = await read_message(stream, StopMessage)
+            request = await messages.read_message(stream, StopMessage)
             if relay not in self._places or request.type != StopMessage.CONNECT:
                 refusal = Status.PERMISSION_DENIED if request.type == StopMessage.CONNECT else Status.UNEXPECTED_MESSAGE
-                await write_message(stream, StopMessage(type=StopMessage.STATUS, status=refusal))
-                return await close(stream)
-            if request.HasField("limit") and (request.limit.duration or request.limit.data):
-                _tell_limit(relay, request.limit.duration, request.limit.data)
-            await write_message(stream, StopMessage(type=StopMessage.STATUS, status=Status.OK))
-            await self._upgrade(stream, relay, ID(request.peer.id))
+                await messages.write_message(stream, StopMessage(type=StopMessage.STATUS, status=refusal))
+                return await messages.close(stream)
+            if limit := messages.limit_of(request):
+                _tell_limit(relay, limit)
+            await messages.write_message(stream, StopMessage(type=StopMessage.STATUS, status=Status.OK))
+            circuit = as_connection(stream, ID(request.peer.id), initiator=False)
+            await self._host.swarm.upgrade_inbound_raw_conn(circuit, circuit.get_transport_addresses()[0])
         except (Gone, BaseLibp2pError) as error:
             _log.debug("relay.circuit_failed", relay=relay, reason=str(error))
-            await reset(stream)
+            await messages.reset(stream)
         return None
 
-    async def _upgrade(self, stream: INetStream, relay: str, peer: ID) -> None:
-        # With the relay's own address: js-libp2p is told it by identify, and throws at one that has no IP address.
-        through = next(iter(cast("Yamux", stream.muxed_conn).get_transport_addresses()), Multiaddr(""))
-        where = Multiaddr(f"{through}/p2p/{relay}/p2p-circuit/p2p/{peer.to_base58()}")
-        raw = RawConnection(stream, False, ConnectionType.RELAYED, [where])
-        await self._host.swarm.upgrade_inbound_raw_conn(raw, where)
+    def _direct_to(self, peer: str) -> SwarmConn | None:
+        return direct_to(self._host.swarm, parse_peer_id(peer))
 
     def _came(self, _peer: str) -> None:
         self._news.set()
@@ -178,12 +156,12 @@ class RelayClient:
             self._asked.pop(peer, None)
 
 
-def _tell_limit(relay: str, seconds: int, size: int) -> None:
+def _tell_limit(relay: str, limit: messages.Limit) -> None:
     _log.warning(
         "relay.limited",
         relay=relay,
-        seconds=seconds,
-        bytes=size,
+        seconds=limit.duration,
+        bytes=limit.data,
         meaning="no content and no messages go through it: peers must find another way to this worker",
     )
 

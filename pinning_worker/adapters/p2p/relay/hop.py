@@ -12,30 +12,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import structlog
 import trio
 from libp2p.abc import INetStream
-from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.id import ID
-from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId
 
+from pinning_worker.adapters.p2p.relay import messages
 from pinning_worker.adapters.p2p.relay.circuit import carry
-from pinning_worker.adapters.p2p.relay.messages import (
-    HOP,
-    STOP,
-    Gone,
-    HopMessage,
-    Reservation,
-    Status,
-    StopMessage,
-    close,
-    open_stream,
-    read_message,
-    reset,
-    write_message,
-)
+from pinning_worker.adapters.p2p.relay.connections import direct_to, is_relayed
+from pinning_worker.adapters.p2p.relay.messages import Gone, HopMessage, Status, StopMessage
 from pinning_worker.adapters.p2p.relay.reservations import Reservations
 
 if TYPE_CHECKING:
@@ -79,7 +66,7 @@ class Hop:
         self._circuits: Counter[str] = Counter()
         self._open = 0
         host.on_disconnected.append(self._left)
-        host.raw.set_stream_handler(HOP, self._on_stream)
+        host.raw.set_stream_handler(messages.HOP, self._on_stream)
 
     @property
     def circuits(self) -> int:
@@ -88,13 +75,13 @@ class Hop:
 
     async def _on_stream(self, stream: INetStream) -> None:
         try:
-            await self._serve(stream, await read_message(stream, HopMessage))
+            await self._serve(stream, await messages.read_message(stream, HopMessage))
         except _NotServed as refusal:
             _log.debug("relay.refused", peer=str(stream.muxed_conn.peer_id), reason=str(refusal))
             await self._answer(stream, refusal.status)
         except Gone as error:
             _log.debug("relay.stream_gone", peer=str(stream.muxed_conn.peer_id), reason=str(error))
-            await reset(stream)
+            await messages.reset(stream)
 
     async def _serve(self, stream: INetStream, request: HopMessage) -> None:
         if is_relayed(stream.muxed_conn):
@@ -117,9 +104,9 @@ class Hop:
         _log.debug("relay.reserved", peer=peer, seconds=seconds, places_taken=len(self.reservations))
         direct = [address for address in self._host.raw.get_addrs() if "/p2p-circuit" not in str(address)]
         addresses = [address.to_bytes() for address in direct]
-        place = Reservation(expire=int(time.time() + seconds), addrs=addresses[:MOST_ADDRESSES])
-        await write_message(stream, HopMessage(type=HopMessage.STATUS, status=Status.OK, reservation=place))
-        await close(stream)
+        place = messages.Reservation(expire=int(time.time() + seconds), addrs=addresses[:MOST_ADDRESSES])
+        await messages.write_message(stream, HopMessage(type=HopMessage.STATUS, status=Status.OK, reservation=place))
+        await messages.close(stream)
 
     async def _connect(self, stream: INetStream, request: HopMessage) -> None:
         source = stream.muxed_conn.peer_id
@@ -130,28 +117,24 @@ class Hop:
         with self._counted(source.to_base58(), asked_for):
             onward = await self._stop(target, source)
             try:
-                await write_message(stream, HopMessage(type=HopMessage.STATUS, status=Status.OK))
+                await messages.write_message(stream, HopMessage(type=HopMessage.STATUS, status=Status.OK))
             except Gone:
-                await reset(onward)
+                await messages.reset(onward)
                 raise
-            self.carried_bytes += await carry(stream, onward, self.caps.bytes_per_circuit)
+            await carry(stream, onward, self.caps.bytes_per_circuit, self._carried)
 
     async def _stop(self, target: ID, source: ID) -> INetStream:
         """A stream to the target on which it has accepted the circuit."""
-        direct = [each for each in self._host.swarm.get_connections(target) if is_direct(each)]
-        if not direct:
+        connection = direct_to(self._host.swarm, target)
+        if connection is None:
             raise _NotServed(Status.NO_RESERVATION, "whom it asks for has left")
-        onward: INetStream | None = None
+        request = StopMessage(type=StopMessage.CONNECT, peer=messages.PeerId(id=source.to_bytes()))
         try:
-            onward = await open_stream(cast("SwarmConn", direct[-1]), STOP)
-            await write_message(onward, StopMessage(type=StopMessage.CONNECT, peer=PeerId(id=source.to_bytes())))
-            answer = await read_message(onward, StopMessage)
+            onward, answer = await messages.ask(connection, messages.STOP, request)
         except Gone as error:
-            if onward is not None:
-                await reset(onward)
             raise _NotServed(Status.CONNECTION_FAILED, f"whom it asks for: {error}") from error
         if answer.type != StopMessage.STATUS or answer.status != Status.OK:
-            await reset(onward)
+            await messages.reset(onward)
             raise _NotServed(Status.CONNECTION_FAILED, "whom it asks for said no")
         return onward
 
@@ -169,13 +152,16 @@ class Hop:
             self._circuits.subtract((source, target))
             self._circuits = +self._circuits  # those at zero are forgotten
 
+    def _carried(self, amount: int) -> None:
+        self.carried_bytes += amount
+
     async def _answer(self, stream: INetStream, status: Status.ValueType) -> None:
         try:
-            await write_message(stream, HopMessage(type=HopMessage.STATUS, status=status))
+            await messages.write_message(stream, HopMessage(type=HopMessage.STATUS, status=status))
         except Gone:
-            await reset(stream)
+            await messages.reset(stream)
         else:
-            await close(stream)
+            await messages.close(stream)
 
     def _is_welcome(self, peer: str) -> bool:
         return self.welcome(peer)
@@ -183,13 +169,3 @@ class Hop:
     def _left(self, peer: str) -> None:
         if not self._host.is_connected(peer):
             self.reservations.forget(peer)
-
-
-def is_relayed(connection: Any) -> bool:
-    """Does that connection go through a relay itself?"""
-    return any("/p2p-circuit" in str(address) for address in connection.get_transport_addresses())
-
-
-def is_direct(connection: Any) -> bool:
-    """Is that connection open, and through no relay?"""
-    return not connection.is_closed and not is_relayed(connection.muxed_conn)

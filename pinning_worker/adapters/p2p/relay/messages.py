@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import trio
 from google.protobuf.message import DecodeError, Message
@@ -17,7 +17,7 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.protocol_muxer.multiselect_client import MultiselectClient
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
-from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, Reservation, Status, StopMessage
+from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, Limit, PeerId, Reservation, Status, StopMessage
 
 from pinning_worker.domain.cid import encode_varint
 
@@ -29,6 +29,17 @@ CLOSE_SECONDS = 2.0
 
 ENDED = (BaseLibp2pError, OSError, EOFError, trio.BrokenResourceError, trio.ClosedResourceError)
 """What py-libp2p raises when a stream or its connection has ended."""
+
+_MEANING = {
+    Status.OK: "it said yes to something else",
+    Status.RESERVATION_REFUSED: "it gives no place",
+    Status.RESOURCE_LIMIT_EXCEEDED: "it has no room left",
+    Status.PERMISSION_DENIED: "it does not let us",
+    Status.CONNECTION_FAILED: "it could not bring us to that peer",
+    Status.NO_RESERVATION: "that peer has no place there",
+    Status.MALFORMED_MESSAGE: "it could not read our message",
+    Status.UNEXPECTED_MESSAGE: "it did not expect our message",
+}
 
 Kind = TypeVar("Kind", HopMessage, StopMessage)
 
@@ -53,6 +64,31 @@ async def write_message(stream: INetStream, message: Message) -> None:
     data = message.SerializeToString()
     with talking():
         await stream.write(encode_varint(len(data)) + data)
+
+
+async def ask(connection: SwarmConn, protocol: TProtocol, request: Kind) -> tuple[INetStream, Kind]:
+    """The answer, and the stream on which it came. Raises Gone; the stream is then reset, as when cancelled."""
+    stream = await open_stream(connection, protocol)
+    try:
+        await write_message(stream, request)
+        return stream, await read_message(stream, type(request))
+    except BaseException:
+        await reset(stream)
+        raise
+
+
+def limit_of(message: HopMessage | StopMessage) -> Limit | None:
+    """What the relay lets a circuit carry; None: whatever comes."""
+    limit = message.limit
+    return limit if limit.duration or limit.data else None
+
+
+def in_words(status: int) -> str:
+    """A refusal, for people: what it means, and its name in the specification."""
+    if status not in _MEANING:
+        return f"it refused with a status nobody knows ({status})"
+    known = cast("Status.ValueType", status)
+    return f"{_MEANING[known]} ({Status.Name(known)})"
 
 
 async def open_stream(connection: SwarmConn, protocol: TProtocol) -> INetStream:
@@ -117,10 +153,15 @@ __all__ = [
     "STOP",
     "Gone",
     "HopMessage",
+    "Limit",
+    "PeerId",
     "Reservation",
     "Status",
     "StopMessage",
+    "ask",
     "close",
+    "in_words",
+    "limit_of",
     "open_stream",
     "read_message",
     "reset",

@@ -77,6 +77,7 @@ async def test_no_limit_is_told_to_anybody_and_bytes_go_through_both_ways() -> N
         assert not told[0].HasField("limit")
         await circuit.write(b"abc")
         assert await circuit.read(3) == b"cba"
+        assert (hop.circuits, hop.carried_bytes) == (1, 6)  # counted while it is open
         await circuit.reset()
         with trio.fail_after(5):
             while hop.circuits:  # noqa: ASYNC110  nobody is told when a circuit ends
