@@ -15,8 +15,14 @@ from cryptography.x509.oid import NameOID
 from pinning_worker.sandbox.electrumx import Certificate
 
 
-def self_signed(directory: Path, name: str = "server") -> Certificate:
-    """A new certificate and its key, as PEM files in that directory."""
+def self_signed(
+    directory: Path,
+    name: str = "server",
+    *,
+    names: tuple[str, ...] = (),
+    until: datetime.timedelta = datetime.timedelta(days=1),
+) -> Certificate:
+    """A new certificate and its key, as PEM files in that directory. `names`: those of DNS that it is for too."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -26,9 +32,14 @@ def self_signed(directory: Path, name: str = "server") -> Certificate:
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .not_valid_before(now - datetime.timedelta(days=2))
+        .not_valid_after(now + until)
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *(x509.DNSName(each) for each in names)]
+            ),
+            critical=False,
+        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )

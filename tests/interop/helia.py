@@ -304,6 +304,7 @@ async def open_helia(
     fast_websocket: bool = False,
     topic: str | None = CONTENT_TOPIC,
     trusted: Path | None = None,
+    relay: bool = False,
 ) -> AsyncIterator[Helia]:
     """Start a peer; it is subscribed to `topic` unless that is None, and gone when the block ends.
 
@@ -314,6 +315,7 @@ async def open_helia(
         discovery: the topic of pubsub peer discovery, if it shall run. `mdns`: it dials whom it finds so.
         inside: the command that runs a command in a network namespace (namespaces.py).
         direct_peers: multiaddrs with peer ids, as js-libp2p's gossipsub has them.
+        relay: its circuit relay service runs, with the limits that it has by default.
         trusted: a PEM file of certificates that it trusts besides the machine's, for wss.
         swarm_key: 32 bytes, for a private network.
         fast_websocket: for benches, see node/fast-websocket.mjs.
@@ -343,6 +345,7 @@ async def open_helia(
                     discovery=discovery,
                     local=mdns,
                     directPeers=list(direct_peers),
+                    relay=relay,
                     swarmKey=swarm_key and encode_swarm_key(swarm_key).decode(),
                 )
                 peer.peer_id, peer.addrs = started["peerId"], started["addrs"]

@@ -184,12 +184,13 @@ async def open_kubo(
     inside: Sequence[str] = (),
     mdns_at: str | None = None,
     dht: bool = False,
+    relay: bool = False,
 ) -> AsyncIterator[Kubo]:
     """A node with its repository in `folder`, subscribed to `topic`, listening over tcp or ws; gone after the block.
 
     `inside`: the command that runs a command in a network namespace (namespaces.py). `mdns_at`: mDNS is on, and it
     listens at this multiaddr instead. `dht`: it is a server of the DHT that nodes with private addresses have among
-    themselves, those of the loopback included.
+    themselves, those of the loopback included. `relay`: its relay service runs, with the limits it has by default.
     """
     await trio.Path(folder).mkdir(parents=True, exist_ok=True)
     environment = {
@@ -203,6 +204,8 @@ async def open_kubo(
     await kubo.ipfs("init", "--profile=test", "--empty-repo")
     listen = LOCAL_TCP if over == "tcp" else f"/ip4/127.0.0.1/tcp/{free_port()}/ws"
     _configure(folder / "ipfs/config", mdns_at or listen, mdns=mdns_at is not None, dht=dht)
+    if relay:
+        _be_a_relay(folder / "ipfs/config")
     if swarm_key is not None:
         (folder / "ipfs/swarm.key").write_bytes(encode_swarm_key(swarm_key))
     with one_error():
@@ -246,6 +249,14 @@ def _configure(path: Path, listen: str, *, mdns: bool, dht: bool) -> None:
     }
     for name, value in closed.items():
         config[name] = {**config.get(name, {}), **value} if isinstance(value, dict) else value
+    path.write_text(json.dumps(config), "utf-8")
+
+
+def _be_a_relay(path: Path) -> None:
+    """As a node does that others have found to be reachable; here nobody would tell it."""
+    config = json.loads(path.read_text("utf-8"))
+    config["Internal"] = {**config.get("Internal", {}), "Libp2pForceReachability": "public"}
+    config["Swarm"]["RelayService"] = {"Enabled": True}
     path.write_text(json.dumps(config), "utf-8")
 
 

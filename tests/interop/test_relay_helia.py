@@ -107,10 +107,14 @@ async def test_a_circuit_that_has_carried_its_bytes_ends() -> None:
         assert hop.carried_bytes <= MIB
 
 
-async def test_a_worker_behind_a_firewall_is_reached_through_a_relay_and_its_blocks_too() -> None:
+@pytest.mark.parametrize("over", ["tcp", "ws"])
+async def test_a_worker_behind_a_firewall_is_reached_through_a_relay_and_its_blocks_too(over: str) -> None:
     async with (
         open_relay() as (relay, hop, _),
-        open_node(listen=(TCP,), more={"bootstrap": (relay.address,), "relays_wanted": 1}) as hidden,
+        open_node(
+            listen=(TCP,),
+            more={"bootstrap": (relay.ws_address if over == "ws" else relay.address,), "relays_wanted": 1},
+        ) as hidden,
         open_helia([]) as reader,
     ):
         with trio.fail_after(10):
@@ -125,6 +129,32 @@ async def test_a_worker_behind_a_firewall_is_reached_through_a_relay_and_its_blo
         await reader.hangup(hidden.host.peer_id)
         await until_no_circuit(hop)
         assert hop.carried_bytes > 20 * MIB
+
+
+@pytest.mark.parametrize("over", ["tcp", "ws"])
+@pytest.mark.parametrize("connected", [True, False], ids=["the relay is connected", "the relay is dialled"])
+async def test_we_dial_who_listens_at_a_relay_only_and_fetch_and_serve(over: str, connected: bool) -> None:
+    async with open_relay() as (relay, hop, _), open_helia([through(relay, over)]) as browser, open_node() as worker:
+        (circuit, *_) = browser.addrs
+        assert "/p2p-circuit/" in circuit
+        if connected:
+            await worker.host.connect(relay.address, 20)
+        assert await worker.host.connect(circuit, 20) == browser.peer_id
+        file = await browser.add_file(10 * MIB)
+        assert (await worker.fetch(parse_cid(file.cid), browser.peer_id)).bytes == file.dag_bytes
+        await browser.forget()
+        assert (await browser.cat(file.cid)).sha256 == file.sha256
+        assert [each.limited for each in await browser.connections() if each.peer_id == worker.id] == [False]
+        assert hop.carried_bytes > 20 * MIB
+        await worker.host.disconnect(browser.peer_id)
+        await until_no_circuit(hop)
+
+
+async def test_an_origin_behind_a_relay_is_dialled_for_a_fetch() -> None:
+    async with open_relay() as (relay, _, _topic), open_helia([through(relay)]) as browser, open_node() as worker:
+        file = await browser.add_file(2 * MIB)
+        fetched = await worker.fetch(parse_cid(file.cid), origins=browser.addrs)
+        assert fetched.bytes == file.dag_bytes
 
 
 async def until_no_circuit(hop: Hop, left: int = 0) -> None:

@@ -10,6 +10,7 @@ import functools
 import ipaddress
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import InvalidAddrError, PeerInfo, info_from_p2p_addr
@@ -23,6 +24,17 @@ LOOK_SECONDS = 5.0  # and then our interfaces are looked at again
 _ANY = {"0.0.0.0": "ip4", "::": "ip6"}  # noqa: S104  read, not bound
 _DIALLED = {("tcp",), ("tcp", "ws"), ("tcp", "wss"), ("tcp", "tls", "ws")}
 _LISTENED = {("tcp",), ("tcp", "ws"), ("tcp", "wss"), ("tcp", "tls", "ws"), ("udp", "webrtc-direct")}
+
+CIRCUIT = "/p2p-circuit"
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """Where a peer is reached through a relay."""
+
+    relay_address: Multiaddr
+    relay: ID
+    peer: ID
 
 
 def parse(text: str) -> Multiaddr:
@@ -69,6 +81,21 @@ def parse_peer(text: str) -> PeerInfo:
     return info
 
 
+def parse_circuit(text: str) -> Circuit | None:
+    """None: the address goes through no relay. Raises BadAddress: it goes through two, or does not say which."""
+    if not is_circuit(text):
+        return None
+    relay, _, peer = text.partition(CIRCUIT)
+    if is_circuit(peer):
+        raise BadAddress(f"{text} goes through more than one relay")
+    info = parse_peer(relay)
+    return Circuit(info.addrs[0], info.peer_id, parse_peer(text).peer_id)
+
+
+def is_circuit(text: str) -> bool:
+    return CIRCUIT in text
+
+
 def parse_peer_id(text: str) -> ID:
     """Raises BadAddress."""
     try:
@@ -104,11 +131,15 @@ def _expanded(address: str, _now: int) -> tuple[Multiaddr, ...]:
 
 
 def worth_dialling(address: str, ours: Iterable[str]) -> bool:
-    """May an address that a stranger names be dialled? tcp, ws and wss only; and private addresses only while we are on
-    a private network ourselves, or whoever can send us a message could make us knock on every door of our own.
+    """May an address that a stranger names be dialled? tcp, ws and wss only, and circuits through relays that may; and
+    private addresses only while we are on a private network ourselves, or whoever can send us a message could make us
+    knock on every door of our own. (A name is let through here: where it leads is seen when it is dialled, `names.py`.)
 
     Raises BadAddress.
     """
+    if is_circuit(address):
+        relay, _, behind = address.partition(CIRCUIT)
+        return relay.rpartition("/")[0].endswith("/p2p") and not is_circuit(behind) and worth_dialling(relay, ours)
     names = _where(address)
     if tuple(names[1:]) not in _DIALLED:
         return False

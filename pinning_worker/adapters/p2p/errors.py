@@ -17,3 +17,18 @@ class CannotListen(HostError):
 
 class CannotConnect(HostError):
     """No connection to that address within the deadline."""
+
+
+class NoCircuit(CannotConnect):
+    """No connection through that relay. The text says what the relay said, or what became of it."""
+
+
+def root_cause(error: BaseException) -> str:
+    """The last line of a chain of exceptions, where the reason stands."""
+    while True:
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        elif error.__cause__ is not None:
+            error = error.__cause__
+        else:
+            return str(error) or type(error).__name__

@@ -37,21 +37,24 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p import addresses, bootstrap
+from pinning_worker.adapters.p2p import addresses, bootstrap, names
 from pinning_worker.adapters.p2p.certificate import CertificateFiles, TlsCertificate
 from pinning_worker.adapters.p2p.cures import mend_all, stream_limit, yamux_window
 from pinning_worker.adapters.p2p.cures.half_open import LOOPBACK, Door, DoorRules
 from pinning_worker.adapters.p2p.cures.private_network import fingerprint
-from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
+from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, root_cause
 from pinning_worker.adapters.p2p.listening import listen
 from pinning_worker.adapters.p2p.neighbours import Neighbours
 from pinning_worker.adapters.p2p.relay.client import RelayClient
+from pinning_worker.adapters.p2p.relay.dialling import CircuitDialler
 from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
 from pinning_worker.adapters.p2p.webrtc import webrtc_transport
 from pinning_worker.domain.swarm_key import unprotected
 from pinning_worker.one_error import one_error
 
 CLOSE_SECONDS = 3.0
+DIALLED = [addresses.parse("/ip4/0.0.0.0/tcp/0"), addresses.parse("/ip4/0.0.0.0/tcp/0/ws")]
+"""From these the library learns which transports it needs; what is listened on is told it later (listening.py)."""
 
 _log = structlog.get_logger(__name__)
 
@@ -115,6 +118,7 @@ class Host:
         self.hop: Hop | None = None
         self.relay_client: RelayClient | None = None
         self._neighbours = neighbours
+        self._circuits = CircuitDialler(self.swarm)
 
     @property
     def swarm(self) -> Swarm:
@@ -147,9 +151,19 @@ class Host:
     async def connect(self, address: str, deadline: float) -> str:
         """A connection to `…/p2p/PEER` within `deadline` seconds; at once where there is one. Returns the peer id.
 
+        `…/p2p/RELAY/p2p-circuit/p2p/PEER` goes through that relay (relay/dialling.py).
         Raises BadAddress, CannotConnect.
         """
-        info = addresses.parse_peer(address)
+        return await self._connect(address, deadline, public_only=False)
+
+    async def connect_on_hearsay(self, address: str, deadline: float) -> str:
+        """The same, to an address that a stranger named: never from the internet into our own network."""
+        if not addresses.worth_dialling(address, self.addresses):
+            raise BadAddress(f"{address} is not dialled because somebody says so")
+        return await self._connect(address, deadline, public_only=not addresses.all_private(self.addresses))
+
+    async def _connect(self, address: str, deadline: float, *, public_only: bool) -> str:
+        info, circuit = addresses.parse_peer(address), addresses.parse_circuit(address)
         peer = info.peer_id.to_base58()
         if self.is_connected(peer):
             return peer
@@ -157,11 +171,16 @@ class Host:
             with trio.fail_after(deadline), one_error():
                 # Not `raw.connect`: that dials whatever else it knows, waits a quarter of a second even after
                 # success, and refuses a peer for a minute after a failure.
-                await self.swarm.dial_addr(info.addrs[0], info.peer_id)
+                if circuit is None:
+                    await names.dial(self.swarm, info.addrs[0], info.peer_id, public_only=public_only)
+                else:
+                    await self._circuits.dial(circuit, public_only=public_only)
+        except CannotConnect as error:
+            raise CannotConnect(f"cannot connect to {address}: {error}") from error
         except trio.TooSlowError as error:
             raise CannotConnect(f"{address} did not answer within {deadline:g} s") from error
         except (BaseLibp2pError, OSError) as error:
-            raise CannotConnect(f"cannot connect to {address}: {_root_cause(error)}") from error
+            raise CannotConnect(f"cannot connect to {address}: {root_cause(error)}") from error
         return peer
 
     async def disconnect(self, peer: str) -> None:
@@ -214,9 +233,14 @@ async def open_host(config: HostConfig) -> AsyncIterator[Host]:
 
 def _whom_to_hold(config: HostConfig, ourselves: str) -> dict[str, tuple[str, bool]]:
     """By address: the peer id, and whether it is a direct peer. Raises BadAddress."""
-    direct = {text: addresses.parse_peer(text).peer_id.to_base58() for text in config.direct_peers}
-    named = {text: addresses.parse_peer(text).peer_id.to_base58() for text in config.bootstrap} | direct
+    direct = {text: _peer_at(text) for text in config.direct_peers}
+    named = {text: _peer_at(text) for text in config.bootstrap} | direct
     return {text: (peer, peer in direct.values()) for text, peer in named.items() if peer != ourselves}
+
+
+def _peer_at(text: str) -> str:
+    addresses.parse_circuit(text)  # to refuse now what nobody could dial later
+    return addresses.parse_peer(text).peer_id.to_base58()
 
 
 def _build(config: HostConfig, certificate: TlsCertificate | None, also_at: AddressSources, door: Door) -> BasicHost:
@@ -224,7 +248,7 @@ def _build(config: HostConfig, certificate: TlsCertificate | None, also_at: Addr
     listened = [addresses.parse_listen(text) for text in config.listen]
     raw = new_host(
         key_pair=config.key,
-        listen_addrs=[address for address in listened if addresses.is_tcp(address)],
+        listen_addrs=DIALLED,
         sec_opt={NOISE: Noise(config.key, noise_privkey=new_noise_key().private_key)},
         muxer_opt={TProtocol(YAMUX): Yamux},
         connection_config=_connection_config(config),
@@ -305,14 +329,3 @@ async def _close(host: Host) -> None:
 
 def _any_live(connections: Iterable[object]) -> bool:
     return any(not connection.is_closed for connection in cast("Iterable[Yamux]", connections))
-
-
-def _root_cause(error: BaseException) -> str:
-    """The last line of a chain of exceptions, where the reason stands."""
-    while True:
-        if isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        elif error.__cause__ is not None:
-            error = error.__cause__
-        else:
-            return str(error) or type(error).__name__

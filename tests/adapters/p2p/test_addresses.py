@@ -23,6 +23,13 @@ PEER = "/p2p/12D3KooWPxsrDfy6rYv6jCe4EWZ73KJxDkanHKeWmf1iHNM5CsEH"
         ("/ip4/169.254.169.254/tcp/80", False, True),
         ("/ip6/::1/tcp/4001", False, True),
         ("/ip4/1.1.1.1/udp/4001/quic-v1", False, False),
+        ("/ip4/1.1.1.1/tcp/4001" + PEER + "/p2p-circuit", True, True),
+        ("/dns4/example.org/tcp/443/tls/ws" + PEER + "/p2p-circuit" + PEER, True, True),
+        ("/ip4/10.0.0.1/tcp/4001" + PEER + "/p2p-circuit" + PEER, False, True),
+        ("/ip4/1.1.1.1/udp/4001/quic-v1" + PEER + "/p2p-circuit" + PEER, False, False),
+        ("/ip4/1.1.1.1/tcp/4001/p2p-circuit" + PEER, False, False),
+        (PEER + "/p2p-circuit" + PEER, False, False),
+        ("/ip4/1.1.1.1/tcp/4001" + PEER + "/p2p-circuit" + PEER + "/p2p-circuit" + PEER, False, False),
     ],
 )
 def test_worth_dialling(address: str, on_the_internet: bool, on_a_private_network: bool) -> None:

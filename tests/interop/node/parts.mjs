@@ -8,7 +8,7 @@ import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { withBitswap } from '@helia/bitswap'
 import { withLibp2pLight } from '@helia/libp2p'
-import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
+import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf } from '@libp2p/crypto/keys'
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
@@ -36,6 +36,7 @@ import { createHeliaLight } from 'helia'
  * @param {boolean} [options.local]       finds peers by mDNS, and dials them; without: no mDNS
  * @param {string[]} [options.directPeers] multiaddrs with peer ids: gossipsub's explicit peering agreements
  * @param {string} [options.swarmKey]     the text of a swarm.key; none: the network is open
+ * @param {boolean} [options.relay]       be a circuit relay, with js-libp2p's default limits
  * @returns {{helia, blocks}} blocks: the store itself, below Helia (whose own delete asks a content router)
  */
 export async function startPeer (options) {
@@ -56,7 +57,8 @@ export async function startPeer (options) {
     services: {
       identify: identify(),
       ping: ping(),
-      pubsub: gossipsub({ allowPublishToZeroTopicPeers: true, directPeers: directPeers.map(named) })
+      pubsub: gossipsub({ allowPublishToZeroTopicPeers: true, directPeers: directPeers.map(named) }),
+      ...(options.relay ? { relay: circuitRelayServer() } : {})
     }
   })).start()
   // libp2p leaves it to the application to dial whom it found

@@ -20,7 +20,6 @@ from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
 from trio_typing import TaskStatus
 
-from pinning_worker.adapters.p2p.addresses import worth_dialling
 from pinning_worker.adapters.p2p.bitswap.conduct import Conduct
 from pinning_worker.adapters.p2p.bitswap.frames import GONE, StreamGone
 from pinning_worker.adapters.p2p.bitswap.receiver import Receiver
@@ -159,8 +158,7 @@ class Engine:
 
     async def _dial(self, origin: str) -> None:
         with suppress(BadAddress, CannotConnect):
-            if worth_dialling(origin, self._host.addresses):
-                await self._host.connect(origin, DIAL_SECONDS)
+            await self._host.connect_on_hearsay(origin, DIAL_SECONDS)
 
     def _start(self, task: Callable[[], Awaitable[None]]) -> None:
         if self._nursery is None:

@@ -29,7 +29,10 @@ from pinning_worker.adapters.p2p.cures import (
     shared_tls,
     slow_readers,
     stream_limit,
+    ws_close,
+    ws_dial_count,
     ws_frames,
+    wss_address,
     yamux_window,
 )
 
@@ -54,7 +57,10 @@ ALL = (
     shared_tls,
     slow_readers,
     stream_limit,
+    ws_close,
+    ws_dial_count,
     ws_frames,
+    wss_address,
     yamux_window,
 )
 

@@ -34,7 +34,8 @@ MOST_HALF_OPEN = 64
 PER_ADDRESS = 32
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
 
-_WRAPPINGS = ("stream", "_ws", "_stream", "transport_stream")
+_WRAPPINGS = ("conn", "stream", "_ws", "_stream", "transport_stream")
+_DEEPEST = 12
 
 _log = structlog.get_logger(__name__)
 _doors: WeakKeyDictionary[PortDemultiplexer, Door] = WeakKeyDictionary()
@@ -126,7 +127,7 @@ def mend() -> None:
 
 def handshake_finished(raw: Any) -> None:
     """Called with the library's wrapping of a socket once its peer is known; what was not accepted here is ignored."""
-    stream = _socket_of(raw)
+    stream = socket_under(raw)
     arrival = None if stream is None else _arrivals.get(stream)
     if arrival is not None:
         arrival.finished.set()
@@ -181,11 +182,11 @@ def _ip(stream: trio.SocketStream) -> str:
         return ""  # gone already
 
 
-def _socket_of(raw: Any) -> trio.SocketStream | None:
-    """Down through the wrappings: TrioTCPStream.stream, P2PWebSocketConnection._ws._stream, SSLStream.transport_stream,
-    PeekableStream.stream.
+def socket_under(raw: Any) -> trio.SocketStream | None:
+    """Down through the wrappings: SecureSession.conn, RawConnection.stream, TrioTCPStream.stream,
+    P2PWebSocketConnection._ws._stream, SSLStream.transport_stream, PeekableStream.stream.
     """
-    for _ in range(8):
+    for _ in range(_DEEPEST):
         if raw is None or isinstance(raw, trio.SocketStream):
             return raw
         raw = next((getattr(raw, name) for name in _WRAPPINGS if hasattr(raw, name)), None)

@@ -16,7 +16,7 @@ from libp2p.custom_types import TProtocol
 from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from libp2p.peer.id import ID
 
-from pinning_worker.adapters.p2p.addresses import all_private, worth_dialling
+from pinning_worker.adapters.p2p.addresses import all_private, is_circuit, worth_dialling
 from pinning_worker.adapters.p2p.bitswap.frames import (
     GONE,
     BadFrame,
@@ -120,7 +120,7 @@ class Talk:
         ours = host.addresses
         for address in [text for text in contact.addresses if _may_dial(text, ours)][:DIALS]:
             with suppress(CannotConnect, BadAddress):
-                await host.connect(f"{address}/p2p/{contact.peer}", DIAL_SECONDS)
+                await host.connect_on_hearsay(f"{address}/p2p/{contact.peer}", DIAL_SECONDS)
                 self._dialled[contact.peer] = trio.current_time()
                 return
         raise CannotConnect(f"{contact.peer} is at no address that may be dialled, or does not answer there")
@@ -132,6 +132,6 @@ class Talk:
 
 def _may_dial(address: str, ours: list[str]) -> bool:
     try:
-        return worth_dialling(address, ours)
+        return worth_dialling(address, ours) and not is_circuit(address)  # a question is not worth a circuit
     except BadAddress:
         return False

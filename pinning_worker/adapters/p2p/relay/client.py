@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 from libp2p.abc import INetStream
-from libp2p.exceptions import BaseLibp2pError
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
@@ -140,8 +139,8 @@ class RelayClient:
             await messages.write_message(stream, StopMessage(type=StopMessage.STATUS, status=Status.OK))
             circuit = as_connection(stream, ID(request.peer.id), initiator=False)
             await self._host.swarm.upgrade_inbound_raw_conn(circuit, circuit.get_transport_addresses()[0])
-        except (Gone, BaseLibp2pError) as error:
-            _log.debug("relay.circuit_failed", relay=relay, reason=str(error))
+        except Exception as error:  # noqa: BLE001  a handshake raises whatever a stranger's bytes provoke
+            _log.debug("relay.circuit_failed", relay=relay, reason=repr(error))
             await messages.reset(stream)
         return None
 

@@ -12,6 +12,8 @@ from libp2p.peer.id import ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
+from pinning_worker.adapters.p2p.cures.half_open import socket_under
+
 if TYPE_CHECKING:
     from libp2p.network.swarm import Swarm
 
@@ -31,8 +33,22 @@ def direct_to(swarm: Swarm, peer: ID) -> SwarmConn | None:
 
 def as_connection(circuit: INetStream, peer: ID, *, initiator: bool) -> RawConnection:
     """The stream to a relay that it joined to `peer`, as a wire: noise and yamux go over it as over any other."""
-    # With the relay's own address: js-libp2p is told it by identify, and throws at one that has no IP address.
     wire = cast("Yamux", circuit.muxed_conn)
-    through = next(iter(wire.get_transport_addresses()), Multiaddr(""))
-    where = Multiaddr(f"{through}/p2p/{wire.peer_id.to_base58()}/p2p-circuit/p2p/{peer.to_base58()}")
+    where = Multiaddr(f"{_place(wire)}/p2p/{wire.peer_id.to_base58()}/p2p-circuit/p2p/{peer.to_base58()}")
     return RawConnection(circuit, initiator, ConnectionType.RELAYED, [where])
+
+
+def _place(wire: Yamux) -> str:
+    """The relay's IP address and port. Identify tells them to the peer, and js-libp2p gives up at an address without an
+    IP; the library knows them for tcp, and not for ws.
+    """
+    if told := wire.get_transport_addresses():
+        return str(told[0])
+    stream = socket_under(wire.secured_conn)
+    if stream is None:
+        return ""
+    try:
+        ip, port, *_ = stream.socket.getpeername()
+    except OSError:
+        return ""  # gone already
+    return f"/ip{6 if ':' in ip else 4}/{ip}/tcp/{port}"

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
+from typing import cast
+
 import pytest
 import trio
+from libp2p.network.stream.net_stream import NetStream
+from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId
 from libp2p.relay.circuit_v2.protocol import CircuitV2Protocol
 from libp2p.tools.anyio_service import background_trio_service
 from structlog.testing import capture_logs
 
+from pinning_worker.adapters.p2p.addresses import parse_peer_id
 from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.relay import client, reservations
 from pinning_worker.adapters.p2p.relay.client import RelayClient
+from pinning_worker.adapters.p2p.relay.connections import direct_to
 from pinning_worker.adapters.p2p.relay.hop import RelayCaps
+from pinning_worker.adapters.p2p.relay.messages import HOP, HopMessage, Status, ask
 
 TCP = "/ip4/127.0.0.1/tcp/0"
+NOISE_CHOSEN = b"\x13/multistream/1.0.0\n\x07/noise\n"
+FIRST, FALSE_THIRD = b"\x00\x20" + os.urandom(32), b"\x00\x60" + os.urandom(96)
 
 
 def relay_client(host: Host) -> RelayClient:
@@ -79,3 +89,28 @@ async def test_a_relay_that_tells_a_limit_is_named_with_what_it_means() -> None:
                     assert "no content" in told["meaning"]
                     assert relay_client(hidden).relays == []
                     assert all("/p2p-circuit" not in address for address in hidden.addresses)
+
+
+async def test_garbage_through_a_relay_is_a_strangers_fault_and_not_told_as_ours() -> None:
+    async with (
+        open_host(HostConfig(new_key(), (TCP,), relay=RelayCaps())) as relay,
+        open_host(HostConfig(new_key(), (TCP,), bootstrap=tuple(relay.addresses), relays_wanted=1)) as hidden,
+        open_host(HostConfig(new_key(), (TCP,))) as stranger,
+    ):
+        await until_at(hidden, relay)
+        await stranger.connect(relay.addresses[0], 5)
+        connection = direct_to(stranger.swarm, parse_peer_id(relay.peer_id))
+        assert connection is not None
+        wanted = HopMessage(type=HopMessage.CONNECT, peer=PeerId(id=parse_peer_id(hidden.peer_id).to_bytes()))
+        with capture_logs() as logs:
+            for garbage in (NOISE_CHOSEN + FIRST + FALSE_THIRD, os.urandom(200), b""):
+                stream, answer = await ask(connection, HOP, wanted)
+                assert answer.status == Status.OK
+                await stream.write(garbage)
+                await cast("NetStream", stream).close_write()
+                with trio.fail_after(20):
+                    while relay.hop is None or relay.hop.circuits:  # noqa: ASYNC110  nobody is told
+                        await trio.sleep(0.01)
+        assert hidden.peers() == [relay.peer_id]
+        assert [line["event"] for line in logs if line["log_level"] == "error"] == []
+        assert [line["event"] for line in logs].count("relay.circuit_failed") == 3
