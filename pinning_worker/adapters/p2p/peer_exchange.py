@@ -1,7 +1,8 @@
 """Pubsub peer discovery: saying where we are every ten seconds, and dialling those we are not connected to.
 
 Interoperates with `@libp2p/pubsub-peer-discovery`. Whoever writes here decides whom we dial, so: only a peer that
-signed for itself, by the rules of `Dialler`, and private addresses only when we are on a private network ourselves.
+signed for itself, by the rules of `Dialler`, at most three of its addresses, those without a relay first, and private
+addresses only when we are on a private network ourselves.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import trio
 from multiaddr.protocols import P_P2P
 
-from pinning_worker.adapters.p2p.addresses import parse, worth_dialling
+from pinning_worker.adapters.p2p.addresses import is_circuit, parse, worth_dialling
 from pinning_worker.adapters.p2p.dialler import Dialler
 from pinning_worker.adapters.p2p.discovery import BadPeerRecord, decode_peer, encode_peer
 from pinning_worker.adapters.p2p.host import Host
@@ -18,6 +19,7 @@ from pinning_worker.adapters.p2p.pubsub import Topic
 from pinning_worker.one_error import one_error
 
 INTERVAL_SECONDS = 10.0
+MOST_TRIES = 3
 
 
 class PeerExchange:
@@ -27,7 +29,7 @@ class PeerExchange:
         self.garbage = 0
         self._host = host
         self._topic = topic
-        self._dialler = Dialler(host, "discovery topic")
+        self._dialler = Dialler(host, "discovery topic", host.connect_on_hearsay)
 
     async def run(self) -> None:
         with one_error():
@@ -43,23 +45,29 @@ class PeerExchange:
 
     async def _listen(self) -> None:
         async for heard in self._topic.intake:
-            address = self._worth_dialling(heard)
-            if address is not None:
-                await self._dialler.dial(address)
+            if found := self._worth_dialling(heard):
+                await self._dialler.dial(*found)
 
-    def _worth_dialling(self, heard: Heard) -> str | None:
-        """The address to dial, with its /p2p/ end; None if there is no need, no room, or no reason to believe it."""
+    def _worth_dialling(self, heard: Heard) -> list[str]:
+        """The addresses to dial, with their /p2p/ ends; none: there is no need, no room, or no reason to believe it."""
         try:
             found = decode_peer(heard.data)
         except BadPeerRecord:
             self.garbage += 1
-            return None
+            return []
         if found.peer != heard.origin:
             self.garbage += 1
-            return None
+            return []
         if not self._dialler.wants(found.peer):
-            return None
-        return next((f"{one}/p2p/{found.peer}" for one in found.addresses if self._may_dial(one)), None)
+            return []
+        ours = self._host.addresses
+        may = [f"{one}/p2p/{found.peer}" for one in found.addresses if worth_dialling(one, ours)]
+        return in_order(may)
 
-    def _may_dial(self, address: str) -> bool:
-        return worth_dialling(address, self._host.addresses)
+
+def in_order(addresses: list[str]) -> list[str]:
+    """At most MOST_TRIES of them: direct ones, and, if there is any, one at least through a relay, last."""
+    direct = [each for each in addresses if not is_circuit(each)]
+    relayed = [each for each in addresses if is_circuit(each)]
+    first = direct[: MOST_TRIES - bool(relayed)]
+    return [*first, *relayed[: MOST_TRIES - len(first)]]

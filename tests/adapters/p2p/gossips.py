@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import trio
 from libp2p.crypto.keys import KeyPair
@@ -38,8 +39,10 @@ async def open_node(
     key: KeyPair | None = None,
     listen: tuple[str, ...] = (TCP, WS),
     direct_peers: Sequence[str] = (),
+    more: Mapping[str, Any] = {},
 ) -> AsyncIterator[Node]:
-    config = HostConfig(key or new_key(), listen, direct_peers=tuple(direct_peers))
+    """`more` is of HostConfig."""
+    config = HostConfig(key or new_key(), listen, direct_peers=tuple(direct_peers), **more)
     async with open_host(config) as host, open_pubsub(host) as pubsub:
         yield Node(host, pubsub, await pubsub.join(name))
 

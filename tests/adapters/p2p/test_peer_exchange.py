@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 import trio
 from multiaddr import Multiaddr
 
+from pinning_worker.adapters.p2p.dialler import Dialler
 from pinning_worker.adapters.p2p.discovery import encode_peer
-from pinning_worker.adapters.p2p.peer_exchange import PeerExchange
+from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
+from pinning_worker.adapters.p2p.peer_exchange import PeerExchange, in_order
+from pinning_worker.adapters.p2p.relay.hop import RelayCaps
 from tests.adapters.p2p.gossips import Node, meet, open_node
 
 DISCOVERY = "doichain._peer-discovery._p2p._pubsub"
@@ -53,6 +57,74 @@ async def test_garbage_and_records_of_others_are_counted_and_nobody_is_dialled_f
                 while exchange.garbage < 2:  # noqa: ASYNC110  a counter rings no bell
                     await trio.sleep(0.01)
             assert us.host.peers() == [liar.host.peer_id]
+
+
+def circuit_of(node: Node) -> str:
+    """Where it is reached through its relay, without its own name at the end."""
+    found = next(address for address in node.host.addresses if "/p2p-circuit/" in address)
+    return found.rpartition("/p2p/")[0]
+
+
+async def test_who_can_be_reached_through_a_relay_only_is_dialled_through_it() -> None:
+    async with (
+        open_node("another topic", more={"relay": RelayCaps()}) as relay,
+        open_node(DISCOVERY) as us,
+        open_node(DISCOVERY) as middle,
+        open_node(DISCOVERY, more={"bootstrap": (relay.host.addresses[0],), "relays_wanted": 1}) as hidden,
+    ):
+        await meet(us, middle)
+        await meet(hidden, middle)
+        with trio.fail_after(20):
+            while not any("/p2p-circuit/" in address for address in hidden.host.addresses):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        async with exchanging(us):
+            hidden.topic.publish(record(hidden, circuit_of(hidden)))
+            await connected(us, hidden)
+        assert set(us.host.peers()) == {middle.host.peer_id, relay.host.peer_id, hidden.host.peer_id}
+        assert relay.host.hop is not None
+        assert relay.host.hop.circuits == 1
+
+
+async def test_the_next_address_is_tried_when_one_leads_nowhere() -> None:
+    async with open_node(DISCOVERY) as us, open_node(DISCOVERY) as middle, open_node(DISCOVERY) as found:
+        await meet(us, middle)
+        await meet(found, middle)
+        async with exchanging(us):
+            found.topic.publish(record(found, "/ip4/127.0.0.1/tcp/1", *found.host.addresses))
+            await connected(us, found)
+
+
+async def test_a_relay_on_the_way_counts_as_dialled() -> None:
+    """Whoever names circuits through a victim does not make us knock there again and again."""
+    async with open_node() as us, open_node() as victim:
+        dialler = Dialler(us.host, "test", us.host.connect_on_hearsay)
+        way = f"{victim.host.addresses[0]}/p2p-circuit/p2p/"
+        await dialler.dial(way + peer_id_of(new_key()))
+        assert us.host.peers() == [victim.host.peer_id]
+        await victim.host.disconnect(us.host.peer_id)
+        with trio.fail_after(10):
+            while us.host.peers():
+                await us.host.changed()
+        await dialler.dial(way + peer_id_of(new_key()))
+        assert us.host.peers() == []
+
+
+D1, D2, D3, D4 = (f"/ip4/127.0.0.1/tcp/{port}" for port in range(1, 5))
+C1, C2, C3, C4 = (f"/ip4/127.0.0.1/tcp/{port}/p2p/RELAY/p2p-circuit" for port in range(1, 5))
+
+
+@pytest.mark.parametrize(
+    ("told", "tried"),
+    [
+        ([], []),
+        ([D1, D2, D3, D4], [D1, D2, D3]),
+        ([C1, D1, C2], [D1, C1, C2]),
+        ([C1, C2, D1, D2, D3], [D1, D2, C1]),
+        ([C1, C2, C3, C4], [C1, C2, C3]),
+    ],
+)
+def test_direct_addresses_come_first_and_a_relay_has_its_turn(told: list[str], tried: list[str]) -> None:
+    assert in_order(told) == tried
 
 
 async def test_what_cannot_be_dialled_is_passed_over_and_a_dead_end_stops_nothing() -> None:
