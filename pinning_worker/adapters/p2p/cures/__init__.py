@@ -11,6 +11,7 @@ they hold for every host in the process. `open_host` calls `mend_all()` first.
 from pinning_worker.adapters.p2p.cures import (
     circuit_addresses,
     crash,
+    crowded_frames,
     deafness,
     exclusive_port,
     first_bytes,
@@ -40,6 +41,7 @@ ALL = (
     quiet,
     circuit_addresses,
     crash,
+    crowded_frames,
     deafness,
     exclusive_port,
     first_bytes,
