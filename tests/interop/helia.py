@@ -177,6 +177,17 @@ class Helia:
         """Every message heard since the start that fits, taken or not."""
         return [message for message in self.transcript if predicate(message)]
 
+    # --- the DHT
+
+    async def provide(self, cid: str, deadline: float = 30) -> None:
+        """Tells the DHT that it has this."""
+        await self._ask("provide", deadline, cid=cid)
+
+    async def find_provider(self, cid: str, deadline: float = 30) -> tuple[str, list[str]]:
+        """The first provider that the DHT names: its id, and where. Raises HeliaError."""
+        answer = await self._ask("findProvider", deadline, cid=cid)
+        return answer["peerId"], answer["addrs"]
+
     # --- content
 
     async def add_file(
@@ -300,6 +311,7 @@ async def open_helia(
     mdns: bool = False,
     inside: Sequence[str] = (),
     direct_peers: Sequence[str] = (),
+    dht: bool = False,
     swarm_key: bytes | None = None,
     fast_websocket: bool = False,
     topic: str | None = CONTENT_TOPIC,
@@ -316,6 +328,7 @@ async def open_helia(
         inside: the command that runs a command in a network namespace (namespaces.py).
         direct_peers: multiaddrs with peer ids, as js-libp2p's gossipsub has them.
         relay: its circuit relay service runs, with the limits that it has by default.
+        dht: it is a server of the DHT.
         trusted: a PEM file of certificates that it trusts besides the machine's, for wss.
         swarm_key: 32 bytes, for a private network.
         fast_websocket: for benches, see node/fast-websocket.mjs.
@@ -346,6 +359,7 @@ async def open_helia(
                     local=mdns,
                     directPeers=list(direct_peers),
                     relay=relay,
+                    dht=dht,
                     swarmKey=swarm_key and encode_swarm_key(swarm_key).decode(),
                 )
                 peer.peer_id, peer.addrs = started["peerId"], started["addrs"]

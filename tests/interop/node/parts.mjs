@@ -12,6 +12,7 @@ import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay
 import { generateKeyPair, generateKeyPairFromSeed, privateKeyFromProtobuf } from '@libp2p/crypto/keys'
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
+import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { mdns } from '@libp2p/mdns'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
@@ -35,12 +36,13 @@ import { createHeliaLight } from 'helia'
  * @param {string} [options.discovery]    a topic for pubsub peer discovery; none: no discovery
  * @param {boolean} [options.local]       finds peers by mDNS, and dials them; without: no mDNS
  * @param {string[]} [options.directPeers] multiaddrs with peer ids: gossipsub's explicit peering agreements
+ * @param {boolean} [options.dht]         a server of the DHT, private addresses included; without: no DHT
  * @param {string} [options.swarmKey]     the text of a swarm.key; none: the network is open
  * @param {boolean} [options.relay]       be a circuit relay, with js-libp2p's default limits
  * @returns {{helia, blocks}} blocks: the store itself, below Helia (whose own delete asks a content router)
  */
 export async function startPeer (options) {
-  const { listen = [], seed, privateKey, blockstore, discovery, local = false, directPeers = [], swarmKey } = options
+  const { listen = [], seed, privateKey, blockstore, discovery, local = false, directPeers = [], dht, swarmKey } = options
   const blocks = blockstore == null ? new MemoryBlockstore() : new FsBlockstore(blockstore)
   const light = createHeliaLight({ blockstore: blocks, datastore: new MemoryDatastore() })
   const helia = await withBitswap(withLibp2pLight(light, {
@@ -58,7 +60,8 @@ export async function startPeer (options) {
       identify: identify(),
       ping: ping(),
       pubsub: gossipsub({ allowPublishToZeroTopicPeers: true, directPeers: directPeers.map(named) }),
-      ...(options.relay ? { relay: circuitRelayServer() } : {})
+      ...(options.relay ? { relay: circuitRelayServer() } : {}),
+      ...(dht ? { dht: kadDHT({ clientMode: false, peerInfoMapper: passthroughMapper }) } : {})
     }
   })).start()
   // libp2p leaves it to the application to dial whom it found

@@ -7,8 +7,9 @@
  *
  * The first command is `start`; the process ends at `stop` or when stdin closes, so no peer outlives its driver.
  *
- * The peer is built from its parts (parts.mjs): no gateways, no delegated routers, no bootstrap, no DHT.
- * It knows only whom it was told to dial, so nothing leaves the machine and a block can come from nobody else.
+ * The peer is built from its parts (parts.mjs): no gateways, no delegated routers, no bootstrap, and no
+ * DHT unless `dht` asks for one. It knows only whom it was told to dial, so nothing leaves the machine and a block can
+ * come from nobody else.
  */
 import { createInterface } from 'node:readline'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -75,6 +76,18 @@ const commands = {
     const data = base64 == null ? new TextEncoder().encode(text) : Buffer.from(base64, 'base64')
     const { recipients } = await pubsub().publish(topic, data)
     return { recipients: recipients.map(String) }
+  },
+
+  // --- the DHT
+  async provide ({ cid, ...options }) {
+    await helia.libp2p.contentRouting.provide(CID.parse(cid), { signal: within(options) })
+  },
+  /** The first provider of a CID and its addresses. */
+  async findProvider ({ cid, ...options }) {
+    for await (const { id, multiaddrs } of helia.libp2p.contentRouting.findProviders(CID.parse(cid), { signal: within(options) })) {
+      return { peerId: id.toString(), addrs: multiaddrs.map(String) }
+    }
+    throw new Error(`nobody provides ${cid}`)
   },
 
   // --- content

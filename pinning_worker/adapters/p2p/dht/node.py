@@ -39,7 +39,6 @@ from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.one_error import one_error
 
 QUESTIONS_AT_ONCE = 4
-WALK_SECONDS = 60.0
 REFRESH_SECONDS = 600.0
 SWEEP_SECONDS = 30.0
 NOTICE_SECONDS = 0.5
@@ -96,8 +95,7 @@ class Dht:
             return read_contacts(answer.closerPeers) if answer is not None else None
 
         async with self._questions:
-            with trio.move_on_after(WALK_SECONDS):
-                await walk(key, self._closest(key), ask)
+            await walk(key, self._closest(key), ask)
 
     @asynccontextmanager
     async def visit(self, contact: Contact) -> AsyncGenerator[None, None]:
@@ -124,12 +122,11 @@ class Dht:
                     told += 1
 
         async with self._questions:
-            with trio.move_on_after(WALK_SECONDS):
-                closest = await self._closest_on_the_network(key)
-                with one_error():
-                    async with trio.open_nursery() as nursery:
-                        for contact in closest:
-                            nursery.start_soon(tell, contact)
+            closest = await self._closest_on_the_network(key)
+            with one_error():
+                async with trio.open_nursery() as nursery:
+                    for contact in closest:
+                        nursery.start_soon(tell, contact)
         _log.debug("dht.provided", key=key.hex(), told=told)
         return told
 
@@ -142,8 +139,7 @@ class Dht:
         while True:
             for key in (binary_id(self._host.peer_id), secrets.token_bytes(32)):
                 async with self._questions:
-                    with trio.move_on_after(WALK_SECONDS):
-                        await self._closest_on_the_network(key)
+                    await self._closest_on_the_network(key)
             await trio.sleep(REFRESH_SECONDS)
 
     async def _closest_on_the_network(self, key: bytes) -> list[Contact]:
@@ -178,8 +174,7 @@ class Dht:
             return [each for each in closer if each.peer != peer] if answer is not None else None
 
         async with self._questions:
-            with trio.move_on_after(WALK_SECONDS):
-                await walk(key, self._closest(key), ask)
+            await walk(key, self._closest(key), ask)
         return found
 
     def _closest(self, key: bytes) -> list[Contact]:

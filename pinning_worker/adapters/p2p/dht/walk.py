@@ -1,6 +1,7 @@
 """One question to the network: those closest to a key that we know are asked for closer ones, until there are none.
 
-`Walk` is the bookkeeping, pure; `walk` runs it, with at most ALPHA peers asked at the same time and MOST_ASKED in all.
+`Walk` is the bookkeeping, pure; `walk` runs it, with at most ALPHA peers asked at the same time, MOST_ASKED in all, and
+for WALK_SECONDS at most.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import trio
 from pinning_worker.adapters.p2p.dht.contacts import CLOSEST, Contact, place_of
 from pinning_worker.one_error import one_error
 
-ALPHA = 5
+ALPHA = 8
 MOST_ASKED = 60
+WALK_SECONDS = 60.0
 
 
 class Walk:
@@ -74,7 +76,7 @@ async def walk(
         busy -= 1
         moved.set()
 
-    with one_error():
+    with trio.move_on_after(WALK_SECONDS), one_error():
         async with trio.open_nursery() as nursery:
             while True:
                 while busy < ALPHA and (contact := way.next()) is not None:
@@ -82,6 +84,7 @@ async def walk(
                     busy += 1
                     nursery.start_soon(one, contact)
                 if not busy:
-                    return way.found()
+                    break
                 await moved.wait()
                 moved = trio.Event()
+    return way.found()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import secrets
 
 import pytest
+import trio
+import trio.testing
 from libp2p.peer.id import ID
 
 from pinning_worker.adapters.p2p.dht import records as records_module
 from pinning_worker.adapters.p2p.dht.contacts import CLOSEST, BadMessage, Contact, place_of, read_contacts, read_message
 from pinning_worker.adapters.p2p.dht.records import KEEP_SECONDS, MOST_OF_ONE, Records
 from pinning_worker.adapters.p2p.dht.table import Table
-from pinning_worker.adapters.p2p.dht.walk import MOST_ASKED, Walk
+from pinning_worker.adapters.p2p.dht.walk import MOST_ASKED, WALK_SECONDS, Walk, walk
 from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
 
 
@@ -162,3 +164,14 @@ def test_of_contacts_the_first_twenty_are_read() -> None:
 def _binary(peer: Contact) -> bytes:
 
     return ID.from_base58(peer.peer).to_bytes()
+
+
+async def test_a_walk_that_takes_too_long_ends_with_who_answered(autojump_clock: trio.testing.MockClock) -> None:
+    async def ask(contact: Contact) -> list[Contact] | None:
+        if contact != PEERS[0]:
+            await trio.sleep(1_000)
+        return []
+
+    begin = trio.current_time()
+    assert await walk(KEY, PEERS[:5], ask) == [PEERS[0]]
+    assert trio.current_time() - begin == WALK_SECONDS
