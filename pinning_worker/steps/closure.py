@@ -33,7 +33,8 @@ class Closure:
 
 @dataclass(slots=True)
 class Gathering:
-    """One closure on its way. `blocks` holds what came so far, also when `run` raises."""
+    """One closure on its way. `blocks` holds what came so far, also when `run` raises; run again, it begins anew, over
+    what is here by then."""
 
     root: Cid
     fetcher: Fetcher
@@ -46,19 +47,20 @@ class Gathering:
     blocks: dict[bytes, int] = field(default_factory=dict)
     count: int = 0  # blocks and bytes so far, for FETCHING-CID
     size: int = 0
+    _found: dict[bytes, int] = field(default_factory=dict)  # by this run
 
     async def run(self) -> Closure:
         """Raises FetchFailed (with all blocks of the closure held so far) and DiskFull."""
-        started = self.clock.now()
+        started, self._found = self.clock.now(), {}
         await self._take(self.root, self.budget)
-        own = sum(self.blocks.values())
+        own = sum(self._found.values())
         document = await self._document()
         for image in document.images if document else ():
             spent = (self.clock.now() - started).total_seconds()
             await self._take(image.cid, self._left(spent))
-        total = sum(self.blocks.values())
+        total = sum(self._found.values())
         return Closure(
-            blocks=self.blocks,
+            blocks=self._found,
             sizes=Sizes(own, total - own, total),
             references=tuple(dict.fromkeys(image.cid.key for image in document.images)) if document else (),
             foreign=document.foreign if document else (),
@@ -67,7 +69,7 @@ class Gathering:
         )
 
     async def _take(self, cid: Cid, budget: Budget) -> None:
-        before_blocks, before_bytes = len(self.blocks), sum(self.blocks.values())
+        before_blocks, before_bytes = len(self._found), sum(self._found.values())
 
         async def on_progress(blocks: int, size: int) -> None:
             self.count, self.size = before_blocks + blocks, before_bytes + size
@@ -82,10 +84,11 @@ class Gathering:
             failure.blocks = self.blocks
             raise
         self.blocks.update(fetched.blocks)
+        self._found.update(fetched.blocks)
 
     def _left(self, seconds: float) -> Budget:
         """What the closure may still cost. Raises OverBudget when that is nothing."""
-        blocks, size = self.budget.blocks - len(self.blocks), self.budget.bytes - sum(self.blocks.values())
+        blocks, size = self.budget.blocks - len(self._found), self.budget.bytes - sum(self._found.values())
         if blocks <= 0 or size <= 0:
             raise OverBudget(
                 f"over {self.budget.bytes} bytes or {self.budget.blocks} blocks before its images", self.blocks
@@ -95,9 +98,9 @@ class Gathering:
 
     async def _document(self) -> Metadata | None:
         """The asked CID read as metadata.json; None where it is something else (image, page, folder)."""
-        if sum(self.blocks.values()) > 2 * MOST_BYTES:
+        if sum(self._found.values()) > 2 * MOST_BYTES:
             return None
-        held = {multihash: await self.store.get(multihash) for multihash in self.blocks}
+        held = {multihash: await self.store.get(multihash) for multihash in self._found}
         try:
             text = look_up(reading(self.root, MOST_BYTES), lambda cid: held.get(cid.multihash))
         except (BadBlock, NotAFile, TooLong, MissingBlock, UnsupportedCid):

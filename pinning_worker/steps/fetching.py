@@ -17,6 +17,7 @@ from pinning_worker.domain.cid import cid_from_bytes
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.messages import FetchingCid
 from pinning_worker.domain.pin import ACTIVE, LIVE, Asker, Event, PinKey, Request, State
+from pinning_worker.one_error import one_error
 from pinning_worker.ports import (
     Announcer,
     Blocks,
@@ -62,21 +63,27 @@ class Fetching:
     async def fetch(self, request: Request) -> None:
         """The closure, measured and quoted; or why not. Everybody who asked is answered.
 
-        The row stays due all the while: one that nobody works on is one that a crash interrupted.
+        The row stays due all the while: one that nobody works on is one that a crash interrupted. Raises Trouble where
+        the outcome could not be stored (it is due still), or not be told.
         """
         gathering = await self._gathering(request)
         self._taken[request.root] = 0
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._report_progress, gathering)
-                await self._gather_or_explain(request, gathering)
-                nursery.cancel_scope.cancel()
+            with one_error():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._report_progress, gathering)
+                    gathered = await self._gather_or_explain(request, gathering)
+                    nursery.cancel_scope.cancel()
         finally:
             del self._taken[request.root]
+        if gathered is not None:
+            await self._tell(request.root, *gathered)
 
-    async def _gather_or_explain(self, request: Request, gathering: Gathering) -> None:
+    async def _gather_or_explain(
+        self, request: Request, gathering: Gathering
+    ) -> tuple[Closure, tuple[Asker, ...]] | None:
         try:
-            await self._gather(request, gathering)
+            return await self._gather(request, gathering)
         except NotFound as failure:
             await self._give_up(request, gathering, ErrorCode.NOT_FOUND, str(failure), retry_after=60)
         except Stalled as failure:
@@ -97,6 +104,7 @@ class Fetching:
                 "fetching failed by a fault of ours", cid=str(cid_from_bytes(request.root)), reference=reference
             )
             await self._give_up(request, gathering, ErrorCode.INTERNAL, f"reference {reference}", retry_after=600)
+        return None
 
     async def _gathering(self, request: Request) -> Gathering:
         """One closure's fetch, bounded by what the staging quota has left beside the other fetches."""
@@ -138,21 +146,24 @@ class Fetching:
                 return request.askers
         return ()
 
-    async def _gather(self, request: Request, gathering: Gathering) -> None:
+    async def _gather(self, request: Request, gathering: Gathering) -> tuple[Closure, tuple[Asker, ...]]:
+        """The closure, its quotes stored, and who is to be answered."""
         if gathering.budget.bytes <= 0:
             raise DiskFull("the staging quota is used up")
         while True:
             closure = await gathering.run()
             async with self.shelf.holding_still():
-                if await self.shelf.lacks(closure):
-                    continue  # a block that was here already was let go with another closure meanwhile: fetch it
-                askers = await self._measured(request.root, closure)
-            break
-        await self.answering.first(request.root, askers)
-        if closure.has_images is not None and self.note_metadata is not None:
-            await self.note_metadata(request.root, closure.has_images)
-        for pin in await self.books.pins_of(request.root):
+                if not await self.shelf.lacks(closure):
+                    return closure, await self._measured(request.root, closure)
+            # A block that was here already was let go with another closure meanwhile: fetch it.
+
+    async def _tell(self, root: bytes, closure: Closure, askers: tuple[Asker, ...]) -> None:
+        """It is quoted: whatever fails from here on takes nothing back."""
+        await self.answering.first(root, askers)
+        for pin in await self.books.pins_of(root):
             self.nudge(pin.key)
+        if closure.has_images is not None and self.note_metadata is not None:
+            await self.note_metadata(root, closure.has_images)
 
     async def _measured(self, root: bytes, closure: Closure) -> tuple[Asker, ...]:
         """Stores measure, quotes and block references in one change; who is to be answered."""
@@ -204,6 +215,8 @@ class Fetching:
     ) -> None:
         for _ in attempts("given up"):
             current = await self.books.request(request.root) or request
+            if current.state not in ACTIVE:
+                return None  # it was quoted: stored by a database that did not live to say so
             due = self.clock.now() + KEEP_REFUSED
             refused = current.moved(
                 Event.FAILED, due, askers=(), failure=code, reason=reason, sizes=None, attempts=current.attempts + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from trio.testing import MockClock
@@ -202,6 +203,31 @@ async def test_the_budget_is_for_the_closure_not_for_each_part(autojump_clock: M
         w.offer(blocks)
         await w.say(f"NEW-CID:{metadata}")
         assert w.hear()[0]["code"] == "TOO_LARGE"
+
+
+async def test_a_closure_that_lost_a_shared_block_meanwhile_is_gathered_and_measured_anew(
+    autojump_clock: MockClock,
+) -> None:
+    picture, picture_blocks = content.file(content.noise(3_000, 2))
+    metadata, image, blocks = content.nft(content.noise(9_000, 1), images=[f"ipfs://{picture}"])
+    async with World(terms(quote_life=timedelta(minutes=10))).running() as w:
+        w.offer(blocks | picture_blocks)
+        await w.quoted(image)
+        await w.later(minutes=9, seconds=45)
+        w.fetcher.seconds_per_block = 10
+        await w.say(f"NEW-CID:{metadata}")  # finds the image here, which lapses while it waits for the picture
+        await w.later(minutes=2)
+        adding = w.hear()[-1]
+        assert adding["bytes"] == {
+            "metadata": len(blocks[metadata.multihash]),
+            "image": 12_000,
+            "total": len(blocks[metadata.multihash]) + 12_000,
+        }
+        await w.say(f"NEW-CID:{picture}")
+        assert w.fetcher.fetches.count(image) == 3
+        request = await w.books.request(metadata.key)
+        assert request is not None
+        assert request.references == (image.key, picture.key)
 
 
 async def test_months_asked_for_are_quoted_each_and_more_than_is_sold_is_capped(autojump_clock: MockClock) -> None:

@@ -1,0 +1,76 @@
+"""The database or the disk is away for a while: what was begun is put off, and the worker lives."""
+
+from __future__ import annotations
+
+import pytest
+from trio.testing import MockClock
+
+from pinning_worker.adapters.memory.books import MemoryBooks
+from pinning_worker.domain.pin import State
+from pinning_worker.ports import Change, DiskFull, Trouble
+from tests import content
+from tests.stories.world import World
+
+
+class SulkyBooks(MemoryBooks):
+    """Refuses to store requests while `trouble` is set."""
+
+    trouble: Trouble | None = None
+
+    async def commit(self, change: Change) -> bool:
+        if self.trouble is not None and any(request.state is not State.REQUESTED for request in change.requests):
+            raise self.trouble
+        return await MemoryBooks.commit(self, change)
+
+
+@pytest.mark.parametrize("trouble", [Trouble("the database is out of reach"), DiskFull("no room for the database")])
+@pytest.mark.parametrize("slow", [0, 3])
+async def test_a_fetch_whose_outcome_cannot_be_stored_is_put_off(
+    autojump_clock: MockClock, trouble: Trouble, slow: float
+) -> None:
+    cid, blocks = content.file(b"a database with a bad minute")
+    books = SulkyBooks()
+    async with World(books=books).running() as w:
+        w.fetcher.seconds_per_block = slow
+        w.offer(blocks)
+        books.trouble = trouble
+        await w.say(f"NEW-CID:{cid}")
+        await w.later(seconds=45)
+        books.trouble = None
+        await w.later(minutes=1)
+        assert w.hear_statuses()[-1:] == ["ADDING-CID"]
+
+
+async def test_trouble_after_a_quote_was_stored_takes_nothing_back(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b'{"name":"noted later"}')
+    troubles = iter(range(1))
+
+    async def note(_root: bytes, _has_images: bool) -> None:
+        if next(troubles, None) is not None:
+            raise Trouble("the database is out of reach")
+
+    async with World().running() as w:
+        w.life.fetching.note_metadata = note
+        w.offer(blocks)
+        await w.pinned(cid)
+        assert (await w.pin(cid)).state is State.PINNED
+
+
+class AbruptBooks(MemoryBooks):
+    """The connection breaks when a quote has been stored, before that can be said."""
+
+    async def commit(self, change: Change) -> bool:
+        stored = await MemoryBooks.commit(self, change)
+        if change.quotes:
+            raise Trouble("the database is out of reach")
+        return stored
+
+
+async def test_a_quote_of_which_the_database_did_not_say_that_it_was_stored_stands(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b"stored all the same")
+    async with World(books=AbruptBooks()).running() as w:
+        w.offer(blocks)
+        await w.say(f"NEW-CID:{cid}")
+        assert await w.blocks_on_disk() == set(blocks)
+        await w.say(f"NEW-CID:{cid}")
+        assert w.hear_statuses() == ["ADDING-CID"]
