@@ -35,6 +35,7 @@ from pinning_worker.adapters.sql.name_index import SqlNameIndex
 from pinning_worker.adapters.sql.receipts import SqlReceipts
 from pinning_worker.catalogue import Catalogue
 from pinning_worker.domain.chain import NETWORKS
+from pinning_worker.domain.cid import cid_from_bytes
 from pinning_worker.domain.messages import AddedCid, ExpiredCid, Message
 from pinning_worker.domain.payment import Sighting, Tip
 from pinning_worker.domain.pricing import PriceList
@@ -149,7 +150,7 @@ async def _tell_stories(
 
 def terms_of(settings: Settings) -> Terms:
     """What the operator decided, in the story's words."""
-    denied = settings.denied
+    denied = {cid_from_bytes(key).multihash for key in settings.denied}
     return Terms(
         prices=PriceList(settings.price_version, settings.price_per_mib_month, settings.min_fee),
         payment_address=settings.quoted_address,
@@ -163,7 +164,7 @@ def terms_of(settings: Settings) -> Terms:
         most_active=settings.queue_size,
         most_active_per_peer=settings.queue_size_per_peer,
         fetches_at_once=settings.fetches_at_once,
-        denied=lambda cid: cid.key in denied,
+        denied=lambda cid: cid.multihash in denied,
     )
 
 

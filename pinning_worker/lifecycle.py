@@ -49,7 +49,7 @@ from pinning_worker.domain.pricing import months_to_sell, remaining_days
 from pinning_worker.domain.receipt import Receipt, receipt_key
 from pinning_worker.domain.requests import Ask, BadAsk
 from pinning_worker.domain.verdict import judge
-from pinning_worker.ports import Announcer, Blocks, Books, Chain, Change, Clock, Fetcher, Receipts
+from pinning_worker.ports import Announcer, Blocks, Books, Chain, Change, Clock, Dossier, Fetcher, Receipts
 from pinning_worker.steps.answering import Answering
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.due import DueLoop
@@ -143,7 +143,7 @@ class Lifecycle:
         for _ in attempts("asked"):
             known = await self.books.dossier(root, 1)
             request = known.request
-            if (request and request.sizes) or known.naming:
+            if await self._stands(root, known):
                 if await self.answering.soon(root, asker):
                     self.ring()
                 return None
@@ -156,6 +156,17 @@ class Lifecycle:
                     asking.add((peer, through))
                 return self.ring()
         return None
+
+    async def _stands(self, root: bytes, known: Dossier) -> bool:
+        """Whether there is an answer to repeat: the quote of what is held here, or of the pin that names it. None is
+        repeated for what was lost on disk, though another name's pin of it stands: then it is fetched."""
+        if known.request is not None and known.request.sizes is not None:
+            return True
+        for pin in known.naming:
+            request = await self.books.request(pin.root) if pin.root != root else None
+            if request is not None and request.sizes is not None:
+                return True
+        return False
 
     async def ill_asked(self, bad: BadAsk) -> None:
         """A request form that can only be refused."""
@@ -473,9 +484,10 @@ _END_OF_TRYING = {False: "its term ended before the content could be had", True:
 
 
 def _asked(request: Request | None, root: bytes, now: datetime) -> Request:
+    """Who asks again while it waits keeps its place in the queue."""
     if request is None:
         return Request(root, step(None, Event.ASKED), now)
-    return request.moved(Event.ASKED, now)
+    return request.moved(Event.ASKED, request.due_at if request.state in ACTIVE else now)
 
 
 def _without_proof(payment: Payment) -> Payment:

@@ -1,7 +1,7 @@
 """The operator's denylist: what is never fetched, whoever asks and pays. One CID a line, `#` begins a comment.
 
-A CID may be written in any version and base, also as `ipfs://<cid>` or `/ipfs/<cid>`; CIDs are compared by their
-CIDv1 bytes.
+A CID may be written in any version and base, also as `ipfs://<cid>` or `/ipfs/<cid>`. It stands for its block, whatever
+codec that is asked for with.
 """
 
 from __future__ import annotations

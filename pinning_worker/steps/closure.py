@@ -2,7 +2,8 @@
 
 One quote covers the whole closure, so it is fetched under one budget: what the metadata's blocks used up is not there
 for its images. Links that are not on IPFS (`https:`, `ipfs://undefined`, a codec we don't read) are reported, never
-fatal; an image on IPFS that nobody has is: half a closure is neither measured nor sold.
+fatal; an image on IPFS that nobody has is: half a closure is neither measured nor sold. So is one that the operator
+denies, and whatever holds a block that he denies: it is kept in no other thing's name.
 """
 
 from __future__ import annotations
@@ -10,13 +11,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from pinning_worker.domain.cid import Cid, UnsupportedCid
+from pinning_worker.domain.cid import RAW, Cid, UnsupportedCid
 from pinning_worker.domain.dag import BadBlock, MissingBlock, NotAFile, TooLong, look_up, reading
 from pinning_worker.domain.metadata import MOST_BYTES, Metadata, parse_metadata
 from pinning_worker.domain.sizes import Sizes
 from pinning_worker.ports import Blocks, Budget, Clock, Fetcher, FetchFailed, OverBudget
 
 Progress = Callable[[int, int], Awaitable[None]]
+
+
+class DeniedPart(FetchFailed):
+    """It names, or holds, what is on the operator's denylist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class Gathering:
     progress: Progress
     peers: Sequence[str] = ()
     origins: Sequence[str] = ()
+    denied: Callable[[Cid], bool] = lambda cid: False
     blocks: dict[bytes, int] = field(default_factory=dict)
     count: int = 0  # blocks and bytes so far, for FETCHING-CID
     size: int = 0
@@ -75,6 +81,8 @@ class Gathering:
             self.count, self.size = before_blocks + blocks, before_bytes + size
             await self.progress(self.count, self.size)
 
+        if self.denied(cid):
+            raise self._denied_part()
         try:
             fetched = await self.fetcher.fetch(
                 cid, peers=self.peers, origins=self.origins, budget=budget, progress=on_progress
@@ -85,6 +93,11 @@ class Gathering:
             raise
         self.blocks.update(fetched.blocks)
         self._found.update(fetched.blocks)
+        if any(self.denied(Cid(1, RAW, multihash)) for multihash in fetched.blocks):
+            raise self._denied_part()
+
+    def _denied_part(self) -> DeniedPart:
+        return DeniedPart("it names or holds what this operator does not keep", self.blocks)
 
     def _left(self, seconds: float) -> Budget:
         """What the closure may still cost. Raises OverBudget when that is nothing."""

@@ -32,7 +32,7 @@ from pinning_worker.ports import (
     Unreadable,
 )
 from pinning_worker.steps.answering import Answering
-from pinning_worker.steps.closure import Closure, Gathering
+from pinning_worker.steps.closure import Closure, DeniedPart, Gathering
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.quoting import Quoting
 from pinning_worker.steps.shelf import Shelf
@@ -94,6 +94,8 @@ class Fetching:
             await self._give_up(request, gathering, code, str(failure), retry_after=600)
         except Unreadable as failure:
             await self._give_up(request, gathering, ErrorCode.UNSUPPORTED, str(failure))
+        except DeniedPart as failure:
+            await self._give_up(request, gathering, ErrorCode.DENIED, str(failure))
         except DiskFull as failure:
             log.error("disk full", cid=str(cid_from_bytes(request.root)), reason=str(failure))
             self.shelf.untidy = True  # what was put before it filled up is known to nobody
@@ -124,6 +126,7 @@ class Fetching:
             progress=progress,
             peers=tuple(dict.fromkeys(asker.peer for asker in reversed(request.askers))),
             origins=tuple(dict.fromkeys(origin for asker in request.askers for origin in asker.origins)),
+            denied=self.terms.denied,
         )
 
     async def _report_progress(self, gathering: Gathering) -> None:

@@ -30,4 +30,4 @@ class Terms:
     fetches_at_once: int = 8
     steps_at_once: int = 16
     longest_rest: timedelta = timedelta(hours=1)  # a clock may be set, a machine may sleep: look again
-    denied: Callable[[Cid], bool] = lambda cid: False
+    denied: Callable[[Cid], bool] = lambda cid: False  # by its block, whatever codec it is asked for with

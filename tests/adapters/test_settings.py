@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pinning_worker.daemon import terms_of
 from pinning_worker.domain.address import p2pkh_script, script_to_address
 from pinning_worker.domain.chain import DOICHAIN
-from pinning_worker.domain.cid import parse_cid
+from pinning_worker.domain.cid import RAW, Cid, cid_of, parse_cid
 from pinning_worker.domain.money import Swartz
 from pinning_worker.settings import PREFIX, Refused, Settings, StoreSettings, advice, load, mask, spell
 from pinning_worker.settings.values import as_bytes, as_duration, as_list
@@ -224,6 +225,9 @@ def test_a_denylist_names_the_line_that_is_no_cid(tmp_path: Path) -> None:
     denied.write_text(f"# stolen\n{v0}\nipfs://{v1}  # asked by its owner\n/ipfs/{v1}\n")
     settings = configured(PINNING_DENYLIST_FILE=str(denied))
     assert settings.denied == {parse_cid(v1).key}  # three spellings of one CID
+    as_raw = Cid(1, RAW, parse_cid(v1).multihash)
+    denies = terms_of(settings).denied
+    assert [denies(cid) for cid in (parse_cid(v1), as_raw, cid_of(RAW, b""))] == [True, True, False]
     denied.write_text(f"{v1}\nhttps://example.org\n")
     (problem,) = refusal(PINNING_DENYLIST_FILE=str(denied))
     assert f"names {denied}, whose line 2 is not a CID" in problem

@@ -48,3 +48,16 @@ async def test_a_thousand_requests_of_one_peer_and_one_of_another(autojump_clock
         w.hear()
         await w.say(f"NEW-CID:{cid}", peer="modest")
         assert w.hear_statuses() == ["ADDING-CID"]  # with no time gone by, while the other's wait for their blocks
+
+
+async def test_to_ask_again_while_one_waits_loses_no_place(autojump_clock: MockClock) -> None:
+    waiting = [content.file(content.noise(50, seed))[0] for seed in range(4)]
+    async with World(terms(fetches_at_once=1)).running() as w:
+        for cid in waiting:
+            await w.say(f"NEW-CID:{cid}")
+            await w.later(seconds=1)
+        for _ in range(12):
+            await w.later(seconds=5)
+            if waiting[1] not in w.fetcher.fetches:
+                await w.say(f"NEW-CID:{waiting[1]}")  # as a browser does that has heard nothing yet
+        assert w.fetcher.fetches[:2] == waiting[:2]

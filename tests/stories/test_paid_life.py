@@ -409,6 +409,27 @@ async def test_a_block_broken_on_disk_is_found_by_the_audit_and_fetched_again(au
         assert await w.blocks.get(broken) == blocks[broken]
 
 
+async def test_who_asks_for_what_another_name_lost_on_disk_is_a_place_in_the_queue_and_an_answer(
+    autojump_clock: MockClock,
+) -> None:
+    cid, blocks = content.file(b"two names, one rotten block")
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.pinned(cid, "a")
+        await w.blocks.delete([cid.multihash])
+        w.fetcher.peers.clear()
+        await w.pay(cid, 1_000_000, "b")
+        await w.mine(3)  # the audit for b finds it
+        await w.later(hours=3)
+        assert (await w.pin(cid, "a")).state is State.PINNED
+        assert (await w.pin(cid, "b")).state is State.OWED
+        w.hear()
+        w.offer(blocks)
+        await w.say(f"NEW-CID:{cid}")
+        assert "ADDING-CID" in w.hear_statuses()
+        assert (await w.pin(cid, "b")).state is State.PINNED
+
+
 async def test_money_that_names_no_cid_is_kept_in_the_ledger(autojump_clock: MockClock) -> None:
     async with World().running() as w:
         await w.pay("not-a-cid", 5_000_000)

@@ -147,6 +147,26 @@ async def test_what_the_operator_denies(autojump_clock: MockClock) -> None:
         assert w.hear()[0]["code"] == "DENIED"
 
 
+async def test_what_the_operator_denies_is_kept_for_no_metadata_that_names_it(autojump_clock: MockClock) -> None:
+    metadata, image, blocks = content.nft(b"denied")
+    async with World(terms(denied=lambda asked: asked.key == image.key)).running() as w:
+        w.offer(blocks)
+        await w.say(f"NEW-CID:{metadata}")
+        assert [m.get("code") for m in w.hear()] == ["DENIED"]
+        assert image not in w.fetcher.fetches
+        assert await w.blocks_on_disk() == set()
+
+
+async def test_a_denied_file_is_kept_in_no_folder_either(autojump_clock: MockClock) -> None:
+    image, blocks = content.file(b"denied")
+    folder = content.folder({"innocent.png": (image, 6)}, blocks)
+    async with World(terms(denied=lambda asked: asked.multihash == image.multihash)).running() as w:
+        w.offer(blocks)
+        await w.say(f"NEW-CID:{folder}")
+        assert [m.get("code") for m in w.hear()] == ["DENIED"]
+        assert await w.blocks_on_disk() == set()
+
+
 async def test_what_is_no_cid_or_not_ours_to_read_is_refused_at_once(autojump_clock: MockClock) -> None:
     cbor = Cid(1, 0x71, cid_of(DAG_PB, b"x").multihash)
     async with World().running() as w:
