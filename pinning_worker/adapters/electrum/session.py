@@ -63,6 +63,8 @@ class Session:
         self._reader = PaymentReader(server, self.wire, pace, view)
         self._statuses: dict[str, str | None] = {}  # by scripthash: those that are subscribed to
         self._to_read: set[str] = set()  # scripthashes whose history is to be read
+        self._refused: set[str] = set()  # scripthashes whose history it did not tell
+        self._ask_again_at, self._refusal_wait = 0.0, patience.check_in
         self._turn: deque[str] = deque()  # scripthashes, the next one to check in on first
         self._bell = trio.Event()
         self._tip_since = self._level_since = 0.0
@@ -171,8 +173,10 @@ class Session:
         await self._subscribe()
         await self._read_histories()
         await self._reader.read(self._view.chain)
-        self.has_looked = True
-        self._view.settle()
+        if not self._refused:
+            self.has_looked = True
+            self._view.settle()
+        self._view.ring()
 
     async def _subscribe(self) -> None:
         new = [hash_ for hash_ in map(scripthash, self._view.sightings.scripts) if hash_ not in self._statuses]
@@ -184,10 +188,22 @@ class Session:
             self._turn.append(hash_)
 
     async def _read_histories(self) -> None:
+        """Of the scripts whose status moved. One that is refused is asked for again, further and further apart: a server
+        may be busy, or never want to tell it; until it does, nothing is gone because it does not show it."""
+        now = trio.current_time()
+        if now >= self._ask_again_at:
+            self._to_read |= self._refused
         due, self._to_read = list(self._to_read), set()
         answers = await self.wire.batch(("blockchain.scripthash.get_history", (hash_,)) for hash_ in due)
         for hash_, answer in zip(due, answers, strict=True):
             if isinstance(answer, RequestRefused):
                 _log.warning("electrum.history_refused", server=self.server, scripthash=hash_, why=str(answer))
+                self._refused.add(hash_)
             else:
+                self._refused.discard(hash_)
                 self._view.sightings.show(self.server, hash_, read_history(answer))
+        if not self._refused:
+            self._refusal_wait = self._patience.check_in
+        elif now >= self._ask_again_at:
+            self._ask_again_at = now + self._refusal_wait
+            self._refusal_wait = min(2 * self._refusal_wait, self._patience.stale)

@@ -20,7 +20,7 @@ from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.transaction import Transaction, TxInput, TxOutput
 from tests.adapters.electrum.listening import eventually
 from tests.adapters.electrum.scripted import PAYEE, Block, Ledger, Refusal, ScriptedServer, coinbase, payment
-from tests.adapters.electrum.watching import until_asked, watching
+from tests.adapters.electrum.watching import checking_in_often, until_asked, watching
 from tests.mining import EASIEST_BITS, mine, without_work
 
 
@@ -339,6 +339,23 @@ async def test_a_history_that_is_refused_is_the_other_servers_to_tell() -> None:
     async with watching(refusing, honest) as (watcher, heard):
         await heard.until(lambda: heard.proven_at(paid.txid) == 11)
         assert watcher.servers()[0].connected
+
+
+async def test_a_history_that_was_refused_once_is_asked_for_again() -> None:
+    server, paid, remembered = ScriptedServer(ledger_of(3)), payment(1), payment(2)
+    honest, refusals = server._blockchain_scripthash_get_history, iter(range(2))
+
+    def refuse_twice(hash_: str) -> Any:
+        if next(refusals, None) is not None:
+            raise Refusal("server busy - request timed out")
+        return honest(hash_)
+
+    server.answers["blockchain.scripthash.get_history"] = refuse_twice
+    server.ledger.mempool.append(remembered)
+    server.ledger.mine(paid)
+    async with watching(server, patience=checking_in_often(), remembered={remembered.txid: None}) as (_, heard):
+        await heard.until(lambda: heard.proven_at(paid.txid) == 4 and heard.is_unproven(remembered.txid))
+        assert heard.gone == []  # what it did not tell is not gone
 
 
 async def test_a_mempool_full_of_inventions_fills_no_memory() -> None:
