@@ -143,18 +143,22 @@ def balance(payments: Iterable[Payment]) -> Swartz:
 
 
 def quotes_that_judge(quotes: Sequence[Quote], moment: datetime) -> list[Quote]:
-    """The quotes live at `moment`; if none was, the newest of each term: a late payer gets the stored price."""
-    live = [quote for quote in quotes if quote.issued - _CLOCK_SKEW <= moment < quote.expires]
-    if live:
+    """The quotes live at `moment`; if none was, the newest of each term until then: a late payer gets the stored price,
+    and not one that somebody was told after he had paid. Who paid before anything was quoted is judged by what came."""
+    known = [quote for quote in quotes if quote.issued - _CLOCK_SKEW <= moment]
+    live = [quote for quote in known if moment < quote.expires]
+    if any(quote.issued <= moment for quote in live):
         return live
-    newest: dict[int, Quote] = {}
-    for quote in sorted(quotes, key=lambda quote: quote.issued):
-        newest[quote.months] = quote
-    return list(newest.values())
+    return [*live, *_newest(quote for quote in known or quotes if quote not in live)]
 
 
-# Miners' header times run up to two hours off; a payment is not older than the quote that it pays.
+# Miners' header times run up to two hours off: a quote judges payments that seem so much older, beside those before it.
 _CLOCK_SKEW = timedelta(hours=2)
+
+
+def _newest(quotes: Iterable[Quote]) -> Iterable[Quote]:
+    """Of each term."""
+    return {quote.months: quote for quote in sorted(quotes, key=lambda quote: quote.issued)}.values()
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,21 @@ def test_live_quotes_judge_and_lapsed_ones_do_not() -> None:
     assert quotes_that_judge([old, new], NOON + 2 * DAY) == [new]
 
 
+def test_who_paid_late_is_not_held_to_a_dearer_quote_that_came_after() -> None:
+    """Block times run up to two hours off, so a quote judges what seems a little older; but it takes nothing away."""
+    old, dearer = quote(8, 100), quote(8, 200, NOON + timedelta(hours=26))
+    paid_at = NOON + timedelta(hours=25)
+    assert buy(Swartz(100), quotes_that_judge([old, dearer], paid_at)) == Purchase(old.id, Swartz(100), 8)
+    assert quotes_that_judge([old, dearer], paid_at + timedelta(hours=1)) == [dearer]
+    assert quotes_that_judge([old, dearer], NOON + timedelta(days=1, minutes=-1)) == [old]
+
+
+def test_a_late_payer_is_judged_by_what_was_quoted_before_and_not_by_what_came_a_month_later() -> None:
+    old, dearer, cheaper = quote(8, 100), quote(8, 200, NOON + 30 * DAY), quote(1, 20, NOON + 30 * DAY)
+    assert quotes_that_judge([old, dearer, cheaper], NOON + 2 * DAY) == [old]
+    assert quotes_that_judge([dearer], NOON) == [dearer]  # paid before anything was quoted
+
+
 def test_a_price_change_does_not_reject_who_paid_what_was_quoted() -> None:
     """Row 10: quotes were never stored. Both are live; the one that the sum covers is bought."""
     before, after = quote(8, 100), quote(8, 200, NOON + timedelta(hours=1))
@@ -151,14 +166,15 @@ def test_a_late_payer_gets_the_newest_stored_price_of_each_term() -> None:
 def test_a_miners_clock_may_run_two_hours_behind() -> None:
     """Such a header's time lies before the quote that its payment pays; the quote judges it all the same."""
     lapsed, live = quote(8, 100, NOON - 3 * DAY), quote(8, 200)
-    assert quotes_that_judge([lapsed, live], NOON - timedelta(hours=2)) == [live]
+    assert quotes_that_judge([lapsed, live], NOON - timedelta(hours=2)) == [live, lapsed]
+    assert quotes_that_judge([lapsed, live], NOON - timedelta(hours=2, seconds=1)) == [lapsed]
 
 
 def test_a_quote_ends_exactly_when_it_says() -> None:
-    first, second = quote(1, 100), quote(1, 200, NOON + 5 * DAY)
+    first, second = quote(1, 100), quote(2, 200, NOON + DAY / 2)
     just_in_time = NOON + DAY - timedelta(microseconds=1)
-    assert quotes_that_judge([first, second], just_in_time) == [first]
-    assert quotes_that_judge([first, second], NOON + DAY) == [second]  # none is live: the newest
+    assert quotes_that_judge([first, second], just_in_time) == [first, second]
+    assert quotes_that_judge([first, second], NOON + DAY) == [second]
 
 
 _quotes = st.lists(

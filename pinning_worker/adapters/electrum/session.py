@@ -188,8 +188,8 @@ class Session:
             self._turn.append(hash_)
 
     async def _read_histories(self) -> None:
-        """Of the scripts whose status moved. One that is refused is asked for again, further and further apart: a server
-        may be busy, or never want to tell it; until it does, nothing is gone because it does not show it."""
+        """Of the scripts whose status moved. One that is refused is asked for again, further and further apart: the
+        server may be busy, or never want to tell it; until it does, nothing is gone because it does not show it."""
         now = trio.current_time()
         if now >= self._ask_again_at:
             self._to_read |= self._refused
