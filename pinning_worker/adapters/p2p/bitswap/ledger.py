@@ -1,8 +1,10 @@
 """What one peer wants from us. Pure: messages and stored blocks in, the next wants to answer out.
 
-A want is `todo` until we have looked for its block. One that could not be met is kept as `unmet`, and becomes todo
-again when the block is stored. One whose answer was lost with its stream goes back to todo (`put_back`): the peer does
-not repeat it (Kubo asks again only after 40 s).
+A want is `todo` until it is taken `in_hand`: we look for its block, and send what we found. One that could not be met
+is then kept as `unmet`, and becomes todo again when the block is stored. One whose answer was lost with its stream
+goes back to todo (`put_back`): the peer does not repeat it (Kubo asks again only after 40 s). What happens while a
+want is in hand counts: one that is taken back, or asked anew, is put nowhere; one whose block is stored just then is
+todo again.
 
 Rules: at most MOST_WANTS from one peer; over it new wants are dropped, which is the peer's loss alone. A full wantlist
 replaces everything. A block is answered once for each time it is asked for.
@@ -23,54 +25,71 @@ class Ledger:
 
     def __init__(self) -> None:
         self.todo: dict[bytes, Want] = {}
+        self.in_hand: dict[bytes, Want] = {}
         self.unmet: dict[bytes, Want] = {}
-        self._multihashes: dict[bytes, set[bytes]] = {}
+        self._came: set[bytes] = set()  # in hand, and stored meanwhile
+        self._cids: dict[bytes, set[bytes]] = {}  # in hand or unmet, by multihash
 
     def __len__(self) -> int:
         return len(self.todo) + len(self.unmet)
 
-    @property
-    def missing(self) -> Iterable[bytes]:
-        """The multihashes of unmet wants."""
-        return self._multihashes.keys()
-
     def hear(self, message: Message) -> int:
         """The wantlist of a message. Returns how many wants were dropped: too many, or not a CID."""
         if message.full:
-            self.todo.clear()
-            for want in list(self.unmet.values()):
-                self._met(want)
+            for places in (self.todo, self.in_hand, self.unmet):
+                places.clear()
+            self._cids.clear()
+            self._came.clear()
         return sum(not self._note(want) for want in message.wants)
 
     def stored(self, multihash: bytes) -> bool:
         """A block came in. True if this peer waits for it."""
-        waiting = [self.unmet[cid] for cid in self._multihashes.get(multihash, ())]
-        for want in waiting:
-            self._met(want)
-            self.todo[want.cid] = want
-        return bool(waiting)
+        cids = self._cids.get(multihash, set()).copy()
+        for cid in cids:
+            if cid in self.in_hand:
+                self._came.add(cid)
+            else:
+                self.todo[cid] = self._drop(cid)
+        return bool(cids)
 
     def next(self) -> Want | None:
-        """The oldest want to look at; it is no longer todo."""
-        return self.todo.pop(next(iter(self.todo))) if self.todo else None
+        """The oldest want to look at; it is in hand from now on."""
+        if not self.todo:
+            return None
+        want = self.todo.pop(next(iter(self.todo)))
+        self._keep(self.in_hand, want)
+        return want
+
+    def answered(self, wants: Iterable[Want]) -> None:
+        """Their answers were sent."""
+        for want in wants:
+            if self.in_hand.get(want.cid) is want:
+                self._drop(want.cid)
 
     def put_back(self, wants: Iterable[Want]) -> None:
         """They were answered, but the answer was lost: first in line again. A newer word of the peer stands."""
-        lost = {want.cid: want for want in wants}
-        for cid in lost.keys() & self.unmet.keys():
-            self._met(self.unmet[cid])
+        lost = {}
+        for want in wants:
+            if self.in_hand.get(want.cid) is want or self.unmet.get(want.cid) is want:
+                lost[want.cid] = self._drop(want.cid)
         self.todo = {**lost, **self.todo}
 
-    def not_here(self, want: Want) -> None:
-        """Looked for, not found: remembered."""
-        if want.cid not in self.todo:
-            self.unmet[want.cid] = want
-            self._multihashes.setdefault(cid_from_bytes(want.cid).multihash, set()).add(want.cid)
+    def not_here(self, want: Want) -> bool:
+        """Looked for, not found: remembered. False: not so; while we looked it came, or the peer changed its mind."""
+        if self.in_hand.get(want.cid) is not want:
+            return False
+        came = want.cid in self._came
+        self._drop(want.cid)
+        if came:
+            self.todo[want.cid] = want
+        else:
+            self._keep(self.unmet, want)
+        return not came
 
     def _note(self, want: Want) -> bool:
         self.todo.pop(want.cid, None)
-        if old := self.unmet.get(want.cid):
-            self._met(old)
+        if want.cid in self.in_hand or want.cid in self.unmet:
+            self._drop(want.cid)
         if want.cancel:
             return True
         if len(self) >= MOST_WANTS or not _is_cid(want.cid):
@@ -78,13 +97,20 @@ class Ledger:
         self.todo[want.cid] = want
         return True
 
-    def _met(self, want: Want) -> None:
-        del self.unmet[want.cid]
-        multihash = cid_from_bytes(want.cid).multihash
-        cids = self._multihashes[multihash]
-        cids.discard(want.cid)
+    def _keep(self, place: dict[bytes, Want], want: Want) -> None:
+        place[want.cid] = want
+        self._cids.setdefault(cid_from_bytes(want.cid).multihash, set()).add(want.cid)
+
+    def _drop(self, cid: bytes) -> Want:
+        """Out of hand, or no longer unmet."""
+        want = self.in_hand.pop(cid, None) or self.unmet.pop(cid)
+        self._came.discard(cid)
+        multihash = cid_from_bytes(cid).multihash
+        cids = self._cids[multihash]
+        cids.discard(cid)
         if not cids:
-            del self._multihashes[multihash]
+            del self._cids[multihash]
+        return want
 
 
 def _is_cid(data: bytes) -> bool:

@@ -180,7 +180,9 @@ class Server:
                 await write_frame(client.stream, encode(message))
             sent = True
         finally:
-            if not sent:
+            if sent:
+                client.ledger.answered(taken)
+            else:
                 client.ledger.put_back(taken)
         self.blocks_sent += len(message.blocks)
         self.bytes_sent += sum(len(block.data) for block in message.blocks)
@@ -196,10 +198,8 @@ class Server:
                     break
                 message.blocks.append(answer)
                 size += len(answer.data)
-            elif answer.have or want.send_dont_have:
+            elif answer.have or (ledger.not_here(want) and want.send_dont_have):
                 message.presences.append(answer)
-            if not isinstance(answer, Block) and not answer.have:
-                ledger.not_here(want)
         return message
 
     async def _look_for(self, want: Want) -> Block | Presence:

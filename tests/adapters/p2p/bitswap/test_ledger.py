@@ -1,7 +1,5 @@
 """What one peer wants: transcripts of messages, stored blocks and answers."""
 
-from collections.abc import Iterator
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,8 +15,10 @@ def wants(*cids: Cid, full: bool = False, cancel: bool = False) -> Message:
 
 
 def todo(ledger: Ledger) -> list[bytes]:
-    """Everything to answer, taken."""
-    return [want.cid for want in iter(ledger.next, None)]
+    """Everything to answer, taken and answered."""
+    answered = list(iter(ledger.next, None))
+    ledger.answered(answered)
+    return [want.cid for want in answered]
 
 
 def look_and_miss(ledger: Ledger) -> None:
@@ -84,6 +84,49 @@ def test_an_answer_that_was_lost_is_given_again_and_first() -> None:
     assert not ledger.unmet
 
 
+def test_a_block_that_is_stored_while_we_look_for_it_is_looked_for_again() -> None:
+    ledger = Ledger()
+    ledger.hear(wants(A))
+    look = ledger.next()
+    assert look is not None
+    assert ledger.stored(A.multihash)
+    assert not ledger.not_here(look)
+    assert todo(ledger) == [A.binary]
+    assert not ledger.stored(A.multihash)
+
+
+def test_what_is_taken_back_while_we_look_for_it_is_not_remembered() -> None:
+    for word in (wants(A, cancel=True), wants(full=True)):
+        ledger = Ledger()
+        ledger.hear(wants(A))
+        look = ledger.next()
+        assert look is not None
+        ledger.hear(word)
+        assert not ledger.not_here(look)
+        assert not ledger.stored(A.multihash)
+
+
+def test_what_is_taken_back_while_its_answer_is_lost_is_not_given_again() -> None:
+    for word in (wants(A, cancel=True), wants(full=True)):
+        ledger = Ledger()
+        ledger.hear(wants(A, B))
+        lost = [want for _ in range(2) if (want := ledger.next())]
+        ledger.not_here(lost[1])
+        ledger.hear(word)
+        ledger.put_back(lost)
+        assert A.binary not in todo(ledger)
+
+
+def test_what_is_asked_anew_while_it_is_in_hand_is_answered_anew() -> None:
+    ledger = Ledger()
+    ledger.hear(wants(A))
+    answered = ledger.next()
+    assert answered is not None
+    ledger.hear(wants(A))
+    ledger.answered([answered])
+    assert todo(ledger) == [A.binary]
+
+
 def test_wants_beyond_measure_are_dropped_and_counted() -> None:
     ledger = Ledger()
     many = [cid_of(RAW, n.to_bytes(4, "big")) for n in range(MOST_WANTS + 5)]
@@ -96,7 +139,7 @@ def test_what_is_no_cid_is_dropped() -> None:
     assert Ledger().hear(Message([Want(b""), Want(b"\x01\x55\x12\x20short")])) == 2
 
 
-STEPS = st.sampled_from(["want", "cancel", "full", "miss", "answer", "stored", "lose"])
+STEPS = st.sampled_from(["want", "cancel", "full", "miss", "answer", "stored", "lose", "sent"])
 
 
 @given(st.lists(st.tuples(STEPS, st.sampled_from([A, B, C])), max_size=40))
@@ -111,14 +154,13 @@ def test_a_want_is_never_in_two_places_and_its_index_is_true(told: list[tuple[st
         elif step == "lose":
             ledger.put_back(answered)
             answered = []
+        elif step == "sent":
+            ledger.answered(answered)
+            answered = []
         elif want := ledger.next():
             answered.append(want)
             if step == "miss":
                 ledger.not_here(want)
-        assert not ledger.todo.keys() & ledger.unmet.keys()
-        assert set(ledger.missing) == set(multihashes(ledger))
-
-
-def multihashes(ledger: Ledger) -> Iterator[bytes]:
-    for cid in ledger.unmet:
-        yield cid[-34:]
+        places = [*ledger.todo, *ledger.in_hand, *ledger.unmet]
+        assert len(places) == len(set(places))
+        assert ledger._cids == {cid[-34:]: {cid} for cid in (*ledger.in_hand, *ledger.unmet)}

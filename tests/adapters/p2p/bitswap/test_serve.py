@@ -2,6 +2,7 @@
 
 import pytest
 
+from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap.server import SMALL
 from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType
 from pinning_worker.adapters.p2p.identity import new_key
@@ -101,6 +102,24 @@ async def test_a_message_stays_under_what_peers_read() -> None:
         heard = await peer.until(lambda heard: len(blocks_in(heard)) == 4 and any(m.presences for m in heard))
         assert all(sum(len(block.data) for block in message.blocks) <= 4 * MIB - 65_536 for message in heard)
         assert [p for m in heard for p in m.presences] == [Presence(cids[-1].binary, have=False)]
+
+
+async def test_a_block_that_is_stored_while_we_look_for_it_is_sent() -> None:
+    """The look misses it, and the bell rings before the want is on the list of those that wait."""
+
+    class JustTooLate(MemoryBlocks):
+        async def get(self, multihash: bytes) -> bytes | None:
+            found = await super().get(multihash)
+            if found is None:
+                await self.put(multihash, b"late")
+                node.engine.block_stored(multihash)
+            return found
+
+    async with open_node(source=JustTooLate()) as node, open_raw_peer() as peer:
+        await peer.connect(node)
+        await peer.say(node, Message([Want(cid_of(RAW, b"late").binary, send_dont_have=True)]))
+        (message,) = await peer.until(lambda heard: len(heard) == 1)
+        assert message == Message(blocks=[Block(b"\x01\x55\x12\x20", b"late")])
 
 
 async def test_a_store_that_cannot_be_read_answers_dont_have() -> None:
