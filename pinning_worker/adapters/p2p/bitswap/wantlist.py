@@ -28,8 +28,11 @@ PAUSE = 0.5
 
 @dataclass(slots=True)
 class _Standing:
+    """`said`: the CID under which the peer has heard of it, if it has."""
+
     want: Want
     holders: set[object] = field(default_factory=set)
+    said: bytes | None = None
 
 
 class Wantlist:
@@ -52,9 +55,11 @@ class Wantlist:
         standing = self._standing.get(cid.multihash)
         if standing is None or standing.want.kind > kind:
             want = Want(cid.binary, kind, send_dont_have=True)
-            holders = standing.holders if standing else set()
-            standing = self._standing[cid.multihash] = _Standing(want, holders)
-            self._unsaid[cid.multihash] = want
+            standing = standing or _Standing(want)
+            if standing.said not in (None, want.cid):
+                self._take_back(standing)
+            standing.want = self._unsaid[cid.multihash] = want
+            self._standing[cid.multihash] = standing
             self._bell.set()
         standing.holders.add(holder)
 
@@ -66,9 +71,8 @@ class Wantlist:
         standing.holders.discard(holder)
         if not standing.holders:
             del self._standing[multihash]
-            if self._unsaid.pop(multihash, None) is None:
-                self._cancels[standing.want.cid] = None
-                self._bell.set()
+            self._unsaid.pop(multihash, None)
+            self._take_back(standing)
 
     def met(self, multihash: bytes) -> None:
         """The peer sent the block, and so has struck the want off its list."""
@@ -115,6 +119,11 @@ class Wantlist:
     def _unspoken(self) -> bool:
         return bool(self._unsaid or self._cancels or (self._full and self._standing))
 
+    def _take_back(self, standing: _Standing) -> None:
+        if standing.said is not None:
+            self._cancels[standing.said] = None
+            self._bell.set()
+
     def _news(self) -> list[Message]:
         if self._full:
             messages = [Message([standing.want for standing in self._standing.values()], full=True)]
@@ -124,4 +133,6 @@ class Wantlist:
         self._full = False
         self._cancels.clear()
         self._unsaid.clear()
+        for standing in self._standing.values():
+            standing.said = standing.want.cid
         return [message for message in messages if message]

@@ -142,8 +142,9 @@ class Wants:
                 await wantlist.say(partial(self._open, peer, wantlist))
         except StreamGone as error:
             log.debug("bitswap peer can't be asked", peer=peer, error=str(error))
-            self._unwilling[peer] = trio.current_time() + UNWILLING
-            self.forget(peer)
+            if self._wantlists.get(peer) is wantlist:  # and not one for a connection that has come meanwhile
+                self._unwilling[peer] = trio.current_time() + UNWILLING
+                self.forget(peer)
         if not wantlist and wantlist.saying is None and self._wantlists.get(peer) is wantlist:
             del self._wantlists[peer]
 
