@@ -4,7 +4,8 @@ Pure bookkeeping; the session feeds it blocks, in whatever order they come. Walk
 order in which they stand, each block once: the order in which a file is read.
 
 Rules: a block that is linked from many places is wanted once and counted once. Every limit is checked before more is
-asked for, and the limit on blocks counts those merely linked to, so that a block full of links cannot fill the memory.
+asked for, and the limit on blocks counts those merely linked to, so that a block full of links cannot fill the memory;
+nor can one full of the same link: of those in a block each is kept once, and one object stands for all of them.
 Depth is that of the place where a block was first seen.
 """
 
@@ -24,7 +25,7 @@ class Walk:
         self._root = root
         self._budget = budget
         self._todo: list[tuple[Cid, int]] = []
-        self._seen: set[bytes] = set()
+        self._seen: dict[bytes, Cid] = {}
         self._children: dict[bytes, tuple[Cid, ...]] = {}
         self._found((root,), 0)
 
@@ -51,8 +52,7 @@ class Walk:
             self.sizes[cid.multihash] = size
             self.bytes += size
         if children:
-            self._children[cid.key] = children
-            self._found(children, depth + 1)
+            self._children[cid.key] = self._found(children, depth + 1)
 
     def in_order(self) -> dict[bytes, int]:
         """Multihash and size of every block taken, in walk order."""
@@ -68,17 +68,22 @@ class Walk:
             todo.extend(reversed(self._children.get(cid.key, ())))
         return ordered
 
-    def _found(self, cids: tuple[Cid, ...], depth: int) -> None:
+    def _found(self, cids: tuple[Cid, ...], depth: int) -> tuple[Cid, ...]:
+        """Each of them once, in order; those that are new are to be got."""
         if depth > self._budget.depth:
             raise self._over("depth", self._budget.depth, depth)
+        each: dict[bytes, Cid] = {}
         fresh = []
         for cid in cids:
-            if cid.key not in self._seen:
-                self._seen.add(cid.key)
-                fresh.append((self._readable(cid), depth))
+            key = cid.key
+            if key not in self._seen:
+                self._seen[key] = self._readable(cid)
+                fresh.append((cid, depth))
+            each[key] = self._seen[key]
         if len(self._seen) > self._budget.blocks:
             raise self._over("blocks", self._budget.blocks, len(self._seen))
         self._todo.extend(reversed(fresh))
+        return tuple(each.values())
 
     def _readable(self, cid: Cid) -> Cid:
         try:

@@ -57,6 +57,16 @@ def test_walk_order_does_not_depend_on_the_order_of_arrival(dag: tuple[Cid, Bloc
     assert list(order.items()) == list(preorder(root, blocks, {}).items())
 
 
+def test_a_link_is_held_once_however_often_it_stands_in_a_block_and_in_how_many() -> None:
+    blocks = Blocks()
+    leaf = blocks.add(RAW, b"leaf")
+    parents = [blocks.add(DAG_PB, node(*[leaf] * 1000, content=bytes([n]))) for n in range(3)]
+    done = walk(blocks.add(DAG_PB, node(*parents)), blocks)
+    held = [child for children in done._children.values() for child in children]
+    assert len(held) == 3 + 3
+    assert len({id(child) for child in held}) == 3 + 1
+
+
 def test_a_file_is_asked_for_front_to_back() -> None:
     blocks = Blocks()
     leaves = [blocks.add(RAW, bytes([n])) for n in range(5)]
