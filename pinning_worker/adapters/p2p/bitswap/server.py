@@ -5,8 +5,9 @@ while, connections: what could not be sent is sent when the peer is back, and a 
 block comes.
 
 Rules: HAVE is answered with the block itself when that is at most SMALL bytes; DONT_HAVE is said at once to those who
-asked for it. A message carries about BATCH bytes. At most SENDERS messages are being made or sent, each under a
-deadline, so that slow peers cost bounded memory. Ledgers of absent peers are kept KEPT seconds, MOST_LEDGERS at most.
+asked for it. A message carries about BATCH bytes. At most SENDERS messages are being made or sent, and SLOW more to
+those who read slowly, each under a deadline: slow peers cost bounded memory, and no quick peer its turn. Ledgers of
+absent peers are kept KEPT seconds, MOST_LEDGERS at most.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import trio
 
 from pinning_worker.adapters.p2p.bitswap.frames import ByteStream, StreamGone, close_quietly, write_frame
 from pinning_worker.adapters.p2p.bitswap.ledger import Ledger
+from pinning_worker.adapters.p2p.bitswap.places import Places
 from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType, encode, prefix_of
 from pinning_worker.domain.cid import cid_from_bytes
 from pinning_worker.ports import Trouble
@@ -29,6 +31,7 @@ BATCH = 1024 * 1024
 LARGEST_BLOCK = 4 * 1024 * 1024 - 64 * 1024  # what fits a message that Helia and Kubo still read
 MOST_ANSWERS = 512
 SENDERS = 24
+SLOW = 72
 QUIET = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it hangs up
 TRIES = 3
 PAUSE = 0.5
@@ -72,7 +75,7 @@ class Server:
         self._open_stream = open_stream
         self._start = start
         self._clients: OrderedDict[str, _Client] = OrderedDict()
-        self._senders = trio.CapacityLimiter(SENDERS)
+        self._places = Places(SENDERS, SLOW)
 
     def hear(self, peer: str, message: Message) -> int:
         """A message's wantlist. Returns how many of its wants were dropped."""
@@ -154,7 +157,7 @@ class Server:
         broken = True
         try:
             while client.ledger.todo:
-                async with self._senders:
+                async with self._places.one():
                     await self._answer_some(peer, client)
                 await self._wait_for_more(client)
             broken = False
