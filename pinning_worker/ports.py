@@ -129,8 +129,8 @@ class Books(Protocol):
         """Those of them that no root references."""
 
     async def scripts_in_use(self, now: datetime) -> set[bytes]:
-        """Payment scripts of quotes that have not expired, and of all quotes of roots that a LIVE pin keeps: watched
-        even when the operator's settings name them no more."""
+        """Payment scripts of quotes that have not expired, and of all quotes of roots that have a pin that is not
+        RELEASED: watched even when the operator's settings name them no more."""
 
     async def all_pins(self) -> Sequence[Pin]: ...
 

@@ -46,10 +46,13 @@ def worker_settings(env_file: Path | None) -> Settings:
 def checked_settings(env_file: Path | None) -> Settings:
     """All of them, also read as the adapters will read them. Raises Refused."""
     from pinning_worker.adapters.electrum.endpoint import BadServerUrl, parse_server_url
+    from pinning_worker.adapters.electrum.watcher import MOST_SERVERS
     from pinning_worker.settings import Refused, Settings, load
 
     settings = load(Settings, env_file=env_file or Path(".env"))
     problems = []
+    if len(settings.electrum_servers) > MOST_SERVERS:
+        problems.append(f"PINNING_ELECTRUM_SERVERS names more servers than the {MOST_SERVERS} that are enough")
     for server in settings.electrum_servers:
         try:
             parse_server_url(server)

@@ -10,12 +10,14 @@ import importlib.util
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from pinning_worker.domain.address import address_to_script
 from pinning_worker.domain.chain import NETWORKS
 from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.pricing import MIB
 from pinning_worker.ports import Budget
 from pinning_worker.settings import values
 from pinning_worker.settings.denylist import read_denylist
@@ -71,6 +73,10 @@ class StoreSettings(BaseModel):
         if not url:
             data_dir: Path | None = info.data.get("data_dir")
             return f"sqlite:///{(data_dir or Path()).absolute()}/pinning.db"
+        try:
+            _ = urlsplit(url).port
+        except ValueError:
+            raise ValueError("has a port that is none (a / or @ in a password is written %2F or %40)") from None
         if url.startswith(("postgresql://", "postgresql+psycopg://")):
             if importlib.util.find_spec("psycopg") is None:
                 raise ValueError("is PostgreSQL, for which psycopg must be installed: pip install 'psycopg[binary]'")
@@ -148,7 +154,7 @@ class Settings(StoreSettings):
     payment_address: Names = ()  # the first is quoted, all are watched
     price_per_mib_month: Amount = Swartz(742_000)
     min_fee: Amount = Swartz(1_000_000)
-    price_version: int = Field(default=1, ge=1)
+    price_version: int = Field(default=1, ge=1, le=2_147_483_647)
     most_months: int = Field(default=8, ge=1)
     quote_life: Duration = Field(default=timedelta(hours=24), ge=timedelta(minutes=1), le=A_YEAR)
     confirmations: int = Field(default=6, ge=1, le=1000)  # 1 is the block that holds the payment
@@ -266,6 +272,21 @@ class Settings(StoreSettings):
                 f"is not set, and {network} has no public servers. `pinning-worker sandbox` prints its own"
             )
         return PUBLIC_ELECTRUM_SERVERS[network]
+
+    @field_validator("discovery_topic")
+    @classmethod
+    def _a_topic_of_its_own(cls, topic: str, info: ValidationInfo) -> str:
+        if topic == info.data.get("topic"):
+            raise ValueError("is PINNING_TOPIC: one would not be heard. Let them differ")
+        return topic
+
+    @field_validator("max_bytes")
+    @classmethod
+    def _payable_in_64_bits(cls, largest: int, info: ValidationInfo) -> int:
+        price, months = info.data.get("price_per_mib_month"), info.data.get("most_months")
+        if price is not None and months is not None and price.amount * largest * months >= MIB << 63:
+            raise ValueError("costs more than there are coins, at PINNING_PRICE_PER_MIB_MONTH: lower one of them")
+        return largest
 
     @field_validator("denylist_file")
     @classmethod

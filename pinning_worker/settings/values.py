@@ -40,7 +40,10 @@ def as_bytes(value: object) -> object:
     if not isinstance(value, str):
         return value
     number, unit = _number_and_unit(value, _SIZE_UNITS, "a size such as 100MiB (B, KiB, MiB, GiB, TiB)")
-    return int(number * _SIZE_UNITS[unit])
+    try:
+        return int(number * _SIZE_UNITS[unit])
+    except OverflowError:
+        raise ValueError("is more than any disk holds") from None
 
 
 def as_duration(value: object) -> object:
@@ -72,7 +75,7 @@ def as_path(value: object) -> object:
 def check_listen(multiaddr: str) -> str:
     """/ip4 or /ip6, then /tcp, that with /ws or /tls/ws, or /udp with /webrtc-direct. Those of tcp may share a port."""
     matched = _LISTEN.match(multiaddr)
-    if matched is None or int(matched["tcp"] or matched["udp"]) > 65535:
+    if matched is None or int(matched["tcp"] or matched["udp"]) > 65535 or not _is_ip(*multiaddr.split("/")[1:3]):
         raise ValueError(
             f"has {multiaddr}, which is not /ip4/<address>/tcp/<port>, that with /ws or /tls/ws, "
             "or /ip4/<address>/udp/<port>/webrtc-direct (or ip6)"
@@ -80,6 +83,13 @@ def check_listen(multiaddr: str) -> str:
     if matched["udp"] and find_spec("aiortc") is None:
         raise ValueError(f"has {multiaddr}, for which aiortc must be installed: pip install 'pinning-worker[webrtc]'")
     return multiaddr
+
+
+def _is_ip(kind: str, host: str) -> bool:
+    try:
+        return ip_address(host).version == int(kind[-1])
+    except ValueError:
+        return False
 
 
 def check_bootstrap(multiaddr: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.messages import AddingCid, CidPinnedWithName, Error, Renewal
@@ -19,7 +19,6 @@ from pinning_worker.steps.quoting import Quoting
 ANSWER_EVERY = timedelta(seconds=2)
 MOST_REMEMBERED = 10_000  # roots answered, before the old ones are looked for and forgotten
 MOST_NAMES = 10  # CID-PINNED-WITH-NAME in one answer; as many different askers wait for one CID at most
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -44,13 +43,16 @@ class Answering:
             same = (asker.text, asker.id, asker.months)
             waiting[:] = [*(a for a in waiting if (a.text, a.id, a.months) != same), asker][-MOST_NAMES:]
             return True
-        now = self.clock.now()
-        last = self._answered.get(root)
-        if last is None or now - last >= ANSWER_EVERY:
+        if not self._rests(root):
             await self.first(root, [asker])
             return False
         self._postponed[root] = [asker]
         return True
+
+    def _rests(self, root: bytes) -> bool:
+        """Answered less than two seconds ago. An answer of the future was one before the clock was set back."""
+        last = self._answered.get(root)
+        return last is not None and timedelta(0) <= self.clock.now() - last < ANSWER_EVERY
 
     async def first(self, root: bytes, askers: Sequence[Asker]) -> None:
         """The standing answer, now."""
@@ -60,14 +62,12 @@ class Answering:
         await self.answer(root, askers)
 
     async def say_postponed(self) -> None:
-        now = self.clock.now()
-        for root in [r for r in self._postponed if now - self._answered.get(r, _LONG_AGO) >= ANSWER_EVERY]:
+        for root in [root for root in self._postponed if not self._rests(root)]:
             await self.first(root, self._postponed.pop(root))
         self._forget_old()
 
     def _forget_old(self) -> None:
-        now = self.clock.now()
-        for root in [r for r, at in self._answered.items() if now - at >= ANSWER_EVERY and r not in self._postponed]:
+        for root in [root for root in self._answered if not (root in self._postponed or self._rests(root))]:
             del self._answered[root]
 
     def next_moment(self) -> datetime | None:

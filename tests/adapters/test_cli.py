@@ -146,6 +146,12 @@ def test_a_server_address_is_read_as_the_link_will_read_it(tmp_path: Path) -> No
     assert "PINNING_ELECTRUM_SERVERS: " in text
 
 
+def test_more_servers_than_the_watcher_takes_are_refused_before_it_starts(tmp_path: Path) -> None:
+    servers = ",".join(f"tcp://host:{port}" for port in range(50001, 50018))
+    text = told(command(tmp_path, "check-config", PINNING_ELECTRUM_SERVERS=servers), 78)
+    assert "PINNING_ELECTRUM_SERVERS names more servers than the 16" in text
+
+
 def test_an_env_file_that_is_named_must_be_there(tmp_path: Path) -> None:
     assert "nowhere.env" in told(command(tmp_path, "run", "--env-file", "nowhere.env"), 2)
 

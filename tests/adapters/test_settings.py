@@ -127,7 +127,13 @@ def test_no_payment_address() -> None:
         ("LISTEN", "/ip4/0.0.0.0/udp/4001", "has /ip4/0.0.0.0/udp/4001, which is not /ip4/<address>/tcp/<port>"),
         ("LISTEN", "/ip4/0.0.0.0/tcp/70000", "has /ip4/0.0.0.0/tcp/70000, which is not"),
         ("LISTEN", "/ip4/0.0.0.0/udp/4001/quic-v1", "or /ip4/<address>/udp/<port>/webrtc-direct"),
+        ("LISTEN", "/ip4/999.1.1.1/tcp/4001", "has /ip4/999.1.1.1/tcp/4001, which is not /ip4/<address>/tcp/<port>"),
+        ("LISTEN", "/ip4/::1/tcp/4001", "has /ip4/::1/tcp/4001, which is not /ip4/<address>/tcp/<port>"),
         ("LISTEN", ",", "must not be empty"),
+        ("DISCOVERY_TOPIC", "/doichain-nfc/1/message/proto", "is PINNING_TOPIC: one would not be heard"),
+        ("PRICE_VERSION", "202611201200", "must be at most 2147483647"),
+        ("MAX_BYTES", "9" * 400, "is more than any disk holds"),
+        ("DATABASE_URL", "postgresql://u:p/w@db/pins", "has a port that is none"),
         ("TLS_KEY", "/etc/hostname", "and PINNING_TLS_CERT belong together: set both, or none"),
         ("RELAY", "yes", "must be 'off' or 'on'"),
         ("BOOTSTRAP", "/ip4/192.0.2.1/tcp/4001", "not a multiaddr ending in /p2p/<peer id>"),
@@ -216,6 +222,13 @@ def test_everything_wrong_is_told_at_once() -> None:
         "PINNING_MIN_FEE",
         "PINNING_CONFIRMATIONS",
     ]
+
+
+def test_no_price_is_beyond_what_a_quote_can_hold() -> None:
+    dear = str(1 << 50)  # swartz for each MiB and month
+    (problem,) = refusal(PINNING_PRICE_PER_MIB_MONTH=dear, PINNING_MAX_BYTES="1GiB")
+    assert problem.startswith("PINNING_MAX_BYTES costs more than there are coins")
+    assert configured(PINNING_PRICE_PER_MIB_MONTH=dear, PINNING_MAX_BYTES="1023MiB").max_bytes == 1023 << 20
 
 
 def test_a_denylist_names_the_line_that_is_no_cid(tmp_path: Path) -> None:

@@ -346,6 +346,16 @@ async def test_scripts_in_use_are_those_that_may_still_be_paid(books: Books) -> 
     assert await books.scripts_in_use(NOW) == {b"standing", b"kept"}
 
 
+@pytest.mark.parametrize(
+    "state", [State.SEEN, State.SHORT, State.OWED, State.CREDIT, State.SUSPENDED, State.VANISHED, State.CONFIRMED]
+)
+async def test_the_script_of_a_payment_that_is_on_its_way_or_owed_stays_watched(books: Books, state: State) -> None:
+    """Catches: an operator who changed the address, and a payer whose payment was not deep enough by then."""
+    assert await books.commit(Change(quotes=(quote("q1", OTHER, payment_script=b"lapsed", expires=NOW),)))
+    await put(books, pin(OTHER, state=state))
+    assert await books.scripts_in_use(NOW) == {b"lapsed"}
+
+
 # ---------------------------------------------------------------- counts
 
 

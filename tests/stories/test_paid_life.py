@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -66,6 +68,16 @@ async def test_a_repeated_new_cid_repeats_the_standing_answer_once_in_two_second
         await w.later(seconds=10)
         assert w.hear_statuses() == []
         assert len(w.fetcher.fetches) == 1
+
+
+async def test_a_clock_that_is_set_back_keeps_nobody_waiting(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b"summer time")
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.quoted(cid)
+        w.clock.moved = timedelta(hours=-1)
+        await w.say(f"NEW-CID:{cid}")
+        assert w.hear_statuses() == ["ADDING-CID"]
 
 
 async def test_the_image_asked_before_its_metadata_and_everything_twice(autojump_clock: MockClock) -> None:

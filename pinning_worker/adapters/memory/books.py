@@ -174,7 +174,7 @@ class MemoryBooks:
 
     async def scripts_in_use(self, now: datetime) -> set[bytes]:
         await checkpoint()
-        kept = {pin.root for pin in self._pins.values() if pin.state in LIVE}
+        kept = {pin.root for pin in self._pins.values() if pin.state is not State.RELEASED}
         return {q.payment_script for q in self._quotes.values() if q.is_live(now) or q.root in kept}
 
     async def all_pins(self) -> Sequence[Pin]:

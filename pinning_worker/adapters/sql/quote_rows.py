@@ -10,7 +10,7 @@ from sqlalchemy import Connection, or_, select
 from pinning_worker.adapters.sql.book_tables import pins, quotes
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, insert_new, read_row, texts_from_json, texts_to_json
 from pinning_worker.domain.ledger import require_same_quote
-from pinning_worker.domain.pin import LIVE
+from pinning_worker.domain.pin import State
 from pinning_worker.domain.pricing import Quote
 from pinning_worker.domain.sizes import Sizes
 
@@ -22,8 +22,8 @@ def of_root(connection: Connection, root: bytes) -> Sequence[Quote]:
 
 
 def scripts_in_use(connection: Connection, now: datetime) -> set[bytes]:
-    """Payment scripts of quotes that have not expired, and of all quotes of roots that a LIVE pin keeps."""
-    kept = select(pins.c.root).where(pins.c.state.in_([state.value for state in LIVE]))
+    """Payment scripts of quotes that have not expired, and of all quotes of roots that have a pin not RELEASED."""
+    kept = select(pins.c.root).where(pins.c.state != State.RELEASED.value)
     asked = select(quotes.c.payment_script).where(or_(quotes.c.expires > now, quotes.c.root.in_(kept))).distinct()
     return {bytes(script) for script in connection.scalars(asked)}
 
