@@ -19,7 +19,7 @@ from multiaddr.exceptions import Error as MultiaddrError
 CLOSEST = 20  # k: so many peers keep a record, and are told of in an answer
 MOST_ADDRESSES = 8
 LONGEST_ADDRESS = 256
-LONGEST_PEER_ID = 64
+_SHA256 = b"\x12\x20"  # how the peer id of a long key (RSA) begins
 LONGEST_KEY = 128
 
 
@@ -71,7 +71,7 @@ def read_contacts(peers: Iterable[Message.Peer]) -> list[Contact]:
     """The first CLOSEST of them, each once, without those that cannot be read."""
     found: dict[str, Contact] = {}
     for _, said in zip(range(CLOSEST), peers, strict=False):
-        if 0 < len(said.id) <= LONGEST_PEER_ID:
+        if _is_peer_id(said.id):
             peer = ID(said.id).to_base58()
             found.setdefault(peer, Contact(peer, tuple(_read_addresses(said.addrs, peer))))
     return list(found.values())
@@ -81,6 +81,14 @@ def write_contact(into: Message.Peer, contact: Contact, *, connected: bool) -> N
     into.id = binary_id(contact.peer)
     into.connection = Message.CONNECTED if connected else Message.CAN_CONNECT
     into.addrs.extend(_binary_address(address) for address in contact.addresses[:MOST_ADDRESSES])
+
+
+def _is_peer_id(data: bytes) -> bool:
+    """The hash of a public key, or a key of 42 bytes at most as it is. As text they begin with Qm or 1; of any other
+    bytes the text may be read as multibase, and so as another peer."""
+    if data[:1] == b"\0":
+        return 2 < len(data) <= 44 and data[1] == len(data) - 2
+    return data[:2] == _SHA256 and len(data) == 34
 
 
 def _read_addresses(addresses: Iterable[bytes], peer: str) -> list[str]:

@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict
 from pinning_worker.adapters.p2p.dht.contacts import CLOSEST, Contact
 
 KEEP_SECONDS = 48 * 3600.0  # as everywhere in this network
-MOST = 10_000  # 25 MB, with the longest addresses that are taken
+MOST = 10_000  # 40 MB, with the longest keys and addresses that are taken
 MOST_OF_ONE = 1_000
 
 _Entry = tuple[bytes, str]

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 
 import pytest
 import trio
 import trio.testing
+from hypothesis import example, given
+from hypothesis import strategies as st
+from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from libp2p.peer.id import ID
 
+from pinning_worker.adapters.p2p.addresses import parse_peer_id, worth_dialling
 from pinning_worker.adapters.p2p.dht import records as records_module
-from pinning_worker.adapters.p2p.dht.contacts import CLOSEST, BadMessage, Contact, place_of, read_contacts, read_message
+from pinning_worker.adapters.p2p.dht.contacts import (
+    CLOSEST,
+    BadMessage,
+    Contact,
+    place_of,
+    read_contacts,
+    read_message,
+    write_contact,
+)
 from pinning_worker.adapters.p2p.dht.records import KEEP_SECONDS, MOST_OF_ONE, Records
 from pinning_worker.adapters.p2p.dht.table import Table
 from pinning_worker.adapters.p2p.dht.walk import MOST_ASKED, WALK_SECONDS, Walk, walk
+from pinning_worker.adapters.p2p.errors import BadAddress
 from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
 
 
@@ -175,3 +189,25 @@ async def test_a_walk_that_takes_too_long_ends_with_who_answered(autojump_clock:
     begin = trio.current_time()
     assert await walk(KEY, PEERS[:5], ask) == [PEERS[0]]
     assert trio.current_time() - begin == WALK_SECONDS
+
+
+READ_AS_ANOTHER = bytes.fromhex("c2007bae151772a6a21877f29e3a6e9e30e30b2b9ed0f55a62ee3cc0fab7f3e1ef")
+
+
+@example(READ_AS_ANOTHER, [])
+@given(
+    st.one_of(st.binary(max_size=70), st.binary(max_size=42).map(lambda key: bytes([0, len(key)]) + key)),
+    st.lists(st.binary(max_size=60), max_size=4),
+)
+def test_whatever_is_read_can_be_used(peer: bytes, addresses: list[bytes]) -> None:
+    message = Message()
+    said = message.closerPeers.add()
+    said.id = peer
+    said.addrs.extend([*addresses, *(b"\x36" + bytes([len(name)]) + name + b"\x06\x0f\xa1" for name in addresses)])
+    for contact in read_contacts(message.closerPeers):
+        assert parse_peer_id(contact.peer).to_bytes() == peer
+        assert contact.place >= 0
+        write_contact(Message().providerPeers.add(), contact, connected=False)
+        for address in contact.addresses:
+            with suppress(BadAddress):
+                worth_dialling(address, ())
