@@ -6,7 +6,8 @@ of the connection and then written by the task of whoever sends it; cancelled in
 its number is spent, and nothing that comes after it can be decrypted. Where: `Yamux._write_frame`.
 
 The cure: a frame that has its turn is written by a task of the connection, to its end. Whoever waits for the turn, or
-for the end, may give up at any time.
+for the end, may give up at any time. A connection that takes no frame for JAMMED seconds is ended: the library resets
+streams without a deadline, and whoever does so would wait for ever.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.stream_muxer.yamux.yamux import Yamux
 
 from pinning_worker.adapters.p2p.cures.once import replace
+
+JAMMED = 120.0
 
 Write = Callable[[Yamux, bytes], Awaitable[None]]
 
@@ -55,9 +58,13 @@ def _by_the_connection(stock: Write) -> Write:
 
 
 async def _write_whole(connection: Yamux, frame: _Frame, turn: trio.Semaphore) -> None:
+    assert connection._nursery is not None
     try:
-        await connection.secured_conn.write(frame.data)
-        frame.error = None
+        with trio.move_on_after(JAMMED) as patience:
+            await connection.secured_conn.write(frame.data)
+            frame.error = None
+        if patience.cancelled_caught:
+            connection._nursery.cancel_scope.cancel()
     except Exception as error:  # noqa: BLE001  handed to whoever waits for it
         frame.error = error
     finally:
