@@ -34,6 +34,7 @@ from pinning_worker.adapters.p2p.cures import (
     ws_close,
     ws_dial_count,
     ws_frames,
+    ws_refusal,
     wss_address,
     yamux_window,
 )
@@ -64,6 +65,7 @@ ALL = (
     ws_close,
     ws_dial_count,
     ws_frames,
+    ws_refusal,
     wss_address,
     yamux_window,
 )
