@@ -27,6 +27,7 @@ from pinning_worker.adapters.p2p.errors import CannotConnect
 from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
 from tests.interop.helia import CONTENT_TOPIC
+from tests.interop.malformed import Thrower
 
 SECONDS = 40.0
 MESHSUB = "/meshsub/1.1.0"
@@ -34,15 +35,7 @@ FLOOD, LARGE, FORGED, RESETS = 50_000, 300, 5_000, 5_000
 MIB = 1024 * 1024
 NOISE = random.Random(5).randbytes
 GONE = (BaseLibp2pError, CannotConnect, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
-PROTOCOLS = (
-    MESHSUB,
-    "/ipfs/id/1.0.0",
-    "/ipfs/id/push/1.0.0",
-    "/ipfs/ping/1.0.0",
-    "/ipfs/bitswap/1.2.0",
-    "/libp2p/circuit/relay/0.2.0/hop",
-    "/libp2p/circuit/relay/0.2.0/stop",
-)
+BATCH = 50  # messages in a frame of the flood
 
 
 class Attacker:
@@ -57,15 +50,18 @@ class Attacker:
     async def stream(self, protocol: str) -> INetStream:
         return await self.host.raw.new_stream(self.worker, [TProtocol(protocol)])
 
-    async def gossip(self, messages: AsyncIterator[rpc_pb2.Message]) -> None:
+    async def gossip(self, messages: AsyncIterator[rpc_pb2.Message], batch: int = 1) -> None:
         """Many messages down one stream, until all are sent or the worker has had enough."""
         stream = await self.stream(MESHSUB)
-        await stream.write(
-            frame(rpc_pb2.RPC(subscriptions=[rpc_pb2.RPC.SubOpts(subscribe=True, topicid=CONTENT_TOPIC)]))
-        )
+        subscription = rpc_pb2.RPC.SubOpts(subscribe=True, topicid=CONTENT_TOPIC)
+        await stream.write(frame(rpc_pb2.RPC(subscriptions=[subscription])))
+        waiting: list[rpc_pb2.Message] = []
         async for message in messages:
-            await stream.write(frame(rpc_pb2.RPC(publish=[message])))
-            self.sent += 1
+            waiting.append(message)
+            if len(waiting) >= batch:
+                await stream.write(frame(rpc_pb2.RPC(publish=waiting)))
+                self.sent += len(waiting)
+                waiting.clear()
 
 
 def frame(rpc: rpc_pb2.RPC) -> bytes:
@@ -93,7 +89,7 @@ async def flood(attacker: Attacker) -> None:
         for number in range(FLOOD):
             yield signed(pair, number, b"NEW-CID:bafkqaaa%d" % number)
 
-    await attacker.gossip(messages())
+    await attacker.gossip(messages(), BATCH)
 
 
 async def large(attacker: Attacker) -> None:
@@ -121,18 +117,12 @@ async def forged(attacker: Attacker) -> None:
 
 
 async def malformed(attacker: Attacker) -> None:
-    """Noise, endless lengths and cut frames on every protocol."""
-    for protocol in PROTOCOLS:
-        for data in (NOISE(500), b"\xff" * 64, encode_varint_prefixed(NOISE(300)), b"\x80\x80\x80\x08" + bytes(5_000)):
-            with suppress(*GONE), trio.move_on_after(2):
-                if not attacker.host.is_connected(attacker.worker.to_base58()):
-                    await attacker.host.connect(attacker.address, 5)
-                stream = await attacker.stream(protocol)
-                await stream.write(data)
-                attacker.sent += 1
-                with trio.move_on_after(0.05):
-                    await stream.read(1)
-                await stream.reset()
+    """Frames that are wrong in every way, from many peers."""
+    thrower = Thrower(attacker.address)
+    try:
+        await thrower.all_protocols()
+    finally:
+        attacker.sent = thrower.thrown
 
 
 async def resets(attacker: Attacker) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import trio
+from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils import encode_varint_prefixed
 
@@ -81,3 +82,29 @@ async def test_a_topic_can_be_left_by_closing_and_joined_again_on_the_same_host(
             with trio.fail_after(20):
                 while a.topic.subscribers:  # noqa: ASYNC110  the host's bell may ring before pubsub has heard of it
                     await trio.sleep(0.01)
+
+
+async def test_a_validator_that_raises_loses_that_message_only() -> None:
+    """Nothing that a peer can send makes ours raise; so one of the test's stands before it."""
+    async with open_node() as victim, open_node() as honest, open_node() as attacker:
+        raised = 0
+
+        def validate(forwarder: ID, message: rpc_pb2.Message) -> bool:
+            nonlocal raised
+            if message.data.startswith(b"raise"):
+                raised += 1
+                raise ZeroDivisionError("a validator of ours")
+            return victim.topic.take(forwarder, message)
+
+        victim.pubsub._raw.set_topic_validator(TOPIC, validate, is_async_validator=False)
+        await meet(honest, victim)
+        await meet(attacker, victim)
+        for number in range(10):
+            attacker.topic.publish(b"raise %d" % number)
+            honest.topic.publish(b"hello %d" % number)
+            await victim.hears(b"hello %d" % number)
+        with trio.fail_after(20):
+            while raised < 10:  # noqa: ASYNC110  the validator tells nobody
+                await trio.sleep(0.01)
+        victim.topic.publish(b"still here")
+        await honest.hears(b"still here")
