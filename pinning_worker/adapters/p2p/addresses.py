@@ -37,6 +37,9 @@ class Circuit:
     peer: ID
 
 
+_LOCAL_NAMES = (".local", ".localhost", ".lan", ".internal", ".home.arpa", ".test")
+
+
 def parse(text: str) -> Multiaddr:
     """Raises BadAddress."""
     try:
@@ -149,8 +152,8 @@ def worth_dialling(address: str, ours: Iterable[str]) -> bool:
 
 
 def all_private(ours: Iterable[str]) -> bool:
-    """Are none of these addresses on the open internet?"""
-    return not any(map(_is_global, ours))
+    """Are none of these addresses on the open internet? A worker behind a proxy may announce nothing but a name."""
+    return not any(_is_global(address) or _is_public_name(address) for address in ours)
 
 
 def is_dialled_by_ip(address: str) -> bool:
@@ -168,6 +171,12 @@ def _where(address: str) -> list[str]:
 def _is_global(address: str) -> bool:
     _, kind, value, *_ = address.split("/")
     return kind in ("ip4", "ip6") and ipaddress.ip_address(value).is_global
+
+
+def _is_public_name(address: str) -> bool:
+    """Is it a name that is not one of those which only a local network knows? (RFC 6761, RFC 6762, RFC 8375)"""
+    _, kind, name, *_ = address.lower().split("/")
+    return kind.startswith("dns") and "." in name and not name.endswith(_LOCAL_NAMES)
 
 
 def _names(address: Multiaddr) -> list[str]:

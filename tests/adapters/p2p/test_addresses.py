@@ -37,6 +37,19 @@ def test_worth_dialling(address: str, on_the_internet: bool, on_a_private_networ
     assert worth_dialling(address, ["/ip4/192.168.1.5/tcp/4001"]) is on_a_private_network
 
 
+@pytest.mark.parametrize(
+    ("announced", "knocks_on_our_own_doors"),
+    [
+        ("/dns4/pin.example.org/tcp/443/tls/ws" + PEER, False),
+        ("/dnsaddr/pin.example.org" + PEER, False),
+        ("/dns4/worker.lan/tcp/4001" + PEER, True),
+        ("/dns4/localhost/tcp/4001/ws" + PEER, True),
+    ],
+)
+def test_who_announces_a_name_only_is_on_the_internet(announced: str, knocks_on_our_own_doors: bool) -> None:
+    assert worth_dialling("/ip4/10.0.0.1/tcp/4001", [announced]) is knocks_on_our_own_doors
+
+
 def test_what_is_no_address() -> None:
     with pytest.raises(BadAddress):
         worth_dialling("not an address", [PUBLIC])
