@@ -6,21 +6,22 @@
     Block     { 1: bytes prefix (CID without its digest); 2: bytes data }
     BlockPresence { 1: bytes cid; 2: 0 HAVE, 1 DONT_HAVE }
 
-Rules: unknown fields are skipped, as the language wants it; a message with more entries than MOST_ENTRIES, a CID
-longer than LONGEST_CID or anything malformed is a BadMessage as a whole. Blocks of 1.0.0 (no prefix) are CIDv0's by
+Rules: unknown fields are skipped, as the language wants it; a message with more entries than MOST_ENTRIES, or more
+fields than they need, a CID longer than LONGEST_CID or anything malformed is a BadMessage as a whole. Blocks of 1.0.0 (no prefix) are CIDv0's by
 definition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from pinning_worker.domain.cid import encode_varint
-from pinning_worker.domain.protobuf import BadProtobuf, fields, number, window
+from pinning_worker.domain.protobuf import BadProtobuf, Value, fields, number, window
 
 MOST_ENTRIES = 8192  # wants, presences and blocks together: peers send 1024 wants at most
+MOST_FIELDS = 8 * MOST_ENTRIES  # of all levels together: an entry has five
 LONGEST_CID = 128
 CIDV0_PREFIX = b"\x00\x70\x12\x20"
 
@@ -74,17 +75,17 @@ class Message:
 
 def decode(frame: bytes | memoryview) -> Message:
     """Raises BadMessage."""
-    message = Message()
+    message, counted = Message(), _Counted()
     try:
-        for tag, _, value in fields(memoryview(frame)):
+        for tag, value in counted.fields(memoryview(frame)):
             if tag == 1:
-                _read_wantlist(window(value), message)
+                _read_wantlist(counted, window(value), message)
             elif tag == 2:
                 message.blocks.append(Block(CIDV0_PREFIX, window(value)))
             elif tag == 3:
-                message.blocks.append(_read_block(window(value)))
+                message.blocks.append(_read_block(counted, window(value)))
             elif tag == 4:
-                message.presences.append(_read_presence(window(value)))
+                message.presences.append(_read_presence(counted, window(value)))
             if len(message.blocks) + len(message.presences) > MOST_ENTRIES:
                 raise BadMessage(f"more than {MOST_ENTRIES} entries")
     except BadProtobuf as error:
@@ -112,19 +113,34 @@ def prefix_of(cid: bytes) -> bytes:
     return CIDV0_PREFIX if len(cid) == 34 and cid[:2] == b"\x12\x20" else cid[:-32]
 
 
-def _read_wantlist(wantlist: memoryview, message: Message) -> None:
-    for tag, _, value in fields(wantlist):
+class _Counted:
+    """The fields of one message, whatever they are nested in: millions of them fit a frame, and take seconds."""
+
+    def __init__(self) -> None:
+        self._left = MOST_FIELDS
+
+    def fields(self, part: memoryview) -> Iterator[tuple[int, Value]]:
+        """(field number, value), as `protobuf.fields`."""
+        for tag, _, value in fields(part):
+            self._left -= 1
+            if self._left < 0:
+                raise BadMessage(f"more than {MOST_FIELDS} fields")
+            yield tag, value
+
+
+def _read_wantlist(counted: _Counted, wantlist: memoryview, message: Message) -> None:
+    for tag, value in counted.fields(wantlist):
         if tag == 1:
-            message.wants.append(_read_entry(window(value)))
+            message.wants.append(_read_entry(counted, window(value)))
             if len(message.wants) > MOST_ENTRIES:
                 raise BadMessage(f"more than {MOST_ENTRIES} wants")
         elif tag == 2:
             message.full = bool(number(value))
 
 
-def _read_entry(entry: memoryview) -> Want:
+def _read_entry(counted: _Counted, entry: memoryview) -> Want:
     cid, priority, cancel, kind, send_dont_have = b"", 0, False, WantType.BLOCK, False
-    for tag, _, value in fields(entry):
+    for tag, value in counted.fields(entry):
         if tag == 1:
             cid = _cid(value)
         elif tag == 2:
@@ -138,9 +154,9 @@ def _read_entry(entry: memoryview) -> Want:
     return Want(cid, kind, cancel, send_dont_have, priority)
 
 
-def _read_block(block: memoryview) -> Block:
+def _read_block(counted: _Counted, block: memoryview) -> Block:
     prefix, data = b"", memoryview(b"")
-    for tag, _, value in fields(block):
+    for tag, value in counted.fields(block):
         if tag == 1:
             prefix = _cid(value)
         elif tag == 2:
@@ -148,9 +164,9 @@ def _read_block(block: memoryview) -> Block:
     return Block(prefix, data)
 
 
-def _read_presence(presence: memoryview) -> Presence:
+def _read_presence(counted: _Counted, presence: memoryview) -> Presence:
     cid, have = b"", True
-    for tag, _, value in fields(presence):
+    for tag, value in counted.fields(presence):
         if tag == 1:
             cid = _cid(value)
         elif tag == 2:

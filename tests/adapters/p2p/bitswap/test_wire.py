@@ -11,6 +11,7 @@ from pinning_worker.adapters.p2p.bitswap.wire import (
     CIDV0_PREFIX,
     LONGEST_CID,
     MOST_ENTRIES,
+    MOST_FIELDS,
     BadMessage,
     Block,
     Message,
@@ -92,6 +93,11 @@ def test_an_empty_message_says_nothing() -> None:
     assert Message(full=True), "an empty full wantlist says that nothing is wanted any more"
 
 
+def test_as_many_wants_as_are_allowed_with_all_that_is_said_of_each() -> None:
+    wants = [Want(b"\x01", WantType.HAVE, cancel=True, send_dont_have=True)] * MOST_ENTRIES
+    assert decode(encode(Message(wants, full=True))).wants == wants
+
+
 @pytest.mark.parametrize(
     "frame",
     [
@@ -104,6 +110,12 @@ def test_an_empty_message_says_nothing() -> None:
         field(1, field(1, b"")) * (MOST_ENTRIES + 1),
         field(4, b"") * (MOST_ENTRIES + 1),
         field(3, b"") * (MOST_ENTRIES + 1),
+        field(1, b"") * (MOST_FIELDS + 1),
+        field(9, 1) * (MOST_FIELDS + 1),
+        field(1, field(2, 1) * MOST_FIELDS),
+        field(1, field(1, field(2, 1) * MOST_FIELDS)),
+        field(3, field(9, 1) * MOST_FIELDS),
+        field(4, field(9, 1) * MOST_FIELDS),
     ],
 )
 def test_bad_messages(frame: bytes) -> None:
