@@ -7,8 +7,8 @@
     BlockPresence { 1: bytes cid; 2: 0 HAVE, 1 DONT_HAVE }
 
 Rules: unknown fields are skipped, as the language wants it; a message with more entries than MOST_ENTRIES, or more
-fields than they need, a CID longer than LONGEST_CID or anything malformed is a BadMessage as a whole. Blocks of 1.0.0 (no prefix) are CIDv0's by
-definition.
+fields than they need, a CID longer than LONGEST_CID or anything malformed is a BadMessage as a whole. Blocks of 1.0.0
+(no prefix) are CIDv0's by definition.
 """
 
 from __future__ import annotations
