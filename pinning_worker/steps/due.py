@@ -61,17 +61,27 @@ class DueLoop:
             task_status.started()
             while True:
                 self._bell = trio.Event()
-                await self.answering.say_postponed()
-                await self._tidy()
-                await self._start_fetches(nursery)
-                self._start_judging(nursery)
-                await self._start_due(nursery)
-                await self._rest()
+                try:
+                    await self._turn(nursery)
+                except Trouble as trouble:  # the books cannot be read: they hold all that there is to do
+                    log.error("put off", seconds=PUT_OFF.seconds, reason=str(trouble))
+                    await self.clock.sleep(PUT_OFF.total_seconds())
+
+    async def _turn(self, nursery: trio.Nursery) -> None:
+        await self.answering.say_postponed()
+        await self._tidy()
+        await self._start_fetches(nursery)
+        self._start_judging(nursery)
+        await self._start_due(nursery)
+        await self._rest()
 
     async def _tidy(self) -> None:
         """At a quiet moment: a fetch that was interrupted still needs what it left lying."""
         if self.shelf.untidy and not self._working and not await self.books.active_requests():
-            await self.shelf.sweep()
+            try:
+                await self.shelf.sweep()
+            except Trouble as trouble:
+                log.error("could not sweep: at the next quiet moment again", reason=str(trouble))
 
     async def _start_fetches(self, nursery: trio.Nursery) -> None:
         places = self.terms.fetches_at_once

@@ -157,8 +157,16 @@ class Fetching:
             closure = await gathering.run()
             async with self.shelf.holding_still():
                 if not await self.shelf.lacks(closure):
+                    await self._require_room(request, closure)
                     return closure, await self._measured(request.root, closure)
             # A block that was here already was let go with another closure meanwhile: fetch it.
+
+    async def _require_room(self, request: Request, closure: Closure) -> None:
+        """Fetches side by side each saw room when they began: it is counted again, one at a time, before the quote."""
+        if not request.askers:  # owed: what is paid for is no longer staged
+            return
+        if await self.books.unpaid_bytes() + closure.sizes.total > self.terms.staging_quota:
+            raise DiskFull("the staging quota is used up")
 
     async def _tell(self, root: bytes, closure: Closure, askers: tuple[Asker, ...]) -> None:
         """It is quoted: whatever fails from here on takes nothing back."""

@@ -67,10 +67,10 @@ class Shelf:
 
     async def sweep(self) -> None:
         """Blocks that nothing references go: what a crash or a full disk left between a put and its record."""
-        self.untidy = False
         async with self._lock, aclosing(self.blocks.all()) as pieces:
             async for multihashes in pieces:
                 orphans = await self.books.unreferenced(multihashes)
                 if orphans:
                     log.info("freeing blocks that nothing holds", blocks=len(orphans))
                     await self.blocks.delete(tuple(orphans))
+        self.untidy = False

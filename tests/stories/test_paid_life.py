@@ -133,6 +133,19 @@ async def test_a_payment_in_the_mempool_keeps_a_lapsed_quote_for_a_day(autojump_
         assert "ADDED-CID" in w.hear_statuses()
 
 
+async def test_a_payment_in_a_block_keeps_a_lapsed_quote_until_it_is_deep_enough(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b"slow blocks")
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.pay(cid, await w.quoted(cid))
+        await w.mine()
+        w.fetcher.peers.clear()
+        await w.later(days=3)
+        assert await w.blocks_on_disk() == set(blocks)
+        await w.mine(2)
+        assert (await w.pin(cid)).state is State.PINNED
+
+
 async def test_a_payment_that_never_leaves_the_mempool_does_not_hold_blocks_for_ever(autojump_clock: MockClock) -> None:
     cid, blocks = content.file(b"stuck")
     async with World().running() as w:
@@ -401,8 +414,7 @@ async def test_clocks_that_disagree_free_nothing(autojump_clock: MockClock) -> N
         await w.later(days=300)  # no block came in all that time
         assert (await w.pin(cid)).state is State.EXPIRING
         assert await w.blocks_on_disk() == set(blocks)
-        await w.mine(12)
-        await w.later(hours=1)
+        await w.mine(12)  # each block is a moment to look again: nobody waits for the next look at the clocks
         assert (await w.pin(cid)).state is State.RELEASED
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from trio.testing import MockClock
 
+from pinning_worker.adapters.memory.network import MemoryFetcher
 from pinning_worker.domain.cid import DAG_PB, Cid, cid_of
 from pinning_worker.domain.pin import State
-from pinning_worker.ports import Budget
+from pinning_worker.ports import Budget, Fetched
 from tests import content
 from tests.stories.world import World, terms
 
@@ -86,6 +88,42 @@ async def test_the_staging_quota_is_busy_not_too_large(autojump_clock: MockClock
         w.hear()
         await w.say(f"NEW-CID:{second}")
         assert w.hear_statuses() == ["ADDING-CID"]
+
+
+async def test_what_a_running_fetch_has_taken_is_not_there_for_another(autojump_clock: MockClock) -> None:
+    first, first_blocks = content.file(content.noise(900_000, 1))
+    second, second_blocks = content.file(content.noise(500_000, 2))
+    async with World(terms(staging_quota=1_000_000)).running() as w:
+        w.offer({key: first_blocks[key] for key in (first.multihash, *list(first_blocks)[:3])} | second_blocks)
+        await w.say(f"NEW-CID:{first}", peer="somebody")  # waits for its last block
+        await w.say(f"NEW-CID:{second}", peer="another")
+        assert [(m["cid"], m["code"]) for m in w.hear()] == [(str(second), "BUSY")]
+
+
+async def test_fetches_side_by_side_do_not_quote_more_than_the_quota(autojump_clock: MockClock) -> None:
+    cids, blocks = zip(*(content.file(content.noise(900_000, seed)) for seed in (1, 2, 3)), strict=True)
+    async with World(terms(staging_quota=1_000_000)).running() as w:
+        w.fetcher.seconds_per_block = 1
+        for number, (cid, own) in enumerate(zip(cids, blocks, strict=True)):
+            w.offer(own)
+            await w.say(f"NEW-CID:{cid}", peer=f"peer {number}")
+        await w.later(minutes=1)
+        said = [m.get("code", m["status"]) for m in w.hear() if m["status"] != "FETCHING-CID"]
+        assert sorted(said) == ["ADDING-CID", "BUSY", "BUSY"]
+        assert await w.books.unpaid_bytes() < 1_000_000
+        assert len(await w.blocks_on_disk()) == len(blocks[0])
+
+
+async def test_what_is_paid_for_needs_no_room_in_the_quota(autojump_clock: MockClock) -> None:
+    first, first_blocks = content.file(content.noise(900_000, 1))
+    paid, paid_blocks = content.file(content.noise(900_000, 2))
+    async with World(terms(staging_quota=1_000_000)).running() as w:
+        w.offer(first_blocks | paid_blocks)
+        await w.quoted(first)
+        await w.pay(paid, 5_100_000)
+        await w.mine(3)
+        await w.later(minutes=1)
+        assert (await w.pin(paid)).state is State.PINNED
 
 
 async def test_a_full_disk_is_busy_and_the_next_small_request_is_served(autojump_clock: MockClock) -> None:
@@ -248,6 +286,28 @@ async def test_a_closure_that_lost_a_shared_block_meanwhile_is_gathered_and_meas
         request = await w.books.request(metadata.key)
         assert request is not None
         assert request.references == (image.key, picture.key)
+
+
+@dataclass(slots=True)
+class FetcherToldTheBudget(MemoryFetcher):
+    budgets: list[Budget] = field(default_factory=list)
+
+    async def fetch(self, root: Cid, *, budget: Budget, **named: Any) -> Fetched:
+        self.budgets.append(budget)
+        return await MemoryFetcher.fetch(self, root, budget=budget, **named)
+
+
+async def test_what_the_metadata_used_up_is_not_there_for_its_images(autojump_clock: MockClock) -> None:
+    metadata, _, blocks = content.nft(b"picture")
+    w = World()
+    w.fetcher = told = FetcherToldTheBudget(w.blocks, seconds_per_block=7)
+    async with w.running():
+        w.offer(blocks)
+        await w.say(f"NEW-CID:{metadata}")
+        await w.later(minutes=1)
+        whole, rest = told.budgets
+        spent = len(blocks[metadata.multihash])
+        assert rest == replace(whole, blocks=whole.blocks - 1, bytes=whole.bytes - spent, total_seconds=593)
 
 
 async def test_months_asked_for_are_quoted_each_and_more_than_is_sold_is_capped(autojump_clock: MockClock) -> None:

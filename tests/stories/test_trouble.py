@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime
+
 import pytest
 from trio.testing import MockClock
 
+from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.memory.books import MemoryBooks
-from pinning_worker.domain.pin import State
+from pinning_worker.domain.pin import Pin, Request, State
 from pinning_worker.ports import Change, DiskFull, Trouble
 from tests import content
 from tests.stories.world import World
@@ -74,3 +78,46 @@ async def test_a_quote_of_which_the_database_did_not_say_that_it_was_stored_stan
         assert await w.blocks_on_disk() == set(blocks)
         await w.say(f"NEW-CID:{cid}")
         assert w.hear_statuses() == ["ADDING-CID"]
+
+
+class BlindBooks(MemoryBooks):
+    """Cannot be read while `away`."""
+
+    away = False
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Request | Pin]:
+        if self.away:
+            raise Trouble("the database is out of reach")
+        return await MemoryBooks.due(self, now, limit)
+
+
+async def test_the_loop_goes_on_when_the_database_is_back(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b"a database that restarts")
+    books = BlindBooks()
+    async with World(books=books).running() as w:
+        w.offer(blocks)
+        amount = await w.quoted(cid)
+        books.away = True
+        await w.pay(cid, amount)
+        await w.mine(3)
+        await w.later(minutes=1)
+        assert (await w.pin(cid)).state is not State.PINNED
+        books.away = False
+        await w.later(minutes=1)
+        assert (await w.pin(cid)).state is State.PINNED
+
+
+class DeafBlocks(MemoryBlocks):
+    """A folder that cannot be listed."""
+
+    async def all(self) -> AsyncGenerator[Sequence[bytes], None]:
+        raise Trouble("the blocks are out of reach")
+        yield []
+
+
+async def test_what_cannot_be_swept_stops_nothing_else(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b"served all the same")
+    async with World(blocks=DeafBlocks()).running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+        assert (await w.pin(cid)).state is State.PINNED

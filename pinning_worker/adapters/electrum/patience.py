@@ -22,6 +22,7 @@ class Patience:
     longest_retry: float = 60.0
     first_distrust: float = 5 * 60.0
     longest_distrust: float = 60 * 60.0
+    put_off: float = 30.0  # what the listener could not store
     burst: float = 5000.0
     per_second: float = 1.0
 

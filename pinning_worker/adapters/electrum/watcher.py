@@ -13,7 +13,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 
 import structlog
 import trio
@@ -28,7 +29,7 @@ from pinning_worker.adapters.electrum.session import Session
 from pinning_worker.adapters.electrum.view import ChainView, header_time
 from pinning_worker.domain.chain import Network
 from pinning_worker.domain.payment import Proof, Tip
-from pinning_worker.ports import BlockOfNames, ChainListener
+from pinning_worker.ports import BlockOfNames, ChainListener, Trouble
 
 MOST_SERVERS = 16
 
@@ -55,6 +56,7 @@ class PaymentWatcher:
         """Raises BadServerUrl. Without `headers`, verified headers last as long as this object."""
         if len(servers) > MOST_SERVERS:
             raise ValueError(f"{len(servers)} Electrum servers: {MOST_SERVERS} are more than enough")
+        self._put_off = (patience or Patience()).put_off
         self._view = ChainView(network, remembered or {})
         self._headers = headers
         self._servers = [
@@ -140,12 +142,21 @@ class PaymentWatcher:
             self._news = trio.Event()
             news = self._view.take_news()
             if news.tip is not None:
-                await listener.tip_moved(news.tip, news.fork_height)
+                await self._until_taken(partial(listener.tip_moved, news.tip, news.fork_height))
             for change in news.transactions:
                 if isinstance(change, str):
-                    await listener.payment_gone(change)
+                    await self._until_taken(partial(listener.payment_gone, change))
                 else:
-                    await listener.payment_seen(change)
+                    await self._until_taken(partial(listener.payment_seen, change))
+
+    async def _until_taken(self, tell: Callable[[], Awaitable[None]]) -> None:
+        """A listener that cannot store it now is told the same again, and nothing else before."""
+        while True:
+            try:
+                return await tell()
+            except Trouble as trouble:
+                _log.error("chain.news_put_off", seconds=self._put_off, reason=str(trouble))
+                await trio.sleep(self._put_off)
 
     async def _keep_headers(self, file: HeaderFile) -> None:
         """Stores what changed. A disk that is full now may have room at the next block; meanwhile nothing is lost that

@@ -19,6 +19,7 @@ from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.nameop import NAME_TX_VERSION, name_doi_script
 from pinning_worker.domain.payment import PaidOutput, Proof
 from pinning_worker.domain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.ports import DiskFull
 from tests.adapters.electrum.listening import Heard, eventually
 from tests.adapters.electrum.scripted import ANOTHER_PAYEE, PAYEE, Ledger, Refusal, ScriptedServer, payment
 from tests.adapters.electrum.watching import BRISK, checking_in_often, until_asked, watching
@@ -545,6 +546,39 @@ async def test_a_slow_listener_hears_what_is_and_not_all_that_was() -> None:
 
 def _has_height(watcher: PaymentWatcher, height: int) -> bool:
     return watcher.servers()[0].height == height
+
+
+class Sulking(Heard):
+    """A listener whose database is away when it is told the first things."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.troubles = iter(range(2))
+
+    async def tip_moved(self, tip: Any, fork_height: int | None) -> None:
+        self._sulk()
+        await super().tip_moved(tip, fork_height)
+
+    async def payment_seen(self, sighting: Any) -> None:
+        self._sulk()
+        await super().payment_seen(sighting)
+
+    def _sulk(self) -> None:
+        if next(self.troubles, None) is not None:
+            raise DiskFull("no room for the database")
+
+
+async def test_what_the_listener_could_not_store_is_told_again() -> None:
+    server, paid = ScriptedServer(ledger_of(10)), payment(1)
+    server.ledger.mine(paid)
+    async with watching(server):
+        sulking = Sulking()
+        async with trio.open_nursery() as nursery:
+            other = PaymentWatcher(DOICHAIN_REGTEST, [server.url], scripts=[PAYEE], patience=BRISK)
+            await nursery.start(other.run, sulking)
+            await sulking.until(lambda: sulking.proven_at(paid.txid) == 11)
+            assert sulking.transcript[0].startswith("tip")
+            nursery.cancel_scope.cancel()
 
 
 async def test_a_bug_in_the_listener_is_not_swallowed() -> None:

@@ -14,7 +14,7 @@ from tests.adapters.electrum.listening import Heard, eventually
 from tests.adapters.electrum.scripted import PAYEE, ScriptedServer, serving
 
 # Servers are on this machine: what takes minutes out there takes moments here.
-BRISK = Patience(first_retry=0.01, longest_retry=0.05, first_distrust=1000.0, longest_distrust=1000.0)
+BRISK = Patience(first_retry=0.01, longest_retry=0.05, first_distrust=1000.0, longest_distrust=1000.0, put_off=0.01)
 
 
 @asynccontextmanager
