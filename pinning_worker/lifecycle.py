@@ -398,11 +398,11 @@ class Lifecycle:
             await self.books.commit(Change(pins=(replace(pin, due_at=self._next_look(pin)),)))
 
     async def _remind(self, pin: Pin, days: int) -> None:
+        quote = await self.quoting.standing(pin.root, self.terms.most_months, pin.cid_text)
         reminded = pin.moved(Event.REMINDED, None, reminded=days)
         reminded = replace(reminded, due_at=self._next_look(reminded))
         if not await self.books.commit(Change(pins=(reminded,))):
             return
-        quote = await self.quoting.standing(pin.root, self.terms.most_months, pin.cid_text)
         if quote is not None and pin.ends is not None:
             left = remaining_days(pin.ends, self.clock.now())
             await self.announcer.say(ExpiringCid(pin.cid_text, pin.name, pin.ends, left, Renewal.of(quote)))

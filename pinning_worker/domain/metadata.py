@@ -101,7 +101,10 @@ def _image(link: object) -> ImageLink | None:
 
 
 def _short(link: object) -> str:
-    text = link if isinstance(link, str) else json.dumps(link)
+    try:
+        text = link if isinstance(link, str) else json.dumps(link)
+    except RecursionError:  # writing needs a little more room than reading did
+        text = "…"
     return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
 
 

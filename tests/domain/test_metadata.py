@@ -144,3 +144,10 @@ def test_no_json_is_fatal(document: object) -> None:
 @given(st.binary(max_size=200))
 def test_no_bytes_are_fatal(document: bytes) -> None:
     parse_metadata(document)
+
+
+def test_no_depth_of_nesting_is_a_fault_of_ours() -> None:
+    """The deepest that can be read cannot be written again."""
+    for depth in range(800, 1000):
+        read = parse_metadata(b'{"image":' + b"[" * depth + b"]" * depth + b"}")
+        assert read is None or len(read.foreign) == 1

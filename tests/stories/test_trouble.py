@@ -121,3 +121,28 @@ async def test_what_cannot_be_swept_stops_nothing_else(autojump_clock: MockClock
         w.offer(blocks)
         await w.pinned(cid)
         assert (await w.pin(cid)).state is State.PINNED
+
+
+class UnquotingBooks(MemoryBooks):
+    """Stores no quote while `away`."""
+
+    away = False
+
+    async def commit(self, change: Change) -> bool:
+        if self.away and change.quotes:
+            raise Trouble("the database is out of reach")
+        return await MemoryBooks.commit(self, change)
+
+
+async def test_a_reminder_that_found_no_quote_is_not_lost(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b"remind me")
+    books = UnquotingBooks()
+    async with World(books=books).running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+        books.away = True
+        await w.months_later(213)
+        assert w.hear() == []
+        books.away = False
+        await w.later(minutes=1)
+        assert w.hear_statuses() == ["EXPIRING-CID"]
