@@ -358,6 +358,26 @@ async def test_a_history_that_was_refused_once_is_asked_for_again() -> None:
         assert heard.gone == []  # what it did not tell is not gone
 
 
+async def test_nothing_is_gone_before_every_server_has_been_heard() -> None:
+    (busy, other), remembered = pair(), payment(1)
+    busy.ledger.mempool.append(remembered)
+    honest, is_busy = busy._blockchain_scripthash_get_history, True
+
+    def refuse_while_busy(hash_: str) -> Any:
+        if is_busy:
+            raise Refusal("server busy - request timed out")
+        return honest(hash_)
+
+    busy.answers["blockchain.scripthash.get_history"] = refuse_while_busy
+    async with watching(busy, other, patience=checking_in_often(), remembered={remembered.txid: None}) as (_, heard):
+        await until_asked(busy, "blockchain.scripthash.get_history", 2)
+        await until_asked(other, "blockchain.headers.subscribe", 3)  # it was looked at in full
+        assert heard.gone == []
+        is_busy = False
+        await heard.until(lambda: heard.is_unproven(remembered.txid))
+        assert heard.gone == []
+
+
 async def test_a_mempool_full_of_inventions_fills_no_memory() -> None:
     """A great transaction is told once it is proven; of very many small ones, some."""
     liar, honest = pair()

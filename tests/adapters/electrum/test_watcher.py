@@ -12,6 +12,7 @@ import trio
 
 from pinning_worker.adapters.electrum.endpoint import BadServerUrl
 from pinning_worker.adapters.electrum.header_file import HeaderFile
+from pinning_worker.adapters.electrum.session import STATUSES_AT_ONCE
 from pinning_worker.adapters.electrum.watcher import MOST_SERVERS, PaymentWatcher
 from pinning_worker.domain.address import scripthash
 from pinning_worker.domain.chain import DOICHAIN_REGTEST, Checkpoint
@@ -299,6 +300,17 @@ async def test_a_server_that_notifies_of_nothing_is_asked() -> None:
         await heard.until(lambda: heard.is_unproven(paid.txid))
         server.ledger.mine(paid)
         await heard.until(lambda: heard.proven_at(paid.txid) == 11)
+
+
+async def test_however_many_scripts_there_are_each_has_its_turn() -> None:
+    server = ScriptedServer(ledger_of(10))
+    scripts = tuple(b"\x00\x14" + number.to_bytes(20) for number in range(2 * STATUSES_AT_ONCE + 1))
+    async with watching(server, patience=checking_in_often(), scripts=scripts) as (_, heard):
+        await until_asked(server, "blockchain.scripthash.get_history", len(scripts))
+        await until_asked(server, "blockchain.headers.subscribe", 3)  # it checks in, and knows all that there is
+        paid = [payment(number, script=script) for number, script in enumerate(scripts)]
+        server.ledger.mempool += paid  # and it notifies of none of them
+        await heard.until(lambda: all(heard.is_unproven(one.txid) for one in paid))
 
 
 async def test_a_server_that_falls_silent_is_left_and_visited_again() -> None:
