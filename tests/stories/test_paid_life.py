@@ -323,8 +323,8 @@ async def test_a_renewal_extends_from_the_end_and_is_announced(autojump_clock: M
     cid, blocks = content.file(b"again")
     async with World().running() as w:
         w.offer(blocks)
-        await w.pinned(cid)
-        before = await w.pin(cid)
+        first = await w.pinned(cid)
+        before, (receipt,) = await w.pin(cid), await w.receipts.all()
         await w.months_later(100)
         await w.say(f"NEW-CID:{cid}")
         renewal = w.hear()[0]["renewal"]
@@ -335,6 +335,8 @@ async def test_a_renewal_extends_from_the_end_and_is_announced(autojump_clock: M
         assert (after.starts, after.state) == (before.starts, State.PINNED)
         assert before.ends is not None
         assert after.ends == before.ends.replace(year=2028, month=3)
+        renewed = {record.txid: record for record in await w.receipts.all()}[first]
+        assert (renewed.pinned_at, renewed.ends) == (receipt.pinned_at, after.ends)
 
 
 async def test_a_reorg_takes_a_payment_back_and_the_pin_stays_on_credit_until_it_is_proven_again(
