@@ -19,10 +19,10 @@ import trio
 from pinning_worker.adapters.p2p.certificate import CertificateFiles
 from pinning_worker.adapters.p2p.dht.node import Dht
 from pinning_worker.adapters.p2p.flood import GossipLimits
-from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import load_or_create
 from pinning_worker.adapters.p2p.mapped_ports import MappedPorts
 from pinning_worker.adapters.p2p.mdns import LocalPeers
+from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
 from pinning_worker.adapters.p2p.peer_exchange import PeerExchange
 from pinning_worker.adapters.p2p.pubsub import PubSub, open_pubsub
 from pinning_worker.adapters.p2p.relay.hop import RelayCaps
@@ -36,7 +36,7 @@ WEBRTC_FILE = "webrtc.pem"
 class Network:
     """Made by `open_network` only."""
 
-    host: Host
+    host: OpenHost
     pubsub: PubSub
     discovery_topic: str
     mdns: bool = False

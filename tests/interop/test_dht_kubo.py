@@ -18,8 +18,8 @@ import trio
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
 from pinning_worker.adapters.p2p.dht.node import Dht
-from pinning_worker.adapters.p2p.host import HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from pinning_worker.domain.cid import parse_cid
 from pinning_worker.one_error import one_error
 from tests.adapters.p2p.bitswap.rig import Node, add_file, chunks

@@ -14,8 +14,9 @@ from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.addresses import parse_peer_id
 from pinning_worker.adapters.p2p.discovery import encode_peer
-from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
+from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.identity import encode_key, new_key, peer_id_of
+from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from pinning_worker.adapters.p2p.peer_exchange import PeerExchange
 from pinning_worker.adapters.p2p.pubsub import Topic, open_pubsub
 from tests.interop.frozen_line import open_line

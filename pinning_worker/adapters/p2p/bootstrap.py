@@ -4,16 +4,13 @@ ever more patiently. A connection that is closed at once counts as a failure: wh
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
 
 import structlog
 import trio
 
 from pinning_worker.adapters.p2p.addresses import parse_peer
 from pinning_worker.adapters.p2p.errors import CannotConnect
-
-if TYPE_CHECKING:
-    from pinning_worker.adapters.p2p.host import Host
+from pinning_worker.adapters.p2p.host import Host
 
 DIAL_SECONDS = 15.0
 FIRST_WAIT_SECONDS = 1.0

@@ -10,9 +10,9 @@ from typing import Any
 import trio
 from libp2p.crypto.keys import KeyPair
 
-from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.intake import Heard
+from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
 from pinning_worker.adapters.p2p.pubsub import PubSub, Topic, open_pubsub
 
 TCP, WS = "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"
@@ -21,7 +21,7 @@ TOPIC = "/doichain-nfc/1/message/proto"
 
 @dataclass(frozen=True)
 class Node:
-    host: Host
+    host: OpenHost
     pubsub: PubSub
     topic: Topic
 

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from pinning_worker.adapters.p2p import certificate as renewal
 from pinning_worker.adapters.p2p.certificate import CertificateFiles, TlsCertificate
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotListen
-from pinning_worker.adapters.p2p.host import HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from tests.certificates import fingerprint, self_signed
 
 TCP, WSS = "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/tls/ws"

@@ -23,8 +23,8 @@ from pinning_worker.adapters.p2p.cures import (
     webrtc_threads,
 )
 from pinning_worker.adapters.p2p.cures.half_open import Door, DoorRules
-from pinning_worker.adapters.p2p.host import HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from tests.adapters.p2p.cure_rig import TCP, outcome, play, until
 from tests.adapters.p2p.datagrams import CLIENT_HELLO, first_datagram, socket_at
 from tests.adapters.p2p.webrtc_rig import WEBRTC, address_of, listener_of, stranger, webrtc_host

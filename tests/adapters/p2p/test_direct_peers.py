@@ -12,8 +12,8 @@ import trio
 
 from pinning_worker.adapters.p2p import flood
 from pinning_worker.adapters.p2p.flood import FloodGuard, GossipLimits
-from pinning_worker.adapters.p2p.host import HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from pinning_worker.adapters.p2p.router import MESH_WE_ASK_FOR, Router
 from tests.adapters.p2p.gossips import TCP, Node, meet, open_node
 

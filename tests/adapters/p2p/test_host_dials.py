@@ -10,8 +10,8 @@ import pytest
 
 from pinning_worker.adapters.p2p.certificate import CertificateFiles
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
-from pinning_worker.adapters.p2p.host import HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from tests.certificates import self_signed
 
 TCP, WS, WSS = (f"/ip4/127.0.0.1/tcp/0{transport}" for transport in ("", "/ws", "/tls/ws"))

@@ -7,8 +7,8 @@ import secrets
 import pytest
 
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
-from pinning_worker.adapters.p2p.host import HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 
 TCP, WS = "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"
 KEY = secrets.token_bytes(32)

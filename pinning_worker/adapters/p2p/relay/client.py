@@ -9,7 +9,6 @@ gossip over a limited circuit. It is named in the log, and its place is not kept
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import structlog
 import trio
@@ -21,13 +20,11 @@ from multiaddr.exceptions import Error as MultiaddrError
 from multiaddr.protocols import P_P2P
 
 from pinning_worker.adapters.p2p.addresses import parse_peer_id
+from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.relay import messages
 from pinning_worker.adapters.p2p.relay.connections import as_connection, direct_to
 from pinning_worker.adapters.p2p.relay.messages import Gone, HopMessage, Status, StopMessage
 from pinning_worker.one_error import one_error
-
-if TYPE_CHECKING:
-    from pinning_worker.adapters.p2p.host import Host
 
 SHORTEST = 10.0  # seconds between two renewals
 LONGEST = 3600.0

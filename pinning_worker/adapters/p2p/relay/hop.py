@@ -12,21 +12,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import structlog
 import trio
 from libp2p.abc import INetStream
 from libp2p.peer.id import ID
 
+from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.relay import messages
 from pinning_worker.adapters.p2p.relay.circuit import carry
 from pinning_worker.adapters.p2p.relay.connections import direct_to, is_relayed
 from pinning_worker.adapters.p2p.relay.messages import Gone, HopMessage, Status, StopMessage
 from pinning_worker.adapters.p2p.relay.reservations import Reservations
-
-if TYPE_CHECKING:
-    from pinning_worker.adapters.p2p.host import Host
 
 MOST_ADDRESSES = 16
 

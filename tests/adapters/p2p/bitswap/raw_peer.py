@@ -15,8 +15,9 @@ from libp2p.peer.id import ID
 from pinning_worker.adapters.p2p.bitswap.engine import PROTOCOLS
 from pinning_worker.adapters.p2p.bitswap.frames import FrameReader, StreamGone, write_frame
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want, decode, encode
-from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
+from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from tests.adapters.p2p.bitswap.rig import TCP, Node
 
 

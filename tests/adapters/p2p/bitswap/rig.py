@@ -11,8 +11,8 @@ from libp2p.crypto.keys import KeyPair
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
 from pinning_worker.adapters.p2p.bitswap.server import BlockSource
-from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
 from pinning_worker.domain.cid import Cid, cid_of
 from pinning_worker.one_error import one_error
 from pinning_worker.ports import Blocks, Budget, Fetched
@@ -26,7 +26,7 @@ BUDGET = Budget(bytes=200 * MIB, blocks=10_000, depth=20, first_block_seconds=30
 
 @dataclass(slots=True)
 class Node:
-    host: Host
+    host: OpenHost
     engine: Engine
     blocks: MemoryBlocks
     told: list[tuple[int, int]] = field(default_factory=list)
@@ -75,7 +75,7 @@ async def open_engine(
     key: KeyPair | None = None,
     listen: Sequence[str] = (TCP,),
     more: Mapping[str, Any] = {},
-) -> AsyncIterator[tuple[Host, Engine]]:
+) -> AsyncIterator[tuple[OpenHost, Engine]]:
     """A host that listens on free ports of 127.0.0.1, and its running engine. `more` is of HostConfig."""
     async with open_host(HostConfig(key or new_key(), listen=tuple(listen), **more)) as host:
         engine = Engine(host, blocks, source=source)
@@ -109,6 +109,6 @@ async def until(happened: Callable[[], bool], deadline: float = 20) -> None:
             await trio.sleep(0.01)
 
 
-def address_of(host: Host, over: str) -> str:
+def address_of(host: OpenHost, over: str) -> str:
     """`over`: tcp or ws."""
     return next(address for address in host.addresses if ("/ws" in address) == (over == "ws"))

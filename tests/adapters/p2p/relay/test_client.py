@@ -14,8 +14,8 @@ from libp2p.tools.anyio_service import background_trio_service
 from structlog.testing import capture_logs
 
 from pinning_worker.adapters.p2p.addresses import parse_peer_id
-from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
 from pinning_worker.adapters.p2p.relay import client, reservations
 from pinning_worker.adapters.p2p.relay.client import RelayClient
 from pinning_worker.adapters.p2p.relay.connections import direct_to
@@ -27,12 +27,12 @@ NOISE_CHOSEN = b"\x13/multistream/1.0.0\n\x07/noise\n"
 FIRST, FALSE_THIRD = b"\x00\x20" + os.urandom(32), b"\x00\x60" + os.urandom(96)
 
 
-def relay_client(host: Host) -> RelayClient:
+def relay_client(host: OpenHost) -> RelayClient:
     assert host.relay_client is not None
     return host.relay_client
 
 
-async def until_at(host: Host, *relays: Host) -> None:
+async def until_at(host: OpenHost, *relays: OpenHost) -> None:
     with trio.fail_after(10):
         while set(relay_client(host).relays) != {relay.peer_id for relay in relays}:  # noqa: ASYNC110  nobody is told
             await trio.sleep(0.01)

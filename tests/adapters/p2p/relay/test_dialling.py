@@ -14,8 +14,8 @@ from libp2p.network.stream.net_stream import NetStream
 
 from pinning_worker.adapters.p2p.addresses import parse_peer_id
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
-from pinning_worker.adapters.p2p.host import Host, HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
+from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
 from pinning_worker.adapters.p2p.relay import messages
 from pinning_worker.adapters.p2p.relay.connections import direct_to
 from pinning_worker.adapters.p2p.relay.hop import RelayCaps
@@ -28,13 +28,13 @@ Handler = Callable[[INetStream], Awaitable[None]]
 
 
 @asynccontextmanager
-async def open_peer(**more: object) -> AsyncIterator[Host]:
+async def open_peer(**more: object) -> AsyncIterator[OpenHost]:
     async with open_host(HostConfig(new_key(), (TCP, WS), **more)) as host:  # type: ignore[arg-type]
         yield host
 
 
 @asynccontextmanager
-async def open_hidden(relay: Host, **more: object) -> AsyncIterator[tuple[Host, str]]:
+async def open_hidden(relay: OpenHost, **more: object) -> AsyncIterator[tuple[OpenHost, str]]:
     """A host with a place at that relay, and its address there."""
     async with open_peer(bootstrap=(relay.addresses[0],), relays_wanted=1, **more) as host:
         with trio.fail_after(DEADLINE):
@@ -44,14 +44,14 @@ async def open_hidden(relay: Host, **more: object) -> AsyncIterator[tuple[Host, 
 
 
 @asynccontextmanager
-async def open_babbler(handler: Handler) -> AsyncIterator[Host]:
+async def open_babbler(handler: Handler) -> AsyncIterator[OpenHost]:
     """A relay that answers to CONNECT as this handler does."""
     async with open_peer() as host:
         host.raw.set_stream_handler(HOP, handler)
         yield host
 
 
-def through(relay: Host, peer: str) -> str:
+def through(relay: OpenHost, peer: str) -> str:
     return f"{relay.addresses[0]}/p2p-circuit/p2p/{peer}"
 
 
@@ -61,7 +61,7 @@ async def until(happened: Callable[[], bool]) -> None:
             await trio.sleep(0.01)
 
 
-def streams_to(relay: Host, us: Host) -> int:
+def streams_to(relay: OpenHost, us: OpenHost) -> int:
     """On our connection to that relay, other than identify's and ping's, which come and go."""
     connection = direct_to(us.swarm, parse_peer_id(relay.peer_id))
     assert connection is not None

@@ -1,0 +1,240 @@
+"""The libp2p host: tcp, ws and wss on one port, noise, yamux, identify, ping. Nothing less safe is offered.
+
+    async with open_host(HostConfig(key, listen=("/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/tcp/4001/ws"))) as host:
+        ...
+
+Ready means that every address listens. Leaving the block closes every connection and every listener; the same key
+and port can be opened again at once, in the same process too. The library's own auto-dialling, plaintext, mplex,
+bitswap and address guessing are off: this worker talks to those who come, and dials whom it was told to.
+
+What the config asks for besides runs with it: being a relay, being reached through relays, staying connected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import structlog
+import trio
+from libp2p import new_host
+from libp2p.crypto.keys import KeyPair
+from libp2p.crypto.x25519 import create_new_key_pair as new_noise_key
+from libp2p.custom_types import TProtocol
+from libp2p.host.basic_host import BasicHost
+from libp2p.network.auto_connector import AutoConnector
+from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.swarm import Swarm
+from libp2p.rcmgr import ResourceLimits, ResourceManager
+from libp2p.rcmgr.connection_limits import ConnectionLimits
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.security.noise.transport import Transport as Noise
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
+from libp2p.stream_muxer.yamux.yamux import Yamux
+
+from pinning_worker.adapters.p2p import addresses, bootstrap
+from pinning_worker.adapters.p2p.certificate import CertificateFiles, TlsCertificate
+from pinning_worker.adapters.p2p.cures import mend_all, stream_limit, yamux_window
+from pinning_worker.adapters.p2p.cures.half_open import LOOPBACK, Door, DoorRules
+from pinning_worker.adapters.p2p.cures.private_network import fingerprint
+from pinning_worker.adapters.p2p.errors import BadAddress
+from pinning_worker.adapters.p2p.host import AddressSources, Host
+from pinning_worker.adapters.p2p.listening import listen
+from pinning_worker.adapters.p2p.neighbours import Neighbours
+from pinning_worker.adapters.p2p.relay.client import RelayClient
+from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
+from pinning_worker.adapters.p2p.webrtc import webrtc_transport
+from pinning_worker.domain.swarm_key import unprotected
+from pinning_worker.one_error import one_error
+
+CLOSE_SECONDS = 3.0
+DIALLED = [addresses.parse("/ip4/0.0.0.0/tcp/0"), addresses.parse("/ip4/0.0.0.0/tcp/0/ws")]
+"""From these the library learns which transports it needs; what is listened on is told it later (listening.py)."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HostConfig:
+    """`listen`, `announce`, `bootstrap`, `direct_peers` are multiaddrs; the last two end in /p2p/ and a peer id.
+
+    `direct_peers`: other pinning nodes, which we stay connected with and hand every message (router.py). Ourselves
+    among them is no error: all nodes may be given the same list.
+    `announce`: told to peers instead of the addresses that we listen on. `max_connections` bounds both directions
+    together; `kept_for_dialling` of them are never given to those who dial us. From one IP address, `proxies` excepted,
+    come `max_connections_per_address` (cures/half_open.py). `relay`: be a relay, within these caps.
+    `swarm_key`: 32 bytes; only peers that hold the same are spoken with (cures/private_network.py).
+    `stream_window`: bytes that one stream may make us hold, for all hosts of the process.
+    `certificate` is for the addresses that end in /tls/ws; `webrtc_pem` keeps the one of webrtc-direct (webrtc.py).
+    `relays_wanted`: be reachable through so many relays, found among the peers (relay/client.py).
+    """
+
+    key: KeyPair
+    listen: tuple[str, ...]
+    announce: tuple[str, ...] = ()
+    bootstrap: tuple[str, ...] = ()
+    direct_peers: tuple[str, ...] = ()
+    swarm_key: bytes | None = field(default=None, repr=False)
+    max_connections: int = 300
+    kept_for_dialling: int = 50
+    max_connections_per_peer: int = 2
+    max_streams: int = 10_000
+    stream_window: int = yamux_window.LARGEST_WINDOW
+    max_streams_per_peer: int = 256
+    handshake_seconds: float = 10.0
+    max_half_open: int = 64
+    max_connections_per_address: int = 32
+    proxies: frozenset[str] = LOOPBACK
+    relay: RelayCaps | None = None
+    certificate: CertificateFiles | None = None
+    webrtc_pem: Path | None = None
+    relays_wanted: int = 0
+
+
+class OpenHost(Host):
+    """With its services: None are those that the config does not ask for."""
+
+    hop: Hop | None = None
+    relay_client: RelayClient | None = None
+
+
+@asynccontextmanager
+async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
+    """Raises BadAddress and CannotListen before the block begins; inside, whatever ended the host."""
+    mend_all()
+    yamux_window.grow_to(config.stream_window)
+    if config.swarm_key is not None:
+        _refuse_what_takes_no_swarm_key(config.listen)
+    wanted = [addresses.parse_listen(text) for text in config.listen]
+    certificate = TlsCertificate(config.certificate) if config.certificate else None
+    if certificate is None and any(addresses.is_wss(address) for address in wanted):
+        raise BadAddress("/tls/ws can be listened on with a certificate only")
+    also_at: AddressSources = []
+    door = Door(_door_rules(config))
+    raw = _build(config, certificate, also_at, door)
+    neighbours = Neighbours()
+    whom = _whom_to_hold(config, raw.get_id().to_base58())
+    host = OpenHost(raw, neighbours, also_at, frozenset(peer for peer, is_direct in whom.values() if is_direct))
+    host.swarm.register_notifee(neighbours)
+    if config.relay is not None:
+        host.hop = Hop(host, config.relay)
+    if config.relays_wanted:
+        client = host.relay_client = RelayClient(host, config.relays_wanted)
+        also_at.append(lambda: client.addresses)
+    with one_error():
+        async with raw.run(()):
+            try:
+                await listen(host.swarm, wanted, door)
+                _log.info("libp2p.listening", peer=host.peer_id, addresses=host.addresses)
+                if config.swarm_key is not None:
+                    _log.info("libp2p.private_network", fingerprint=fingerprint(config.swarm_key))
+                async with trio.open_nursery() as nursery:
+                    for address, (_, is_direct) in whom.items():
+                        nursery.start_soon(bootstrap.stay_connected, host, address, bootstrap.longest_wait(is_direct))
+                    if certificate is not None:
+                        nursery.start_soon(certificate.watch)
+                    if host.relay_client is not None:
+                        nursery.start_soon(host.relay_client.run)
+                    yield host
+                    nursery.cancel_scope.cancel()
+            finally:
+                await _close(host)
+
+
+def _whom_to_hold(config: HostConfig, ourselves: str) -> dict[str, tuple[str, bool]]:
+    """By address: the peer id, and whether it is a direct peer. Raises BadAddress."""
+    direct = {text: _peer_at(text) for text in config.direct_peers}
+    named = {text: _peer_at(text) for text in config.bootstrap} | direct
+    return {text: (peer, peer in direct.values()) for text, peer in named.items() if peer != ourselves}
+
+
+def _peer_at(text: str) -> str:
+    addresses.parse_circuit(text)  # to refuse now what nobody could dial later
+    return addresses.parse_peer(text).peer_id.to_base58()
+
+
+def _build(config: HostConfig, certificate: TlsCertificate | None, also_at: AddressSources, door: Door) -> BasicHost:
+    announced = [addresses.parse(text) for text in config.announce]
+    listened = [addresses.parse_listen(text) for text in config.listen]
+    raw = new_host(
+        key_pair=config.key,
+        listen_addrs=DIALLED,
+        sec_opt={NOISE: Noise(config.key, noise_privkey=new_noise_key().private_key)},
+        muxer_opt={TProtocol(YAMUX): Yamux},
+        connection_config=_connection_config(config),
+        resource_manager=_resource_manager(config),
+        addrs_factory=lambda found: [
+            *(announced or addresses.reachable(found)),
+            *(address for source in also_at for address in source()),
+        ],
+        disable_identify_address_discovery=True,
+        enable_websocket=True,
+        psk=config.swarm_key.hex() if config.swarm_key else None,
+        tls_server_config=certificate.context if certificate else None,
+    )
+    swarm = cast("Swarm", raw.get_network())
+    stream_limit.set_limit(swarm, config.max_streams_per_peer)
+    swarm.retry_config = RetryConfig(max_retries=0)
+    swarm.auto_connector = _NoAutoConnector(swarm)
+    if any(addresses.is_webrtc(address) for address in listened):
+        swarm.transport_manager.add_transport(webrtc_transport(config.key, config.webrtc_pem, door))
+    return cast("BasicHost", raw)
+
+
+def _refuse_what_takes_no_swarm_key(listen: tuple[str, ...]) -> None:
+    for text in listen:
+        if unprotected(text):
+            raise BadAddress(
+                f"cannot listen on {text} in a private network: no swarm key protects webrtc-direct or QUIC"
+            )
+
+
+class _NoAutoConnector(AutoConnector):
+    """The library dials peers that it once heard of until it has 200 connections. It shall not."""
+
+    async def start(self) -> None: ...
+
+
+def _connection_config(config: HostConfig) -> ConnectionConfig:
+    return ConnectionConfig(
+        max_connections=config.max_connections,
+        min_connections=config.kept_for_dialling,
+        low_watermark=config.max_connections,
+        high_watermark=config.max_connections,
+        max_connections_per_peer=config.max_connections_per_peer,
+        inbound_upgrade_timeout=config.handshake_seconds,
+        outbound_upgrade_timeout=config.handshake_seconds,
+        dial_timeout=config.handshake_seconds,
+    )
+
+
+def _resource_manager(config: HostConfig) -> ResourceManager:
+    """Counts connections and streams; the parts that guess (circuit breaker, degradation, rate limits) are off."""
+    return ResourceManager(
+        limits=ResourceLimits(max_connections=config.max_connections * 2, max_streams=config.max_streams),
+        connection_limits=ConnectionLimits(
+            max_established_per_peer=config.max_connections_per_peer + 2,  # the newest come before the dead are gone
+            max_established_total=config.max_connections,
+        ),
+        enable_circuit_breaker=False,
+        enable_graceful_degradation=False,
+        enable_rate_limiting=False,
+    )
+
+
+def _door_rules(config: HostConfig) -> DoorRules:
+    return DoorRules(config.handshake_seconds, config.max_half_open, config.max_connections_per_address, config.proxies)
+
+
+async def _close(host: Host) -> None:
+    """All connections at the same time (each takes a fifth of a second of the library's sleeping), then the rest."""
+    with trio.CancelScope(shield=True):
+        with trio.move_on_after(CLOSE_SECONDS), one_error():
+            async with trio.open_nursery() as nursery:
+                for connection in host.swarm.get_connections():
+                    nursery.start_soon(connection.close)
+        with trio.move_on_after(CLOSE_SECONDS):
+            await host.raw.close()
