@@ -80,6 +80,14 @@ def test_one_connection_fills_a_quarter_and_all_together_the_whole() -> None:
     assert rig.message(b"later", b"hub", MIB, now=1.0)
 
 
+def test_small_messages_are_counted_by_connection_and_in_all_too() -> None:
+    rig = Rig(messages=20)
+    by_one = sum(rig.message(b"%d" % n, b"hub", 1) for n in range(100))
+    assert by_one == flood.SHARE * 20 * flood.BURST_SECONDS
+    by_all = by_one + sum(rig.message(b"%d" % n, b"hub %d" % n, 1) for n in range(1000))
+    assert by_all == 20 * flood.BURST_SECONDS
+
+
 def test_millions_of_made_up_origins_are_forgotten() -> None:
     rig = Rig()
     for n in range(flood.MOST_PEERS + 500):

@@ -11,10 +11,11 @@ from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.dialler import Dialler
 from pinning_worker.adapters.p2p.discovery import encode_peer
+from pinning_worker.adapters.p2p.host import HostConfig, open_host
 from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
 from pinning_worker.adapters.p2p.peer_exchange import PeerExchange, in_order
 from pinning_worker.adapters.p2p.relay.hop import RelayCaps
-from tests.adapters.p2p.gossips import Node, meet, open_node
+from tests.adapters.p2p.gossips import TCP, Node, meet, open_node
 
 DISCOVERY = "doichain._peer-discovery._p2p._pubsub"
 
@@ -142,3 +143,14 @@ async def test_what_cannot_be_dialled_is_passed_over_and_a_dead_end_stops_nothin
             found.topic.publish(record(found, circuit, *found.host.addresses))
             await connected(us, found)
             assert not us.host.is_connected(lost.host.peer_id)
+
+
+async def test_nobody_is_wanted_once_half_of_the_connections_are_in_use() -> None:
+    async with (
+        open_host(HostConfig(new_key(), (TCP,), max_connections=2, kept_for_dialling=1)) as small,
+        open_host(HostConfig(new_key(), (TCP,))) as somebody,
+    ):
+        dialler, other = Dialler(small, "test"), peer_id_of(new_key())
+        assert dialler.wants(other)
+        await small.connect(somebody.addresses[0], 5)
+        assert not dialler.wants(peer_id_of(new_key()))

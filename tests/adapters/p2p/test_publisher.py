@@ -96,6 +96,20 @@ def test_what_does_not_fit_is_refused_and_counted(monkeypatch: pytest.MonkeyPatc
     assert out.overflowed == 2
 
 
+async def test_what_was_said_makes_room_again(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "MOST_BYTES", 5)
+    peers = Peers()
+    async with trio.open_nursery() as nursery:
+        out = Publisher(peers.send, lambda: peers.queues)
+        nursery.start_soon(out.run)
+        for _ in range(3):
+            assert out.put("t", b"12345")
+            assert not out.put("t", b"6")
+            await trio.testing.wait_all_tasks_blocked()
+        assert peers.said == [b"12345"] * 3
+        nursery.cancel_scope.cancel()
+
+
 def test_what_is_too_large_for_one_rpc_is_refused() -> None:
     out = Publisher(Peers().send, dict[str, list[bytes]])
     assert [out.put("t", bytes(size)) for size in (publisher.LARGEST, publisher.LARGEST + 1)] == [True, False]

@@ -10,8 +10,9 @@ import trio.testing
 from trio.testing import MockClock
 
 from pinning_worker.adapters.p2p.intake import Heard, Intake
-from pinning_worker.adapters.p2p.requests import MINUTE, RequestBudget, RequestReader
+from pinning_worker.adapters.p2p.requests import MINUTE, MOST_ORIGINS, READERS, Minute, RequestBudget, RequestReader
 from pinning_worker.domain.requests import Ask, BadAsk, ListRequest
+from pinning_worker.ports import DiskFull
 from tests import content
 
 
@@ -21,8 +22,11 @@ class Told:
     def __init__(self) -> None:
         self.asked_by: list[str] = []
         self.refused: list[str] = []
+        self.trouble = False
 
     async def asked(self, _ask: Ask, origin: str, _forwarder: str) -> None:
+        if self.trouble:
+            raise DiskFull("no room")
         self.asked_by.append(origin)
 
     async def ill_asked(self, bad: BadAsk) -> None:
@@ -77,3 +81,21 @@ async def test_all_together_have_a_budget(autojump_clock: MockClock) -> None:
         await trio.sleep(MINUTE)
         await say(intake, "honest", "honest")
         assert told.asked_by[-1] == "honest"
+
+
+async def test_trouble_with_some_requests_leaves_every_reader_reading(autojump_clock: MockClock) -> None:
+    async with reading(RequestBudget(per_origin=100)) as (intake, told):
+        told.trouble = True
+        await say(intake, "unlucky", "unlucky", times=2 * READERS)
+        told.trouble = False
+        await say(intake, "next", "next", times=READERS)
+        assert told.asked_by == ["next"] * READERS
+
+
+def test_origins_made_up_are_forgotten() -> None:
+    minute = Minute()
+    for number in range(MOST_ORIGINS + 10):
+        minute.count(str(number), 0.0)
+        minute.count("regular", 0.0)
+    assert len(minute._counts) == MOST_ORIGINS
+    assert minute.count("regular", 0.0) == MOST_ORIGINS + 11

@@ -144,6 +144,28 @@ async def test_a_target_that_says_no_or_nothing_sensible_frees_the_circuit() -> 
         assert hop.circuits == 0
 
 
+async def test_a_peer_has_so_many_circuits_at_whichever_end_it_is() -> None:
+    async def accept(stream: INetStream) -> None:
+        await messages.read_message(stream, StopMessage)
+        await messages.write_message(stream, YES)
+        await trio.sleep_forever()
+
+    async with (
+        open_relay(RelayCaps(circuits_per_peer=1)) as (relay, _),
+        open_peer(relay) as one,
+        open_peer(relay) as other,
+        open_peer(relay) as caller,
+        open_peer(relay) as latecomer,
+    ):
+        for browser in (one, other):
+            browser.raw.set_stream_handler(STOP, accept)
+            assert (await ask(relay, browser, RESERVE)).status == Status.OK
+        assert (await ask(relay, caller, connect_to(one.peer_id))).status == Status.OK
+        assert (await ask(relay, latecomer, connect_to(one.peer_id))).status == Status.RESOURCE_LIMIT_EXCEEDED
+        assert (await ask(relay, caller, connect_to(other.peer_id))).status == Status.RESOURCE_LIMIT_EXCEEDED
+        assert (await ask(relay, latecomer, connect_to(other.peer_id))).status == Status.OK
+
+
 async def test_garbage_is_a_reset_and_the_relay_lives_on() -> None:
     async with open_relay(RelayCaps()) as (relay, _), open_peer(relay) as peer:
         for garbage in (b"\xff" * 10, b"\x05\xff\xff\xff\xff\xff", b"\xff\x7f", os.urandom(200)):
