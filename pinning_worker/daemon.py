@@ -14,6 +14,7 @@ import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 import trio
@@ -106,14 +107,7 @@ async def _tell_stories(
     providing = Providing(peers.dht, Kept(stores.books)) if peers.dht is not None else None
     announcer = _Announcers(TopicAnnouncer(topic), providing)
     engine = Engine(host, stores.blocks, providers=peers.dht)
-    known = await stores.books.all_payments()
-    watcher = PaymentWatcher(
-        network,
-        settings.electrum_servers,
-        scripts=[*settings.payment_scripts, *await stores.books.scripts_in_use(clock.now())],
-        headers=HeaderFile(settings.data_dir, network),
-        remembered={payment.txid: payment.proof for payment in known if not payment.gone},
-    )
+    watcher = await _payment_watcher(settings, stores.books, clock.now())
     catalogue = Catalogue(network, clock, watcher, stores.index, announcer)
     lifecycle = Lifecycle(
         terms=terms_of(settings),
@@ -146,6 +140,18 @@ async def _tell_stories(
         log.info("ready", peer=host.peer_id, addresses=host.addresses, network=network.name, topic=settings.topic)
         if on_ready is not None:
             await on_ready(host)
+
+
+async def _payment_watcher(settings: Settings, books: SqlBooks, now: datetime) -> PaymentWatcher:
+    """Knows what the books remember: whom money is still expected from, and which payments were proven where."""
+    network, known = NETWORKS[settings.network], await books.all_payments()
+    return PaymentWatcher(
+        network,
+        settings.electrum_servers,
+        scripts=[*settings.payment_scripts, *await books.scripts_in_use(now)],
+        headers=HeaderFile(settings.data_dir, network),
+        remembered={payment.txid: payment.proof for payment in known if not payment.gone},
+    )
 
 
 def terms_of(settings: Settings) -> Terms:
