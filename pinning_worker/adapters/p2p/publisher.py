@@ -3,7 +3,8 @@
 py-libp2p gives each peer an outgoing queue of 32 messages and silently drops what comes when it is full. So before
 each message we look at those queues and wait while one is half full: a single answer leaves at once, two hundred
 leave within a second or two, all of them. A peer whose queue does not move is stuck or hostile, and is waited for no
-longer than STUCK_SECONDS; until it moves again it loses messages, alone.
+longer than STUCK_SECONDS; until it moves again it loses messages, alone. Seconds in which our own process stood still
+(a busy machine, a long computation) do not count: no queue could move in them.
 
 What waits here is bounded; what does not fit is counted and told, and the newest loses. So is what is too large for
 one RPC: the library would drop it without a word.
@@ -24,6 +25,7 @@ LARGEST = 1024 * 1024 - 16 * 1024  # an RPC has 1 MiB; signature, topic and the 
 ROOM = 16  # half of the library's queue: the other half is for control messages and what we forward
 LOOK_AGAIN_SECONDS = 0.002
 STUCK_SECONDS = 0.5
+LONGEST_LOOK = 10 * LOOK_AGAIN_SECONDS  # what took longer than this was our own standstill
 
 _log = structlog.get_logger(__name__)
 
@@ -72,13 +74,15 @@ class Publisher(Generic[PeerT]):
 
     async def _room(self) -> None:
         """Returns when no queue that moves is half full."""
-        give_up_at = trio.current_time() + STUCK_SECONDS
+        waited = 0.0
         while full := self._full():
-            if trio.current_time() > give_up_at:
+            if waited > STUCK_SECONDS:
                 self._stuck |= full
                 _log.info("pubsub.peers_stuck", peers=len(self._stuck))
                 return
+            before = trio.current_time()
             await trio.sleep(LOOK_AGAIN_SECONDS)
+            waited += min(trio.current_time() - before, LONGEST_LOOK)
 
     def _full(self) -> set[PeerT]:
         full = {peer for peer, queue in self._queues().items() if len(queue) >= ROOM}

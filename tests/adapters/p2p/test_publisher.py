@@ -65,6 +65,23 @@ async def test_a_burst_loses_nothing_and_keeps_its_order(autojump_clock: MockClo
         nursery.cancel_scope.cancel()
 
 
+async def test_a_standstill_of_our_own_makes_nobody_stuck(autojump_clock: MockClock) -> None:
+    """The machine is busy elsewhere: time passes, and neither the queues nor we have had a turn."""
+    peers = Peers("fine")
+    async with trio.open_nursery() as nursery:
+        out = Publisher(peers.send, lambda: peers.queues)
+        nursery.start_soon(out.run)
+        nursery.start_soon(peers.drain, "fine", 0.01)
+        for n in range(200):
+            out.put("t", str(n).encode())
+        for _ in range(50):
+            await trio.sleep(0.005)
+            autojump_clock.jump(2 * STUCK_SECONDS)
+        await peers.heard(200)
+        assert peers.lost == {"fine": 0}
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_peer_that_is_stuck_loses_alone_and_costs_the_others_no_more_than_one_wait(
     autojump_clock: MockClock,
 ) -> None:
