@@ -177,6 +177,12 @@ class Helia:
         """Every message heard since the start that fits, taken or not."""
         return [message for message in self.transcript if predicate(message)]
 
+    # --- a protocol of the test's own
+
+    async def send(self, peer_id: str, protocol: str, size: int, deadline: float = 60) -> None:
+        """So many bytes on a new stream, each run of 64 KiB of its number (one byte); then its end."""
+        await self._ask("send", deadline, peerId=peer_id, protocol=protocol, size=size)
+
     # --- the DHT
 
     async def provide(self, cid: str, deadline: float = 30) -> None:

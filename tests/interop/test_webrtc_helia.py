@@ -1,18 +1,29 @@
-"""webrtc-direct: a real Helia dials the worker's UDP port by the hash of its certificate, and again after a restart."""
+"""webrtc-direct: a real Helia dials the worker's UDP port by the hash of its certificate, and again after a restart;
+and what it sends is all read, however late."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import trio
+from libp2p.abc import INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.network.stream.exceptions import StreamError
 
 from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from pinning_worker.domain.cid import parse_cid
 from tests.adapters.p2p.bitswap.rig import TCP, open_node
+from tests.adapters.p2p.cure_rig import until
 from tests.interop.helia import KIB, MIB, open_helia
 from tests.interop.node_binary import needs_node
 
 pytest.importorskip("aiortc", reason="the extra [webrtc] is not installed")
+
+from tests.adapters.p2p.webrtc_rig import sctp_of
+
 pytestmark = [pytest.mark.interop, needs_node]
 
 WEBRTC = "/ip4/127.0.0.1/udp/0/webrtc-direct"
@@ -37,3 +48,27 @@ async def test_a_file_there_and_back_and_the_address_outlives_a_restart(tmp_path
             assert [each.addr for each in await browser.connections()] == [address]
             listen = address.partition("/certhash/")[0]
     assert told[0] == told[1]
+
+
+async def test_a_reader_that_is_busy_for_a_while_gets_everything() -> None:
+    """Several times what may lie unread; it begins to read when the sender has no more room."""
+    size, protocol = 8 * MIB, TProtocol("/late/1.0.0")
+    got, ended = bytearray(), trio.Event()
+
+    async with open_host(HostConfig(new_key(), (WEBRTC,))) as host, open_helia([], topic=None) as browser:
+
+        async def read_late(stream: INetStream) -> None:
+            (connection,) = host.swarm.get_connections()
+            sctp = sctp_of(connection.muxed_conn)
+            await until(lambda: sctp._advertised_rwnd < 16 * KIB, 10)
+            with suppress(StreamError):  # the library's word for the end as well
+                while part := await stream.read(MIB):
+                    got.extend(part)
+            ended.set()
+
+        host.raw.set_stream_handler(protocol, read_late)
+        await browser.dial(host.addresses[0])
+        await browser.send(host.peer_id, protocol, size)
+        with trio.fail_after(60):
+            await ended.wait()
+    assert got == b"".join(bytes([n]) * (64 * KIB) for n in range(size // (64 * KIB)))

@@ -52,9 +52,15 @@ def webrtc_transport(key: KeyPair, pem: Path | None, door: Door) -> ITransport:
     from libp2p.transport.webrtc.config import WebRTCTransportConfig
     from libp2p.transport.webrtc.transport import WebRTCDirectTransport
 
-    from pinning_worker.adapters.p2p.cures import webrtc_bounds, webrtc_door, webrtc_endings, webrtc_threads
+    from pinning_worker.adapters.p2p.cures import (
+        webrtc_bounds,
+        webrtc_door,
+        webrtc_endings,
+        webrtc_threads,
+        webrtc_window,
+    )
 
-    for cure in (webrtc_threads, webrtc_endings, webrtc_bounds, webrtc_door):  # in this order
+    for cure in (webrtc_threads, webrtc_endings, webrtc_bounds, webrtc_window, webrtc_door):  # in this order
         cure.mend()
     private, certificate = _load_or_create(pem) if pem is not None else _new_pair()
     known: Any = WebRTCCertificate(certificate, private)

@@ -17,16 +17,9 @@ from libp2p.host.basic_host import BasicHost
 
 from pinning_worker.adapters.p2p.cures import webrtc_bounds, webrtc_endings, webrtc_threads
 from tests.adapters.p2p.cure_rig import Scenario, outcome, play, until
-from tests.adapters.p2p.webrtc_rig import address_of, listener_of, stranger, webrtc_host
+from tests.adapters.p2p.webrtc_rig import address_of, connected, listener_of, sctp_of, stranger, webrtc_host
 
 KIB, MIB = 1024, 1024 * 1024
-
-
-async def connected(host: BasicHost) -> Any:
-    """What the host has of the connection to the stranger."""
-    assert await until(lambda: len(host.get_connected_peers()) == 1)
-    (connection,) = host.get_network().get_connections()
-    return connection.muxed_conn
 
 
 def ice_of(host: BasicHost) -> Any:
@@ -34,12 +27,6 @@ def ice_of(host: BasicHost) -> Any:
     assert mux is not None
     (protocol,) = mux._by_ufrag.values()
     return protocol.receiver  # type: ignore[attr-defined]
-
-
-def sctp_of(muxed: Any) -> Any:
-    """The host's end, through the closures in which the library keeps it."""
-    send = muxed._close_pc_cb
-    return next(cell.cell_contents for cell in send.__closure__ if hasattr(cell.cell_contents, "sctp")).sctp
 
 
 async def on_the_channel_of_the_handshake() -> str:

@@ -19,7 +19,7 @@ from libp2p.transport.webrtc.listener import WebRTCDirectListener
 from libp2p.transport.webrtc.transport import WebRTCDirectTransport
 from multiaddr import Multiaddr
 
-from tests.adapters.p2p.cure_rig import bare_host
+from tests.adapters.p2p.cure_rig import bare_host, until
 
 WEBRTC = "/ip4/127.0.0.1/udp/0/webrtc-direct"
 
@@ -48,6 +48,19 @@ def listener_of(host: BasicHost) -> WebRTCDirectListener:
 
 def address_of(host: BasicHost) -> str:
     return str(listener_of(host).get_addrs()[0])
+
+
+async def connected(host: BasicHost) -> Any:
+    """What the host has of the connection to the stranger."""
+    assert await until(lambda: len(host.get_connected_peers()) == 1)
+    (connection,) = host.get_network().get_connections()
+    return connection.muxed_conn
+
+
+def sctp_of(muxed: Any) -> Any:
+    """The host's end, through the closures in which the library keeps it."""
+    send = muxed._close_pc_cb
+    return next(cell.cell_contents for cell in send.__closure__ if hasattr(cell.cell_contents, "sctp")).sctp
 
 
 class Stranger:

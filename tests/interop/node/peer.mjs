@@ -78,6 +78,17 @@ const commands = {
     return { recipients: recipients.map(String) }
   },
 
+  // --- a protocol of the test's own
+  /** So many bytes on a new stream, each run of 64 KiB of its number, as fast as the library lets us; then its end. */
+  async send ({ peerId, protocol, size, ...options }) {
+    const signal = within(options)
+    const stream = await helia.libp2p.dialProtocol(peerIdFromString(peerId), protocol, { signal })
+    for (let sent = 0; sent < size; sent += 65_536) {
+      if (!stream.send(new Uint8Array(Math.min(65_536, size - sent)).fill(sent / 65_536))) await stream.onDrain({ signal })
+    }
+    await stream.close({ signal })
+  },
+
   // --- the DHT
   async provide ({ cid, ...options }) {
     await helia.libp2p.contentRouting.provide(CID.parse(cid), { signal: within(options) })

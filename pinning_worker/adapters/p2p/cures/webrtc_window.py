@@ -1,0 +1,180 @@
+"""What a browser sent over webrtc must reach its reader whole, however late that reads.
+
+What happens: while the worker is busy, 64 frames (1 MiB) of a stream may lie unread; those that come then are dropped
+with a line in the log, and so is the end of the stream. The reader gets bytes with a hole in them, or waits for ever.
+Why: the window that SCTP grants is given back as soon as a message is whole, read or not, so nobody holds the sender
+back. Where: `WebRTCStream._apply_batch_on_trio_thread`.
+
+The cure: what lies unread stays charged to the window of its connection (1 MiB, all streams together: SCTP knows no
+other), with something for each frame; so the sender waits, and nothing is dropped. What comes beyond the window is not
+acknowledged and will come again. When there is room again, the sender is told at once. A stream that nobody reads
+while the window is shut would hold up the others for good: after PATIENCE seconds without any reading it is reset,
+which its sender learns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import structlog
+import trio
+from aiortc.rtcsctptransport import RTCSctpTransport
+from libp2p.transport.webrtc import _aiortc_helpers
+from libp2p.transport.webrtc.connection import WebRTCConnection
+from libp2p.transport.webrtc.stream import WebRTCStream
+
+from pinning_worker.adapters.p2p.cures.once import replace
+
+PER_FRAME = 64  # bytes: what a frame costs beside its payload
+SHUT = 256 * 1024  # less room than this: the sender may be waiting
+AT_ONCE = 64 * 1024  # given back together, so that not every read wakes aiortc's thread
+MUCH = 2 * AT_ONCE  # unread: some of it can be read, and will make room
+PATIENCE = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+def mend() -> None:
+    replace(_aiortc_helpers, "wire_pc_to_connection", _with_a_window)
+    replace(WebRTCStream, "__init__", _charged)
+    replace(WebRTCStream, "_reset_locally", _released)
+    replace(RTCSctpTransport, "_receive_data_chunk", _not_while_shut)
+
+
+class Window:
+    """Of one connection. `charge` while aiortc's thread waits for ours, `release` on ours, the rest on aiortc's."""
+
+    def __init__(self, sctp: Any, loop: asyncio.AbstractEventLoop, token: trio.lowlevel.TrioToken | None) -> None:
+        self.unread: dict[WebRTCStream, int] = {}
+        self._sctp, self._loop, self._token = sctp, loop, token
+        self._read = 0  # in all
+        self._owed = 0  # read, and not given back yet
+        self._watching = False
+
+    def charge(self, stream: WebRTCStream, cost: int) -> None:
+        self.unread[stream] = self.unread.get(stream, 0) + cost
+        self._charge(cost)
+        if self._sctp._advertised_rwnd < SHUT and not self._watching:
+            self._watching = True
+            self._call(self._watch)
+
+    def release(self, stream: WebRTCStream, cost: int) -> None:
+        left = self.unread.pop(stream, 0)
+        cost = min(cost, left)  # a frame may be handed over while its stream is reset
+        if left > cost:
+            self.unread[stream] = left - cost
+        self._read += cost
+        self._owed += cost
+        if self._owed >= AT_ONCE or left == cost:
+            self._call(self._give_back, self._owed)
+            self._owed = 0
+
+    def release_all(self, stream: WebRTCStream) -> None:
+        self.release(stream, self.unread.get(stream, 0))
+
+    def _call(self, what: Callable[..., None], *args: Any) -> None:
+        with suppress(RuntimeError):  # that loop has stopped
+            self._loop.call_soon_threadsafe(what, *args)
+
+    def _charge(self, cost: int) -> None:
+        self._sctp._advertised_rwnd -= cost
+        self._sctp.__dict__["_unread"] = self._sctp.__dict__.get("_unread", 0) + cost
+
+    def _give_back(self, cost: int) -> None:
+        was_shut = self._sctp._advertised_rwnd < SHUT
+        self._charge(-cost)
+        if was_shut and self._sctp.transport.state == "connected":
+            asyncio.ensure_future(self._tell())  # noqa: RUF006  it is short, and nobody waits for it
+
+    async def _tell(self) -> None:
+        with suppress(ConnectionError):
+            await self._sctp._send_sack()
+
+    def _watch(self) -> None:
+        self._loop.call_later(PATIENCE, self._look, self._read)
+
+    def _look(self, read_before: int) -> None:
+        if self._sctp._advertised_rwnd >= SHUT or self._sctp.transport.state != "connected":
+            self._watching = False
+            return
+        if self._read == read_before and self._token is not None:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._reset_the_fullest)
+        self._watch()
+
+    def _reset_the_fullest(self) -> None:
+        if self.unread:
+            stream = max(self.unread, key=lambda each: self.unread[each])
+            _log.info("libp2p.stream_not_read", peer=str(stream.muxed_conn.peer_id), bytes=self.unread[stream])
+            stream._reset_on_trio_thread()
+
+
+class _Unread:
+    """Both ends of a stream's queue, in the place of the library's: without a size, because the window is one."""
+
+    def __init__(self, stream: WebRTCStream, window: Window) -> None:
+        self._send, self._receive = trio.open_memory_channel[bytes](math.inf)
+        self._stream, self._window = stream, window
+
+    def send_nowait(self, frame: bytes) -> None:
+        self._send.send_nowait(frame)
+        if frame:  # an empty one is the end
+            self._window.charge(self._stream, len(frame) + PER_FRAME)
+
+    async def receive(self) -> bytes:
+        return self._taken(await self._receive.receive())
+
+    def receive_nowait(self) -> bytes:
+        return self._taken(self._receive.receive_nowait())
+
+    def close(self) -> None:
+        self._send.close()
+        self._receive.close()
+        self._window.release_all(self._stream)
+
+    def _taken(self, frame: bytes) -> bytes:
+        if frame:
+            self._window.release(self._stream, len(frame) + PER_FRAME)
+        return frame
+
+
+def _with_a_window(stock: Callable[[Any, WebRTCConnection], None]) -> Callable[[Any, WebRTCConnection], None]:
+    def mended(pc: Any, connection: WebRTCConnection) -> None:
+        loop: Any = connection._bridge._loop
+        connection.__dict__["_window"] = Window(pc.sctp, loop, connection._trio_token)
+        stock(pc, connection)
+
+    return mended
+
+
+def _charged(stock: Callable[..., None]) -> Callable[..., None]:
+    def mended(self: WebRTCStream, connection: WebRTCConnection, *args: Any, **options: Any) -> None:
+        stock(self, connection, *args, **options)
+        if (window := connection.__dict__.get("_window")) is not None:
+            queue: Any = _Unread(self, window)
+            self._read_send = self._read_recv = queue
+
+    return mended
+
+
+def _released(stock: Callable[[WebRTCStream], None]) -> Callable[[WebRTCStream], None]:
+    def mended(self: WebRTCStream) -> None:
+        stock(self)
+        if (window := self.muxed_conn.__dict__.get("_window")) is not None:
+            window.release_all(self)  # nobody will read it
+
+    return mended
+
+
+def _not_while_shut(stock: Callable[[Any, Any], Awaitable[None]]) -> Callable[[Any, Any], Awaitable[None]]:
+    async def mended(self: RTCSctpTransport, chunk: Any) -> None:
+        if self._advertised_rwnd < len(chunk.user_data) and self.__dict__.get("_unread", 0) >= MUCH:
+            self._sack_needed = True  # says how far we are, and that there is no room; it will come again
+            return
+        await stock(self, chunk)
+
+    return mended

@@ -1,0 +1,120 @@
+"""The webrtc-window cure: who reads late reads everything, and who never reads does not hold up the other streams."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+
+import pytest
+
+pytest.importorskip("aiortc", reason="the extra [webrtc] is not installed")
+
+import trio
+from libp2p.transport.webrtc.exceptions import WebRTCStreamError
+from libp2p.transport.webrtc.stream import WebRTCStream
+
+from pinning_worker.adapters.p2p.cures import webrtc_bounds, webrtc_endings, webrtc_threads, webrtc_window
+from tests.adapters.p2p.cure_rig import outcome, play, until
+from tests.adapters.p2p.webrtc_rig import Stranger, address_of, connected, sctp_of, stranger, webrtc_host
+
+FRAME = 16_000
+SENT = [bytes([n % 251]) * FRAME for n in range(200)]  # 3 MiB: three windows, and three of the library's queues
+
+
+async def write(stream: WebRTCStream) -> None:
+    for each in SENT:
+        await stream.write(each)
+    await stream.close()
+
+
+async def write_until_reset(stream: WebRTCStream) -> None:
+    with suppress(WebRTCStreamError):
+        await write(stream)
+
+
+async def stream_that_begins_with(first: bytes, browser: Stranger) -> tuple[WebRTCStream, bytes]:
+    """The library opens streams of its own, which begin otherwise."""
+    while True:
+        theirs = await browser.connection.accept_stream()
+        assert isinstance(theirs, WebRTCStream)
+        with trio.move_on_after(5):
+            if (got := await theirs.read()).startswith(first):
+                return theirs, got
+
+
+async def one_that_reads_late() -> str:
+    """It begins when nothing more comes: all is sent, or the sender waits for room."""
+    async with webrtc_host() as host, stranger(address_of(host)) as browser, trio.open_nursery() as nursery:
+        muxed = await connected(host)
+        sender, receiver = sctp_of(muxed), browser.pc.sctp
+        stream = await muxed.open_stream()
+        nursery.start_soon(write, stream)
+        theirs, got = await stream_that_begins_with(SENT[0][:1], browser)
+        await until(lambda: receiver._advertised_rwnd < FRAME or stream._write_closed)
+        if stream._write_closed:
+            await until(lambda: not any(each.bufferedAmount for each in sender._data_channels.values()))
+        try:
+            with trio.fail_after(30):
+                while len(got) <= len(SENT) * FRAME:
+                    got += await theirs.read()
+        except WebRTCStreamError:
+            end = "then the end"
+        except trio.TooSlowError:
+            end = "no end"
+        nursery.cancel_scope.cancel()
+        return f"{'whole' if got == b''.join(SENT) else 'a part'}, {end}"
+
+
+async def one_that_never_reads() -> str:
+    """And another stream of the same connection."""
+    webrtc_window.PATIENCE = 1.0
+    async with webrtc_host() as host, stranger(address_of(host)) as browser, trio.open_nursery() as nursery:
+        muxed = await connected(host)
+        stream = await muxed.open_stream()
+        nursery.start_soon(write_until_reset, stream)
+        unread, _ = await stream_that_begins_with(SENT[0][:1], browser)
+        assert await until(lambda: browser.pc.sctp._advertised_rwnd < FRAME)
+        other = await muxed.open_stream()
+        await other.write(b"?")
+        await stream_that_begins_with(b"?", browser)
+        nursery.cancel_scope.cancel()
+        try:
+            return repr(await unread.read())
+        except WebRTCStreamError as error:
+            return f"the other one is heard; {error}"
+
+
+async def one_that_is_reset_unread() -> str:
+    """Its sender thinks better of it; what nobody will read must not be counted for good."""
+    async with webrtc_host() as host, stranger(address_of(host)) as browser:
+        muxed = await connected(host)
+        stream = await muxed.open_stream()
+        receiver = browser.pc.sctp
+        for each in SENT[:20]:
+            await stream.write(each)
+        await stream_that_begins_with(SENT[0][:1], browser)
+        counted = await until(lambda: receiver._advertised_rwnd < 1024 * 1024 - 18 * FRAME)
+        await stream.reset()
+        free = await until(lambda: receiver._advertised_rwnd == 1024 * 1024)
+        return f"counted: {counted}, free again: {free}"
+
+
+def test_who_reads_late_reads_everything() -> None:
+    assert outcome(one_that_reads_late, stock=False) == "whole, then the end"
+
+
+def test_in_the_stock_library_a_part_is_lost() -> None:
+    assert outcome(one_that_reads_late, stock=True).startswith("a part, ")
+
+
+def test_a_stream_that_is_never_read_is_reset() -> None:
+    assert outcome(one_that_never_reads, stock=False) == "the other one is heard; Stream was reset"
+
+
+def test_a_stream_that_was_reset_is_not_counted() -> None:
+    assert outcome(one_that_is_reset_unread, stock=False) == "counted: True, free again: True"
+
+
+if __name__ == "__main__":
+    logging.disable()
+    play(globals(), webrtc_threads, webrtc_endings, webrtc_bounds, webrtc_window)
