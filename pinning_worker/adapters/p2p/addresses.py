@@ -39,6 +39,10 @@ class Circuit:
 
 _LOCAL_NAMES = (".local", ".localhost", ".lan", ".internal", ".home.arpa", ".test")
 
+_DISGUISES = [
+    ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "2002::/16", "2001::/32", "::/96", "::ffff:0:0/96")
+]
+
 
 def parse(text: str) -> Multiaddr:
     """Raises BadAddress."""
@@ -170,7 +174,15 @@ def _where(address: str) -> list[str]:
 
 def _is_global(address: str) -> bool:
     _, kind, value, *_ = address.split("/")
-    return kind in ("ip4", "ip6") and ipaddress.ip_address(value).is_global
+    return kind in ("ip4", "ip6") and is_global_ip(ipaddress.ip_address(value))
+
+
+def is_global_ip(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """To one host, and not an IPv4 address in an IPv6 disguise that a router on the way may take off (RFC 6052, 3056,
+    4291): what it leads to would not have been let through."""
+    if not ip.is_global or ip.is_multicast:
+        return False
+    return isinstance(ip, ipaddress.IPv4Address) or not any(ip in network for network in _DISGUISES)
 
 
 def _is_public_name(address: str) -> bool:

@@ -19,6 +19,7 @@ from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
+from pinning_worker.adapters.p2p.addresses import is_global_ip
 from pinning_worker.adapters.p2p.errors import CannotConnect
 
 MOST_NUMBERS = 4  # of one name
@@ -43,7 +44,7 @@ async def _candidates(address: Multiaddr, *, public_only: bool) -> list[Multiadd
     if kind not in _FAMILIES:
         return [address]
     numbers = await _look_up(name, int(port), _FAMILIES[kind])
-    if public_only and not all(ip_address(number).is_global for number in numbers):
+    if public_only and not all(is_global_ip(ip_address(number)) for number in numbers):
         raise CannotConnect(f"{name} leads into a private network")
     if rest:
         return [address]

@@ -2,7 +2,8 @@
 
 Rules: a peer may be silent for SILENCE seconds between two messages and takes at most FRAME seconds for one; a length
 over what the reader allows is refused before a byte of it is kept; however many messages came at once, everybody else
-has a turn between two of them, and none is copied for the sake of the one before it. Whatever py-libp2p raises when a
+has a turn between two of them, and none is copied for the sake of the one before it. A large message waits for its
+turn among those of its peer before it is read: what waits stays with the sender. Whatever py-libp2p raises when a
 stream or its connection ends, and a deadline that passed, reach the caller as `StreamGone`; a length that lies is a
 `BadFrame`.
 """
@@ -19,6 +20,8 @@ from libp2p.exceptions import BaseLibp2pError
 from pinning_worker.domain.cid import encode_varint
 
 LARGEST_FRAME = 4 * 1024 * 1024 + 64 * 1024  # Helia and Kubo cut their messages at 4 MiB
+LARGE_FRAME = 256 * 1024
+AT_ONCE = 4  # large messages of one peer that are read
 SILENCE = 120.0
 FRAME = 60.0
 WRITE = 30.0
@@ -54,12 +57,18 @@ class ByteStream(Protocol):
 
 class FrameReader:
     """Reads messages one after the other. `limit()` is asked before each: a stranger may send less than a peer we
-    asked.
+    asked. `turns` are those of the peer's large messages, on all its streams.
     """
 
-    def __init__(self, stream: ByteStream, limit: Callable[[], int] = lambda: LARGEST_FRAME) -> None:
+    def __init__(
+        self,
+        stream: ByteStream,
+        limit: Callable[[], int] = lambda: LARGEST_FRAME,
+        turns: trio.Semaphore | None = None,
+    ) -> None:
         self._stream = stream
         self._limit = limit
+        self._turns = turns or trio.Semaphore(AT_ONCE)
         self._rest = _NOTHING
 
     async def next(self) -> memoryview | None:
@@ -71,14 +80,26 @@ class FrameReader:
             if not self._rest:
                 return None
         with _deadline(FRAME):
-            return await self._frame()
-
-    async def _frame(self) -> memoryview:
-        length, at = await self._length()
+            length, at = await self._length()
         allowed = self._limit()
         if length > allowed:
             raise BadFrame(f"a message of {length} bytes, {allowed} are allowed")
-        end = at + length
+        if length <= LARGE_FRAME:
+            return await self._frame(at, at + length)
+        with _deadline(SILENCE):
+            await self._turns.acquire()
+        try:
+            return await self._frame(at, at + length)
+        finally:
+            self._turns.release()
+
+    async def _frame(self, at: int, end: int) -> memoryview:
+        with _deadline(FRAME):
+            await self._until_read(end)
+        whole, self._rest = self._rest, self._rest[end:] or _NOTHING  # an empty window would hold the whole, too
+        return whole[at:end]
+
+    async def _until_read(self, end: int) -> None:
         if len(self._rest) < end:
             parts: list[bytes | memoryview] = [self._rest]
             have = len(self._rest)
@@ -86,8 +107,6 @@ class FrameReader:
                 parts.append(await self._more())
                 have += len(parts[-1])
             self._rest = memoryview(b"".join(parts))
-        whole, self._rest = self._rest, self._rest[end:] or _NOTHING  # an empty window would hold the whole, too
-        return whole[at:end]
 
     async def _length(self) -> tuple[int, int]:
         length = shift = at = 0

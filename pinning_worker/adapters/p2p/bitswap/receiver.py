@@ -17,13 +17,21 @@ import trio
 from libp2p.abc import INetStream
 
 from pinning_worker.adapters.p2p.bitswap.conduct import Conduct, Fault
-from pinning_worker.adapters.p2p.bitswap.frames import LARGEST_FRAME, BadFrame, FrameReader, StreamGone, close_quietly
+from pinning_worker.adapters.p2p.bitswap.frames import (
+    AT_ONCE,
+    LARGE_FRAME,
+    LARGEST_FRAME,
+    BadFrame,
+    FrameReader,
+    StreamGone,
+    close_quietly,
+)
 from pinning_worker.adapters.p2p.bitswap.server import Server
 from pinning_worker.adapters.p2p.bitswap.wants import Wants
 from pinning_worker.adapters.p2p.bitswap.wire import BadMessage, Block, Presence, decode
 from pinning_worker.domain.cid import BadCid, cid_from_bytes
 
-WANTLIST_FRAME = 256 * 1024  # the largest message of a peer that we asked nothing
+WANTLIST_FRAME = LARGE_FRAME  # the largest message of a peer that we asked nothing
 MOST_STREAMS = 64  # open at a time from one peer; Helia opens one for each message
 
 log = structlog.get_logger(__name__)
@@ -39,6 +47,7 @@ class Receiver:
         self._conduct = conduct
         self._ban = ban
         self._streams: Counter[str] = Counter()
+        self._turns: dict[str, trio.Semaphore] = {}  # of those who have streams
 
     async def on_stream(self, stream: INetStream) -> None:
         """Reads it to its end. Raises nothing."""
@@ -47,9 +56,10 @@ class Receiver:
             await close_quietly(stream, reset=True)
             return
         self._streams[peer] += 1
+        turns = self._turns.setdefault(peer, trio.Semaphore(AT_ONCE))
         broken = True
         try:
-            await self._listen(peer, FrameReader(stream, lambda: self._largest(peer)))
+            await self._listen(peer, FrameReader(stream, lambda: self._largest(peer), turns))
             broken = False
         except (BadFrame, BadMessage) as error:
             self._blame(peer, Fault.BAD_MESSAGE, str(error))
@@ -58,6 +68,8 @@ class Receiver:
         finally:
             self._streams[peer] -= 1
             self._streams += Counter()  # forgets the zeros
+            if not self._streams[peer]:
+                self._turns.pop(peer, None)
             await close_quietly(stream, reset=broken)
 
     async def _listen(self, peer: str, frames: FrameReader) -> None:

@@ -2,12 +2,22 @@
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from libp2p.network.stream.exceptions import StreamEOF, StreamReset
 from trio.testing import MockClock
 
-from pinning_worker.adapters.p2p.bitswap.frames import FRAME, SILENCE, BadFrame, FrameReader, StreamGone, write_frame
+from pinning_worker.adapters.p2p.bitswap.frames import (
+    AT_ONCE,
+    FRAME,
+    LARGE_FRAME,
+    SILENCE,
+    BadFrame,
+    FrameReader,
+    StreamGone,
+    write_frame,
+)
 from pinning_worker.domain.cid import encode_varint
 
 
@@ -118,3 +128,37 @@ async def test_a_slow_loris_gets_its_time_and_no_more(autojump_clock: MockClock)
     with pytest.raises(StreamGone, match="silent"):
         await FrameReader(Drip()).next()
     assert trio.current_time() <= SILENCE + FRAME
+
+
+class Stalled(Cut):
+    """Gives its pieces, then nothing, until it is told to go on."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        super().__init__(*pieces)
+        self.read_on = trio.Event()
+
+    async def read(self, n: int | None = None) -> bytes:
+        if not self.pieces:
+            await self.read_on.wait()
+            self.pieces, self.read_on = [bytes(LARGE_FRAME)], trio.Event()
+        return await super().read(n)
+
+
+async def test_large_messages_of_one_peer_are_read_a_few_at_a_time_and_small_ones_pass() -> None:
+    turns = trio.Semaphore(AT_ONCE)
+    length = encode_varint(LARGE_FRAME + 1)
+    held = [Stalled(length, b"x") for _ in range(AT_ONCE)]
+    waiting = Cut(length, b"x", bytes(LARGE_FRAME))
+    async with trio.open_nursery() as nursery:
+        for stream in held:
+            nursery.start_soon(FrameReader(stream, turns=turns).next)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(FrameReader(waiting, turns=turns).next)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(waiting.pieces) == 2  # only its length was read: the rest stays with the sender
+        assert await read_all(FrameReader(Cut(b"\x05small"), turns=turns)) == [b"small"]
+        held[0].read_on.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert waiting.pieces == []
+        nursery.cancel_scope.cancel()
+    assert turns.value == AT_ONCE
