@@ -7,9 +7,9 @@ Three budgets, each a bucket that refills all the time and holds BURST_SECONDS o
 - in total, messages and bytes.
 
 Punished is only what a peer does itself: its own messages at more than twice its budget until PATIENCE are lost, or
-MOST_FORGED messages whose signature does not hold, which no honest peer forwards. It is disconnected, and not heard for
-AWAY_SECONDS. Who forwards what others validly signed is never punished for it: what is over their budgets is dropped,
-and it is not charged to the forwarder.
+MOST_FORGED messages in an hour whose signature does not hold, which no honest peer forwards. It is disconnected, and
+not heard for AWAY_SECONDS. Who forwards what others validly signed is never punished for it: what is over their budgets
+is dropped, and it is not charged to the forwarder.
 
 Direct peers (`trusted`: other pinning nodes) have TRUSTED_TIMES the budget of an origin and TRUSTED_SHARE of the total,
 and lose what is over it without being sent away: they answer many at once and forward what their browsers say. One that
@@ -29,6 +29,7 @@ TRUSTED_TIMES = 10
 TRUSTED_SHARE = 0.5
 PATIENCE = 1_000
 MOST_FORGED = 16
+FORGED_SECONDS = 3600.0
 AWAY_SECONDS = 600.0
 MOST_PEERS = 10_000  # remembered of each kind; the one longest silent is forgotten first
 
@@ -71,7 +72,7 @@ class FloodGuard:
     _origins: OrderedDict[bytes, Bucket] = field(default_factory=OrderedDict)
     _connections: OrderedDict[bytes, tuple[Bucket, Bucket]] = field(default_factory=OrderedDict)
     _total: tuple[Bucket, Bucket] | None = None
-    _forged: OrderedDict[bytes, int] = field(default_factory=OrderedDict)
+    _forged: OrderedDict[bytes, tuple[float, int]] = field(default_factory=OrderedDict)
     _away: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
 
     def is_away(self, peer: bytes, now: float) -> bool:
@@ -109,7 +110,9 @@ class FloodGuard:
         self._drop("malformed")
 
     def forged(self, forwarder: bytes, now: float) -> None:
-        count = self._forged[forwarder] = self._forged.pop(forwarder, 0) + 1
+        since, count = self._forged.pop(forwarder, (now, 0))
+        since, count = (since, count + 1) if now - since < FORGED_SECONDS else (now, 1)
+        self._forged[forwarder] = since, count
         _forget_some(self._forged)
         self._drop("forged")
         if count >= MOST_FORGED:

@@ -71,6 +71,13 @@ def test_a_forger_spends_nobody_elses_budget_and_is_sent_away() -> None:
     assert sum(rig.message(b"honest", b"honest") for _ in range(1_000)) == 10 * flood.BURST_SECONDS
 
 
+def test_a_bad_signature_now_and_then_is_forgotten() -> None:
+    rig = Rig()
+    for number in range(flood.MOST_FORGED * 3):
+        rig.guard.forged(b"unlucky", number * flood.FORGED_SECONDS / (flood.MOST_FORGED - 2))
+    assert rig.sent_away == []
+
+
 def test_one_connection_fills_a_quarter_and_all_together_the_whole() -> None:
     rig = Rig(bytes=4 * MIB)
     by_one = sum(rig.message(b"%d" % n, b"hub", MIB) for n in range(100))
