@@ -26,7 +26,7 @@ def ice_of(host: BasicHost) -> Any:
     mux = listener_of(host)._mux
     assert mux is not None
     (protocol,) = mux._by_ufrag.values()
-    return protocol.receiver  # type: ignore[attr-defined]
+    return protocol.receiver  # type: ignore[attr-defined]  # aiortc has no types
 
 
 async def on_the_channel_of_the_handshake() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any, cast
 
 import pytest
 
@@ -26,7 +27,8 @@ async def one_whose_channels_come_and_go() -> str:
     async with webrtc_host() as host, stranger(address_of(host)) as browser:
         await until(lambda: len(host.get_connected_peers()) == 1)
         (connection,) = host.get_network().get_connections()
-        kept = inspect.getclosurevars(connection.muxed_conn._send_on_channel_cb).nonlocals["channels"]  # type: ignore[attr-defined]
+        send = cast("Any", connection.muxed_conn)._send_on_channel_cb
+        kept = inspect.getclosurevars(send).nonlocals["channels"]
 
         for _ in range(20):
             await (await browser.connection.open_stream()).write(b"\x13")

@@ -132,7 +132,7 @@ def _with_a_door(stock: Callable[..., WebRTCDirectListener]) -> Callable[..., We
     def mended(self: WebRTCDirectTransport, handler: Handler) -> WebRTCDirectListener:
         door = DatagramDoor(_behind.setdefault(self, Door()))
         listener = stock(self, _taking_a_place(door, handler))
-        listener._first_contact_limiter = door  # type: ignore[assignment]
+        listener._first_contact_limiter = door  # type: ignore[assignment]  # stands where its limiter stood
         # The door lets newcomers in and ends old ones, which are there for a moment longer.
         listener._config = changed(listener._config, max_in_flight_connections=4 * door.door.rules.half_open)
         _doors[listener] = door

@@ -79,4 +79,4 @@ def _forget_closed_channels(connection: WebRTCConnection) -> None:
         channels.pop(channel_id, None)
         stock(channel_id)
 
-    connection.on_channel_closed = mended  # type: ignore[method-assign]
+    connection.on_channel_closed = mended  # type: ignore[method-assign]  # of this one only

@@ -29,7 +29,7 @@ Handler = Callable[[INetStream], Awaitable[None]]
 
 @asynccontextmanager
 async def open_peer(**more: object) -> AsyncIterator[OpenHost]:
-    async with open_host(HostConfig(new_key(), (TCP, WS), **more)) as host:  # type: ignore[arg-type]
+    async with open_host(HostConfig(new_key(), (TCP, WS), **more)) as host:  # type: ignore[arg-type]  # any field
         yield host
 
 
@@ -205,7 +205,7 @@ async def test_a_relay_cannot_bring_us_to_another_than_we_asked_for() -> None:
         async def lie(connection: object, protocol: object, request: HopMessage) -> object:
             if protocol == HOP:
                 request.peer.id = wanted
-            return await ask(connection, protocol, request)  # type: ignore[arg-type]
+            return await ask(connection, protocol, request)  # type: ignore[arg-type]  # passed on
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(messages, "ask", lie)  # as if the relay had misread whom we want
