@@ -30,6 +30,7 @@ TRUSTED_SHARE = 0.5
 PATIENCE = 1_000
 MOST_FORGED = 16
 FORGED_SECONDS = 3600.0
+CHANGES = 10.0  # of subscriptions
 AWAY_SECONDS = 600.0
 MOST_PEERS = 10_000  # remembered of each kind; the one longest silent is forgotten first
 
@@ -71,6 +72,7 @@ class FloodGuard:
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
     _origins: OrderedDict[bytes, Bucket] = field(default_factory=OrderedDict)
     _connections: OrderedDict[bytes, tuple[Bucket, Bucket]] = field(default_factory=OrderedDict)
+    _changes: OrderedDict[bytes, Bucket] = field(default_factory=OrderedDict)
     _total: tuple[Bucket, Bucket] | None = None
     _forged: OrderedDict[bytes, tuple[float, int]] = field(default_factory=OrderedDict)
     _away: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
@@ -97,6 +99,14 @@ class FloodGuard:
         for messages, octets in (mine, total):
             messages.left -= 1
             octets.left -= size
+        return True
+
+    def subscribes(self, peer: bytes, now: float) -> bool:
+        """May that peer change what it is subscribed to? CHANGES a second; they have nothing to do with messages."""
+        mine = _remembered(self._changes, peer, lambda: Bucket(CHANGES, CHANGES * BURST_SECONDS, now))
+        if not mine.holds(1, now):
+            return self._drop("subscriptions")
+        mine.left -= 1
         return True
 
     def signed(self, origin: bytes, now: float) -> None:

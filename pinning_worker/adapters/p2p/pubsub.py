@@ -176,8 +176,10 @@ class _Pubsub(Pubsub):
         await super().validate_msg(msg_forwarder, msg)
 
     def handle_subscription(self, origin_id: ID, sub_message: rpc_pb2.RPC.SubOpts) -> None:
-        """The library counts the topics of a peer, not their length."""
-        if len(sub_message.topicid) <= LONGEST_TOPIC:
+        """The library counts the topics of a peer, not their length, nor how often it comes and goes."""
+        if len(sub_message.topicid) <= LONGEST_TOPIC and self.guard.subscribes(
+            origin_id.to_bytes(), trio.current_time()
+        ):
             super().handle_subscription(origin_id, sub_message)
 
     def notify_subscriptions(self, publish_message: rpc_pb2.Message) -> None: ...

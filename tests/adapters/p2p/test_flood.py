@@ -87,6 +87,13 @@ def test_one_connection_fills_a_quarter_and_all_together_the_whole() -> None:
     assert rig.message(b"later", b"hub", MIB, now=1.0)
 
 
+def test_who_comes_and_goes_all_the_time_is_not_followed() -> None:
+    rig = Rig()
+    assert sum(rig.guard.subscribes(b"fickle", 0.0) for _ in range(1_000)) == flood.CHANGES * flood.BURST_SECONDS
+    assert rig.guard.subscribes(b"honest", 0.0)
+    assert rig.guard.subscribes(b"fickle", 1.0)
+
+
 def test_small_messages_are_counted_by_connection_and_in_all_too() -> None:
     rig = Rig(messages=20)
     by_one = sum(rig.message(b"%d" % n, b"hub", 1) for n in range(100))

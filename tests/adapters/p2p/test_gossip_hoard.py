@@ -138,6 +138,14 @@ async def test_a_topic_of_a_megabyte_is_not_remembered() -> None:
         assert victim.pubsub._raw.peer_topics.keys() == {TOPIC, "short"}
 
 
+async def test_coming_and_going_is_followed_so_often_only() -> None:
+    async with open_stranger() as (stranger, victim, _):
+        changes = [rpc_pb2.RPC.SubOpts(subscribe=number % 2 == 0, topicid="fickle") for number in range(900)]
+        await stranger.say(subscriptions=changes)
+        await stranger.heard_out()
+        assert victim.pubsub.guard.dropped["subscriptions"] > 700
+
+
 async def test_nothing_is_kept_for_what_is_off() -> None:
     """The library keeps 500 whole messages and the time of every one, to judge peers by."""
     async with open_stranger() as (stranger, _, router):
