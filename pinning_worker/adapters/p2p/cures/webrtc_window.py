@@ -8,8 +8,8 @@ back. Where: `WebRTCStream._apply_batch_on_trio_thread`.
 The cure: what lies unread stays charged to the window of its connection (1 MiB, all streams together: SCTP knows no
 other), with something for each frame; so the sender waits, and nothing is dropped. What comes beyond the window is not
 acknowledged and will come again. When there is room again, the sender is told at once. A stream that nobody reads
-while the window is shut would hold up the others for good: after PATIENCE seconds without any reading it is reset,
-which its sender learns.
+while the window is shut would hold up the others for good, and js-libp2p hangs up when a ping gets no answer for some
+seconds: after PATIENCE seconds without any reading the stream is reset, which its sender learns.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ PER_FRAME = 64  # bytes: what a frame costs beside its payload
 SHUT = 256 * 1024  # less room than this: the sender may be waiting
 AT_ONCE = 64 * 1024  # given back together, so that not every read wakes aiortc's thread
 MUCH = 2 * AT_ONCE  # unread: some of it can be read, and will make room
-PATIENCE = 60.0
+LARGEST_CHUNK = 2_048  # of SCTP, in one datagram
+PATIENCE = 5.0
+LOOK = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -43,14 +45,15 @@ def mend() -> None:
     replace(WebRTCStream, "__init__", _charged)
     replace(WebRTCStream, "_reset_locally", _released)
     replace(RTCSctpTransport, "_receive_data_chunk", _not_while_shut)
+    replace(RTCSctpTransport, "_send_sack", _or_no_room)
 
 
 class Window:
-    """Of one connection. `charge` while aiortc's thread waits for ours, `release` on ours, the rest on aiortc's."""
+    """Of one connection. Used on our thread; `charge` while aiortc's waits for it, what is given back goes to that."""
 
-    def __init__(self, sctp: Any, loop: asyncio.AbstractEventLoop, token: trio.lowlevel.TrioToken | None) -> None:
+    def __init__(self, sctp: Any, loop: asyncio.AbstractEventLoop) -> None:
         self.unread: dict[WebRTCStream, int] = {}
-        self._sctp, self._loop, self._token = sctp, loop, token
+        self._sctp, self._loop = sctp, loop
         self._read = 0  # in all
         self._owed = 0  # read, and not given back yet
         self._watching = False
@@ -60,7 +63,7 @@ class Window:
         self._charge(cost)
         if self._sctp._advertised_rwnd < SHUT and not self._watching:
             self._watching = True
-            self._call(self._watch)
+            trio.lowlevel.spawn_system_task(self._watch)
 
     def release(self, stream: WebRTCStream, cost: int) -> None:
         left = self.unread.pop(stream, 0)
@@ -94,23 +97,24 @@ class Window:
         with suppress(ConnectionError):
             await self._sctp._send_sack()
 
-    def _watch(self) -> None:
-        self._loop.call_later(PATIENCE, self._look, self._read)
-
-    def _look(self, read_before: int) -> None:
-        if self._sctp._advertised_rwnd >= SHUT or self._sctp.transport.state != "connected":
-            self._watching = False
-            return
-        if self._read == read_before and self._token is not None:
-            with suppress(trio.RunFinishedError):
-                self._token.run_sync_soon(self._reset_the_fullest)
-        self._watch()
+    async def _watch(self) -> None:
+        """Looks, not seconds, are counted: a standstill of our own is no fault of the reader."""
+        looks = 0
+        while self.unread and self._sctp._advertised_rwnd < SHUT and self._sctp.transport.state == "connected":
+            read_before = self._read
+            await trio.sleep(LOOK)
+            looks = looks + 1 if self._read == read_before and _is_full(self._sctp) else 0
+            if looks >= PATIENCE / LOOK:
+                self._reset_the_fullest()
+                looks = 0
+        self._watching = False
 
     def _reset_the_fullest(self) -> None:
         if self.unread:
             stream = max(self.unread, key=lambda each: self.unread[each])
             _log.info("libp2p.stream_not_read", peer=str(stream.muxed_conn.peer_id), bytes=self.unread[stream])
-            stream._reset_on_trio_thread()
+            with suppress(RuntimeError):  # aiortc's loop stops just now
+                stream._reset_on_trio_thread()
 
 
 class _Unread:
@@ -136,6 +140,13 @@ class _Unread:
         self._receive.close()
         self._window.release_all(self._stream)
 
+    def drop(self) -> None:
+        """What is there will not be read."""
+        with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+            while True:
+                self._receive.receive_nowait()
+        self._window.release_all(self._stream)
+
     def _taken(self, frame: bytes) -> bytes:
         if frame:
             self._window.release(self._stream, len(frame) + PER_FRAME)
@@ -145,7 +156,7 @@ class _Unread:
 def _with_a_window(stock: Callable[[Any, WebRTCConnection], None]) -> Callable[[Any, WebRTCConnection], None]:
     def mended(pc: Any, connection: WebRTCConnection) -> None:
         loop: Any = connection._bridge._loop
-        connection.__dict__["_window"] = Window(pc.sctp, loop, connection._trio_token)
+        connection.__dict__["_window"] = Window(pc.sctp, loop)
         stock(pc, connection)
 
     return mended
@@ -164,17 +175,35 @@ def _charged(stock: Callable[..., None]) -> Callable[..., None]:
 def _released(stock: Callable[[WebRTCStream], None]) -> Callable[[WebRTCStream], None]:
     def mended(self: WebRTCStream) -> None:
         stock(self)
-        if (window := self.muxed_conn.__dict__.get("_window")) is not None:
-            window.release_all(self)  # nobody will read it
+        queue: Any = self._read_recv
+        if isinstance(queue, _Unread):
+            queue.drop()
 
     return mended
 
 
+def _is_full(sctp: RTCSctpTransport) -> bool:
+    return sctp._advertised_rwnd < LARGEST_CHUNK and sctp.__dict__.get("_unread", 0) >= MUCH
+
+
 def _not_while_shut(stock: Callable[[Any, Any], Awaitable[None]]) -> Callable[[Any, Any], Awaitable[None]]:
     async def mended(self: RTCSctpTransport, chunk: Any) -> None:
-        if self._advertised_rwnd < len(chunk.user_data) and self.__dict__.get("_unread", 0) >= MUCH:
+        if _is_full(self):
             self._sack_needed = True  # says how far we are, and that there is no room; it will come again
             return
         await stock(self, chunk)
+
+    return mended
+
+
+def _or_no_room(stock: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+    async def mended(self: RTCSctpTransport) -> None:
+        """A sender that was told of a little room takes what we do not acknowledge for lost, and us for dead."""
+        crumbs = max(0, self._advertised_rwnd) if _is_full(self) else 0
+        self._advertised_rwnd -= crumbs
+        try:
+            await stock(self)
+        finally:
+            self._advertised_rwnd += crumbs
 
     return mended
