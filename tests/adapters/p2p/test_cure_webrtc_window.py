@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import suppress
+from contextlib import closing, suppress
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -12,6 +15,7 @@ pytest.importorskip("aiortc", reason="the extra [webrtc] is not installed")
 import trio
 from libp2p.transport.webrtc.exceptions import WebRTCStreamError
 from libp2p.transport.webrtc.stream import WebRTCStream
+from trio.testing import MockClock
 
 from pinning_worker.adapters.p2p.cures import webrtc_bounds, webrtc_endings, webrtc_threads, webrtc_window
 from tests.adapters.p2p.cure_rig import outcome, play, until
@@ -113,6 +117,33 @@ def test_a_stream_that_is_never_read_is_reset() -> None:
 
 def test_a_stream_that_was_reset_is_not_counted() -> None:
     assert outcome(one_that_is_reset_unread, stock=False) == "counted: True, free again: True"
+
+
+class Held:
+    """A stream with something unread, on a connection whose SCTP has so much room."""
+
+    def __init__(self, room: int) -> None:
+        self.muxed_conn = SimpleNamespace(peer_id="a peer")
+        self.sctp = SimpleNamespace(_advertised_rwnd=room, transport=SimpleNamespace(state="connected"))
+        self.was_reset = False
+
+    def _reset_on_trio_thread(self) -> None:
+        self.was_reset = True
+
+
+async def test_room_that_goes_after_the_last_whole_frame_is_noticed(autojump_clock: MockClock) -> None:
+    """Frames of which a piece was lost take room and are never whole, and a shut window refuses the missing piece."""
+    held = Held(room=1024 * 1024)
+    with closing(asyncio.new_event_loop()) as loop:
+        window = webrtc_window.Window(held.sctp, loop)
+        window.charge(cast("WebRTCStream", held), 700_000)
+        await trio.sleep(60)
+        assert not held.was_reset, "there is room: it may be read whenever its reader likes"
+        held.sctp._advertised_rwnd = 1_000
+        await trio.sleep(60)
+        assert held.was_reset
+        held.sctp.transport.state = "closed"  # ends the looking
+        await trio.sleep(1)
 
 
 if __name__ == "__main__":

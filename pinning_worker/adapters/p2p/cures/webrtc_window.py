@@ -34,6 +34,7 @@ SHUT = 256 * 1024  # less room than this: the sender may be waiting
 AT_ONCE = 64 * 1024  # given back together, so that not every read wakes aiortc's thread
 MUCH = 2 * AT_ONCE  # unread: some of it can be read, and will make room
 LARGEST_CHUNK = 2_048  # of SCTP, in one datagram
+LARGEST_FRAME = 16 * 1024  # of libp2p's webrtc: with less room a sender may stand still, and fill no more of it
 PATIENCE = 5.0
 LOOK = 0.5
 
@@ -61,7 +62,7 @@ class Window:
     def charge(self, stream: WebRTCStream, cost: int) -> None:
         self.unread[stream] = self.unread.get(stream, 0) + cost
         self._charge(cost)
-        if self._sctp._advertised_rwnd < SHUT and not self._watching:
+        if self._is_much and not self._watching:
             self._watching = True
             trio.lowlevel.spawn_system_task(self._watch)
 
@@ -78,6 +79,11 @@ class Window:
 
     def release_all(self, stream: WebRTCStream) -> None:
         self.release(stream, self.unread.get(stream, 0))
+
+    @property
+    def _is_much(self) -> bool:
+        """Not how much room there is: that may go without a word, taken by frames of which a piece was lost."""
+        return int(self._sctp.__dict__.get("_unread", 0)) >= MUCH
 
     def _call(self, what: Callable[..., None], *args: Any) -> None:
         with suppress(RuntimeError):  # that loop has stopped
@@ -100,10 +106,10 @@ class Window:
     async def _watch(self) -> None:
         """Looks, not seconds, are counted: a standstill of our own is no fault of the reader."""
         looks = 0
-        while self.unread and self._sctp._advertised_rwnd < SHUT and self._sctp.transport.state == "connected":
+        while self._is_much and self._sctp.transport.state == "connected":
             read_before = self._read
             await trio.sleep(LOOK)
-            looks = looks + 1 if self._read == read_before and _is_full(self._sctp) else 0
+            looks = looks + 1 if self._read == read_before and _room(self._sctp) < LARGEST_FRAME else 0
             if looks >= PATIENCE / LOOK:
                 self._reset_the_fullest()
                 looks = 0
@@ -183,7 +189,12 @@ def _released(stock: Callable[[WebRTCStream], None]) -> Callable[[WebRTCStream],
 
 
 def _is_full(sctp: RTCSctpTransport) -> bool:
-    return sctp._advertised_rwnd < LARGEST_CHUNK and sctp.__dict__.get("_unread", 0) >= MUCH
+    return _room(sctp) < LARGEST_CHUNK
+
+
+def _room(sctp: RTCSctpTransport) -> float:
+    """Bytes; without an end while little is unread: then what fills the window is still on its way to the reader."""
+    return sctp._advertised_rwnd if sctp.__dict__.get("_unread", 0) >= MUCH else math.inf
 
 
 def _not_while_shut(stock: Callable[[Any, Any], Awaitable[None]]) -> Callable[[Any, Any], Awaitable[None]]:
