@@ -25,6 +25,11 @@ _ANY = {"0.0.0.0": "ip4", "::": "ip6"}  # noqa: S104  read, not bound
 _DIALLED = {("tcp",), ("tcp", "ws"), ("tcp", "wss"), ("tcp", "tls", "ws")}
 _LISTENED = {("tcp",), ("tcp", "ws"), ("tcp", "wss"), ("tcp", "tls", "ws"), ("udp", "webrtc-direct")}
 
+_LOCAL_NAMES = (".local", ".localhost", ".lan", ".internal", ".home.arpa", ".test")
+_DISGUISES = [
+    ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "2002::/16", "2001::/32", "::/96", "::ffff:0:0/96")
+]
+
 CIRCUIT = "/p2p-circuit"
 
 
@@ -35,13 +40,6 @@ class Circuit:
     relay_address: Multiaddr
     relay: ID
     peer: ID
-
-
-_LOCAL_NAMES = (".local", ".localhost", ".lan", ".internal", ".home.arpa", ".test")
-
-_DISGUISES = [
-    ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "2002::/16", "2001::/32", "::/96", "::ffff:0:0/96")
-]
 
 
 def parse(text: str) -> Multiaddr:

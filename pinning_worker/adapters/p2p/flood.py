@@ -48,12 +48,16 @@ class GossipLimits:
 
 @dataclass(slots=True)
 class Bucket:
-    """Full at first. Times are seconds of a clock that does not run backwards."""
+    """Times are seconds of a clock that does not run backwards."""
 
     per_second: float
     left: float
     at: float
     over: int = 0  # of the peer's own messages, refused more than taken
+
+    @classmethod
+    def full(cls, per_second: float, now: float) -> Bucket:
+        return cls(per_second, per_second * BURST_SECONDS, now)
 
     def holds(self, amount: float, now: float) -> bool:
         self.left = min(self.per_second * BURST_SECONDS, self.left + (now - self.at) * self.per_second)
@@ -103,7 +107,7 @@ class FloodGuard:
 
     def subscribes(self, peer: bytes, now: float) -> bool:
         """May that peer change what it is subscribed to? CHANGES a second; they have nothing to do with messages."""
-        mine = _remembered(self._changes, peer, lambda: Bucket(CHANGES, CHANGES * BURST_SECONDS, now))
+        mine = _remembered(self._changes, peer, lambda: Bucket.full(CHANGES, now))
         if not mine.holds(1, now):
             return self._drop("subscriptions")
         mine.left -= 1
@@ -140,14 +144,13 @@ class FloodGuard:
 
     def _bucket(self, origin: bytes, now: float) -> Bucket:
         per_second = self.limits.per_origin * (TRUSTED_TIMES if origin in self.trusted else 1)
-        return _remembered(self._origins, origin, lambda: Bucket(per_second, per_second * BURST_SECONDS, now))
+        return _remembered(self._origins, origin, lambda: Bucket.full(per_second, now))
 
     def _share(self, forwarder: bytes) -> float:
         return TRUSTED_SHARE if forwarder in self.trusted else SHARE
 
     def _pair(self, share: float, now: float) -> tuple[Bucket, Bucket]:
-        messages, octets = self.limits.messages * share, self.limits.bytes * share
-        return Bucket(messages, messages * BURST_SECONDS, now), Bucket(octets, octets * BURST_SECONDS, now)
+        return Bucket.full(self.limits.messages * share, now), Bucket.full(self.limits.bytes * share, now)
 
 
 def _remembered(known: OrderedDict[bytes, T], peer: bytes, new: Callable[[], T]) -> T:

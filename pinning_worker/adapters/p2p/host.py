@@ -14,6 +14,7 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.network.swarm import Swarm
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
+from multiaddr.protocols import P_P2P
 
 from pinning_worker.adapters.p2p import addresses, names
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, root_cause
@@ -51,6 +52,16 @@ class Host:
     def addresses(self) -> list[str]:
         """What we tell peers: multiaddrs that end in our peer id."""
         return [str(address) for address in self.raw.get_addrs()]
+
+    @property
+    def places(self) -> list[Multiaddr]:
+        """The same, without our peer id at the end."""
+        return [address.decapsulate_code(P_P2P) for address in self.raw.get_addrs()]
+
+    @property
+    def listening(self) -> list[Multiaddr]:
+        """What we listen on, as the sockets have it."""
+        return [address for listener in self.swarm.listeners.values() for address in listener.get_addrs()]
 
     def peers(self) -> list[str]:
         """Peer ids of those with a live connection."""

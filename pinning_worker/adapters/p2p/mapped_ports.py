@@ -124,22 +124,19 @@ class MappedPorts:
         return external
 
     def _wanted(self, router: Router) -> list[Port]:
-        return list(dict.fromkeys(port for address in self._listening() if (port := _port_of(address, router.here))))
+        return list(dict.fromkeys(port for address in self._host.listening if (port := _port_of(address, router.here))))
 
     def _addresses(self) -> list[Multiaddr]:
         """Where we are reached from outside. None of /tls/ws: a certificate is for a name, which the operator knows."""
         if self._router is None:
             return []
         found = []
-        for address in self._listening():
+        for address in self._host.listening:
             external = self._mapped.get(_port_of(address, self._router.here) or Port("tcp", 0))
             if external is not None and not is_wss(address):
                 _, _, _, protocol, _, *tail = str(address.decapsulate_code(P_P2P)).split("/")
                 found.append(Multiaddr("/".join(["", "ip4", self._outside, protocol, str(external), *tail])))
         return found
-
-    def _listening(self) -> list[Multiaddr]:
-        return [address for listener in self._host.swarm.listeners.values() for address in listener.get_addrs()]
 
     async def _give_back(self) -> None:
         asked, self._router, self._mapped = dict(self._asked), None, {}

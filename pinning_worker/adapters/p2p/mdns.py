@@ -88,8 +88,7 @@ class LocalPeers:
         return ""
 
     def _addresses(self, networks: Collection[Interface]) -> list[str]:
-        listening = [address for listener in self._host.swarm.listeners.values() for address in listener.get_addrs()]
-        return [f"{address}/p2p/{self._host.peer_id}" for address in near_addresses(listening, networks)]
+        return [f"{address}/p2p/{self._host.peer_id}" for address in near_addresses(self._host.listening, networks)]
 
     async def _dial_who_is_heard(self, ear: _Ear, networks: Collection[Interface]) -> None:
         while True:

@@ -8,9 +8,8 @@ addresses only when we are on a private network ourselves.
 from __future__ import annotations
 
 import trio
-from multiaddr.protocols import P_P2P
 
-from pinning_worker.adapters.p2p.addresses import is_circuit, parse, worth_dialling
+from pinning_worker.adapters.p2p.addresses import is_circuit, worth_dialling
 from pinning_worker.adapters.p2p.dialler import Dialler
 from pinning_worker.adapters.p2p.discovery import BadPeerRecord, decode_peer, encode_peer
 from pinning_worker.adapters.p2p.host import Host
@@ -39,8 +38,7 @@ class PeerExchange:
 
     async def _speak(self) -> None:
         while True:
-            where = [parse(text).decapsulate_code(P_P2P) for text in self._host.addresses]
-            self._topic.publish(encode_peer(self._host.raw.get_public_key(), where))
+            self._topic.publish(encode_peer(self._host.raw.get_public_key(), self._host.places))
             await trio.sleep(INTERVAL_SECONDS)
 
     async def _listen(self) -> None:

@@ -20,9 +20,7 @@ import trio
 from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStoreError
-from multiaddr.protocols import P_P2P
 
-from pinning_worker.adapters.p2p.addresses import parse
 from pinning_worker.adapters.p2p.dht.contacts import (
     CLOSEST,
     MOST_ADDRESSES,
@@ -196,5 +194,4 @@ class Dht:
     def _ours(self, key: bytes) -> list[Contact]:
         if key not in self.provided:
             return []
-        where = [str(parse(text).decapsulate_code(P_P2P)) for text in self._host.addresses]
-        return [Contact(self._host.peer_id, tuple(where[:MOST_ADDRESSES]))]
+        return [Contact(self._host.peer_id, tuple(map(str, self._host.places[:MOST_ADDRESSES])))]

@@ -51,7 +51,7 @@ class Server:
         self._streams: Counter[str] = Counter()
         self._silent: OrderedDict[trio.CancelScope, None] = OrderedDict()  # the longest silent first
         self._of_one: OrderedDict[str, Bucket] = OrderedDict()
-        self._of_all = _bucket(QUESTIONS_OF_ALL)
+        self._of_all = Bucket.full(QUESTIONS_OF_ALL, 0.0)
 
     async def on_stream(self, stream: INetStream) -> None:
         peer = stream.muxed_conn.peer_id.to_base58()
@@ -115,7 +115,7 @@ class Server:
         write_contact(into, contact, connected=self._is_connected(contact.peer))
 
     def _may_ask(self, peer: str, now: float) -> bool:
-        own = self._of_one.setdefault(peer, _bucket(QUESTIONS_PER_SECOND))
+        own = self._of_one.setdefault(peer, Bucket.full(QUESTIONS_PER_SECOND, 0.0))
         self._of_one.move_to_end(peer)
         if len(self._of_one) > MOST_REMEMBERED:
             self._of_one.popitem(last=False)
@@ -124,7 +124,3 @@ class Server:
         own.left -= 1
         self._of_all.left -= 1
         return True
-
-
-def _bucket(per_second: float) -> Bucket:
-    return Bucket(per_second, per_second * 10, 0.0)

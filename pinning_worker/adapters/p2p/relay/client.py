@@ -19,7 +19,7 @@ from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
 from multiaddr.protocols import P_P2P
 
-from pinning_worker.adapters.p2p.addresses import parse_peer_id
+from pinning_worker.adapters.p2p.addresses import is_circuit, parse_peer_id
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.relay import messages
 from pinning_worker.adapters.p2p.relay.connections import as_connection, direct_to
@@ -166,6 +166,6 @@ def _read(data: bytes) -> list[Multiaddr]:
     """One address, or none: that of another circuit is none."""
     try:
         address = Multiaddr(data)
-        return [] if "/p2p-circuit" in str(address) else [address]
+        return [] if is_circuit(str(address)) else [address]
     except (MultiaddrError, ValueError, KeyError, IndexError):
         return []

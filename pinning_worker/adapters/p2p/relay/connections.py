@@ -12,6 +12,7 @@ from libp2p.peer.id import ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
+from pinning_worker.adapters.p2p.addresses import is_circuit
 from pinning_worker.adapters.p2p.cures.half_open import socket_under
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def is_relayed(connection: Any) -> bool:
     """Does that connection go through a relay itself?"""
-    return any("/p2p-circuit" in str(address) for address in connection.get_transport_addresses())
+    return any(is_circuit(str(address)) for address in connection.get_transport_addresses())
 
 
 def direct_to(swarm: Swarm, peer: ID) -> SwarmConn | None:

@@ -18,6 +18,7 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.peer.id import ID
 
+from pinning_worker.adapters.p2p.addresses import is_circuit
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.relay import messages
 from pinning_worker.adapters.p2p.relay.circuit import carry
@@ -99,7 +100,7 @@ class Hop:
             status = Status.RESOURCE_LIMIT_EXCEEDED if full else Status.PERMISSION_DENIED
             raise _NotServed(status, "no place left" if full else "not on our topic")
         _log.debug("relay.reserved", peer=peer, seconds=seconds, places_taken=len(self.reservations))
-        direct = [address for address in self._host.raw.get_addrs() if "/p2p-circuit" not in str(address)]
+        direct = [address for address in self._host.raw.get_addrs() if not is_circuit(str(address))]
         addresses = [address.to_bytes() for address in direct]
         place = messages.Reservation(expire=int(time.time() + seconds), addrs=addresses[:MOST_ADDRESSES])
         await messages.write_message(stream, HopMessage(type=HopMessage.STATUS, status=Status.OK, reservation=place))
