@@ -417,6 +417,7 @@ class Lifecycle:
             self._past_end.add(pin.key)  # first: the block that settles it may come while this is stored
             await self.books.commit(Change(pins=(replace(pin, due_at=now + CLOCKS_AGAIN),)))
             return
+        await self._lapse_if_over(pin.root)
         request = await self.books.request(pin.root)
         if request is not None and request.sizes is not None:
             await self._write_receipts(pin, request, released_at=now)
@@ -424,6 +425,14 @@ class Lifecycle:
         if await self.shelf.let_go(ended, Change(requests=(request,) if request else (), pins=(ended,))):
             log.info("expired", cid=pin.cid_text, name=name_text(pin.name))
             await self.announcer.say(ExpiredCid(pin.cid_text, pin.name, pin.ends))
+
+    async def _lapse_if_over(self, root: bytes) -> None:
+        """A quote that has run out holds nothing: its lapse is due, but must not come after the news of the end."""
+        request = await self.books.request(root)
+        if request is None or request.state not in (State.QUOTED, State.STALLED) or request.due_at is None:
+            return
+        if request.due_at <= self.clock.now():
+            await self._lapse(request)
 
     async def _lapse(self, request: Request) -> None:
         """Nobody paid in time. A payment on its way holds the blocks: in a block until it is deep enough, in the

@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from pinning_worker.domain.messages import ExpiredCid, Message
 from pinning_worker.domain.pin import State
 from tests import content
 from tests.stories.world import World, terms
@@ -269,6 +270,30 @@ async def test_the_surplus_is_credit_for_the_next_payment(autojump_clock: MockCl
         second = await w.pin(cid)
         assert first.ends is not None
         assert second.ends == first.ends.replace(year=2028, month=3)
+
+
+async def test_a_quote_that_is_over_holds_nothing_when_the_end_is_said(autojump_clock: MockClock) -> None:
+    """Both ended while the worker was away. Catches: "expired" is said, and whoever asks is served still, because the
+    quote's lapse is the next thing to do."""
+    cid, blocks = content.file(b"over")
+    world = World(terms=terms(steps_at_once=1))
+    async with world.running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+        await w.months_later(241)
+        await w.quoted(cid)  # renewal, not paid: stands until after the pin's end
+    world.clock.moved = timedelta(days=10)
+    await world.chain.mine(11)
+    left: list[set[bytes]] = []
+
+    async def told(message: Message) -> None:
+        if isinstance(message, ExpiredCid):
+            left.append(await world.blocks_on_disk())
+
+    world.announcer.telling = told
+    async with world.running() as w:
+        assert w.hear_statuses() == ["EXPIRED-CID"]
+        assert left == [set()]
 
 
 async def test_two_names_of_one_cid_are_two_pins_and_the_blocks_stay_for_the_longer(autojump_clock: MockClock) -> None:

@@ -15,11 +15,16 @@ from pinning_worker.ports import Blocks, Budget, Fetched, NotFound, OverBudget, 
 
 @dataclass(slots=True)
 class MemoryAnnouncer:
+    """`telling` hears each message the moment it is said."""
+
     said: list[Message] = field(default_factory=list)
+    telling: Callable[[Message], Awaitable[None]] | None = None
 
     async def say(self, message: Message) -> None:
         message.encode()  # what cannot be encoded is a bug wherever it is said
         self.said.append(message)
+        if self.telling is not None:
+            await self.telling(message)
         await trio.lowlevel.checkpoint()
 
 
