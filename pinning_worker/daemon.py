@@ -26,7 +26,6 @@ from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.adapters.p2p.announcer import TopicAnnouncer
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
-from pinning_worker.adapters.p2p.dht.providing import Kept, Providing
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.requests import RequestBudget, RequestReader
 from pinning_worker.adapters.sql.books import SqlBooks
@@ -45,6 +44,7 @@ from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.network import Network, open_network
 from pinning_worker.one_error import one_error
 from pinning_worker.settings import Settings
+from pinning_worker.steps.providing import Kept, Providing
 from pinning_worker.steps.terms import Terms
 
 log = structlog.get_logger()

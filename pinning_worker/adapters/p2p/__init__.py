@@ -1,1 +1,1 @@
-"""The libp2p host, its cures, pubsub and the bitswap engine."""
+"""The libp2p host, its cures, pubsub, the bitswap engine, relays and the DHT."""

@@ -3,9 +3,9 @@
 Why our own: py-libp2p's engine answers on the stream that the wantlist came on, which Helia has half closed by then
 (so Helia never gets a block), refuses blocks over 512 KiB, and holds whole files in memory.
 
-    wire       messages to bytes and back: pure               frames     messages on a stream, bounded
-    walk       a DAG on its way: what is next, its cost       asking     whom to ask for a block: pure
-    ledger     what one peer wants from us: pure              conduct    who misbehaves, and how much of it we bear
+    wire       messages to bytes and back: pure               asking     whom to ask for a block: pure
+    walk       a DAG on its way: what is next, its cost       conduct    who misbehaves, and how much of it we bear
+    ledger     what one peer wants from us: pure
     session    one DAG from the network into the store        shelf      the store, and what is just being written
     wantlist   what we want from one peer, and the saying     wants      all that we want, of whom, for which session
     server     the answers to wants                           receiver   what peers send, and the price of nonsense

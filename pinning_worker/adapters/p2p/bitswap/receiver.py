@@ -17,7 +17,10 @@ import trio
 from libp2p.abc import INetStream
 
 from pinning_worker.adapters.p2p.bitswap.conduct import Conduct, Fault
-from pinning_worker.adapters.p2p.bitswap.frames import (
+from pinning_worker.adapters.p2p.bitswap.server import Server
+from pinning_worker.adapters.p2p.bitswap.wants import Wants
+from pinning_worker.adapters.p2p.bitswap.wire import BadMessage, Block, Presence, decode
+from pinning_worker.adapters.p2p.frames import (
     AT_ONCE,
     LARGE_FRAME,
     LARGEST_FRAME,
@@ -26,9 +29,6 @@ from pinning_worker.adapters.p2p.bitswap.frames import (
     StreamGone,
     close_quietly,
 )
-from pinning_worker.adapters.p2p.bitswap.server import Server
-from pinning_worker.adapters.p2p.bitswap.wants import Wants
-from pinning_worker.adapters.p2p.bitswap.wire import BadMessage, Block, Presence, decode
 from pinning_worker.domain.cid import BadCid, cid_from_bytes
 
 WANTLIST_FRAME = LARGE_FRAME  # the largest message of a peer that we asked nothing

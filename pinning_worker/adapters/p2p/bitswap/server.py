@@ -19,10 +19,10 @@ from typing import Protocol
 import structlog
 import trio
 
-from pinning_worker.adapters.p2p.bitswap.frames import ByteStream, StreamGone, close_quietly, write_frame
 from pinning_worker.adapters.p2p.bitswap.ledger import Ledger
 from pinning_worker.adapters.p2p.bitswap.places import Places
 from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType, encode, prefix_of
+from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone, close_quietly, write_frame
 from pinning_worker.domain.cid import cid_from_bytes
 from pinning_worker.ports import Trouble
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import trio
 from libp2p.abc import IMuxedConn
 
-from pinning_worker.adapters.p2p.bitswap.frames import ByteStream, StreamGone, close_quietly, write_frame
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want, WantType, encode
+from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone, close_quietly, write_frame
 from pinning_worker.domain.cid import Cid
 
 QUIET = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it hangs up

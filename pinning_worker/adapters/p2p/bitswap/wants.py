@@ -18,10 +18,10 @@ import structlog
 import trio
 from libp2p.abc import INetStream
 
-from pinning_worker.adapters.p2p.bitswap.frames import ByteStream, StreamGone
 from pinning_worker.adapters.p2p.bitswap.session import Session
 from pinning_worker.adapters.p2p.bitswap.wantlist import Wantlist
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
+from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone
 from pinning_worker.domain.cid import Cid
 
 UNWILLING = 10.0

@@ -11,7 +11,6 @@ the whole network twice for each question, and stops answering when twelve peers
     talk        a question to one peer: dialling, streams, hanging up
     server      the answers to others
     node        what joins them: find, provide, refresh
-    providing   which of what we keep is told, and when
 
 Two networks share the protocol: `/ipfs/kad/1.0.0` of public nodes, `/ipfs/lan/kad/1.0.0` of those with private
 addresses. A worker answers in both, and asks in the second while it has only private addresses itself.

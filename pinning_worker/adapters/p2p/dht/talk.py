@@ -17,7 +17,9 @@ from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from libp2p.peer.id import ID
 
 from pinning_worker.adapters.p2p.addresses import all_private, is_circuit, worth_dialling
-from pinning_worker.adapters.p2p.bitswap.frames import (
+from pinning_worker.adapters.p2p.dht.contacts import BadMessage, Contact, read_message
+from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
+from pinning_worker.adapters.p2p.frames import (
     GONE,
     BadFrame,
     FrameReader,
@@ -25,8 +27,6 @@ from pinning_worker.adapters.p2p.bitswap.frames import (
     close_quietly,
     write_frame,
 )
-from pinning_worker.adapters.p2p.dht.contacts import BadMessage, Contact, read_message
-from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
 from pinning_worker.adapters.p2p.host import Host
 
 PUBLIC, PRIVATE = TProtocol("/ipfs/kad/1.0.0"), TProtocol("/ipfs/lan/kad/1.0.0")

@@ -13,8 +13,8 @@ from libp2p.crypto.keys import KeyPair
 from libp2p.peer.id import ID
 
 from pinning_worker.adapters.p2p.bitswap.engine import PROTOCOLS
-from pinning_worker.adapters.p2p.bitswap.frames import FrameReader, StreamGone, write_frame
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want, decode, encode
+from pinning_worker.adapters.p2p.frames import FrameReader, StreamGone, write_frame
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host

@@ -10,10 +10,10 @@ import trio.testing
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
-from pinning_worker.adapters.p2p.bitswap.frames import WRITE
 from pinning_worker.adapters.p2p.bitswap.places import QUICK, Places
 from pinning_worker.adapters.p2p.bitswap.server import SENDERS, Server
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want
+from pinning_worker.adapters.p2p.frames import WRITE
 from tests.adapters.p2p.bitswap.rig import add
 from tests.domain.dagpb import RAW
 

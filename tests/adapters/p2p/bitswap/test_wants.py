@@ -8,10 +8,10 @@ import trio
 import trio.testing
 from libp2p.exceptions import BaseLibp2pError
 
-from pinning_worker.adapters.p2p.bitswap.frames import FrameReader
 from pinning_worker.adapters.p2p.bitswap.wantlist import Wantlist
 from pinning_worker.adapters.p2p.bitswap.wants import Wants
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want, WantType, decode
+from pinning_worker.adapters.p2p.frames import FrameReader
 from pinning_worker.domain.cid import RAW, cid_of
 from tests.adapters.p2p.bitswap.rig import until
 

@@ -13,7 +13,6 @@ from libp2p.abc import INetStream
 from libp2p.kad_dht.pb.kademlia_pb2 import Message, Record
 from libp2p.peer.id import ID
 
-from pinning_worker.adapters.p2p.bitswap.frames import GONE, FrameReader, StreamGone, write_frame
 from pinning_worker.adapters.p2p.dht import server as server_module
 from pinning_worker.adapters.p2p.dht import talk as talk_module
 from pinning_worker.adapters.p2p.dht.contacts import Contact, read_contacts, read_message, write_contact
@@ -21,6 +20,7 @@ from pinning_worker.adapters.p2p.dht.node import Dht
 from pinning_worker.adapters.p2p.dht.records import MOST_OF_ONE
 from pinning_worker.adapters.p2p.dht.talk import PUBLIC
 from pinning_worker.adapters.p2p.errors import CannotConnect
+from pinning_worker.adapters.p2p.frames import GONE, FrameReader, StreamGone, write_frame
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host

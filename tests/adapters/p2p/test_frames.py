@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from libp2p.network.stream.exceptions import StreamEOF, StreamReset
 from trio.testing import MockClock
 
-from pinning_worker.adapters.p2p.bitswap.frames import (
+from pinning_worker.adapters.p2p.frames import (
     AT_ONCE,
     FRAME,
     LARGE_FRAME,

@@ -7,9 +7,9 @@ import trio
 import trio.testing
 
 from pinning_worker.adapters.memory.books import MemoryBooks
-from pinning_worker.adapters.p2p.dht.providing import AGAIN_SECONDS, LOOK_SECONDS, RETRY_SECONDS, Kept, Providing
 from pinning_worker.domain.pin import State
 from pinning_worker.ports import Change, Trouble
+from pinning_worker.steps.providing import AGAIN_SECONDS, LOOK_SECONDS, RETRY_SECONDS, Kept, Providing
 from tests.contract import samples
 
 HOUR = 3600.0
