@@ -7,6 +7,7 @@ logs is kept and shown when something fails. A worker is ended by its pid, alway
 A restart is a second `open_worker` on the same folder: same key, same books, same blocks, same port.
 """
 
+import random
 import re
 import signal
 import socket
@@ -26,6 +27,7 @@ STOP_SECONDS = 20
 _ANY_ADDRESS = re.compile(r"/ip4/[\d.]+/(?:tcp|udp)/\d+(?:/[\w-]+)*/p2p/\w+")
 _OWN_ADDRESS = re.compile(r"/ip4/[\d.]+/tcp/\d+(?:/ws)?/p2p/(\w+)")
 COMMAND = Path(sys.executable).parent / "pinning-worker"
+_PORTS = iter(random.SystemRandom().sample(range(20_000, 32_000), 12_000))  # Linux gives 32768 and more by itself
 
 
 class WorkerError(Exception):
@@ -148,7 +150,17 @@ def worker_environment(folder: Path, settings: Mapping[str, str]) -> dict[str, s
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
+    """A port of 127.0.0.1, for tcp or udp, that nobody has now or is given until we ask for it: none that the kernel
+    gives to whoever asks for any, and none twice."""
+    return next(port for port in _PORTS if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as who listens does: a port just left is free
+        try:
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
