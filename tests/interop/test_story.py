@@ -50,6 +50,7 @@ async def test_from_new_cid_to_expiry(over: str, tmp_path: Path) -> None:
             assert (await bob.cat(file.cid)).sha256 == file.sha256
         await bob.publish(f"NEW-CID:{art.image.cid}")  # as the collections tab does: which names hold this image?
         assert (await answer(bob, "CID-PINNED-WITH-NAME", art.image.cid, worker))["nameId"] == "art/1"
+        await answer(bob, "ADDING-CID", art.image.cid, worker)  # or that quote is made in the time that comes now
 
         await market.move_time(pinned["remainingDays"] + 2)
         async with market.time_flies():
