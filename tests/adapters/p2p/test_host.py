@@ -4,6 +4,7 @@ again."""
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 import pytest
 import trio
@@ -27,7 +28,7 @@ def port_of(host: Host) -> int:
 
 
 async def gone(host: Host, peer: str) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         while host.is_connected(peer):
             await host.changed()
 
@@ -37,7 +38,7 @@ async def test_tcp_and_ws_share_one_port_and_both_are_dialled() -> None:
         tcp, ws = a.addresses
         assert ws == tcp.replace("/p2p/", "/ws/p2p/")
         for address in (tcp, ws):
-            assert await b.connect(address, deadline=5) == a.peer_id
+            assert await b.connect(address, deadline=20) == a.peer_id
             assert (a.peers(), b.peers()) == ([b.peer_id], [a.peer_id])
             assert await b.connect(ws, deadline=0) == a.peer_id  # there is a connection: nothing to wait for
             await b.disconnect(a.peer_id)
@@ -66,7 +67,7 @@ async def test_ipv4_and_ipv6_share_one_port_number_for_tcp_and_ws(any4: str, any
             for ws in ("", "/ws"):
                 address = f"/{ip}/tcp/{port}{ws}/p2p/{a.peer_id}"
                 assert address in a.addresses
-                assert await b.connect(address, deadline=5) == a.peer_id
+                assert await b.connect(address, deadline=20) == a.peer_id
                 assert b.peers() == [a.peer_id]
                 await b.disconnect(a.peer_id)
                 await gone(a, b.peer_id)
@@ -77,7 +78,7 @@ async def test_ipv4_and_ipv6_share_one_port_number_for_tcp_and_ws(any4: str, any
 async def test_ipv6_alone(ws: str) -> None:
     async with open_host(config(f"/ip6/::1/tcp/0{ws}")) as a, open_host(config()) as b:
         (address,) = a.addresses
-        assert await b.connect(address, deadline=5) == a.peer_id
+        assert await b.connect(address, deadline=20) == a.peer_id
         with pytest.raises(CannotListen, match="in use"):
             async with open_host(config(address.partition("/p2p/")[0])):
                 pass
@@ -130,7 +131,7 @@ async def test_it_starts_again_on_the_same_key_and_port_and_nothing_listens_in_b
             async with open_host(HostConfig(key, listen)) as host:
                 listen = tuple(address.partition("/p2p/")[0] for address in host.addresses)
                 peer_ids.add(host.peer_id)
-                await other.connect(host.addresses[0], deadline=5)
+                await other.connect(host.addresses[0], deadline=20)
             await gone(other, host.peer_id)
             with pytest.raises(OSError, match="all attempts to connect"):
                 await trio.open_tcp_stream("127.0.0.1", port_of_address(listen[0]))
@@ -147,16 +148,16 @@ async def test_dialling_nobody_the_wrong_peer_or_a_deaf_one_is_a_clear_error() -
             deaf.bind(("127.0.0.1", 0))
             nobody = f"/ip4/127.0.0.1/tcp/{deaf.getsockname()[1]}/p2p/{a.peer_id}"
             with pytest.raises(CannotConnect, match="refused"):
-                await b.connect(nobody, deadline=5)
+                await b.connect(nobody, deadline=20)
             deaf.listen()
             with pytest.raises(CannotConnect, match=r"within 0\.2 s"):
                 await b.connect(nobody, deadline=0.2)
         wrong = a.addresses[0].replace(a.peer_id, peer_id_of(new_key()))
         with pytest.raises(CannotConnect, match=r"(?i)peer id|identity|remote"):
-            await b.connect(wrong, deadline=5)
+            await b.connect(wrong, deadline=20)
         with pytest.raises(BadAddress):
-            await b.connect("/ip4/127.0.0.1/tcp/1", deadline=5)
-        assert await b.connect(a.addresses[0], deadline=5) == a.peer_id  # a failure a moment ago does not matter
+            await b.connect("/ip4/127.0.0.1/tcp/1", deadline=20)
+        assert await b.connect(a.addresses[0], deadline=20) == a.peer_id  # a failure a moment ago does not matter
 
 
 async def test_comings_and_goings_are_told_and_a_callback_that_raises_harms_nobody() -> None:
@@ -169,10 +170,10 @@ async def test_comings_and_goings_are_told_and_a_callback_that_raises_harms_nobo
         a.on_connected += [raises, lambda peer: told.append(("came", peer))]
         a.on_disconnected.append(lambda peer: told.append(("went", peer)))
         with capture_logs() as logs:
-            await b.connect(a.addresses[0], deadline=5)
+            await b.connect(a.addresses[0], deadline=20)
             await b.disconnect(a.peer_id)
             await gone(a, b.peer_id)
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 while len(told) < 2:
                     await a.changed()
         assert told == [("came", b.peer_id), ("went", b.peer_id)]
@@ -201,17 +202,16 @@ async def test_what_the_block_raises_leaves_as_itself_and_cancellation_as_cancel
 async def test_callers_beyond_the_limit_are_turned_away_and_get_in_when_somebody_has_left() -> None:
     small = config(max_connections=3, kept_for_dialling=1)
     async with open_host(small) as host, open_host(config()) as a, open_host(config()) as b, open_host(config()) as c:
-        await a.connect(host.addresses[0], deadline=5)
-        await b.connect(host.addresses[0], deadline=5)
+        await a.connect(host.addresses[0], deadline=20)
+        await b.connect(host.addresses[0], deadline=20)
         with pytest.raises(CannotConnect):
             await c.connect(host.addresses[0], deadline=5)
         await a.disconnect(host.peer_id)
-        with trio.fail_after(10):
+        with trio.fail_after(20):
             while not host.is_connected(c.peer_id):
-                try:
+                with suppress(CannotConnect):
                     await c.connect(host.addresses[0], deadline=5)
-                except CannotConnect:
-                    await host.changed()
+                await trio.sleep(0.05)  # that somebody has left may have been told while we were refused
 
 
 def test_the_waits_between_dials_grow_and_end_growing() -> None:

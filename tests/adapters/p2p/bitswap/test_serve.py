@@ -87,10 +87,13 @@ async def test_an_answer_that_broke_off_is_sent_again_when_the_peer_is_back() ->
         async with open_raw_peer(key) as peer:
             await peer.connect(node)
             await peer.say(node, Message([Want(cid.binary) for cid in cids]))
-            heard = blocks_in(await peer.until(lambda heard: len(heard) >= 3))
+            await peer.until(lambda heard: len(heard) >= 3)
+        await until(lambda: not node.host.peers())
+        left = 30 - node.engine.server.blocks_sent  # those on their way were sent whole, read or not
+        assert left
         async with open_raw_peer(key) as peer:
             await peer.connect(node)
-            await peer.until(lambda again: {*heard, *blocks_in(again)} == set(chunks(30, MIB)))
+            await peer.until(lambda again: len(set(blocks_in(again))) == left)
 
 
 async def test_a_message_stays_under_what_peers_read() -> None:
