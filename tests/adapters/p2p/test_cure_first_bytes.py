@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import trio
+import trio.testing
 
 from pinning_worker.adapters.p2p.cures import first_bytes
 from tests.adapters.p2p.cure_rig import TCP, bare_host, outcome, play
@@ -15,7 +16,7 @@ async def in_two_packets() -> str:
         port = int(host.get_transport_addrs()[0].value_for_protocol("tcp"))
         stream = await trio.open_tcp_stream("127.0.0.1", port)
         await stream.send_all(LINE[:1])
-        await trio.sleep(0.1)  # the kernel does not tell when the other end has read
+        await trio.testing.wait_all_tasks_blocked(0.1)  # the host has read it, and waits
         try:
             await stream.send_all(LINE[1:])
             return "answered" if await stream.receive_some() == LINE else "closed"

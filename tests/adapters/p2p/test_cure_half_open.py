@@ -18,7 +18,7 @@ WEBSOCKET = (
 
 async def silent_sockets() -> str:
     """A quarter each: nothing, half a request, a websocket and no more, tcp and no more. Then one honest caller."""
-    half_open.HANDSHAKE_SECONDS = 2.0
+    half_open.HANDSHAKE_SECONDS = 3.0
     async with bare_host(TCP, TCP + "/ws") as host, bare_host(TCP, TCP + "/ws") as honest, AsyncExitStack() as stack:
         port = int(host.get_transport_addrs()[0].value_for_protocol("tcp"))
         nursery = await stack.enter_async_context(trio.open_nursery())
@@ -29,7 +29,7 @@ async def silent_sockets() -> str:
             nursery.start_soon(_until_closed, stream, number, open_ones)
             with suppress(trio.BrokenResourceError):
                 await stream.send_all((b"", b"GET ", WEBSOCKET, b"\x13/multistream/1.0.0\n")[number % 4])
-        await until(lambda: len(open_ones) <= half_open.MOST_HALF_OPEN, seconds=1)
+        await until(lambda: len(open_ones) <= half_open.MOST_HALF_OPEN, seconds=3)
         held = len(open_ones)
         await connect(honest, host)
         await until(lambda: not open_ones, seconds=8)

@@ -9,11 +9,11 @@ from pinning_worker.adapters.p2p.cures import publish_limit
 from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play
 
 TOPIC = "t"
-SAID = 20
+SAID = 40
 TEN_A_SECOND = {"max_messages_per_topic_per_second": 10.0}
 
 
-async def twenty_at_once() -> str:
+async def many_at_once() -> str:
     """a – hub – b in a row. How many of the hub's own messages reach b, and how many of a's through the hub?"""
     async with (
         bare_host() as a,
@@ -33,10 +33,15 @@ async def twenty_at_once() -> str:
         await know_each_other(TOPIC, at_hub, at_a, at_b)
         await say(at_hub, "own")
         await say(at_a, "forwarded")
-        await ear.hears(b"forwarded 19", seconds=1)
+        await ear.hears(f"forwarded {SAID - 1}".encode(), seconds=2)
         own, forwarded = (sum(word in heard for heard in ear.heard) for word in (b"own", b"forwarded"))
         nursery.cancel_scope.cancel()
-    return f"own: {own}, forwarded: {forwarded}"
+    return f"own: {how_many(own)}, forwarded: {how_many(forwarded)}"
+
+
+def how_many(heard: int) -> str:
+    """On a busy machine more than one second passes while they are said, and more than ten get through."""
+    return "all" if heard == SAID else "some" if heard else "none"
 
 
 async def say(gossip: Pubsub, word: str) -> None:
@@ -46,11 +51,11 @@ async def say(gossip: Pubsub, word: str) -> None:
 
 
 def test_ours_all_arrive_and_theirs_are_limited() -> None:
-    assert outcome(twenty_at_once, stock=False) == f"own: {SAID}, forwarded: 10"
+    assert outcome(many_at_once, stock=False) == "own: all, forwarded: some"
 
 
 def test_the_stock_library_cuts_off_ours_too() -> None:
-    assert outcome(twenty_at_once, stock=True) == "own: 10, forwarded: 10"
+    assert outcome(many_at_once, stock=True) == "own: some, forwarded: some"
 
 
 if __name__ == "__main__":

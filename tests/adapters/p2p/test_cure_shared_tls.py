@@ -22,7 +22,7 @@ async def a_tls_handshake() -> str:
             port = int(host.get_transport_addrs()[0].value_for_protocol("tcp"))
             stream = await trio.open_ssl_over_tcp_stream("127.0.0.1", port, ssl_context=client, https_compatible=True)
             try:
-                with trio.fail_after(5):
+                with trio.fail_after(30):
                     await stream.do_handshake()
             except trio.BrokenResourceError:
                 return "not encrypted"

@@ -20,7 +20,7 @@ async def two_mebibytes() -> str:
             async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as connection:
                 await connection.send_message(MESSAGE)
                 answer = b""
-                with trio.fail_after(10):
+                with trio.fail_after(30):
                     while b"/noise" not in answer:
                         said = await connection.get_message()
                         assert isinstance(said, bytes)
