@@ -135,7 +135,7 @@ async def test_a_peer_that_comes_back_while_its_old_connection_hangs(over: int) 
 async def test_a_worker_that_dials_is_heard() -> None:
     async with open_helia() as helia, open_worker() as (host, topic):
         for address in (helia.tcp_addr, helia.ws_addr):
-            assert await host.connect(address, deadline=5) == helia.peer_id
+            assert await host.connect(address, deadline=20) == helia.peer_id
             await helia.wait_mesh(peer_id=host.peer_id)
             await talk(helia, topic, address)
             await host.disconnect(helia.peer_id)
@@ -165,7 +165,7 @@ async def test_peers_find_each_other_by_discovery() -> None:
     ):
         await hub_pubsub.join(DISCOVERY)
         nursery.start_soon(PeerExchange(seeker, await seeker_pubsub.join(DISCOVERY)).run)
-        await seeker.connect(hub.addresses[0], deadline=5)
+        await seeker.connect(hub.addresses[0], deadline=20)
         await helia.dial(hub.addresses[0])
         with trio.fail_after(20):
             while not seeker.is_connected(helia.peer_id):

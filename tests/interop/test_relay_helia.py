@@ -117,7 +117,7 @@ async def test_a_worker_behind_a_firewall_is_reached_through_a_relay_and_its_blo
         ) as hidden,
         open_helia([]) as reader,
     ):
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while hidden.host.relay_client is None or not hidden.host.relay_client.relays:  # noqa: ASYNC110
                 await trio.sleep(0.01)
         (circuit, *_) = (address for address in hidden.host.addresses if "/p2p-circuit/" in address)
@@ -158,6 +158,6 @@ async def test_an_origin_behind_a_relay_is_dialled_for_a_fetch() -> None:
 
 
 async def until_no_circuit(hop: Hop, left: int = 0) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while hop.circuits > left:  # noqa: ASYNC110  nobody is told when a circuit ends
             await trio.sleep(0.01)

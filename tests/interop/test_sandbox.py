@@ -258,7 +258,7 @@ async def tip_by_line(url: str, context: ssl.SSLContext | None) -> int:
     async with stream:
         await stream.send_all(f"{VERSION}\n{SUBSCRIBE}\n".encode())
         answers = b""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while b'"height"' not in answers or not answers.endswith(b"\n"):
                 answers += await stream.receive_some()
     return tip_in(answers.decode().splitlines())

@@ -25,7 +25,7 @@ class Node:
     pubsub: PubSub
     topic: Topic
 
-    async def hears(self, data: bytes, seconds: float = 10) -> Heard:
+    async def hears(self, data: bytes, seconds: float = 30) -> Heard:
         """Raises trio.TooSlowError."""
         with trio.fail_after(seconds):
             while (heard := await self.topic.intake.get()).data != data:
@@ -49,7 +49,7 @@ async def open_node(
 
 async def meet(a: Node, b: Node) -> None:
     """a dials b; returns when each has the other in its mesh."""
-    await a.host.connect(b.host.addresses[0], deadline=5)
-    with trio.fail_after(10):
+    await a.host.connect(b.host.addresses[0], deadline=20)
+    with trio.fail_after(30):
         while not (b.host.peer_id in a.topic.mesh_peers and a.host.peer_id in b.topic.mesh_peers):  # noqa: ASYNC110
             await trio.sleep(0.01)

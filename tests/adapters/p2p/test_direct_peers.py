@@ -74,7 +74,7 @@ async def test_others_are_not_asked_into_a_mesh_that_is_full() -> None:
         a, b = [await around.enter_async_context(open_node()) for _ in range(2)]
         await crowd(around, a)
         await crowd(around, b)
-        await a.host.connect(b.host.addresses[0], deadline=5)
+        await a.host.connect(b.host.addresses[0], deadline=20)
         with trio.fail_after(20):
             while not a.topic.has_subscriber(b.host.peer_id):  # noqa: ASYNC110
                 await trio.sleep(0.05)

@@ -109,7 +109,7 @@ async def an_identify_answer_that_is_noise(stranger: Node, victim: Node) -> None
 
     stranger.host.raw.set_stream_handler(TProtocol("/ipfs/id/1.0.0"), handler)
     await stranger.host.disconnect(victim.host.peer_id)
-    await stranger.host.connect(victim.host.addresses[0], deadline=5)
+    await stranger.host.connect(victim.host.addresses[0], deadline=20)
 
 
 BAD_KEY = rpc_pb2.Message(
@@ -152,6 +152,6 @@ OVER_A_CONNECTION: dict[str, Attack] = {
 @pytest.mark.parametrize("attack", OVER_A_CONNECTION.values(), ids=OVER_A_CONNECTION)
 async def test_over_a_connection(attack: Attack) -> None:
     async with open_node() as victim, open_node("another topic") as stranger:
-        await stranger.host.connect(victim.host.addresses[0], deadline=5)
+        await stranger.host.connect(victim.host.addresses[0], deadline=20)
         await attack(stranger, victim)
         await answered(victim)

@@ -43,7 +43,7 @@ class RawPeer:
         await write_frame(stream, encode(message))
         await stream.close()
 
-    async def until(self, fits: Callable[[list[Message]], bool], deadline: float = 10) -> list[Message]:
+    async def until(self, fits: Callable[[list[Message]], bool], deadline: float = 30) -> list[Message]:
         """Everything heard, once it fits."""
         with trio.fail_after(deadline):
             while not fits(self.heard):

@@ -12,7 +12,7 @@ from pinning_worker.ports import DiskFull, NotFound, OverBudget, Stalled, Unread
 from tests.adapters.p2p.bitswap.rig import BUDGET, MIB, add, add_file, chunks, open_node, until
 from tests.domain.dagpb import DAG_PB, RAW, field, node
 
-QUICK = replace(BUDGET, first_block_seconds=1, idle_seconds=1)
+QUICK = replace(BUDGET, first_block_seconds=3, idle_seconds=3)
 
 
 class Counting(MemoryBlocks):
@@ -207,7 +207,7 @@ async def test_nobody_has_it() -> None:
     async with open_node() as giver, open_node() as taker:
         await taker.connect(giver)
         root = cid_of(RAW, b"nobody's")
-        with pytest.raises(NotFound, match=f"{root} within 1 s"):
+        with pytest.raises(NotFound, match=f"{root} within 3 s"):
             await taker.fetch(root, giver.id, budget=QUICK)
         with pytest.raises(NotFound):
             await taker.fetch(root, "not a peer id", budget=QUICK)
