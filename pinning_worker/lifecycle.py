@@ -158,8 +158,7 @@ class Lifecycle:
         return None
 
     async def _stands(self, root: bytes, known: Dossier) -> bool:
-        """Whether there is an answer to repeat: the quote of what is held here, or of the pin that names it. None is
-        repeated for what was lost on disk, though another name's pin of it stands: then it is fetched."""
+        """Whether there is an answer to repeat: the quote of what is held here, or of the pin that names it."""
         if known.request is not None and known.request.sizes is not None:
             return True
         for pin in known.naming:
@@ -281,7 +280,7 @@ class Lifecycle:
             guard = (request,) if request and verdict.pin.state != pin.state else ()
             change = Change(requests=guard, pins=(verdict.pin,), payments=verdict.payments)
             await self._close_receipts(verdict.undone(payments))
-            if verdict.pin.state is State.SUSPENDED:
+            if pin.keeps and not verdict.pin.keeps:
                 stored = await self.shelf.let_go(verdict.pin, change)
             else:
                 stored = await self.books.commit(change)
@@ -312,20 +311,23 @@ class Lifecycle:
         return None
 
     async def _damaged(self, pin: Pin, bad: Collection[bytes]) -> None:
-        """The audit found blocks missing or broken: they are thrown away and fetched again; until then we owe."""
+        """The audit found blocks missing or broken: they are thrown away and fetched again. Until they are back we owe
+        them to every name that was promised them, not just to the one that was audited."""
         log.error("audit failed", cid=pin.cid_text, bad_blocks=len(bad))
         await self.shelf.throw_away(tuple(bad))
         for _ in attempts("damaged"):
-            request = await self.books.request(pin.root)
-            current = await self.books.pin(pin.key)
-            if current is None or current.state is not State.CONFIRMED:
+            known, now = await self.books.dossier(pin.root, 0), self.clock.now()
+            live = [other for other in known.pins if other.state in LIVE]
+            if not any(other.key == pin.key and other.state is State.CONFIRMED for other in live):
                 return
-            owed = current.moved(Event.OWES, self.clock.now(), reason="blocks were lost or broken on disk")
-            damaged: tuple[Request, ...] = ()
+            owed = tuple(each.moved(Event.OWES, now, reason="blocks were lost or broken on disk") for each in live)
+            request = known.request
             if request is not None and request.state in (State.QUOTED, State.LAPSED):
-                damaged = (request.moved(Event.DAMAGED, self.clock.now(), sizes=None),)
-            if await self.books.commit(Change(requests=damaged, pins=(owed,))):
-                return self.ring()
+                request = request.moved(Event.DAMAGED, now, sizes=None)
+            if await self.books.commit(Change(requests=(request,) if request else (), pins=owed)):
+                for each in owed:
+                    self.nudge(each.key)  # one on credit is no debt: nothing is proven
+                return
 
     async def _write_receipts(self, pin: Pin, request: Request, released_at: datetime | None = None) -> None:
         """The metadata record of each payment that bought this pin; written before the pin says so, repeatable."""
@@ -355,7 +357,8 @@ class Lifecycle:
             await self.receipts.put(replace(receipt, pinned_at=known.pinned_at) if known else receipt)
 
     async def _close_receipts(self, undone: Iterable[Payment]) -> None:
-        """A purchase that a reorg took back holds nothing any more; proven again, its record is written again."""
+        """A purchase that a reorg took back, or whose blocks never came back, holds nothing any more; what is pinned
+        again has its record written again."""
         for payment in undone:
             receipt = await self.receipts.get(receipt_key(_text(payment.root), payment.txid))
             if receipt is not None:
@@ -374,7 +377,10 @@ class Lifecycle:
         again = (_asked(request, pin.root, now),) if idle and not over and not (request and request.sizes) else ()
         reason = _END_OF_TRYING[denied] if over else pin.reason
         owed = pin.moved(Event.OWES, None if over else now + wait, attempts=pin.attempts + 1, reason=reason)
-        if await self.books.commit(Change(requests=again, pins=(owed,))):
+        if over:  # what is left of it is kept no longer
+            await self._close_receipts(await self.books.payments_of(pin.key))
+            await self.shelf.let_go(owed, Change(requests=(request,) if request else (), pins=(owed,)))
+        elif await self.books.commit(Change(requests=again, pins=(owed,))):
             self.ring()
             if request and request.sizes:
                 self.nudge(pin.key)
@@ -445,7 +451,7 @@ class Lifecycle:
         if until is not None and until > now:
             await self.books.commit(Change(requests=(replace(request, due_at=until),)))
             return
-        kept = any(pin.state in LIVE for pin in pins)
+        kept = any(pin.keeps for pin in pins)
         forget_at = now + KEEP_REFUSED if request.state is State.STALLED else None
         lapsed = request.moved(Event.LAPSED, forget_at, sizes=request.sizes if kept else None)
         release = () if kept else (request.root,)

@@ -15,8 +15,8 @@ The awkward ones, decided here rather than discovered:
 - over:     what exceeds the longest term covered is credit for the next payment of the same (CID, name).
 - reorged:  a settled payment lost its block: CREDIT, pinned on our risk until it is proven again or the reorg is
             buried so deep that it won't be; then SUSPENDED.
-- owed:     paid, but the content cannot be had (or was refused, or was never quoted): OWED, listed as a liability,
-            tried again.
+- owed:     paid, but the content cannot be had (or was refused, never quoted, or lost on disk): OWED, listed as a
+            liability, tried again. Blocks lost under one name are lost under every name of that CID.
 - vanished: seen in the mempool, then gone without a block: VANISHED; nothing was promised on it.
 """
 
@@ -121,6 +121,9 @@ TABLE: dict[tuple[State | None, Event], State] = {
     (_S.OWED, _E.OWES): _S.OWED,
     (_S.OWED, _E.BOUGHT): _S.CONFIRMED,
     (_S.OWED, _E.CAME_SHORT): _S.SHORT,
+    (_S.PINNED, _E.OWES): _S.OWED,
+    (_S.EXPIRING, _E.OWES): _S.OWED,
+    (_S.CREDIT, _E.OWES): _S.OWED,
     (_S.PINNED, _E.REMINDED): _S.EXPIRING,
     (_S.EXPIRING, _E.REMINDED): _S.EXPIRING,
     (_S.PINNED, _E.ENDED): _S.RELEASED,
@@ -144,7 +147,7 @@ ACTIVE = frozenset({_S.REQUESTED, _S.FETCHING})
 """A request that takes a place in the queue."""
 
 LIVE = frozenset({_S.CONFIRMED, _S.PINNED, _S.EXPIRING, _S.CREDIT})
-"""A pin that keeps its closure, whatever becomes of the request."""
+"""A pin whose whole closure is here, whatever becomes of the request."""
 
 STANDING = frozenset({_S.PINNED, _S.EXPIRING, _S.CREDIT})
 """A pin that is announced as the answer to a repeated NEW-CID."""
@@ -238,6 +241,11 @@ class Pin:
     @property
     def key(self) -> PinKey:
         return PinKey(self.root, self.name)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is here of its closure stays: also while a paid term waits for those blocks that are missing."""
+        return self.state in LIVE or (self.state is State.OWED and self.ends is not None and self.due_at is not None)
 
     def moved(self, event: Event, due_at: datetime | None, **changes: object) -> Pin:
         """The same pin after an event. Raises Forbidden."""

@@ -192,7 +192,8 @@ def _bought(pin: Pin, term: Term, *, held: bool, now: datetime) -> Pin:
     )
     if same_term and pin.state in settled_already:
         return pin
-    changes = {"starts": term.starts, "ends": term.ends, "reminded": None, "unproven_at": None}
+    reminded = pin.reminded if same_term else None
+    changes = {"starts": term.starts, "ends": term.ends, "reminded": reminded, "unproven_at": None}
     if held or pin.state in LIVE:
         return pin.moved(Event.BOUGHT, now, reason="", attempts=0, **changes)
     reason = pin.reason if pin.state is State.OWED else "paid, but the content is not here"

@@ -16,7 +16,7 @@ import trio
 from pinning_worker.domain.cid import cid_from_bytes
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.messages import FetchingCid
-from pinning_worker.domain.pin import ACTIVE, LIVE, Asker, Event, PinKey, Request, State
+from pinning_worker.domain.pin import ACTIVE, Asker, Event, PinKey, Request, State
 from pinning_worker.one_error import one_error
 from pinning_worker.ports import (
     Announcer,
@@ -233,7 +233,7 @@ class Fetching:
                 Event.FAILED, due, askers=(), failure=code, reason=reason, sizes=None, attempts=current.attempts + 1
             )
             pins = await self.books.pins_of(request.root)
-            kept = any(pin.state in LIVE for pin in pins)
+            kept = any(pin.keeps for pin in pins)
             release = () if kept else (request.root,)
             if await self.shelf.store_and_free(Change(requests=(refused,), release=release), tuple(gathering.blocks)):
                 log.info("refused", cid=str(cid_from_bytes(request.root)), code=code.value, reason=reason)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 import trio
 
-from pinning_worker.domain.pin import LIVE, REQUEST_HOLDS, Pin
+from pinning_worker.domain.pin import REQUEST_HOLDS, Pin
 from pinning_worker.ports import Blocks, Books, Change
 from pinning_worker.steps.closure import Closure
 
@@ -49,7 +49,7 @@ class Shelf:
         """Stores a pin that no longer holds its root, and frees the blocks that nothing else holds."""
         request = await self.books.request(pin.root)
         others = [other for other in await self.books.pins_of(pin.root) if other.key != pin.key]
-        if any(other.state in LIVE for other in others) or (request and request.state in REQUEST_HOLDS):
+        if any(other.keeps for other in others) or (request and request.state in REQUEST_HOLDS):
             return await self.books.commit(change)
         emptied = tuple(replace(r, sizes=None) for r in change.requests)
         return await self.store_and_free(replace(change, requests=emptied, release=(pin.root,)))

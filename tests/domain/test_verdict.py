@@ -324,9 +324,9 @@ class AnyHistory(RuleBasedStateMachine):
             case State.PINNED | State.EXPIRING:
                 case.pin = case.pin.moved(Event.REMINDED, case.pin.ends)
 
-    @precondition(lambda self: self.case.pin.state is State.CONFIRMED)
+    @precondition(lambda self: self.case.pin.state in LIVE)
     @rule()
-    def audit_fails(self) -> None:
+    def an_audit_fails_here_or_under_another_name(self) -> None:
         self.case.pin = self.case.pin.moved(Event.OWES, self.case.now, reason="blocks were lost")
         self.case.held = False
 

@@ -472,12 +472,13 @@ async def test_who_asks_for_what_another_name_lost_on_disk_is_a_place_in_the_que
         await w.pay(cid, 1_000_000, "b")
         await w.mine(3)  # the audit for b finds it
         await w.later(hours=3)
-        assert (await w.pin(cid, "a")).state is State.PINNED
+        assert (await w.pin(cid, "a")).state is State.OWED
         assert (await w.pin(cid, "b")).state is State.OWED
         w.hear()
         w.offer(blocks)
         await w.say(f"NEW-CID:{cid}")
         assert "ADDING-CID" in w.hear_statuses()
+        assert (await w.pin(cid, "a")).state is State.PINNED
         assert (await w.pin(cid, "b")).state is State.PINNED
 
 
