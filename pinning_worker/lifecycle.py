@@ -43,6 +43,7 @@ from pinning_worker.domain.pin import (
     Request,
     State,
     next_reminder,
+    reminders_over,
     step,
 )
 from pinning_worker.domain.pricing import months_to_sell, remaining_days
@@ -302,7 +303,10 @@ class Lifecycle:
             return await self._damaged(pin, bad)
         await self._write_receipts(pin, request)
         assert pin.ends is not None
-        pinned = pin.moved(Event.AUDITED, self._next_look(pin), attempts=0)
+        assert pin.starts is not None
+        begun = max(self.clock.now(), pin.starts)  # a header's time may be ahead of ours
+        pinned = pin.moved(Event.AUDITED, None, attempts=0, reminded=reminders_over(pin.ends, begun, pin.reminded))
+        pinned = replace(pinned, due_at=self._next_look(pinned))
         if not await self.books.commit(Change(requests=(request,), pins=(pinned,))):
             return None
         log.info("pinned", cid=pin.cid_text, name=name_text(pin.name), ends=pin.ends.isoformat(), blocks=len(held))

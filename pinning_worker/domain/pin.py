@@ -233,7 +233,7 @@ class Pin:
     version: int = 0
     starts: datetime | None = None
     ends: datetime | None = None
-    reminded: int | None = None  # the last reminder sent, in days before the end
+    reminded: int | None = None  # the last reminder sent, or over when it was pinned; in days before the end
     unproven_at: int | None = None  # height of our tip when a reorg took a payment back
     reason: str = ""  # why it is owed, short or suspended
     attempts: int = 0
@@ -265,6 +265,13 @@ def next_reminder(ends: datetime, now: datetime, reminded: int | None) -> tuple[
     if passed:
         return passed[-1]
     return still[0] if still else None
+
+
+def reminders_over(ends: datetime, now: datetime, reminded: int | None) -> int | None:
+    """`reminded` for what is pinned now: who is told this very moment until when is not reminded of what came before.
+    (A month may be shorter than 30 days.)"""
+    reminder = next_reminder(ends, now, reminded)
+    return reminder[0] if reminder and reminder[1] <= now else reminded
 
 
 def drawing(first: Event) -> str:

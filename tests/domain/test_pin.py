@@ -27,6 +27,7 @@ from pinning_worker.domain.pin import (
     allows,
     drawing,
     next_reminder,
+    reminders_over,
     step,
 )
 from tests.domain.ledger_rows import pin
@@ -173,3 +174,26 @@ def test_each_is_sent_at_most_once_and_never_one_of_before(days_left: float, rem
     assert len(sent) <= len(REMINDER_DAYS)
     if sent:
         assert sent[-1] == REMINDER_DAYS[-1]
+
+
+@pytest.mark.parametrize(
+    ("days_left", "reminded", "next_one"),
+    [
+        (242, None, 30),
+        (30.9, None, 30),  # a month of 31 days
+        (30, None, 7),  # of 30, and pinned the moment it was mined
+        (29.9, None, 7),
+        (27.9, None, 7),  # February
+        (6.9, None, 1),  # it took three weeks to be had
+        (6.9, 30, 1),
+        (0.5, None, None),
+        (20, 7, 1),
+    ],
+)
+def test_what_is_pinned_is_reminded_of_what_is_to_come(
+    days_left: float, reminded: int | None, next_one: int | None
+) -> None:
+    now = END - days_left * DAY
+    entry = next_reminder(END, now, reminders_over(END, now, reminded))
+    assert (entry and entry[0]) == next_one
+    assert entry is None or entry[1] > now

@@ -57,6 +57,47 @@ async def test_a_whole_paid_life(autojump_clock: MockClock) -> None:
         assert await w.blocks_on_disk() == set()
 
 
+@pytest.mark.parametrize(
+    ("days_before", "reminders"),
+    [
+        (0, [7, 1]),  # 20 November to 20 December: 30 days, and a moment less when it is pinned
+        (73, [7, 1]),  # 1 February to 1 March
+        (11, [30, 7, 1]),  # 1 December to 1 January
+    ],
+)
+async def test_a_month_is_not_reminded_of_an_end_that_it_was_just_told(
+    autojump_clock: MockClock, days_before: int, reminders: list[int]
+) -> None:
+    """Catches: "ends in 30 days" right after "pinned" for a month of 28 or 30."""
+    cid, blocks = content.file(content.noise(2_000_000))
+    async with World().running() as w:
+        await w.later(days=days_before)
+        w.offer(blocks)
+        await w.say(f'{{"type":"NEW-CID","cid":"{cid}","durationMonths":1}}')
+        await w.pay(cid, w.hear()[-1]["fee"]["amount"])
+        await w.mine(3)
+        assert w.hear_statuses()[-2:] == ["ADDED-CID", "CID-PINNED-WITH-NAME"]
+        await w.months_later(32)
+        *reminded, expired = w.hear()
+        assert [(m["status"], m["remainingDays"]) for m in reminded] == [("EXPIRING-CID", days) for days in reminders]
+        assert expired["status"] == "EXPIRED-CID"
+
+
+async def test_a_renewal_at_the_last_moment_is_not_reminded_at_once(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(content.noise(2_000_000))
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.later(days=42)  # 1 January
+        for days in (30, 0):
+            await w.say(f'{{"type":"NEW-CID","cid":"{cid}","durationMonths":1}}')
+            await w.pay(cid, w.hear()[-1]["fee"]["amount"])
+            await w.mine(3)
+            assert w.hear_statuses()[-2:] == ["ADDED-CID", "CID-PINNED-WITH-NAME"]
+            await w.months_later(days)
+            w.hear()
+        assert (await w.pin(cid)).state is State.PINNED
+
+
 async def test_a_repeated_new_cid_repeats_the_standing_answer_once_in_two_seconds(autojump_clock: MockClock) -> None:
     cid, blocks = content.file(b"hello")
     async with World().running() as w:
