@@ -5,7 +5,8 @@
 
 Rules: nothing here is fatal, whatever the bytes are. A link that this worker can fetch is an `ImageLink`; every other
 one is `foreign`: reported to the asker, pinned by nobody. A document is decoded whole (never chunk by chunk: a UTF-8
-character may lie across two blocks), and only up to MOST_BYTES. Both lists are bounded, because strangers write them.
+character may lie across two blocks), and only up to MOST_BYTES. Both lists are bounded, because strangers write them,
+each by what is in it: no number of links to elsewhere hides an image that comes after them.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from dataclasses import dataclass
 from pinning_worker.domain.cid import BadCid, Cid, UnsupportedCid, parse_cid
 
 MOST_BYTES = 1024 * 1024
-MOST_IMAGES = 1000  # a CID's text costs about 130 µs: a hostile document must not hold the event loop for seconds
+MOST_IMAGES = 1000
+MOST_TRIED = (
+    2 * MOST_IMAGES
+)  # a CID's text costs about 130 µs: a hostile document must not hold the event loop for seconds
 MOST_FOREIGN = 100
 LONGEST_TEXT = 512  # a `data:` image would be as long as the document
 
-_IPFS = re.compile(r"(?:ipfs://(?:ipfs/)?|/ipfs/)?(?P<cid>[^/?#]+)(?:/(?P<path>[^?#]*))?(?:[?#].*)?", re.I | re.S)
+_IPFS = re.compile(r"(?:ipfs://(?:ipfs/)?|/ipfs/)?(?P<cid>[^/?#:]+)(?:/(?P<path>[^?#]*))?(?:[?#].*)?", re.I | re.S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +86,29 @@ def _links(document: dict[str, object]) -> Iterator[object]:
 def _sort_links(links: Iterator[object]) -> tuple[tuple[ImageLink, ...], tuple[str, ...]]:
     images: dict[tuple[bytes, str], ImageLink] = {}
     foreign: dict[str, None] = {}
-    for tried, link in enumerate(links):
-        image = _image(link) if tried < MOST_IMAGES else None
-        if image is None:
-            foreign[_short(link)] = None
-        else:
+    tried: set[str] = set()
+    for link in links:
+        if isinstance(link, str) and link in tried:
+            continue
+        image = None
+        if len(images) < MOST_IMAGES and len(tried) < MOST_TRIED and isinstance(link, str) and _may_be_ours(link):
+            tried.add(link)
+            image = _image(link)
+        if image is not None:
             images.setdefault((image.cid.key, image.path), image)
-        if len(foreign) >= MOST_FOREIGN:
-            break
+        elif len(foreign) < MOST_FOREIGN:
+            foreign[_short(link)] = None
     return tuple(images.values()), tuple(foreign)
 
 
-def _image(link: object) -> ImageLink | None:
+def _may_be_ours(link: str) -> bool:
+    """A look that costs next to nothing: `https:` and the like cannot be."""
+    return _IPFS.fullmatch(link.strip()) is not None
+
+
+def _image(link: str) -> ImageLink | None:
     try:
-        return parse_link(link) if isinstance(link, str) else None
+        return parse_link(link)
     except (BadCid, UnsupportedCid):
         return None
 

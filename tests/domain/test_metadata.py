@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.cid import DAG_CBOR, Cid, cid_of
+from pinning_worker.domain import metadata
+from pinning_worker.domain.cid import DAG_CBOR, BadCid, Cid, cid_of
 from pinning_worker.domain.metadata import (
     LONGEST_TEXT,
     MOST_BYTES,
     MOST_FOREIGN,
     MOST_IMAGES,
+    MOST_TRIED,
     ImageLink,
     Metadata,
     parse_metadata,
@@ -128,6 +130,41 @@ def test_strangers_lists_are_bounded() -> None:
     assert len(document.foreign) == 7, "what is over the bound is said, not dropped in silence"
     assert len(read({"images": [f"https://x/{n}" for n in range(5000)]}).foreign) == MOST_FOREIGN
     assert len(read({"image": "data:" + "A" * 9999}).foreign[0]) == LONGEST_TEXT + 1
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        [f"https://example.org/{n}.png" for n in range(20 * MOST_IMAGES)],
+        [f"ipfs://{cid_of(DAG_CBOR, str(n).encode())}" for n in range(MOST_IMAGES)],
+        ["ipfs://undefined"] * 20 * MOST_IMAGES,
+        [[n] for n in range(20 * MOST_IMAGES)],
+    ],
+    ids=["elsewhere", "another codec", "undefined", "no text"],
+)
+def test_no_number_of_foreign_links_hides_an_image_after_them(foreign: list[object]) -> None:
+    document = read({"image": f"ipfs://{OLD}", "images": [*foreign, f"ipfs://{PNG}"]})
+    assert document.images == (ImageLink(OLD), ImageLink(PNG))
+    assert 1 <= len(document.foreign) <= MOST_FOREIGN
+
+
+def test_one_image_named_a_thousand_times_is_one() -> None:
+    document = read({"images": [f"ipfs://{OLD}"] * 2 * MOST_IMAGES + [f"ipfs://{PNG}"]})
+    assert (document.images, document.foreign) == ((ImageLink(OLD), ImageLink(PNG)), ())
+
+
+def test_what_may_be_a_cid_is_not_looked_at_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: a document of a megabyte that keeps the worker busy for seconds."""
+    looked = 0
+
+    def parse(text: str) -> Cid:
+        nonlocal looked
+        looked += 1
+        raise BadCid(text)
+
+    monkeypatch.setattr(metadata, "parse_cid", parse)
+    read({"images": [f"ipfs://{n}" for n in range(10 * MOST_TRIED)]})
+    assert looked == MOST_TRIED
 
 
 KEYS = st.sampled_from(["image", "images", "name", "k"])

@@ -242,6 +242,16 @@ async def test_a_foreign_link_is_reported(autojump_clock: MockClock) -> None:
         assert w.hear()[0]["foreign"] == ["https://example.org/a.png"]
 
 
+async def test_an_image_after_a_hundred_foreign_links_is_kept(autojump_clock: MockClock) -> None:
+    elsewhere = [f"https://example.org/{number}.png" for number in range(150)]
+    last, last_blocks = content.file(b"the last picture")
+    metadata, image, blocks = content.nft(b"picture", images=[*elsewhere, f"ipfs://{last}"])
+    async with World().running() as w:
+        w.offer(blocks | last_blocks)
+        await w.pinned(metadata)
+        assert await w.blocks_on_disk() == {metadata.multihash, image.multihash, last.multihash}
+
+
 async def test_an_image_that_nobody_has_is_not_half_sold(autojump_clock: MockClock) -> None:
     metadata, image, blocks = content.nft(b"picture")
     async with World().running() as w:
