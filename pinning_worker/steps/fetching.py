@@ -45,6 +45,10 @@ KEEP_STALLED = timedelta(hours=1)
 KEEP_REFUSED = timedelta(days=1)  # for the operator to see why
 
 
+class QuotaUsedUp(Exception):
+    """What is quoted and unpaid has taken all that the operator gives it. The disk may have room: nothing is wrong."""
+
+
 @dataclass(slots=True)
 class Fetching:
     terms: Terms
@@ -89,22 +93,23 @@ class Fetching:
         except Stalled as failure:
             await self._interrupted(request, gathering, str(failure))
         except OverBudget as failure:
-            over_quota = gathering.budget.bytes < self.terms.budget.bytes
-            code = ErrorCode.BUSY if over_quota else ErrorCode.TOO_LARGE
-            await self._give_up(request, gathering, code, str(failure), retry_after=600)
+            if gathering.budget.bytes < self.terms.budget.bytes:
+                await self._over_quota(request, gathering, str(failure))
+            else:
+                await self._give_up(request, gathering, ErrorCode.TOO_LARGE, str(failure))
         except Unreadable as failure:
             await self._give_up(request, gathering, ErrorCode.UNSUPPORTED, str(failure))
         except DeniedPart as failure:
             await self._give_up(request, gathering, ErrorCode.DENIED, str(failure))
+        except QuotaUsedUp:
+            await self._over_quota(request, gathering, "no room at the moment")
         except DiskFull as failure:
-            log.error("disk full", cid=str(cid_from_bytes(request.root)), reason=str(failure))
+            log.error("disk full", cid=_text(request.root), reason=str(failure))
             self.shelf.untidy = True  # what was put before it filled up is known to nobody
             await self._give_up(request, gathering, ErrorCode.BUSY, "no room at the moment", retry_after=600)
         except Exception:  # a bug met by one DAG is logged whole and answered; it must not end the worker
             self.shelf.untidy, reference = True, self.quoting.new_id()
-            log.exception(
-                "fetching failed by a fault of ours", cid=str(cid_from_bytes(request.root)), reference=reference
-            )
+            log.exception("fetching failed by a fault of ours", cid=_text(request.root), reference=reference)
             await self._give_up(request, gathering, ErrorCode.INTERNAL, f"reference {reference}", retry_after=600)
         return None
 
@@ -152,7 +157,7 @@ class Fetching:
     async def _gather(self, request: Request, gathering: Gathering) -> tuple[Closure, tuple[Asker, ...]]:
         """The closure, its quotes stored, and who is to be answered."""
         if gathering.budget.bytes <= 0:
-            raise DiskFull("the staging quota is used up")
+            raise QuotaUsedUp
         while True:
             closure = await gathering.run()
             async with self.shelf.holding_still():
@@ -166,7 +171,7 @@ class Fetching:
         if not request.askers:  # owed: what is paid for is no longer staged
             return
         if await self.books.unpaid_bytes() + closure.sizes.total > self.terms.staging_quota:
-            raise DiskFull("the staging quota is used up")
+            raise QuotaUsedUp
 
     async def _tell(self, root: bytes, closure: Closure, askers: tuple[Asker, ...]) -> None:
         """It is quoted: whatever fails from here on takes nothing back."""
@@ -221,6 +226,10 @@ class Fetching:
                 return await self.answering.refuse(current.askers, ErrorCode.TIMEOUT, reason, retry_after=60)
         return None
 
+    async def _over_quota(self, request: Request, gathering: Gathering, reason: str) -> None:
+        log.warning("staging quota used up", cid=_text(request.root), raise_this="PINNING_STAGING_QUOTA")
+        await self._give_up(request, gathering, ErrorCode.BUSY, reason, retry_after=600)
+
     async def _give_up(
         self, request: Request, gathering: Gathering, code: ErrorCode, reason: str, retry_after: int | None = None
     ) -> None:
@@ -236,6 +245,10 @@ class Fetching:
             kept = any(pin.keeps for pin in pins)
             release = () if kept else (request.root,)
             if await self.shelf.store_and_free(Change(requests=(refused,), release=release), tuple(gathering.blocks)):
-                log.info("refused", cid=str(cid_from_bytes(request.root)), code=code.value, reason=reason)
+                log.info("refused", cid=_text(request.root), code=code.value, reason=reason)
                 return await self.answering.refuse(current.askers, code, reason, retry_after)
         return None
+
+
+def _text(root: bytes) -> str:
+    return str(cid_from_bytes(root))

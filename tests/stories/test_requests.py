@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.network import MemoryFetcher
@@ -112,6 +113,25 @@ async def test_fetches_side_by_side_do_not_quote_more_than_the_quota(autojump_cl
         assert sorted(said) == ["ADDING-CID", "BUSY", "BUSY"]
         assert await w.books.unpaid_bytes() < 1_000_000
         assert len(await w.blocks_on_disk()) == len(blocks[0])
+
+
+@pytest.mark.parametrize("quoted", [900_000, 1_000_000], ids=["nearly full", "full"])
+async def test_a_quota_that_is_used_up_is_told_as_what_it_is_and_not_as_a_full_disk(
+    autojump_clock: MockClock, quoted: int
+) -> None:
+    """Catches: the operator looks at his disk, and all of it is swept for what a refused request left."""
+    first, first_blocks = content.file(content.noise(quoted, 1), chunk=2_000_000)
+    second, second_blocks = content.file(content.noise(900_000, 2))
+    async with World(terms(staging_quota=1_000_000)).running() as w:
+        w.offer(first_blocks | second_blocks)
+        await w.quoted(first)
+        with capture_logs() as logs:
+            await w.say(f"NEW-CID:{second}")
+        assert [m["code"] for m in w.hear()] == ["BUSY"]
+        [told] = [line for line in logs if line["log_level"] in ("warning", "error")]
+        assert (told["event"], told["raise_this"]) == ("staging quota used up", "PINNING_STAGING_QUOTA")
+        assert not w.life.shelf.untidy
+        assert await w.blocks_on_disk() == set(first_blocks)
 
 
 async def test_what_is_paid_for_needs_no_room_in_the_quota(autojump_clock: MockClock) -> None:
