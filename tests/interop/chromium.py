@@ -24,7 +24,7 @@ from tests.interop.node_binary import HOW_TO_GET_IT, NODE_PROJECT, node_binary
 
 ARTEFACTS = Path(__file__).resolve().parents[2] / "artefacts"
 CHROMIUM = shutil.which("chromium")
-DEADLINE = 15
+DEADLINE = 40
 STOP_SECONDS = 10
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: on Debian `apt-get install chromium`")

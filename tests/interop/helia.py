@@ -115,33 +115,33 @@ class Helia:
     def ws_addr(self) -> str:
         return next(addr for addr in self.addrs if "/ws/" in addr)
 
-    async def dial(self, addr: str, deadline: float = 10) -> str:
+    async def dial(self, addr: str, deadline: float = 30) -> str:
         """Connect to a multiaddr; returns the remote peer's id."""
         answer = await self._ask("dial", deadline, addr=addr)
         return str(answer["peerId"])
 
-    async def hangup(self, peer_id: str, deadline: float = 10) -> None:
+    async def hangup(self, peer_id: str, deadline: float = 30) -> None:
         await self._ask("hangup", deadline, peerId=peer_id)
 
     async def peers(self) -> list[str]:
         """Ids of the peers with an open connection."""
-        return [peer["peerId"] for peer in await self._ask("peers", 10)]
+        return [peer["peerId"] for peer in await self._ask("peers", 30)]
 
     async def addresses(self) -> list[str]:
         """Where it says it can be reached now; a place at a relay comes after the start."""
-        return list(await self._ask("addresses", 10))
+        return list(await self._ask("addresses", 30))
 
     async def connections(self) -> list[Connection]:
         """One for each open connection."""
-        return [Connection(each["peerId"], each["addr"], each["limited"]) for each in await self._ask("peers", 10)]
+        return [Connection(each["peerId"], each["addr"], each["limited"]) for each in await self._ask("peers", 30)]
 
     # --- gossip
 
     async def subscribe(self, topic: str = CONTENT_TOPIC) -> None:
-        await self._ask("subscribe", 10, topic=topic)
+        await self._ask("subscribe", 30, topic=topic)
 
     async def wait_mesh(
-        self, topic: str = CONTENT_TOPIC, peer_id: str | None = None, deadline: float = 15
+        self, topic: str = CONTENT_TOPIC, peer_id: str | None = None, deadline: float = 60
     ) -> list[str]:
         """Until the mesh of a topic holds a peer (that one, if named): only then does a message reach anybody."""
         answer = await self._ask("waitMesh", deadline, topic=topic, peerId=peer_id)
@@ -150,13 +150,13 @@ class Helia:
     async def publish(self, text: str | bytes, topic: str = CONTENT_TOPIC) -> list[str]:
         """Publish a signed message; returns the ids of the peers it was handed to."""
         if isinstance(text, bytes):
-            answer = await self._ask("publish", 10, topic=topic, base64=_base64(text))
+            answer = await self._ask("publish", 30, topic=topic, base64=_base64(text))
         else:
-            answer = await self._ask("publish", 10, topic=topic, text=text)
+            answer = await self._ask("publish", 30, topic=topic, text=text)
         return list(answer["recipients"])
 
     async def heard(
-        self, predicate: Callable[[Heard], bool], topic: str = CONTENT_TOPIC, deadline: float = 30
+        self, predicate: Callable[[Heard], bool], topic: str = CONTENT_TOPIC, deadline: float = 60
     ) -> Heard:
         """The first message not yet taken that fits; waits for it.
 
@@ -219,15 +219,15 @@ class Helia:
         told: dict[str, Any] = {"name": name, "description": f"{name}, described", **fields}
         if image is not None:
             told["image"] = f"ipfs://{image}"
-        return _added(await self._ask("addMetadata", 10, fields=told))
+        return _added(await self._ask("addMetadata", 30, fields=told))
 
     async def put_block(self, block: bytes, codec: int) -> str:
         """Put bytes under any multicodec number; returns the CIDv1."""
-        return str((await self._ask("putBlock", 10, base64=_base64(block), codec=codec))["cid"])
+        return str((await self._ask("putBlock", 30, base64=_base64(block), codec=codec))["cid"])
 
     async def has(self, cid: str) -> bool:
         """Is this block in the peer's own store?"""
-        return bool((await self._ask("has", 10, cid=cid))["has"])
+        return bool((await self._ask("has", 30, cid=cid))["has"])
 
     async def cat(self, cid: str, *, offset: int = 0, length: int | None = None, deadline: float = 60) -> Read:
         """Read a file, its blocks from whoever is connected and has them."""
@@ -238,7 +238,7 @@ class Helia:
         """Delete every block from the peer's store; returns how many there were."""
         return int((await self._ask("forget", 30))["blocks"])
 
-    async def stop(self, deadline: float = 10) -> None:
+    async def stop(self, deadline: float = 30) -> None:
         """Close all connections and end the process, as a user who leaves."""
         await self._ask("stop", deadline)
         with trio.fail_after(deadline):
@@ -356,7 +356,7 @@ async def open_helia(
             try:
                 started = await peer._ask(
                     "start",
-                    30,
+                    60,
                     listen=list(listen),
                     seed=seed and seed.hex(),
                     privateKey=private_key and private_key.hex(),

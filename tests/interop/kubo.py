@@ -30,7 +30,7 @@ from tests.interop.worker import free_port
 
 BINARY = Path(__file__).resolve().parents[2] / ".tools/kubo/ipfs"
 HOW_TO_GET_IT = "no Kubo in .tools/kubo: run `make kubo` (Go 1.26, a few minutes, once)"
-COMMAND_SECONDS = 30
+COMMAND_SECONDS = 60
 READY_SECONDS = 60
 
 needs_kubo = pytest.mark.skipif(not BINARY.exists(), reason=HOW_TO_GET_IT)
@@ -87,7 +87,7 @@ class Kubo:
     async def publish(self, text: str, topic: str = CONTENT_TOPIC) -> None:
         await self.ipfs("pubsub", "pub", topic, stdin=text.encode())
 
-    async def heard(self, fits: Callable[[Heard], bool], deadline: float = 30) -> Heard:
+    async def heard(self, fits: Callable[[Heard], bool], deadline: float = 60) -> Heard:
         """The next message that fits, after the last that was taken; waits for it. Raises KuboError."""
         with trio.move_on_after(deadline):
             while True:

@@ -26,7 +26,7 @@ from trio_websocket import WebSocketConnection, open_websocket_url
 from pinning_worker.sandbox.electrumx import Certificate
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
 
-ANSWER_SECONDS = 10
+ANSWER_SECONDS = 30
 
 
 @pytest.fixture

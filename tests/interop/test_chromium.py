@@ -168,13 +168,13 @@ async def test_the_whole_story_from_the_page(over: Transport, tmp_path: Path) ->
         await browser.click("Sign and pay in the sandbox")
         await browser.shows("#headline", f"Payment seen: [1-5] of {CONFIRMATIONS} confirmations")
         await browser.screenshot(f"{over.name}-3-paid")
-        await browser.shows("#headline", "Kept until", deadline=30)
+        await browser.shows("#headline", "Kept until", deadline=60)
         await browser.screenshot(f"{over.name}-4-pinned")
         seen = [mark.said["confirmations"] for mark in await heard(browser, "PAYMENT-SEEN")]
         assert sorted(set(seen)) == list(range(CONFIRMATIONS))
 
         await browser.click("Let time pass until a week before the end")
-        await browser.shows("#headline", "Ends in 6 days", deadline=30)
+        await browser.shows("#headline", "Ends in 6 days", deadline=60)
         await browser.screenshot(f"{over.name}-5-expiring")
 
         addresses, complaints = await browser.traffic()
@@ -214,7 +214,7 @@ async def test_coins_of_an_old_address_pay_too_and_a_longer_term_is_bought(tmp_p
         await browser.click("Sign and pay in the sandbox")
         await browser.shows("#explanation", f"A further payment has [1-5] of {CONFIRMATIONS} confirmations")
         await browser.screenshot("renewal")
-        await browser.shows("#headline", f"Kept until (?!{first_end.removeprefix('Kept until ')})", deadline=30)
+        await browser.shows("#headline", f"Kept until (?!{first_end.removeprefix('Kept until ')})", deadline=60)
 
 
 async def test_a_worker_that_comes_back_is_heard_again(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ async def test_a_worker_that_comes_back_is_heard_again(tmp_path: Path) -> None:
             await market.mine(CONFIRMATIONS)
             await worker.logged(r"\bpinned\b")
         async with market.worker():
-            await browser.shows("#headline", "Kept until", deadline=30)
+            await browser.shows("#headline", "Kept until", deadline=60)
             await browser.shows("#connection", "Connected to worker")
 
 

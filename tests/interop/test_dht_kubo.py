@@ -25,7 +25,7 @@ from pinning_worker.one_error import one_error
 from tests.adapters.p2p.bitswap.rig import Node, add_file, chunks
 from tests.interop.browser import answer, ask_for_quote, join
 from tests.interop.helia import KIB, LOCAL_TCP, MIB, open_helia
-from tests.interop.kubo import needs_kubo, open_kubo
+from tests.interop.kubo import Kubo, needs_kubo, open_kubo
 from tests.interop.market import CONFIRMATIONS, open_market
 from tests.interop.node_binary import needs_node
 
@@ -61,9 +61,15 @@ async def open_third(kind: str, folder: Path, key: bytes | None = None) -> Async
             yield node.address
 
 
+async def join_dht(kubo: Kubo, where: str) -> None:
+    """Connected, and the third is in its table: before that it provides to nobody, and does not say so."""
+    await kubo.connect(where)
+    await kubo.until(lambda table: where.rpartition("/")[2] in table, "stats", "dht", "lan")
+
+
 async def until_told(dht: Dht, key: bytes) -> None:
     """Provides until somebody was told: who has just connected is not known for a server yet."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while not await dht.provide(key):  # noqa: ASYNC110  no event says that a peer has identified itself
             await trio.sleep(0.2)
 
@@ -79,7 +85,7 @@ async def test_kubo_finds_what_we_provide(third: str, swarm_key: bytes | None, t
         pieces = chunks(3, MIB)
         root = await add_file(node.blocks, *pieces)
         await until_told(dht, root.multihash)
-        await reader.connect(where)
+        await join_dht(reader, where)
         assert await reader.cat(str(root)) == b"".join(pieces)
         assert node.id in await reader.ipfs("routing", "findprovs", str(root))
 
@@ -92,7 +98,7 @@ async def test_we_find_what_kubo_has(third: str, swarm_key: bytes | None, tmp_pa
         open_kubo(tmp_path / "holder", dht=True, swarm_key=swarm_key) as holder,
         open_peer(where, key=swarm_key) as (node, _),
     ):
-        await holder.connect(where)
+        await join_dht(holder, where)
         cid = await holder.add(secrets.token_bytes(2 * MIB), chunk_size=256 * KIB)
         await holder.ipfs("routing", "provide", cid)
         assert not node.host.is_connected(holder.peer_id)
@@ -110,10 +116,10 @@ async def test_the_worker_provides_what_was_paid_and_finds_what_the_asker_has_no
         open_kubo(tmp_path / "reader", dht=True) as reader,
         market.worker(PINNING_DHT="client", PINNING_BOOTSTRAP=where) as worker,
     ):
-        await reader.connect(where)
+        await join_dht(reader, where)
         image = secrets.token_bytes(MIB)
         async with open_kubo(tmp_path / "holder", dht=True) as holder, open_helia(listen=()) as alice:
-            await holder.connect(where)
+            await join_dht(holder, where)
             named = await holder.add(image)
             document = json.dumps({"name": "art", "description": "", "image": f"ipfs://{named}"}).encode()
             cid = await holder.add(document)

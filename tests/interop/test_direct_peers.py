@@ -58,7 +58,7 @@ async def test_what_is_asked_at_one_worker_is_answered_by_both_also_after_one_wa
 
 async def until_heard(speaker: Helia, listener: Helia) -> None:
     """Says a word that no worker answers, again and again, until it arrives."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while not listener.heard_so_far(said(speaker, "LAST_100_CIDS:NONE")):
             await speaker.publish("LAST_100_CIDS:NONE")
             await trio.sleep(0.2)
@@ -77,13 +77,13 @@ def without_gossip(monkeypatch: pytest.MonkeyPatch) -> None:
 async def both_ways(node: Node, js: Helia, browser: Node, word: str) -> None:
     """What a browser of ours says is heard by js, and what js says by the browser. Said again until it is: a connection
     may be ending, or just beginning."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while not js.heard_so_far(said(browser.host, f"{word}?")):
             browser.topic.publish(f"{word}?".encode())
             await trio.sleep(0.2)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_say_again, js, f"{word}!")
-            assert (await browser.hears(f"{word}!".encode(), seconds=30)).forwarder == node.host.peer_id
+            assert (await browser.hears(f"{word}!".encode(), seconds=60)).forwarder == node.host.peer_id
             nursery.cancel_scope.cancel()
 
 

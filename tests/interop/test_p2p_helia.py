@@ -39,7 +39,7 @@ async def open_worker(*listen: str, key: KeyPair | None = None) -> AsyncIterator
 
 async def hear(topic: Topic, text: str) -> str:
     """Until the worker has heard that text; returns the peer id of who said it."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async for heard in topic.intake:
             if heard.data == text.encode():
                 return heard.origin
@@ -49,7 +49,7 @@ async def hear(topic: Topic, text: str) -> str:
 async def know_each_other(helia: Helia, host: Host, topic: Topic) -> None:
     """Whoever of them speaks first is heard. Helia's mesh may stand before the worker has read who subscribes."""
     await helia.wait_mesh(peer_id=host.peer_id)
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while not topic.has_subscriber(helia.peer_id):  # noqa: ASYNC110  the library tells nobody
             await trio.sleep(0.01)
 
@@ -149,7 +149,7 @@ async def test_a_bootstrap_peer_that_restarts_is_found_again() -> None:
         topic = await pubsub.join(CONTENT_TOPIC)
         for word in ("once", "again"):
             async with open_helia(listen, seed=SEED) as helia:
-                await helia.wait_mesh(peer_id=host.peer_id, deadline=20)
+                await helia.wait_mesh(peer_id=host.peer_id, deadline=90)  # each failure doubles the wait
                 await talk(helia, topic, word)
 
 
@@ -167,7 +167,7 @@ async def test_peers_find_each_other_by_discovery() -> None:
         nursery.start_soon(PeerExchange(seeker, await seeker_pubsub.join(DISCOVERY)).run)
         await seeker.connect(hub.addresses[0], deadline=20)
         await helia.dial(hub.addresses[0])
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while not seeker.is_connected(helia.peer_id):
                 await seeker.changed()
         nursery.cancel_scope.cancel()

@@ -22,8 +22,8 @@ import trio
 
 from pinning_worker.one_error import one_error
 
-READY_SECONDS = 30
-STOP_SECONDS = 20
+READY_SECONDS = 60
+STOP_SECONDS = 30
 _ANY_ADDRESS = re.compile(r"/ip4/[\d.]+/(?:tcp|udp)/\d+(?:/[\w-]+)*/p2p/\w+")
 _OWN_ADDRESS = re.compile(r"/ip4/[\d.]+/tcp/\d+(?:/ws)?/p2p/(\w+)")
 COMMAND = Path(sys.executable).parent / "pinning-worker"
@@ -51,7 +51,7 @@ class Worker:
         """The first of its addresses with that in it, such as `/webrtc-direct/`."""
         return next(address for address in self.addresses if part in address)
 
-    async def logged(self, pattern: str, deadline: float = 20) -> str:
+    async def logged(self, pattern: str, deadline: float = 60) -> str:
         """The first line of the log, from its start, in which a regular expression is found; waits for it."""
         with trio.move_on_after(deadline):
             seen = 0
