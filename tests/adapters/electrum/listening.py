@@ -8,7 +8,7 @@ import trio
 
 from pinning_worker.domain.payment import Sighting, Tip
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 class Heard:

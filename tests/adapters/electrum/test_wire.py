@@ -311,7 +311,7 @@ async def test_no_websocket_there(reply: bytes) -> None:
             listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
             nursery.start_soon(trio.serve_listeners, other_service, listeners)
             url = f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 async with open_frames(parse_server_url(url), nursery):
                     pytest.fail("no WebSocket there")
 
