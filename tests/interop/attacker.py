@@ -1,4 +1,4 @@
-"""A hostile peer, as a process of its own: `python -m tests.interop.attacker ATTACK WORKER_ADDRESS SOURCE_IP`.
+"""A hostile peer, as a process: `python -m tests.interop.attacker ATTACK WORKER_ADDRESS SOURCE_IP [SWARM_KEY]`.
 
 It dials from SOURCE_IP (any of 127.0.0.0/8), so that limits by address apply to it and not to who attacks nobody. It
 does what it can within SECONDS and prints one line of JSON: how much was sent, and whether it was hung up on.
@@ -28,6 +28,7 @@ from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from tests.interop.helia import CONTENT_TOPIC
+from tests.interop.hostile_relay import HostileRelays
 from tests.interop.malformed import Thrower
 
 SECONDS = 40.0
@@ -42,11 +43,13 @@ BATCH = 50  # messages in a frame of the flood
 class Attacker:
     """Connected to the worker; `sent` counts what it handed over."""
 
-    def __init__(self, host: Host, worker: str) -> None:
+    def __init__(self, host: Host, worker: str, swarm_key: bytes | None) -> None:
         self.host = host
+        self.swarm_key = swarm_key
         self.address = worker
         self.worker = ID.from_base58(worker.rpartition("/")[2])
         self.sent = 0
+        self.more: dict[str, int] = {}
 
     async def stream(self, protocol: str) -> INetStream:
         return await self.host.raw.new_stream(self.worker, [TProtocol(protocol)])
@@ -119,11 +122,30 @@ async def forged(attacker: Attacker) -> None:
 
 async def malformed(attacker: Attacker) -> None:
     """Frames that are wrong in every way, from many peers."""
-    thrower = Thrower(attacker.address)
+    thrower = Thrower(attacker.address, attacker.swarm_key)
     try:
         await thrower.all_protocols()
     finally:
         attacker.sent = thrower.thrown
+
+
+async def relaying(attacker: Attacker) -> None:
+    """As relays of the worker's, which give it odd places and bring it garbage."""
+    await _as_relays(attacker, HostileRelays.malformed)
+
+
+async def crowding(attacker: Attacker) -> None:
+    """As relays of the worker's, which bring it crowds that say nothing."""
+    await _as_relays(attacker, HostileRelays.silent)
+
+
+async def _as_relays(attacker: Attacker, what: Callable[[HostileRelays], Awaitable[None]]) -> None:
+    relays = HostileRelays(attacker.address)
+    try:
+        await what(relays)
+    finally:
+        attacker.sent = relays.thrown
+        attacker.more = {"refused": relays.refused, "closed": relays.closed}
 
 
 async def resets(attacker: Attacker) -> None:
@@ -147,7 +169,7 @@ async def hoarding(attacker: Attacker) -> None:
 
 
 ATTACKS: dict[str, Callable[[Attacker], Awaitable[None]]] = {
-    each.__name__: each for each in (flood, large, forged, malformed, resets, hoarding)
+    each.__name__: each for each in (flood, large, forged, malformed, relaying, crowding, resets, hoarding)
 }
 
 
@@ -162,17 +184,18 @@ async def from_address(ip: str) -> AsyncIterator[None]:
         trio.open_tcp_stream = usual
 
 
-async def main(attack: str, worker: str, ip: str) -> None:
-    async with from_address(ip), open_host(HostConfig(new_key(), ())) as host:
+async def main(attack: str, worker: str, ip: str, swarm_key: str = "") -> None:
+    key = bytes.fromhex(swarm_key) or None
+    async with from_address(ip), open_host(HostConfig(new_key(), (), swarm_key=key)) as host:
         await host.connect(worker, 20)
-        attacker = Attacker(host, worker)
+        attacker = Attacker(host, worker, key)
         with suppress(*GONE, trio.TooSlowError), trio.move_on_after(SECONDS):
             await ATTACKS[attack](attacker)
         with trio.move_on_after(3):
             while host.is_connected(attacker.worker.to_base58()):  # noqa: ASYNC110  the goodbye may be on its way
                 await trio.sleep(0.05)
         connected = host.is_connected(attacker.worker.to_base58())
-        print(json.dumps({"sent": attacker.sent, "connected": connected}), flush=True)
+        print(json.dumps({"sent": attacker.sent, "connected": connected, **attacker.more}), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import Any
 
@@ -138,9 +138,10 @@ Throw = Callable[[Host, ID], Awaitable[None]]
 class Thrower:
     """Throws all of it at one worker; `thrown` counts."""
 
-    def __init__(self, worker: str) -> None:
+    def __init__(self, worker: str, swarm_key: bytes | None = None) -> None:
         self.worker = worker
         self.thrown = 0
+        self._swarm_key = swarm_key
         self._turn = trio.CapacityLimiter(AT_ONCE)
 
     async def all_protocols(self) -> None:
@@ -153,16 +154,19 @@ class Thrower:
             for first in range(0, len(throws), BY_ONE_PEER):
                 nursery.start_soon(self._throw, throws[first : first + BY_ONE_PEER])
 
+    def _host(self) -> AbstractAsyncContextManager[Host]:
+        return open_host(HostConfig(new_key(), (), swarm_key=self._swarm_key))
+
     async def _protocols(self) -> list[str]:
         """All that the worker says it speaks."""
-        async with open_host(HostConfig(new_key(), ())) as host:
+        async with self._host() as host:
             worker = ID.from_base58(await host.connect(self.worker, 20))
             with trio.fail_after(10):
                 asked = await _stream("/ipfs/id/1.0.0", host, worker)
                 return list(Identify.FromString(await read_length_prefixed_protobuf(asked)).protocols)
 
     async def _throw(self, throws: Sequence[Throw]) -> None:
-        async with self._turn, open_host(HostConfig(new_key(), ())) as host:
+        async with self._turn, self._host() as host:
             for throw in throws:
                 with suppress(*GONE):
                     worker = ID.from_base58(await host.connect(self.worker, 20))

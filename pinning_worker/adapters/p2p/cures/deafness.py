@@ -42,7 +42,7 @@ def _hold_while_it_lives(_stock: Handler) -> Handler:
             if remote is None or await self.connection_gate.is_allowed(remote):
                 connection = await _muxed(self, raw, maddr)
                 handshake_finished(raw)
-                await _ended(connection)
+                await ended(connection)
         except Exception as error:  # noqa: BLE001  whatever a stranger's handshake raises ends that connection only
             _log.debug("libp2p.inbound_refused", remote=str(remote), error=repr(error))
         finally:
@@ -59,7 +59,7 @@ async def _muxed(swarm: Swarm, raw: ReadWriteCloser, maddr: Multiaddr) -> IMuxed
     return await swarm.upgrade_inbound_raw_conn(RawConnection(raw, False), maddr)
 
 
-async def _ended(connection: Any) -> None:
+async def ended(connection: Any) -> None:
     """Returns when the connection has ended; one that cannot finish closing is given CLOSE_SECONDS."""
     closed: trio.Event | None = getattr(connection, "event_closed", None)
     if closed is None:

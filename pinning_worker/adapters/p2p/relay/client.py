@@ -4,11 +4,17 @@ Whoever comes by the bootstrap list or by discovery is asked once for each time 
 have given a place; each is renewed at half of its time, and a lost one is replaced. Our addresses then name the relays
 (`…/p2p/RELAY/p2p-circuit`). A relay that tells a Limit is of no use: js-libp2p and Kubo carry neither bitswap nor
 gossip over a limited circuit. It is named in the log, and its place is not kept.
+
+Any peer may say that it is a relay, so one is believed as little as any other stranger: half an address is not told on,
+and it brings so many circuits, finished or not, and no more.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 import trio
@@ -20,6 +26,7 @@ from multiaddr.exceptions import Error as MultiaddrError
 from multiaddr.protocols import P_P2P
 
 from pinning_worker.adapters.p2p.addresses import is_circuit, parse_peer_id
+from pinning_worker.adapters.p2p.cures.deafness import ended
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.relay import messages
 from pinning_worker.adapters.p2p.relay.connections import as_connection, direct_to
@@ -30,6 +37,7 @@ SHORTEST = 10.0  # seconds between two renewals
 LONGEST = 3600.0
 AGAIN = 300.0  # who has refused is asked again after so long
 MOST_ADDRESSES = 4  # of one relay
+_BEGINNINGS = ("/ip4/", "/ip6/", "/dns/", "/dns4/", "/dns6/")
 
 _log = structlog.get_logger(__name__)
 
@@ -43,6 +51,8 @@ class RelayClient:
         self._places: dict[str, list[Multiaddr]] = {}
         self._asking: set[str] = set()
         self._asked: dict[str, float] = {}
+        self._limited: set[str] = set()
+        self._brought: Counter[str] = Counter()
         self._news = trio.Event()
         host.on_connected.append(self._came)
         host.on_disconnected.append(self._left)
@@ -109,7 +119,7 @@ class RelayClient:
             _log.info("relay.refused_us", relay=peer, reason=messages.in_words(answer.status))
             return None
         if limit := messages.limit_of(answer):
-            _tell_limit(peer, limit)
+            self._tell_limit(peer, limit)
             return None
         return answer.reservation
 
@@ -118,28 +128,66 @@ class RelayClient:
         where = [address for data in place.addrs[:MOST_ADDRESSES] for address in _read(data)]
         if not where:
             connections = self._host.swarm.get_connections(parse_peer_id(peer))
-            where = [address for each in connections[:1] for address in each.get_transport_addresses()]
+            found = (address for each in connections[:1] for address in each.get_transport_addresses())
+            where = [address.decapsulate_code(P_P2P) for address in found]
         tail = Multiaddr(f"/p2p/{peer}/p2p-circuit")
-        return [address.decapsulate_code(P_P2P).encapsulate(tail) for address in where]
+        return [address.encapsulate(tail) for address in where]
 
     async def _on_stop(self, stream: INetStream) -> None:
         """A relay brings somebody: a circuit is a connection like any other, noise and yamux inside."""
         relay = stream.muxed_conn.peer_id.to_base58()
         try:
             request = await messages.read_message(stream, StopMessage)
-            if relay not in self._places or request.type != StopMessage.CONNECT:
-                refusal = Status.PERMISSION_DENIED if request.type == StopMessage.CONNECT else Status.UNEXPECTED_MESSAGE
+            refusal = self._refusal(relay, request)
+            if refusal is not None:
                 await messages.write_message(stream, StopMessage(type=StopMessage.STATUS, status=refusal))
                 return await messages.close(stream)
             if limit := messages.limit_of(request):
-                _tell_limit(relay, limit)
-            await messages.write_message(stream, StopMessage(type=StopMessage.STATUS, status=Status.OK))
-            circuit = as_connection(stream, ID(request.peer.id), initiator=False)
-            await self._host.swarm.upgrade_inbound_raw_conn(circuit, circuit.get_transport_addresses()[0])
+                self._tell_limit(relay, limit)
+            with self._counted(relay):
+                await messages.write_message(stream, StopMessage(type=StopMessage.STATUS, status=Status.OK))
+                circuit = as_connection(stream, ID(request.peer.id), initiator=False)
+                where = circuit.get_transport_addresses()[0]
+                await ended(await self._host.swarm.upgrade_inbound_raw_conn(circuit, where))
         except Exception as error:  # noqa: BLE001  a handshake raises whatever a stranger's bytes provoke
             _log.debug("relay.circuit_failed", relay=relay, reason=repr(error))
             await messages.reset(stream)
         return None
+
+    def _refusal(self, relay: str, request: StopMessage) -> Status.ValueType | None:
+        if request.type != StopMessage.CONNECT:
+            return Status.UNEXPECTED_MESSAGE
+        if relay not in self._places:
+            return Status.PERMISSION_DENIED
+        return Status.RESOURCE_LIMIT_EXCEEDED if self._brought[relay] >= self._most_circuits else None
+
+    @property
+    def _most_circuits(self) -> int:
+        """Of one relay. All relays together fill half of our connections, and keep nobody out who comes without one."""
+        return max(self._host.swarm.connection_config.max_connections // 2 // self._wanted, 1)
+
+    @contextmanager
+    def _counted(self, relay: str) -> Iterator[None]:
+        """From our yes on, whether or not its handshake has finished."""
+        self._brought[relay] += 1
+        try:
+            yield
+        finally:
+            self._brought[relay] -= 1
+            self._brought += Counter()  # forgets those with none
+
+    def _tell_limit(self, relay: str, limit: messages.Limit) -> None:
+        """Once, as long as it is connected."""
+        if relay in self._limited:
+            return
+        self._limited.add(relay)
+        _log.warning(
+            "relay.limited",
+            relay=relay,
+            seconds=limit.duration,
+            bytes=limit.data,
+            meaning="no content and no messages go through it: peers must find another way to this worker",
+        )
 
     def _direct_to(self, peer: str) -> SwarmConn | None:
         return direct_to(self._host.swarm, parse_peer_id(peer))
@@ -150,22 +198,17 @@ class RelayClient:
     def _left(self, peer: str) -> None:
         if not self._host.is_connected(peer):
             self._asked.pop(peer, None)
-
-
-def _tell_limit(relay: str, limit: messages.Limit) -> None:
-    _log.warning(
-        "relay.limited",
-        relay=relay,
-        seconds=limit.duration,
-        bytes=limit.data,
-        meaning="no content and no messages go through it: peers must find another way to this worker",
-    )
+            self._limited.discard(peer)
 
 
 def _read(data: bytes) -> list[Multiaddr]:
-    """One address, or none: that of another circuit is none."""
+    """One address without its /p2p/, or none: that of another circuit is none, and neither is half an address. The
+    library reads some of those, and raises when they are read with more behind them: in every message that we send.
+    """
     try:
-        address = Multiaddr(data)
-        return [] if is_circuit(str(address)) else [address]
+        text = str(Multiaddr(data))
+        address = Multiaddr(text).decapsulate_code(P_P2P)
+        is_whole = Multiaddr(text).to_bytes() == data and text.startswith(_BEGINNINGS)
     except (MultiaddrError, ValueError, KeyError, IndexError):
         return []
+    return [address] if is_whole and not is_circuit(text) else []

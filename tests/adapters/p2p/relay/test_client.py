@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import time
+from contextlib import AsyncExitStack
 from typing import cast
 
 import pytest
 import trio
+from libp2p.abc import INetStream
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId
 from libp2p.relay.circuit_v2.protocol import CircuitV2Protocol
 from libp2p.tools.anyio_service import background_trio_service
+from multiaddr import Multiaddr
 from structlog.testing import capture_logs
 
 from pinning_worker.adapters.p2p.addresses import parse_peer_id
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.errors import CannotConnect
+from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
 from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
-from pinning_worker.adapters.p2p.relay import client, reservations
+from pinning_worker.adapters.p2p.relay import client, messages, reservations
 from pinning_worker.adapters.p2p.relay.client import RelayClient
 from pinning_worker.adapters.p2p.relay.connections import direct_to
 from pinning_worker.adapters.p2p.relay.hop import RelayCaps
@@ -89,6 +94,79 @@ async def test_a_relay_that_tells_a_limit_is_named_with_what_it_means() -> None:
                     assert "no content" in told["meaning"]
                     assert relay_client(hidden).relays == []
                     assert all("/p2p-circuit" not in address for address in hidden.addresses)
+
+
+def said(address: str) -> bytes:
+    data: bytes = Multiaddr(address).to_bytes()
+    return data
+
+
+NO_PLACES = {
+    "nothing": b"",
+    "half an address": b"\x04" * 9,  # the library reads it: /ip4/4.4.4.4/ip4/0.4.4.4
+    "another half": said("/ip4/127.0.0.1/tcp/4001")[:-1],
+    "who, and not where": said(f"/p2p/{peer_id_of(new_key())}"),
+    "another circuit": said(f"/ip4/8.8.8.8/tcp/1/p2p/{peer_id_of(new_key())}/p2p-circuit"),
+}
+
+
+@pytest.mark.parametrize("address", NO_PLACES.values(), ids=NO_PLACES)
+async def test_where_a_relay_cannot_be_is_not_told_on(address: bytes) -> None:
+    """And what is told on can be read: it goes along with every message that we publish."""
+    place = messages.Reservation(expire=int(time.time()) + 3600, addrs=[address])
+    answer = HopMessage(type=HopMessage.STATUS, status=Status.OK, reservation=place)
+
+    async def give(stream: INetStream) -> None:
+        await messages.read_message(stream, HopMessage)
+        await messages.write_message(stream, answer)
+
+    async with open_host(HostConfig(new_key(), (TCP,))) as relay:
+        relay.raw.set_stream_handler(HOP, give)
+        async with open_host(
+            HostConfig(new_key(), (TCP,), bootstrap=tuple(relay.addresses), relays_wanted=1)
+        ) as hidden:
+            await until_at(hidden, relay)
+            assert hidden.addresses[1:] == [f"{relay.addresses[0]}/p2p-circuit/p2p/{hidden.peer_id}"]
+
+
+async def test_a_relay_brings_so_many_and_no_more() -> None:
+    """Four of eight connections; whoever comes without it gets in, and when one has left another one may come."""
+    caps = RelayCaps(circuits_per_peer=100)
+    async with (
+        open_host(HostConfig(new_key(), (TCP,), relay=caps)) as relay,
+        open_host(
+            HostConfig(
+                new_key(),
+                (TCP,),
+                bootstrap=tuple(relay.addresses),
+                relays_wanted=1,
+                max_connections=8,
+                kept_for_dialling=1,
+            )
+        ) as hidden,
+        AsyncExitStack() as stack,
+    ):
+        await until_at(hidden, relay)
+        through = f"{relay.addresses[0]}/p2p-circuit/p2p/{hidden.peer_id}"
+        peers = [await stack.enter_async_context(open_host(HostConfig(new_key(), ()))) for _ in range(6)]
+        *brought, one_more, direct = peers
+        for peer in brought:
+            await peer.connect(through, 20)
+        with pytest.raises(CannotConnect, match="it could not bring us to that peer"):
+            await one_more.connect(through, 20)
+        await direct.connect(hidden.addresses[0], 20)
+        await brought[0].disconnect(hidden.peer_id)
+        with trio.fail_after(30):
+            while not await connects(one_more, through):  # noqa: ASYNC110  nobody is told
+                await trio.sleep(0.05)
+
+
+async def connects(peer: OpenHost, address: str) -> bool:
+    try:
+        await peer.connect(address, 20)
+    except CannotConnect:
+        return False
+    return True
 
 
 async def test_garbage_through_a_relay_is_a_strangers_fault_and_not_told_as_ours() -> None:
