@@ -93,17 +93,23 @@ class Catalogue:
         if fork is not None:
             log.info("name index: a reorg", from_height=fork)
             return await self._resume(fork)
-        if height > tip.height:
-            return False
-        return await self._add(height)
+        if height <= tip.height:
+            return await self._add(height)
+        if height > tip.height + 1 and self._is_fresh(tip):
+            log.info("name index: a shorter chain", tip=tip.height)
+            return await self._resume(tip.height + 1)
+        return False  # at the end, or headers that are had anew: what they will reach again is not forgotten
 
     async def _begin(self, tip: Tip) -> bool:
         now = self.clock.now()
         if self._stood is None or self._stood[0] != tip:
             self._stood = (tip, now)
-        if now - tip.time > FRESH and now - self._stood[1] < STILL:
+        if not self._is_fresh(tip) and now - self._stood[1] < STILL:
             return False
         return await self._resume(tip.height)
+
+    def _is_fresh(self, tip: Tip) -> bool:
+        return self.clock.now() - tip.time <= FRESH
 
     async def _fork(self, height: int) -> int | None:
         """The lowest indexed block, down from `height`, that is not in our chain; None if the one at `height` is."""

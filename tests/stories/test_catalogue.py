@@ -182,12 +182,32 @@ async def test_a_reorg_while_stopped_and_below_the_first_start_is_seen(autojump_
         assert await world.index.hash_at(1) == await world.chain.hash_at(1)
 
 
+async def test_of_a_shorter_chain_from_below_the_first_start_nothing_above_its_tip_is_listed(
+    autojump_clock: MockClock,
+) -> None:
+    """Catches: the old branch's names are listed until the new tip has passed them."""
+    world = World()
+    genesis = await world.chain.tip()
+    await world.mine()
+    async with world.running():
+        await world.mine("orphan")
+        assert await world.list() == ["orphan"]
+        await world.chain.reorg(2, drop=["tx of orphan"])
+        world.chain.shown_tip = genesis  # more work in fewer blocks
+        await world.settled()
+        assert await world.list() == "LAST_100_CIDS:NONE"
+        world.chain.shown_tip = None
+        await world.mine("new")
+        assert await world.list() == ["new"]
+
+
 async def test_headers_that_are_fetched_anew_cost_no_index(autojump_clock: MockClock) -> None:
     world = World()
     genesis = await world.chain.tip()
     async with world.running():
         await world.mine("a")
-        world.chain.shown_tip = genesis
+        assert genesis is not None
+        world.chain.shown_tip = replace(genesis, time=genesis.time - timedelta(days=2))
         await world.settled()
         assert await world.list() == ["a"]
         world.chain.shown_tip = None
