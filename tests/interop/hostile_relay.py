@@ -1,9 +1,9 @@
 """A relay that means ill: whoever asks it for a place gets one, and then it brings what is no peer. As an attack of
 attacker.py; the worker asks because it wants to be reached through relays.
 
-Some answer the request itself with what is no answer. Those that are believed open streams of the stop protocol with
-frames that are wrong in every way, circuits in which garbage is spoken, and as many as they can in which nothing more
-is ever said.
+Some answer the request itself with what is no answer. Those that are believed, and one that gave nothing, open streams
+of the stop protocol with frames that are wrong in every way, circuits in which garbage is spoken, and as many as they
+can in which nothing more is ever said.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def place(given: Reservation) -> HopMessage:
 
 
 A_PLACE = place(Reservation(expire=2**64 - 1))
+NO_PLACE = HopMessage(type=HopMessage.STATUS, status=Status.RESERVATION_REFUSED)
 ODD_PLACES = (
     HopMessage(type=HopMessage.STATUS, status=Status.OK),
     place(Reservation(expire=0, addrs=[b"", NOISE(50)] * 20)),
@@ -93,7 +94,9 @@ class HostileRelays:
     async def malformed(self) -> None:
         answers = [*frames("/hop"), *(framed(odd) for odd in ODD_PLACES)]
         await self._relays((answer, self._nothing) for answer in answers)
-        await self._relays((framed(A_PLACE), bring) for bring in (self._frames, self._garbage))
+        await self._relays(
+            [(framed(A_PLACE), self._frames), (framed(NO_PLACE), self._frames), (framed(A_PLACE), self._garbage)]
+        )
 
     async def silent(self) -> None:
         await self._relays([(framed(A_PLACE), self._silence)] * RELAYS_AT_ONCE)
