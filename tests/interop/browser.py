@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+import trio
+
 from tests.interop.helia import KIB, Added, Heard, Helia
 from tests.interop.worker import Worker
 
 IMAGE_BYTES = 1_236_168
+NO_NAMES = "LAST_100_CIDS:NONE"
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,15 @@ async def answer(peer: Helia, status: str, cid: str, worker: Worker) -> dict[str
 
 
 async def rows(peer: Helia, worker: Worker) -> list[dict[str, Any]]:
-    """The newest NameOps that this worker lists."""
-    await peer.publish('{"type":"LIST","dateString":"LAST"}')
-    heard = await peer.heard(lambda m: m.sender == worker.peer_id and isinstance(m.json, list))
-    listed: list[dict[str, Any]] = heard.json
-    return listed
+    """The newest NameOps that this worker lists; asked for until there are some, for a block's names are read later."""
+
+    def is_list(message: Heard) -> bool:
+        return message.sender == worker.peer_id and (isinstance(message.json, list) or message.text == NO_NAMES)
+
+    with trio.fail_after(60):
+        while True:
+            await peer.publish('{"type":"LIST","dateString":"LAST"}')
+            listed: list[dict[str, Any]] | None = (await peer.heard(is_list)).json
+            if listed is not None:
+                return listed
+            await trio.sleep(0.2)

@@ -75,7 +75,7 @@ async def test_the_same_request_is_asked_again_when_that_can_help(tmp_path: Path
         await scene.say("FETCHING-CID", blocks=12, bytes=3_145_728)
         await scene.shows("Fetching: 12 blocks, 3.0 MB")
         await scene.say("ERROR", code="DENIED", message="not yours", id="of another client")
-        await scene.say("ERROR", code="BUSY", message="the queue is full", id=request["id"], retryAfterSeconds=1)
+        await scene.say("ERROR", code="BUSY", message="the queue is full", id=request["id"], retryAfterSeconds=5)
         await scene.shows("The worker is busy")
         assert await scene.asked() == request
         await scene.shows("Asking for a price")
