@@ -17,9 +17,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 from subprocess import PIPE
 from typing import Any
 
+import psutil
 import trio
 
 from pinning_worker.domain.swarm_key import encode_swarm_key
@@ -104,6 +106,18 @@ class Helia:
         self._news = trio.Event()
         self._last_id = 0
         self._writing = trio.Lock()
+
+    @asynccontextmanager
+    async def standing_still(self) -> AsyncIterator[None]:
+        """Its process does nothing while the block lasts, as a browser whose page computes; its sockets stay open."""
+        self._process.send_signal(SIGSTOP)
+        try:
+            with trio.fail_after(20):
+                while psutil.Process(self._process.pid).status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110  the system tells nobody
+                    await trio.sleep(0.01)
+            yield
+        finally:
+            self._process.send_signal(SIGCONT)
 
     # --- who is there
 

@@ -89,6 +89,25 @@ async def test_two_hundred_answers_all_arrive_in_order(over: int) -> None:
 
 
 @TRANSPORTS
+@pytest.mark.parametrize("due", [200, 1_000])
+async def test_a_peer_that_stands_still_for_three_seconds_hears_all_answers_afterwards(over: int, due: int) -> None:
+    answers = [f'{{"status":"ADDING-CID","n":{n},"pad":"{"x" * 400}"}}' for n in range(due)]
+    async with open_worker() as (host, topic), open_helia(listen=()) as helia:
+        await helia.dial(host.addresses[over])
+        await know_each_other(helia, host, topic)
+        async with helia.standing_still():
+            for answer in answers:
+                assert topic.publish(answer.encode())
+            with trio.fail_after(60):
+                while topic.unsent:  # noqa: ASYNC110  the publisher tells nobody
+                    await trio.sleep(0.01)
+            await trio.sleep(3)
+            assert not helia.transcript
+        await helia.heard(lambda message: message.text == answers[-1], deadline=60)
+        assert [message.text for message in helia.transcript] == answers
+
+
+@TRANSPORTS
 async def test_a_restarted_worker_is_heard_at_once_and_hears(over: int) -> None:
     key = new_key()
     async with open_helia(listen=()) as helia:

@@ -1,7 +1,7 @@
 """Port Announcer: what the stories say, onto the content topic.
 
-The publisher behind it sends at once while there is room and paces what does not fit, so that peers' short queues
-lose nothing. Its own queue is bounded; what does not fit there is counted and lost: gossip is lossy, and a repeated
+The publisher behind it sends at once while there is room and paces what does not fit, so that peers' queues lose
+nothing. Its own queue is bounded; what does not fit there is counted and lost: gossip is lossy, and a repeated
 request repeats its answer.
 """
 

@@ -1,10 +1,10 @@
 """Publishing so that what is said arrives: oldest first, as fast as the peers' queues empty, and no faster.
 
-py-libp2p gives each peer an outgoing queue of 32 messages and silently drops what comes when it is full. So before
-each message we look at those queues and wait while one is half full: a single answer leaves at once, two hundred
-leave within a second or two, all of them. A peer whose queue does not move is stuck or hostile, and is waited for no
-longer than STUCK_SECONDS; until it moves again it loses messages, alone. Seconds in which our own process stood still
-(a busy machine, a long computation) do not count: no queue could move in them.
+Each peer has an outgoing queue. Before each message we look at those queues and wait while one holds ROOM messages: a
+single answer leaves at once, two hundred leave within a second or two, and the queues stay short. A peer whose queue
+does not move stands still or is hostile, and is waited for no longer than STUCK_SECONDS; until it moves again what is
+said waits in its queue, which is bounded (`cures/outgoing_queue.py`), and what is over that it loses, alone. Seconds in
+which our own process stood still (a busy machine, a long computation) do not count: no queue could move in them.
 
 What waits here is bounded; what does not fit is counted and told, and the newest loses. So is what is too large for
 one RPC: the library would drop it without a word.
@@ -22,7 +22,7 @@ import trio
 MOST_MESSAGES = 4096
 MOST_BYTES = 32 * 1024 * 1024
 LARGEST = 1024 * 1024 - 16 * 1024  # an RPC has 1 MiB; signature, topic and the record of our addresses go along
-ROOM = 16  # half of the library's queue: the other half is for control messages and what we forward
+ROOM = 16
 LOOK_AGAIN_SECONDS = 0.002
 STUCK_SECONDS = 0.5
 LONGEST_LOOK = 10 * LOOK_AGAIN_SECONDS  # what took longer than this was our own standstill
@@ -60,6 +60,11 @@ class Publisher(Generic[PeerT]):
         self._bytes += len(data)
         self._news.set()
         return True
+
+    @property
+    def unsent(self) -> int:
+        """Messages that wait here."""
+        return len(self._waiting)
 
     async def run(self) -> None:
         """Publishes until cancelled."""

@@ -57,6 +57,11 @@ class Topic:
         return self._publisher.put(self.name, data)
 
     @property
+    def unsent(self) -> int:
+        """What was published on any topic and has not yet been handed to the peers' queues."""
+        return self._publisher.unsent
+
+    @property
     def subscribers(self) -> int:
         """Connected peers that are subscribed."""
         return len(self._pubsub.peer_topics.get(self.name, ()))
