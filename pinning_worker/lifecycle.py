@@ -208,8 +208,10 @@ class Lifecycle:
                     return None
                 continue
             key = PinKey(payment.root, payment.name)
+            request = await self.books.request(payment.root)  # it holds its blocks from now on: no lapse overlooks it
             pin = await self.books.pin(key) or await self._first_seen(payment)
-            if await self.books.commit(Change(pins=(pin,), payments=(payment,))):
+            guard = (request,) if request else ()
+            if await self.books.commit(Change(requests=guard, pins=(pin,), payments=(payment,))):
                 return self.nudge(key)
         return None
 
@@ -427,6 +429,10 @@ class Lifecycle:
             self._past_end.add(pin.key)  # first: the block that settles it may come while this is stored
             await self.books.commit(Change(pins=(replace(pin, due_at=now + CLOCKS_AGAIN),)))
             return
+        renewed = await self._awaited_until([pin], now)
+        if renewed is not None and renewed > now:  # paid for longer, and not deep enough to count
+            await self.books.commit(Change(pins=(replace(pin, due_at=renewed),)))
+            return
         await self._lapse_if_over(pin.root)
         request = await self.books.request(pin.root)
         if request is not None and request.sizes is not None:
@@ -451,7 +457,7 @@ class Lifecycle:
         pins = await self.books.pins_of(request.root)
         if request.state is State.REFUSED:
             return await self._forget(request, pins)
-        until = await self._awaited_until(pins, request, now)
+        until = await self._awaited_until([pin for pin in pins if pin.state not in LIVE], now)
         if until is not None and until > now:
             await self.books.commit(Change(requests=(replace(request, due_at=until),)))
             return
@@ -469,15 +475,13 @@ class Lifecycle:
         else:
             await self.books.commit(Change(forget=(request,)))
 
-    async def _awaited_until(self, pins: Iterable[Pin], request: Request, now: datetime) -> datetime | None:
+    async def _awaited_until(self, pins: Iterable[Pin], now: datetime) -> datetime | None:
         latest: datetime | None = None
         for pin in pins:
-            if pin.state in LIVE:
-                continue
             for payment in await self.books.payments_of(pin.key):
                 if payment.settled or payment.gone:
                     continue
-                ends = [quote.expires for quote in await self.books.quotes(request.root)]
+                ends = [quote.expires for quote in await self.books.quotes(pin.root)]
                 until = now + timedelta(hours=1) if payment.proof else max(ends, default=now) + MEMPOOL_GRACE
                 latest = max(latest or until, until)
         return latest

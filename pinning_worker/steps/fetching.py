@@ -70,24 +70,31 @@ class Fetching:
         The row stays due all the while: one that nobody works on is one that a crash interrupted. Raises Trouble where
         the outcome could not be stored (it is due still), or not be told.
         """
+        current = await self.books.request(request.root)
+        if current is None or current.state not in ACTIVE:
+            return  # the queue was read before its last fetch had ended
+        request = current
         gathering = await self._gathering(request)
         self._taken[request.root] = 0
         try:
             with one_error():
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._report_progress, gathering)
-                    gathered = await self._gather_or_explain(request, gathering)
-                    nursery.cancel_scope.cancel()
+                    reporting = trio.CancelScope()
+                    nursery.start_soon(self._report_progress, gathering, reporting)
+                    gathered = await self._gather_or_explain(request, gathering, reporting)
         finally:
             del self._taken[request.root]
         if gathered is not None:
             await self._tell(request.root, *gathered)
 
     async def _gather_or_explain(
-        self, request: Request, gathering: Gathering
+        self, request: Request, gathering: Gathering, reporting: trio.CancelScope
     ) -> tuple[Closure, tuple[Asker, ...]] | None:
         try:
-            return await self._gather(request, gathering)
+            try:
+                return await self._gather(request, gathering)
+            finally:
+                reporting.cancel()  # nobody hears of its progress after its end
         except NotFound as failure:
             await self._give_up(request, gathering, ErrorCode.NOT_FOUND, str(failure), retry_after=60)
         except Stalled as failure:
@@ -134,14 +141,15 @@ class Fetching:
             denied=self.terms.denied,
         )
 
-    async def _report_progress(self, gathering: Gathering) -> None:
-        """FETCHING-CID to everybody who waits: after two seconds, then every five."""
+    async def _report_progress(self, gathering: Gathering, reporting: trio.CancelScope) -> None:
+        """FETCHING-CID to everybody who waits: after two seconds, then every five, until `reporting` is cancelled."""
         root, wait = gathering.root.key, FIRST_PROGRESS
-        while True:
-            await self.clock.sleep(wait.total_seconds())
-            wait = NEXT_PROGRESS
-            for asker in await self._note_that_it_takes_time(root):
-                await self.announcer.say(FetchingCid(asker.text, gathering.count, gathering.size, asker.id))
+        with reporting:
+            while True:
+                await self.clock.sleep(wait.total_seconds())
+                wait = NEXT_PROGRESS
+                for asker in await self._note_that_it_takes_time(root):
+                    await self.announcer.say(FetchingCid(asker.text, gathering.count, gathering.size, asker.id))
 
     async def _note_that_it_takes_time(self, root: bytes) -> tuple[Asker, ...]:
         for _ in attempts("fetching"):
@@ -211,6 +219,8 @@ class Fetching:
         """Blocks came, then stopped: those held are kept for the retry."""
         for _ in attempts("interrupted"):
             current = await self.books.request(request.root) or request
+            if current.state not in ACTIVE:
+                return None
             due = self.clock.now() + KEEP_STALLED
             stalled = current.moved(
                 Event.INTERRUPTED,
