@@ -51,7 +51,7 @@ from pinning_worker.domain.receipt import Receipt, receipt_key
 from pinning_worker.domain.requests import Ask, BadAsk
 from pinning_worker.domain.verdict import judge
 from pinning_worker.ports import Announcer, Blocks, Books, Chain, Change, Clock, Dossier, Fetcher, Receipts
-from pinning_worker.steps.answering import Answering
+from pinning_worker.steps.answering import Answering, Served
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.due import DueLoop
 from pinning_worker.steps.fetching import KEEP_REFUSED, Fetching
@@ -94,7 +94,7 @@ class Lifecycle:
 
     def __post_init__(self) -> None:
         self.quoting = Quoting(self.terms, self.clock, self.books, self.new_id)
-        self.answering = Answering(self.clock, self.books, self.announcer, self.quoting)
+        self.answering = Answering(self.clock, self.books, self.announcer, self.quoting, self._take_up)
         self.shelf = Shelf(self.books, self.blocks)
         self.fetching = Fetching(
             self.terms,
@@ -140,14 +140,21 @@ class Lifecycle:
         asker = Asker(ask.text, ask.id, months_to_sell(ask.months, self.terms.most_months), peer, ask.origins)
         if self.terms.denied(ask.cid):
             return await self.answering.refuse([asker], ErrorCode.DENIED, "this operator does not keep that CID")
-        root = ask.cid.key
+        await self._take_up(ask.cid.key, asker, through)
+
+    async def _take_up(self, root: bytes, asker: Asker, through: str = "") -> None:
+        peer, through = asker.peer, through or asker.peer
         for _ in attempts("asked"):
             known = await self.books.dossier(root, 1)
             request = known.request
             if await self._stands(root, known):
-                if await self.answering.soon(root, asker):
-                    self.ring()
-                return None
+                match await self.answering.soon(root, asker):
+                    case Served.NOW:
+                        return None
+                    case Served.LATER:
+                        return self.ring()
+                    case Served.NOT:  # it was let go at this very moment
+                        continue
             if (request is None or request.state not in ACTIVE) and (full := await self._queue_full(peer, through)):
                 return await self.answering.refuse([asker], ErrorCode.BUSY, full, retry_after=30)
             request = _asked(request, root, self.clock.now()).with_asker(asker)

@@ -5,20 +5,27 @@ Whoever asks in between is answered at their end, so the last one who asked is a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum
 
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.messages import AddingCid, CidPinnedWithName, Error, Renewal
 from pinning_worker.domain.pin import Asker, Pin
 from pinning_worker.domain.pricing import remaining_days
-from pinning_worker.ports import Announcer, Books, Clock
+from pinning_worker.ports import Announcer, Books, Clock, Trouble
 from pinning_worker.steps.quoting import Quoting
 
 ANSWER_EVERY = timedelta(seconds=2)
 MOST_REMEMBERED = 10_000  # roots answered, before the old ones are looked for and forgotten
 MOST_NAMES = 10  # CID-PINNED-WITH-NAME in one answer; as many different askers wait for one CID at most
+
+
+class Served(Enum):
+    NOW = "now"
+    LATER = "at the end of two seconds"
+    NOT = "nothing stands any more"
 
 
 @dataclass(slots=True)
@@ -27,6 +34,7 @@ class Answering:
     books: Books
     announcer: Announcer
     quoting: Quoting
+    ask_anew: Callable[[bytes, Asker], Awaitable[None]]  # for whom nothing stood any more at the end of his two seconds
     _answered: dict[bytes, datetime] = field(default_factory=dict)
     _postponed: dict[bytes, list[Asker]] = field(default_factory=dict)
 
@@ -36,34 +44,41 @@ class Answering:
         for asker in askers:
             await self.announcer.say(Error(asker.text, code, message, asker.id, retry_after))
 
-    async def soon(self, root: bytes, asker: Asker) -> bool:
-        """The standing answer, now or at the end of two seconds since the last. True: postponed."""
+    async def soon(self, root: bytes, asker: Asker) -> Served:
+        """The standing answer, now or at the end of two seconds since the last."""
         waiting = self._postponed.get(root)
         if waiting is not None:
             same = (asker.text, asker.id, asker.months)
             waiting[:] = [*(a for a in waiting if (a.text, a.id, a.months) != same), asker][-MOST_NAMES:]
-            return True
+            return Served.LATER
         if not self._rests(root):
-            await self.first(root, [asker])
-            return False
+            return Served.NOT if await self.first(root, [asker]) else Served.NOW
         self._postponed[root] = [asker]
-        return True
+        return Served.LATER
 
     def _rests(self, root: bytes) -> bool:
         """Answered less than two seconds ago. An answer of the future was one before the clock was set back."""
         last = self._answered.get(root)
         return last is not None and timedelta(0) <= self.clock.now() - last < ANSWER_EVERY
 
-    async def first(self, root: bytes, askers: Sequence[Asker]) -> None:
-        """The standing answer, now."""
+    async def first(self, root: bytes, askers: Sequence[Asker]) -> list[Asker]:
+        """The standing answer, now. Returns those for whom there is none (any more)."""
         if len(self._answered) > MOST_REMEMBERED:
             self._forget_old()
         self._answered[root] = self.clock.now()
-        await self.answer(root, askers)
+        return await self._answer(root, askers)
 
     async def say_postponed(self) -> None:
+        """Raises Trouble: then who waits goes on waiting."""
         for root in [root for root in self._postponed if not self._rests(root)]:
-            await self.first(root, self._postponed.pop(root))
+            askers = self._postponed.pop(root)
+            try:
+                for asker in await self.first(root, askers):
+                    await self.ask_anew(root, asker)
+            except Trouble:
+                self._postponed[root] = [*askers, *self._postponed.get(root, ())][-MOST_NAMES:]
+                self._answered[root] = self.clock.now()
+                raise
         self._forget_old()
 
     def _forget_old(self) -> None:
@@ -74,9 +89,9 @@ class Answering:
         """When the first postponed answer is due."""
         return min((self._answered[root] + ANSWER_EVERY for root in self._postponed), default=None)
 
-    async def answer(self, root: bytes, askers: Sequence[Asker]) -> None:
+    async def _answer(self, root: bytes, askers: Sequence[Asker]) -> list[Asker]:
         """CID-PINNED-WITH-NAME for each name that stands, then the quote from which a browser can pay (again)."""
-        known = await self.books.dossier(root, MOST_NAMES)
+        known, unserved = await self.books.dossier(root, MOST_NAMES), []
         for asker in askers:
             for pin in known.naming:
                 await self.say_pinned(pin, asker.text, asker.months, asker.id)
@@ -88,6 +103,9 @@ class Answering:
                 quote = await self.quoting.standing(pin.root, asker.months, pin.cid_text)
             if quote is not None:
                 await self.announcer.say(AddingCid(asker.text, quote, asker.id))
+            else:
+                unserved.append(asker)
+        return unserved
 
     async def say_pinned(self, pin: Pin, text: str, months: int, id_: str | None = None) -> None:
         quote = await self.quoting.standing(pin.root, months, pin.cid_text)

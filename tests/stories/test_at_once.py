@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 
 import trio
 from trio.testing import MockClock
@@ -20,7 +22,7 @@ from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.payment import PaidOutput, Sighting
 from pinning_worker.domain.pin import Request, State
 from pinning_worker.domain.verdict import Depth
-from pinning_worker.ports import Change
+from pinning_worker.ports import Change, Dossier, Trouble
 from tests import content
 from tests.stories.world import World, terms
 
@@ -54,15 +56,22 @@ async def test_a_queue_read_before_a_fetch_ended_begins_it_not_again(autojump_cl
 
 
 class PromptBooks(MemoryBooks):
-    """Lets something happen just before a request's first lapse is stored."""
+    """Lets something happen just before a request's first lapse is stored, or before an answer is looked up."""
 
     before_lapse: Callable[[], Awaitable[None]] | None = None
+    before_looking_up: Callable[[], Awaitable[None]] | None = None
 
     async def commit(self, change: Change) -> bool:
         if any(request.state is State.LAPSED for request in change.requests) and self.before_lapse is not None:
             happens, self.before_lapse = self.before_lapse, None
             await happens()
         return await MemoryBooks.commit(self, change)
+
+    async def dossier(self, root: bytes, naming: int) -> Dossier:
+        if naming > 1 and self.before_looking_up is not None:
+            happens, self.before_looking_up = self.before_looking_up, None
+            await happens()
+        return await MemoryBooks.dossier(self, root, naming)
 
 
 def payment(cid: Cid, amount: int) -> Sighting:
@@ -144,3 +153,54 @@ async def test_nobody_hears_that_it_is_fetched_after_he_heard_that_it_failed(aut
         await w.later(minutes=1)
         last = {message["id"]: message["status"] for message in w.hear()}
         assert last == {f"r{number}": "ERROR" for number in range(5)}
+
+
+async def test_who_asks_again_just_before_the_quote_lapses_is_served(autojump_clock: MockClock) -> None:
+    """Catches: his answer waits for the end of two seconds, and then there is none to give."""
+    cid, blocks = content.file(b"asked in the last second")
+    async with World(terms=terms(quote_life=timedelta(minutes=1))).running() as w:
+        w.offer(blocks)
+        await w.quoted(cid)
+        await w.later(seconds=58.5)
+        await w.say(f"NEW-CID:{cid}")
+        await w.later(seconds=1)
+        await w.say(f"NEW-CID:{cid}")
+        await w.later(seconds=10)
+        assert [(m["status"], m["quote"]["id"]) for m in w.hear()] == [("ADDING-CID", "q1"), ("ADDING-CID", "q2")]
+
+
+async def test_whose_quote_lapses_while_it_is_looked_up_is_served(autojump_clock: MockClock) -> None:
+    """Catches: it stood when he asked, and nothing did when he was answered."""
+    cid, blocks = content.file(b"asked at that very moment")
+    books = PromptBooks()
+    async with World(books=books).running() as w:
+        w.offer(blocks)
+        await w.quoted(cid)
+        await w.later(seconds=3)
+        books.before_looking_up = partial(w.later, hours=25)
+        await w.say(f"NEW-CID:{cid}")
+        assert [(m["status"], m["quote"]["id"]) for m in w.hear()] == [("ADDING-CID", "q2")]
+
+
+class ForgetfulBooks(MemoryBooks):
+    """Out of reach for one look at what is to be answered."""
+
+    away = False
+
+    async def dossier(self, root: bytes, naming: int) -> Dossier:
+        if self.away:
+            self.away = False
+            raise Trouble("the database is out of reach")
+        return await MemoryBooks.dossier(self, root, naming)
+
+
+async def test_who_waits_for_an_answer_is_not_forgotten_when_the_database_is_away(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b"a database with a bad second")
+    books = ForgetfulBooks()
+    async with World(books=books).running() as w:
+        w.offer(blocks)
+        await w.quoted(cid)
+        await w.say(f"NEW-CID:{cid}")
+        books.away = True
+        await w.later(minutes=2)
+        assert w.hear_statuses() == ["ADDING-CID"]
