@@ -122,7 +122,7 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
     if config.relay is not None:
         host.hop = Hop(host, config.relay)
     if config.relays_wanted:
-        client = host.relay_client = RelayClient(host, config.relays_wanted)
+        client = host.relay_client = RelayClient(host, config.relays_wanted, config.max_streams_per_peer)
         also_at.append(lambda: client.addresses)
     with one_error():
         async with raw.run(()):

@@ -43,11 +43,12 @@ _log = structlog.get_logger(__name__)
 
 
 class RelayClient:
-    """Of one host, from its making; `run` until cancelled."""
+    """Of one host, from its making; `run` until cancelled. `streams`: so many may one peer have open towards us."""
 
-    def __init__(self, host: Host, wanted: int) -> None:
+    def __init__(self, host: Host, wanted: int, streams: int) -> None:
         self._host = host
         self._wanted = wanted
+        self._streams = streams
         self._places: dict[str, list[Multiaddr]] = {}
         self._asking: set[str] = set()
         self._asked: dict[str, float] = {}
@@ -163,8 +164,10 @@ class RelayClient:
 
     @property
     def _most_circuits(self) -> int:
-        """Of one relay. All relays together fill half of our connections, and keep nobody out who comes without one."""
-        return max(self._host.swarm.connection_config.max_connections // 2 // self._wanted, 1)
+        """Of one relay. All relays together fill half of our connections, and keep nobody out who comes without one.
+        Each circuit is a stream of the relay's, which has others to open: half of its streams at most."""
+        connections = self._host.swarm.connection_config.max_connections // 2 // self._wanted
+        return max(min(connections, self._streams // 2), 1)
 
     @contextmanager
     def _counted(self, relay: str) -> Iterator[None]:

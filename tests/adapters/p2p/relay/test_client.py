@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 import trio
 from libp2p.abc import INetStream
+from libp2p.host.ping import ID as PING
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId
 from libp2p.relay.circuit_v2.protocol import CircuitV2Protocol
@@ -25,8 +26,9 @@ from pinning_worker.adapters.p2p.relay import client, messages, reservations
 from pinning_worker.adapters.p2p.relay.client import RelayClient
 from pinning_worker.adapters.p2p.relay.connections import direct_to
 from pinning_worker.adapters.p2p.relay.hop import RelayCaps
-from pinning_worker.adapters.p2p.relay.messages import HOP, HopMessage, Status, ask
+from pinning_worker.adapters.p2p.relay.messages import HOP, HopMessage, Status, ask, open_stream, reset
 
+STREAMS = 16
 TCP = "/ip4/127.0.0.1/tcp/0"
 NOISE_CHOSEN = b"\x13/multistream/1.0.0\n\x07/noise\n"
 FIRST, FALSE_THIRD = b"\x00\x20" + os.urandom(32), b"\x00\x60" + os.urandom(96)
@@ -159,6 +161,37 @@ async def test_a_relay_brings_so_many_and_no_more() -> None:
         with trio.fail_after(30):
             while not await connects(one_more, through):  # noqa: ASYNC110  nobody is told
                 await trio.sleep(0.05)
+
+
+async def test_a_relay_that_brings_many_still_has_streams_for_itself() -> None:
+    """Each circuit is one of its streams; when they were all that it may open, it could not speak itself any more."""
+    caps = RelayCaps(circuits_per_peer=100)
+    async with (
+        open_host(HostConfig(new_key(), (TCP,), relay=caps)) as relay,
+        open_host(
+            HostConfig(
+                new_key(),
+                (TCP,),
+                bootstrap=tuple(relay.addresses),
+                relays_wanted=1,
+                max_streams_per_peer=STREAMS,
+                handshake_seconds=60,
+            )
+        ) as hidden,
+        open_host(HostConfig(new_key(), ())) as stranger,
+    ):
+        await until_at(hidden, relay)
+        await stranger.connect(relay.addresses[0], 20)
+        to_relay, to_hidden = (
+            direct_to(each.swarm, parse_peer_id(peer))
+            for each, peer in ((stranger, relay.peer_id), (relay, hidden.peer_id))
+        )
+        assert to_relay is not None
+        assert to_hidden is not None
+        wanted = HopMessage(type=HopMessage.CONNECT, peer=PeerId(id=parse_peer_id(hidden.peer_id).to_bytes()))
+        answers = [(await ask(to_relay, HOP, wanted))[1].status for _ in range(STREAMS)]
+        await reset(await open_stream(to_hidden, PING))
+        assert set(answers) == {Status.OK, Status.CONNECTION_FAILED}
 
 
 async def connects(peer: OpenHost, address: str) -> bool:
