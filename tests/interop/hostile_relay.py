@@ -34,7 +34,7 @@ from pinning_worker.adapters.p2p.relay.messages import (
 )
 from tests.interop.malformed import GONE, NOISE, SILENT_SECONDS, frames
 
-ASKED_SECONDS = 15.0
+ASKED_SECONDS = 60.0
 RELAYS_AT_ONCE = 4  # as many as the worker wants
 STREAMS = 160  # of one relay; of all together so many that nobody else had a place
 QUIET_SECONDS = 20.0  # twice what a handshake is given
