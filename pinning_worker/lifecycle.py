@@ -254,7 +254,7 @@ class Lifecycle:
         keys, self._past_end = self._past_end, set()
         for key in keys:
             pin = await self.books.pin(key)
-            if pin is not None and pin.due_at is not None and pin.state in STANDING:
+            if pin is not None and pin.due_at is not None and pin.state in STANDING | {State.OWED}:
                 await self.books.commit(Change(pins=(replace(pin, due_at=self.clock.now()),)))
 
     async def _update_payment(self, txid: str, change: Callable[[Payment], Payment]) -> None:
@@ -380,7 +380,7 @@ class Lifecycle:
     async def _retry_owed(self, pin: Pin) -> None:
         """Paid, but the content is not here: ask for it again, further and further apart, while the term runs."""
         now = self.clock.now()
-        over = pin.ends is not None and pin.ends <= now
+        over = pin.ends is not None and pin.ends <= now and await self._is_over_by_chain(pin, now)
         wait = min(OWED_FIRST_RETRY * 2 ** min(pin.attempts, 16), OWED_LAST_RETRY)
         log.error("OWED", cid=pin.cid_text, name=name_text(pin.name), reason=pin.reason, attempts=pin.attempts)
         request = await self.books.request(pin.root)
@@ -428,12 +428,9 @@ class Lifecycle:
 
     async def _end(self, pin: Pin) -> None:
         """The term is over when two clocks say so: ours, and the median time of the last 11 verified headers."""
-        now, tip = self.clock.now(), await self.chain.tip()
+        now = self.clock.now()
         assert pin.ends is not None
-        if tip is None or tip.median_time < pin.ends:
-            if tip is None or abs(now - tip.median_time) > CLOCKS_APART:
-                log.error("clocks disagree: nothing is freed", ours=now.isoformat(), chain=str(tip and tip.median_time))
-            self._past_end.add(pin.key)  # first: the block that settles it may come while this is stored
+        if not await self._is_over_by_chain(pin, now):
             await self.books.commit(Change(pins=(replace(pin, due_at=now + CLOCKS_AGAIN),)))
             return
         renewed = await self._awaited_until([pin], now)
@@ -448,6 +445,18 @@ class Lifecycle:
         if await self.shelf.let_go(ended, Change(requests=(request,) if request else (), pins=(ended,))):
             log.info("expired", cid=pin.cid_text, name=name_text(pin.name))
             await self.announcer.say(ExpiredCid(pin.cid_text, pin.name, pin.ends))
+
+    async def _is_over_by_chain(self, pin: Pin, now: datetime) -> bool:
+        """Asked once it is over by our clock. While the chain says no, each block is a moment to look again."""
+        self._past_end.add(pin.key)  # first: the block that settles it may come while we look
+        tip = await self.chain.tip()
+        assert pin.ends is not None
+        if tip is not None and tip.median_time >= pin.ends:
+            self._past_end.discard(pin.key)
+            return True
+        if tip is None or abs(now - tip.median_time) > CLOCKS_APART:
+            log.error("clocks disagree: nothing is freed", ours=now.isoformat(), chain=str(tip and tip.median_time))
+        return False
 
     async def _lapse_if_over(self, root: bytes) -> None:
         """A quote that has run out holds nothing: its lapse is due, but must not come after the news of the end."""

@@ -140,3 +140,25 @@ async def test_a_reorg_that_takes_the_payment_of_an_owed_pin_back_leaves_nothing
         assert (await w.pin(cid, "a")).state is State.VANISHED
         assert await w.blocks_on_disk() == set()
         assert await w.books.held(cid.key) == []
+
+
+async def test_a_clock_that_jumped_frees_nothing_of_what_is_owed(autojump_clock: MockClock) -> None:
+    """Catches: by our clock alone its term was over: what is left of it went, and it was never tried again."""
+    cid, blocks = content.file(content.noise(600_000))
+    async with World(terms=terms(quote_life=timedelta(hours=1))).running() as w:
+        w.offer(blocks)
+        await w.pinned(cid, "a")
+        await lose_one(w, cid, blocks)
+        await w.later(hours=2)
+        left = await w.blocks_on_disk()
+        assert len(left) == len(blocks) - 1
+        w.clock.moved = timedelta(days=1000)
+        w.life.ring()
+        await w.later(hours=12)
+        assert await w.blocks_on_disk() == left
+        assert [record.released_at for record in await w.receipts.all()] == [None]
+        w.clock.moved = timedelta(0)
+        w.offer(blocks, "another peer")
+        await w.mine(1)
+        await w.later(hours=7)
+        assert {(await w.pin(cid, name)).state for name in "ab"} == {State.PINNED}
