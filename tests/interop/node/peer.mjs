@@ -21,6 +21,7 @@ import { startPeer } from './parts.mjs'
 let helia, blocks
 const pubsub = () => helia.libp2p.services.pubsub
 const say = (line) => process.stdout.write(JSON.stringify(line) + '\n')
+const HANG_UP_MS = 3_000
 const within = ({ deadlineMs = 30_000 }) => AbortSignal.timeout(deadlineMs)
 
 const commands = {
@@ -43,7 +44,12 @@ const commands = {
     return { peerId: connection.remotePeer.toString(), addr: connection.remoteAddr.toString() }
   },
   async hangup (options) {
-    await helia.libp2p.hangUp(peerIdFromString(options.peerId), { signal: within(options) })
+    const peer = peerIdFromString(options.peerId)
+    try {
+      await helia.libp2p.hangUp(peer, { signal: AbortSignal.timeout(HANG_UP_MS) })
+    } catch (error) { // libp2p waits for ever for a stream that its writer resets while it is being closed
+      for (const connection of helia.libp2p.getConnections(peer)) connection.abort(error)
+    }
   },
   async addresses () {
     return helia.libp2p.getMultiaddrs().map(String)
