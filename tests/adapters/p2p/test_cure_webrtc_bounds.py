@@ -84,9 +84,11 @@ async def datagrams_that_nobody_reads() -> str:
     async with webrtc_host() as host, stranger(address_of(host)):
         await connected(host)
         ice = ice_of(host)
+        most = 0
         for _ in range(5_000):
             ice.data_received(bytes(1200), 1)
-        return "few" if ice._queue.qsize() <= webrtc_bounds.MOST_DATAGRAMS else "all"
+            most = max(most, ice._queue.qsize())  # the reader has a thread of its own, and may be quick
+        return "few" if most <= webrtc_bounds.MOST_DATAGRAMS else "all"
 
 
 async def checks_from_many_ports() -> str:
