@@ -26,7 +26,7 @@ import structlog
 import trio
 from trio_typing import TaskStatus
 
-from pinning_worker.domain.cid import cid_from_bytes
+from pinning_worker.domain.cid import cid_from_bytes, cid_text
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.messages import AddedCid, Error, ExpiredCid, ExpiringCid, Renewal
 from pinning_worker.domain.name_row import name_text
@@ -351,7 +351,7 @@ class Lifecycle:
             if payment.bought is None:
                 continue
             receipt = Receipt(
-                cid=_text(pin.root),
+                cid=cid_text(pin.root),
                 name_id=name_text(pin.name),
                 txid=payment.txid,
                 file_name=request.file_name,
@@ -373,7 +373,7 @@ class Lifecycle:
         """A purchase that a reorg took back, or whose blocks never came back, holds nothing any more; what is pinned
         again has its record written again."""
         for payment in undone:
-            receipt = await self.receipts.get(receipt_key(_text(payment.root), payment.txid))
+            receipt = await self.receipts.get(receipt_key(cid_text(payment.root), payment.txid))
             if receipt is not None:
                 await self.receipts.put(replace(receipt, released_at=self.clock.now()))
 
@@ -482,7 +482,7 @@ class Lifecycle:
         lapsed = request.moved(Event.LAPSED, forget_at, sizes=request.sizes if kept else None)
         release = () if kept else (request.root,)
         if await self.shelf.store_and_free(Change(requests=(lapsed,), release=release)):
-            log.info("lapsed", cid=_text(request.root))
+            log.info("lapsed", cid=cid_text(request.root))
 
     async def _forget(self, request: Request, pins: Iterable[Pin]) -> None:
         """A refused request that nobody paid for leaves the books: who asks for what does not exist fills no disk."""
@@ -531,10 +531,6 @@ def _asked(request: Request | None, root: bytes, now: datetime) -> Request:
 
 def _without_proof(payment: Payment) -> Payment:
     return replace(payment, proof=None)
-
-
-def _text(root: bytes) -> str:
-    return str(cid_from_bytes(root))
 
 
 def _log_turn(before: Pin, after: Pin) -> None:

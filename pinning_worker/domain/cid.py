@@ -111,6 +111,11 @@ def cid_from_bytes(data: bytes) -> Cid:
     return Cid(1, codec, multihash)
 
 
+def cid_text(data: bytes) -> str:
+    """The text of a binary CID that we wrote ourselves, a root of the books. Raises as `cid_from_bytes`."""
+    return str(cid_from_bytes(data))
+
+
 def parse_cid(text: str) -> Cid:
     """A CID as people write it: `Qm…`, or any multibase. Raises BadCid."""
     if not text or len(text) > _LONGEST_TEXT or not text.isascii():

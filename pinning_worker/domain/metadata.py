@@ -20,9 +20,8 @@ from pinning_worker.domain.cid import BadCid, Cid, UnsupportedCid, parse_cid
 
 MOST_BYTES = 1024 * 1024
 MOST_IMAGES = 1000
-MOST_TRIED = (
-    2 * MOST_IMAGES
-)  # a CID's text costs about 130 µs: a hostile document must not hold the event loop for seconds
+# A CID's text costs about 130 µs: a hostile document must not hold the event loop for seconds.
+MOST_TRIED = 2 * MOST_IMAGES
 MOST_FOREIGN = 100
 LONGEST_TEXT = 512  # a `data:` image would be as long as the document
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 import structlog
 import trio
 
-from pinning_worker.domain.cid import cid_from_bytes
+from pinning_worker.domain.cid import cid_from_bytes, cid_text
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.messages import FetchingCid
 from pinning_worker.domain.pin import ACTIVE, Asker, Event, PinKey, Request, State
@@ -111,12 +111,12 @@ class Fetching:
         except QuotaUsedUp:
             await self._over_quota(request, gathering, "no room at the moment")
         except DiskFull as failure:
-            log.error("disk full", cid=_text(request.root), reason=str(failure))
+            log.error("disk full", cid=cid_text(request.root), reason=str(failure))
             self.shelf.untidy = True  # what was put before it filled up is known to nobody
             await self._give_up(request, gathering, ErrorCode.BUSY, "no room at the moment", retry_after=600)
         except Exception:  # a bug met by one DAG is logged whole and answered; it must not end the worker
             self.shelf.untidy, reference = True, self.quoting.new_id()
-            log.exception("fetching failed by a fault of ours", cid=_text(request.root), reference=reference)
+            log.exception("fetching failed by a fault of ours", cid=cid_text(request.root), reference=reference)
             await self._give_up(request, gathering, ErrorCode.INTERNAL, f"reference {reference}", retry_after=600)
         return None
 
@@ -237,7 +237,7 @@ class Fetching:
         return None
 
     async def _over_quota(self, request: Request, gathering: Gathering, reason: str) -> None:
-        log.warning("staging quota used up", cid=_text(request.root), raise_this="PINNING_STAGING_QUOTA")
+        log.warning("staging quota used up", cid=cid_text(request.root), raise_this="PINNING_STAGING_QUOTA")
         await self._give_up(request, gathering, ErrorCode.BUSY, reason, retry_after=600)
 
     async def _give_up(
@@ -255,10 +255,6 @@ class Fetching:
             kept = any(pin.keeps for pin in pins)
             release = () if kept else (request.root,)
             if await self.shelf.store_and_free(Change(requests=(refused,), release=release), tuple(gathering.blocks)):
-                log.info("refused", cid=_text(request.root), code=code.value, reason=reason)
+                log.info("refused", cid=cid_text(request.root), code=code.value, reason=reason)
                 return await self.answering.refuse(current.askers, code, reason, retry_after)
         return None
-
-
-def _text(root: bytes) -> str:
-    return str(cid_from_bytes(root))

@@ -83,7 +83,7 @@ class Window:
     @property
     def _is_much(self) -> bool:
         """Not how much room there is: that may go without a word, taken by frames of which a piece was lost."""
-        return int(self._sctp.__dict__.get("_unread", 0)) >= MUCH
+        return _unread(self._sctp) >= MUCH
 
     def _call(self, what: Callable[..., None], *args: Any) -> None:
         with suppress(RuntimeError):  # that loop has stopped
@@ -91,7 +91,7 @@ class Window:
 
     def _charge(self, cost: int) -> None:
         self._sctp._advertised_rwnd -= cost
-        self._sctp.__dict__["_unread"] = self._sctp.__dict__.get("_unread", 0) + cost
+        self._sctp.__dict__["_unread"] = _unread(self._sctp) + cost
 
     def _give_back(self, cost: int) -> None:
         was_shut = self._sctp._advertised_rwnd < SHUT
@@ -194,7 +194,11 @@ def _is_full(sctp: RTCSctpTransport) -> bool:
 
 def _room(sctp: RTCSctpTransport) -> float:
     """Bytes; without an end while little is unread: then what fills the window is still on its way to the reader."""
-    return sctp._advertised_rwnd if sctp.__dict__.get("_unread", 0) >= MUCH else math.inf
+    return sctp._advertised_rwnd if _unread(sctp) >= MUCH else math.inf
+
+
+def _unread(sctp: RTCSctpTransport) -> int:
+    return int(sctp.__dict__.get("_unread", 0))
 
 
 def _not_while_shut(stock: Callable[[Any, Any], Awaitable[None]]) -> Callable[[Any, Any], Awaitable[None]]:

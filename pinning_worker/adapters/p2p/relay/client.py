@@ -210,8 +210,9 @@ def _read(data: bytes) -> list[Multiaddr]:
     """
     try:
         text = str(Multiaddr(data))
-        address = Multiaddr(text).decapsulate_code(P_P2P)
-        is_whole = Multiaddr(text).to_bytes() == data and text.startswith(_BEGINNINGS)
+        whole = Multiaddr(text)
+        address = whole.decapsulate_code(P_P2P)
+        is_whole = whole.to_bytes() == data and text.startswith(_BEGINNINGS)
     except (MultiaddrError, ValueError, KeyError, IndexError):
         return []
     return [address] if is_whole and not is_circuit(text) else []
