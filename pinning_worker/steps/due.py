@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import structlog
@@ -72,8 +72,9 @@ class DueLoop:
         await self._tidy()
         await self._start_fetches(nursery)
         self._start_judging(nursery)
-        await self._start_due(nursery)
-        await self._rest()
+        looked_at = self.clock.now()  # one moment for both: what falls due between them would be neither due nor ahead
+        await self._start_due(nursery, looked_at)
+        await self._rest(looked_at)
 
     async def _tidy(self) -> None:
         """At a quiet moment: a fetch that was interrupted still needs what it left lying."""
@@ -98,10 +99,10 @@ class DueLoop:
             del self._nudged[key]
             self._start(nursery, key, self.judge, key)
 
-    async def _start_due(self, nursery: trio.Nursery) -> None:
+    async def _start_due(self, nursery: trio.Nursery, now: datetime) -> None:
         if self._places() <= 0:
             return
-        for row in await self.books.due(self.clock.now(), self.terms.steps_at_once + len(self._working)):
+        for row in await self.books.due(now, self.terms.steps_at_once + len(self._working)):
             key = row.root if isinstance(row, Request) else row.key
             if key in self._working or self._places() <= 0:
                 continue
@@ -135,11 +136,10 @@ class DueLoop:
 
         nursery.start_soon(run)
 
-    async def _rest(self) -> None:
-        """Until the bell rings or the next thing is due."""
-        now = self.clock.now()
-        moments = [moment for moment in (await self.books.next_due(now), self.answering.next_moment()) if moment]
-        longest = self.terms.longest_rest.total_seconds()
+    async def _rest(self, looked_at: datetime) -> None:
+        """Until the bell rings or the next thing is due after that moment."""
+        moments = [moment for moment in (await self.books.next_due(looked_at), self.answering.next_moment()) if moment]
+        longest, now = self.terms.longest_rest.total_seconds(), self.clock.now()
         seconds = min([(moment - now).total_seconds() for moment in moments], default=longest)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._ring_in, min(max(seconds, 0), longest))

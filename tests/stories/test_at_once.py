@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import trio
@@ -20,7 +20,7 @@ from pinning_worker.domain.cid import Cid
 from pinning_worker.domain.messages import FetchingCid, Message
 from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.payment import PaidOutput, Sighting
-from pinning_worker.domain.pin import Request, State
+from pinning_worker.domain.pin import Pin, Request, State
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.ports import Change, Dossier, Trouble
 from tests import content
@@ -28,9 +28,14 @@ from tests.stories.world import World, terms
 
 
 class SlowBooks(MemoryBooks):
-    """Answers what waits in the queue as it was `seconds` ago."""
+    """Answers what waits in the queue as it was `seconds` ago, and what is due as it was `due_seconds` ago."""
 
-    seconds = 0.0
+    seconds = due_seconds = 0.0
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Request | Pin]:
+        rows = await MemoryBooks.due(self, now, limit)
+        await trio.sleep(self.due_seconds)
+        return rows
 
     async def waiting(self, limit: int) -> Sequence[Request]:
         rows = await MemoryBooks.waiting(self, limit)
@@ -53,6 +58,22 @@ async def test_a_queue_read_before_a_fetch_ended_begins_it_not_again(autojump_cl
         await w.later(minutes=1)
         assert [m["code"] for m in w.hear() if m["status"] == "ERROR"] == ["TIMEOUT"]
         assert w.fetcher.fetches == [cid]
+
+
+async def test_what_falls_due_while_the_books_are_asked_is_not_left_for_the_hour(autojump_clock: MockClock) -> None:
+    """Catches: what was not due yet when its turn was read, and no more ahead when the loop asked how long to rest."""
+    cid, blocks = content.file(content.noise(3_000))
+    books = SlowBooks()
+    async with World(books=books).running() as w:
+        w.offer(blocks)
+        await w.quoted(cid)
+        await w.later(hours=24, seconds=-5)
+        books.due_seconds = 10
+        w.life.ring()
+        await w.later(minutes=1)
+        request = await w.books.request(cid.key)
+        assert request is not None
+        assert request.state is State.LAPSED
 
 
 class PromptBooks(MemoryBooks):
