@@ -28,6 +28,7 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.network.auto_connector import AutoConnector
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
 from libp2p.rcmgr import ResourceLimits, ResourceManager
 from libp2p.rcmgr.connection_limits import ConnectionLimits
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
@@ -51,6 +52,7 @@ from pinning_worker.domain.swarm_key import unprotected
 from pinning_worker.one_error import one_error
 
 CLOSE_SECONDS = 3.0
+UNLIMITED = 1 << 62
 DIALLED = [addresses.parse("/ip4/0.0.0.0/tcp/0"), addresses.parse("/ip4/0.0.0.0/tcp/0/ws")]
 """From these the library learns which transports it needs; what is listened on is told it later (listening.py)."""
 
@@ -193,9 +195,12 @@ def _refuse_what_takes_no_swarm_key(listen: tuple[str, ...]) -> None:
 
 
 class _NoAutoConnector(AutoConnector):
-    """The library dials peers that it once heard of until it has 200 connections. It shall not."""
+    """The library dials peers that it once heard of until it has 200 connections, and remembers when each peer that
+    ever left us did. It shall not."""
 
     async def start(self) -> None: ...
+
+    def record_disconnect(self, peer_id: ID) -> None: ...
 
 
 def _connection_config(config: HostConfig) -> ConnectionConfig:
@@ -212,9 +217,12 @@ def _connection_config(config: HostConfig) -> ConnectionConfig:
 
 
 def _resource_manager(config: HostConfig) -> ResourceManager:
-    """Counts connections and streams; the parts that guess (circuit breaker, degradation, rate limits) are off."""
+    """Counts streams, and the connections of each peer; the parts that guess (circuit breaker, degradation, rate
+    limits) are off. So is its count of all connections: a dial that is given up, and a connection too many of one peer,
+    stay in it for good, and once it is full nobody comes in or is dialled any more. The swarm counts those that live.
+    """
     return ResourceManager(
-        limits=ResourceLimits(max_connections=config.max_connections * 2, max_streams=config.max_streams),
+        limits=ResourceLimits(max_connections=UNLIMITED, max_streams=config.max_streams),
         connection_limits=ConnectionLimits(
             max_established_per_peer=config.max_connections_per_peer + 2,  # the newest come before the dead are gone
             max_established_total=config.max_connections,

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 import trio
+from libp2p.exceptions import BaseLibp2pError
 from structlog.testing import capture_logs
 
 from pinning_worker.adapters.p2p.bootstrap import LONGEST_WAIT_SECONDS, wait_after
@@ -212,6 +213,34 @@ async def test_callers_beyond_the_limit_are_turned_away_and_get_in_when_somebody
                 with suppress(CannotConnect):
                     await c.connect(host.addresses[0], deadline=5)
                 await trio.sleep(0.05)  # that somebody has left may have been told while we were refused
+
+
+async def test_dials_that_were_given_up_keep_nobody_from_coming_or_being_dialled() -> None:
+    small = config(max_connections=3, kept_for_dialling=1)
+    async with open_host(small) as host, open_host(config()) as a, open_host(config()) as b:
+        with socket.socket() as deaf:
+            deaf.bind(("127.0.0.1", 0))
+            deaf.listen()
+            for _ in range(6):
+                with pytest.raises(CannotConnect, match="did not answer"):
+                    await host.connect(f"/ip4/127.0.0.1/tcp/{deaf.getsockname()[1]}/p2p/{a.peer_id}", deadline=0.2)
+        assert await a.connect(host.addresses[0], deadline=20) == host.peer_id
+        assert await host.connect(b.addresses[0], deadline=20) == b.peer_id
+
+
+async def test_a_peer_that_comes_again_and_again_keeps_nobody_else_out() -> None:
+    small = config(max_connections=6, kept_for_dialling=1, max_connections_per_peer=1)
+    async with open_host(small) as host, open_host(config()) as again, open_host(config()) as a:
+        [tcp, _], peer = host.places, host.raw.get_id()
+        for _ in range(20):
+            with suppress(BaseLibp2pError):  # it may hear at once that it is one too many
+                await again.swarm.dial_addr(tcp, peer)
+        assert len(host.swarm.get_connections(again.raw.get_id())) <= 3
+        with trio.fail_after(20):
+            while not host.is_connected(a.peer_id):
+                with suppress(CannotConnect):
+                    await a.connect(host.addresses[0], deadline=5)
+                await trio.sleep(0.05)  # the last one too many may still be leaving
 
 
 def test_the_waits_between_dials_grow_and_end_growing() -> None:
