@@ -1,0 +1,33 @@
+"""What a peer says must be heard, whatever it says about its addresses besides.
+
+What happens: nothing of a worker is heard by another one, no subscription and no answer, as long as both run: it was
+restarted while its clock was behind, or an earlier record of its addresses came after a later one. Why: with each frame
+the library sends a signed record of its addresses, numbered by the clock; a frame whose record is older than the one
+that is known is dropped whole. Where: `maybe_consume_signed_record`, called by `Pubsub.continuously_read_stream` and
+`GossipSub.handle_rpc`.
+
+The cure: the record in a frame is not read. Nobody else sends one, identify tells the same, and whom strangers name is
+not dialled from what the library remembers. It also spares two signatures a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from libp2p.pubsub import gossipsub, pubsub
+
+from pinning_worker.adapters.p2p.cures.once import replace
+
+
+def mend() -> None:
+    for module in (pubsub, gossipsub):
+        replace(module, "maybe_consume_signed_record", _unread)
+
+
+def _unread(stock: Callable[..., bool]) -> Callable[..., bool]:
+    def mended(frame: Any, host: Any, peer: Any) -> bool:
+        frame.ClearField("senderRecord")
+        return stock(frame, host, peer)
+
+    return mended
