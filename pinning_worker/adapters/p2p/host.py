@@ -117,6 +117,10 @@ class Host:
             raise CannotConnect(f"cannot connect to {address}: {root_cause(error)}") from error
         return peer
 
+    def ask_who(self, peer: str) -> None:
+        """What a connected peer said of itself is asked for again, if it has lapsed or was forgotten. Does not wait."""
+        self.raw._schedule_identify(addresses.parse_peer_id(peer), reason="asked again")
+
     async def disconnect(self, peer: str) -> None:
         """Closes every connection to that peer. Raises BadAddress."""
         await self.raw.disconnect(addresses.parse_peer_id(peer))

@@ -133,8 +133,13 @@ class Dht:
         self.provided.discard(key)
 
     async def _refresh(self) -> None:
-        """Asks for ourselves and for somewhere else now and then: who no longer answers is forgotten, others found."""
+        """Asks for ourselves and for somewhere else now and then: who no longer answers is forgotten, others found.
+
+        What those who are connected said of themselves lapses, and without it none that was forgotten is noticed again.
+        """
         while True:
+            for peer in self._host.peers():
+                self._host.ask_who(peer)
             for key in (binary_id(self._host.peer_id), secrets.token_bytes(32)):
                 async with self._questions:
                     await self._closest_on_the_network(key)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
 import trio
 from libp2p.abc import INetStream
 from libp2p.kad_dht.pb.kademlia_pb2 import Message, Record
+from libp2p.peer import peerdata
 from libp2p.peer.id import ID
 
+from pinning_worker.adapters.p2p.dht import node as node_module
 from pinning_worker.adapters.p2p.dht import server as server_module
 from pinning_worker.adapters.p2p.dht import talk as talk_module
 from pinning_worker.adapters.p2p.dht.contacts import Contact, read_contacts, read_message, write_contact
@@ -58,6 +62,20 @@ async def meet(node: Node, server: Node) -> None:
     with trio.fail_after(20):
         while server.contact.peer not in [contact.peer for contact in node.dht._closest(KEY)]:  # noqa: ASYNC110
             await trio.sleep(0.05)
+
+
+@pytest.mark.parametrize("stays", [True, False], ids=["connected all the while", "back after a while"])
+async def test_a_server_that_did_not_answer_once_is_found_again_hours_later(
+    monkeypatch: pytest.MonkeyPatch, stays: bool
+) -> None:
+    monkeypatch.setattr(node_module, "REFRESH_SECONDS", 0.2)
+    async with open_dht(serves=True) as server, open_dht() as node:
+        await meet(node, server)
+        monkeypatch.setattr(peerdata, "time", SimpleNamespace(time=lambda: time.time() + 3 * 3600))
+        if not stays:
+            await node.host.disconnect(server.host.peer_id)
+        node.dht.table.remove(server.host.peer_id)
+        await meet(node, server)
 
 
 async def found(node: Node, key: bytes = KEY) -> list[Contact]:
