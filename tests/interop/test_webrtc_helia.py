@@ -22,6 +22,8 @@ from tests.interop.node_binary import needs_node
 
 pytest.importorskip("aiortc", reason="the extra [webrtc] is not installed")
 
+from aioice import ice
+
 from tests.adapters.p2p.webrtc_rig import sctp_of
 
 pytestmark = [pytest.mark.interop, needs_node]
@@ -48,6 +50,17 @@ async def test_a_file_there_and_back_and_the_address_outlives_a_restart(tmp_path
             assert [each.addr for each in await browser.connections()] == [address]
             listen = address.partition("/certhash/")[0]
     assert told[0] == told[1]
+
+
+async def test_who_hangs_up_is_gone_without_being_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Missed is who says nothing for half a minute, which here is never."""
+    monkeypatch.setattr(ice, "CONSENT_FAILURES", 1_000_000)
+    async with open_host(HostConfig(new_key(), (WEBRTC,))) as host, open_helia([], topic=None) as browser:
+        await browser.dial(host.addresses[0])
+        await browser.hangup(host.peer_id)
+        with trio.fail_after(60):
+            while host.is_connected(browser.peer_id):
+                await host.changed()
 
 
 async def test_a_reader_that_is_busy_for_a_while_gets_everything() -> None:

@@ -22,6 +22,15 @@ async def one_that_leaves() -> str:
     return f"came: {came}, {'gone' if gone else 'counted for good'}"
 
 
+async def one_that_ends_sctp_and_nothing_else() -> str:
+    """What js-libp2p does on Node when it hangs up: from below it answers on, or has gone without a word."""
+    async with webrtc_host() as host, stranger(address_of(host)) as browser:
+        came = await until(lambda: len(host.get_connected_peers()) == 1)
+        await browser.run(browser.pc.sctp._abort())
+        gone = await until(lambda: not host.get_connected_peers(), seconds=5)
+    return f"came: {came}, {'gone' if gone else 'counted for good'}"
+
+
 async def one_whose_channels_come_and_go() -> str:
     """Twenty data channels, opened and closed: what is left of them while the connection lives."""
     async with webrtc_host() as host, stranger(address_of(host)) as browser:
@@ -49,6 +58,14 @@ def test_who_leaves_is_gone() -> None:
 
 def test_in_the_stock_library_it_stays() -> None:
     assert outcome(one_that_leaves, stock=True) == "came: True, counted for good"
+
+
+def test_who_ends_sctp_is_gone() -> None:
+    assert outcome(one_that_ends_sctp_and_nothing_else, stock=False) == "came: True, gone"
+
+
+def test_in_the_stock_library_it_stays_too() -> None:
+    assert outcome(one_that_ends_sctp_and_nothing_else, stock=True) == "came: True, counted for good"
 
 
 def test_a_channel_that_was_closed_is_forgotten() -> None:

@@ -4,7 +4,8 @@ What happens: a webrtc connection that its peer closed, or whose peer vanished, 
 after 250 of them nobody gets in any more, by tcp neither. Why: nothing listens to aiortc once the handshake is over, so
 the library never learns that a connection has ended. Where: `wire_pc_to_connection`.
 
-The cure: when aiortc says that the connection has ended (its peer said so, or was silent for 30 s), it is closed. The
+The cure: when aiortc says that the connection has ended (its peer said so, or was silent for 30 s), it is closed. So it
+is when the peer has ended SCTP, on which everything goes: js-libp2p on Node says goodbye there, and nowhere else. The
 library's own record of each data channel goes when the channel does, not only with the connection.
 """
 
@@ -40,13 +41,25 @@ def _listen_on(stock: Wire) -> Wire:
         _forget_closed_channels(connection)
 
         def look() -> None:
-            if pc.connectionState in ENDED:
+            if pc.connectionState in ENDED or pc.sctp.state in ENDED:
                 _end(connection)
 
         pc.on("connectionstatechange", look)
+        _tell_of_changes(pc.sctp, look)
         look()  # it may have ended before we listened
 
     return mended
+
+
+def _tell_of_changes(sctp: Any, look: Callable[[], None]) -> None:
+    """It has no event for them."""
+    stock = sctp._set_state
+
+    def mended(state: Any) -> None:
+        stock(state)
+        look()
+
+    sctp._set_state = mended  # of this one only
 
 
 def _end(connection: WebRTCConnection) -> None:
