@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import count
 
 import pytest
 import trio
@@ -132,6 +133,40 @@ async def test_a_peer_that_hangs_up_and_dials_again_at_once(over: int) -> None:
             await helia.wait_mesh(peer_id=host.peer_id)
             await talk(helia, topic, f"time {time}")
             await helia.hangup(host.peer_id)
+
+
+@TRANSPORTS
+async def test_a_peer_that_joins_while_large_messages_are_about(over: int) -> None:
+    """It gets the newest at once, while others come: none of them cut in two by another."""
+    async with open_worker() as (host, topic), trio.open_nursery() as nursery:
+        nursery.start_soon(say_large_things, topic)
+        for time in range(3):
+            async with open_helia(listen=()) as helia:
+                await helia.dial(host.addresses[over])
+                await know_each_other(helia, host, topic)
+                await talk(helia, topic, f"time {time}")
+        nursery.cancel_scope.cancel()
+
+
+async def say_large_things(topic: Topic) -> None:
+    for number in count():
+        topic.publish(b"%d" % number + bytes(200_000))
+        await trio.sleep(0.1)
+
+
+@TRANSPORTS
+async def test_a_peer_that_has_forgotten_us_though_we_are_connected_is_spoken_to_again(over: int) -> None:
+    """As js-libp2p forgets whoever sends it a frame that is none: it ends the streams, and waits for us to begin."""
+    async with open_worker() as (host, topic), open_helia(listen=()) as helia:
+        await helia.dial(host.addresses[over])
+        await know_each_other(helia, host, topic)
+        await topic._pubsub.peers[parse_peer_id(helia.peer_id)].write(b"\xff" * 16)
+        with trio.fail_after(60):
+            while not helia.heard_so_far(lambda message: message.text == "again"):
+                topic.publish(b"again")
+                await trio.sleep(0.2)
+        await know_each_other(helia, host, topic)
+        await talk(helia, topic, "and")
 
 
 @TRANSPORTS

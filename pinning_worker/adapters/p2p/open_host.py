@@ -43,6 +43,7 @@ from pinning_worker.adapters.p2p.cures.half_open import LOOPBACK, Door, DoorRule
 from pinning_worker.adapters.p2p.cures.private_network import fingerprint
 from pinning_worker.adapters.p2p.errors import BadAddress
 from pinning_worker.adapters.p2p.host import AddressSources, Host
+from pinning_worker.adapters.p2p.known_peers import KnownPeers
 from pinning_worker.adapters.p2p.listening import listen
 from pinning_worker.adapters.p2p.neighbours import Neighbours
 from pinning_worker.adapters.p2p.relay.client import RelayClient
@@ -161,8 +162,10 @@ def _peer_at(text: str) -> str:
 def _build(config: HostConfig, certificate: TlsCertificate | None, also_at: AddressSources, door: Door) -> BasicHost:
     announced = [addresses.parse(text) for text in config.announce]
     listened = [addresses.parse_listen(text) for text in config.listen]
+    known = KnownPeers()
     raw = new_host(
         key_pair=config.key,
+        peerstore_opt=known,
         listen_addrs=DIALLED,
         sec_opt={NOISE: Noise(config.key, noise_privkey=new_noise_key().private_key)},
         muxer_opt={TProtocol(YAMUX): Yamux},
@@ -178,6 +181,7 @@ def _build(config: HostConfig, certificate: TlsCertificate | None, also_at: Addr
         tls_server_config=certificate.context if certificate else None,
     )
     swarm = cast("Swarm", raw.get_network())
+    known.connected = lambda: swarm.connections
     stream_limit.set_limit(swarm, config.max_streams_per_peer)
     swarm.retry_config = RetryConfig(max_retries=0)
     swarm.auto_connector = _NoAutoConnector(swarm)

@@ -5,7 +5,10 @@ Here both ends are py-libp2p and only their cure is looked at; `tests/interop/te
 
 from __future__ import annotations
 
+from typing import cast
+
 import trio
+from libp2p.abc import INetStream
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.swarm import Swarm
 from libp2p.pubsub.pubsub import Pubsub
@@ -56,6 +59,30 @@ async def heard(speaker: Pubsub, ear: Ear) -> bool:
         if await until(lambda: any(words.startswith(name) for words in ear.heard), seconds=0.05):
             return True
     return False
+
+
+async def our_first_stream_dies_before_a_word_is_said() -> str:
+    """b speaks to a, and resets the first stream that a opens only after that: then nobody begins anew but a."""
+    async with bare_host() as a, bare_host() as b, bare_pubsub(a) as at_a, bare_pubsub(b) as at_b:
+        await at_a.subscribe(TOPIC)
+        await at_b.subscribe(TOPIC)
+        swarm = cast("Swarm", b.get_network())
+        take, spoken = swarm.common_stream_handler, trio.Event()
+
+        async def refuse_until_it_was_spoken_to(stream: INetStream) -> None:
+            if spoken.is_set():
+                return await take(stream)
+            await until(lambda: b.get_id() in at_a.peer_topics.get(TOPIC, ()))
+            spoken.set()
+            await stream.reset()
+
+        swarm.set_stream_handler(refuse_until_it_was_spoken_to)
+        await connect(b, a)
+        return f"a speaks: {await until(lambda: a.get_id() in at_b.peer_topics.get(TOPIC, ()))}"
+
+
+def test_a_stream_that_died_at_once_is_opened_again() -> None:
+    assert outcome(our_first_stream_dies_before_a_word_is_said, stock=False) == "a speaks: True"
 
 
 def test_both_hear_each_other_again() -> None:

@@ -9,6 +9,10 @@ Where: `Pubsub._handle_new_peer`, `.handle_dead_peer_queue`, `._handle_dead_peer
 The cure, in one rule: our stream to a peer follows the peer. It belongs on the connection where the peer last opened
 its own pubsub stream to us, or on a live one until it has; when it is elsewhere, or dead, a new one is opened, what
 was still queued moves over, and subscriptions and mesh stay. A peer is forgotten when its last connection has ended.
+
+And who has ended its stream to us, yet stays connected, may have forgotten ours too (js-libp2p does, of whoever sent it
+something odd, and opens none by itself): a new one is opened, which it takes for a new peer; after SPEAK_AGAIN seconds
+each, until it speaks or we have tried as often.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.exceptions import SwarmException
 from libp2p.peer.id import ID
+from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.rpc_queue import RpcQueue
@@ -33,17 +38,23 @@ from libp2p.utils import encode_varint_prefixed
 from pinning_worker.adapters.p2p.cures.once import replace
 
 NEGOTIATE_SECONDS = 10
+LET_GO_SECONDS = 5
 MOST_MOVES = 3
+SPEAK_AGAIN = (1.0, 10.0, 60.0)
 
 Method = Callable[..., Awaitable[None]]
 
 
 class _Whereabouts:
-    """Where each peer of one Pubsub last opened its pubsub stream to us, and whose stream is being opened just now."""
+    """Where each peer of one Pubsub last opened its pubsub stream to us, whose stream is being opened just now, whom we
+    wait for to speak again, and of those, whose stream of ours is to be opened anew though nothing is wrong with it."""
 
     def __init__(self) -> None:
         self.newest: dict[ID, Any] = {}
+        self.speaks_on: dict[ID, INetStream] = {}
         self.opening: set[ID] = set()
+        self.silent: set[ID] = set()
+        self.unheard: set[ID] = set()
 
 
 _whereabouts: WeakKeyDictionary[Pubsub, _Whereabouts] = WeakKeyDictionary()
@@ -62,13 +73,34 @@ def _of(pubsub: Pubsub) -> _Whereabouts:
 
 def _note_where(stock: Method) -> Method:
     async def mended(self: Pubsub, stream: INetStream) -> None:
-        peer = stream.muxed_conn.peer_id
-        _of(self).newest[peer] = stream.muxed_conn
+        peer, of = stream.muxed_conn.peer_id, _of(self)
+        of.newest[peer] = stream.muxed_conn
+        of.speaks_on[peer] = stream
         if not _stands_right(self, peer):
             self._schedule_peer_stream_retry(peer)
         await stock(self, stream)
+        if of.speaks_on.get(peer) is stream:
+            del of.speaks_on[peer]
+            if peer not in of.silent and self.manager.is_running and self._peer_is_connected(peer):
+                of.silent.add(peer)
+                self.manager.run_task(_speak_again, self, peer)
 
     return mended
+
+
+async def _speak_again(pubsub: Pubsub, peer: ID) -> None:
+    """To one who is connected, and was heard on a stream that ended, with none after it."""
+    of = _of(pubsub)
+    try:
+        for seconds in SPEAK_AGAIN:
+            await trio.sleep(seconds)
+            if peer in of.speaks_on or not pubsub._peer_is_connected(peer):
+                return
+            of.unheard.add(peer)
+            await pubsub._handle_new_peer_with_retry(peer, NEGOTIATE_SECONDS)
+    finally:
+        of.silent.discard(peer)
+        of.unheard.discard(peer)
 
 
 def _register(_stock: Method) -> Method:
@@ -123,6 +155,7 @@ async def _move(pubsub: Pubsub, peer: ID) -> None:
     pubsub.router.add_peer(peer, stream.get_protocol())
     before, queue_before = pubsub.peers.get(peer), pubsub.peer_queues.get(peer)
     pubsub.peers[peer] = stream
+    _of(pubsub).unheard.discard(peer)
     pubsub.peer_queues[peer] = _with_what_was_waiting(queue_before)
     pubsub.manager.run_task(pubsub.handle_sending_messages, peer, stream, pubsub.peer_queues[peer])
     if peer in pubsub._peer_added_events:
@@ -142,18 +175,25 @@ async def _open_stream(pubsub: Pubsub, connection: SwarmConn) -> INetStream:
     except BaseLibp2pError as error:
         raise SwarmException("no stream on that connection") from error
     try:
-        talk = MultiselectCommunicator(stream)
-        stream.set_protocol(await host.multiselect_client.select_one_of(pubsub.protocols, talk, NEGOTIATE_SECONDS))
-    except BaseException:  # a cancellation too: nobody else knows this stream
+        with trio.fail_after(NEGOTIATE_SECONDS):
+            talk = MultiselectCommunicator(stream)
+            stream.set_protocol(await host.multiselect_client.select_one_of(pubsub.protocols, talk))
+    except BaseException as error:  # a cancellation too: nobody else knows this stream
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
             await stream.reset()
+        if isinstance(error, trio.TooSlowError) or isinstance(error.__cause__, MultiselectCommunicatorError):
+            raise SwarmException("no word of it on that stream") from error  # not that it speaks no pubsub
         raise
     return stream
 
 
 async def _let_go(stream: INetStream) -> None:
-    with trio.move_on_after(NEGOTIATE_SECONDS):
-        with suppress(BaseLibp2pError):  # its connection may be gone: that is why we let go
+    """Closed before it is reset: js-libp2p forgets a peer that resets a stream, even one that it has replaced."""
+    with suppress(BaseLibp2pError):  # its connection may be gone: that is why we let go
+        with trio.move_on_after(LET_GO_SECONDS):
+            await stream.close()
+            await trio.sleep(LET_GO_SECONDS)
+        with trio.move_on_after(LET_GO_SECONDS):
             await stream.reset()
 
 
@@ -169,7 +209,7 @@ def _with_what_was_waiting(before: RpcQueue | None) -> RpcQueue:
 def _stands_right(pubsub: Pubsub, peer: ID) -> bool:
     """Is our stream to that peer alive, and on the connection where it belongs?"""
     stream = cast("Any", pubsub.peers.get(peer))
-    if stream is None or stream.muxed_conn.is_closed:
+    if stream is None or stream.muxed_conn.is_closed or peer in _of(pubsub).unheard:
         return False
     if getattr(stream.muxed_stream, "closed", False) or getattr(stream.muxed_stream, "send_closed", False):
         return False
