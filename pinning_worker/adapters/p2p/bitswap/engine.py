@@ -54,6 +54,7 @@ class Engine:
         self._providers = providers
         self._connected: set[str] = set()
         self._nursery: trio.Nursery | None = None
+        self._ended = False
         self.conduct = Conduct()
         self.server = Server(source or blocks, self._open_stream, self._start)
         self._wants = Wants(self._connected, self._open_stream, self._start)
@@ -109,7 +110,7 @@ class Engine:
             self._host.raw.remove_stream_handler(protocol)
         self._host.on_connected.remove(self._came)
         self._host.on_disconnected.remove(self._left)
-        self._nursery = None
+        self._ended = True
 
     def _came(self, peer: str) -> None:
         if self.conduct.banned(peer, trio.current_time()):
@@ -161,6 +162,8 @@ class Engine:
             await self._host.connect_on_hearsay(origin, DIAL_SECONDS)
 
     def _start(self, task: Callable[[], Awaitable[None]]) -> None:
+        if self._ended:
+            return  # a fetch that ends with the worker takes back what it asked for: nobody is left to say so
         if self._nursery is None:
             raise RuntimeError("the bitswap engine is not running")
         self._nursery.start_soon(task)

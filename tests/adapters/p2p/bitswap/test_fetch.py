@@ -6,10 +6,12 @@ import pytest
 import trio
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
+from pinning_worker.adapters.p2p.bitswap.engine import Engine
 from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from pinning_worker.domain.cid import Cid, cid_of
 from pinning_worker.ports import DiskFull, NotFound, OverBudget, Stalled, Unreadable
-from tests.adapters.p2p.bitswap.rig import BUDGET, MIB, add, add_file, chunks, open_node, until
+from tests.adapters.p2p.bitswap.rig import BUDGET, MIB, TCP, Node, add, add_file, chunks, open_node, until
 from tests.domain.dagpb import DAG_PB, RAW, field, node
 
 QUICK = replace(BUDGET, first_block_seconds=3, idle_seconds=3)
@@ -27,6 +29,19 @@ class Counting(MemoryBlocks):
         return await super().get(multihash)
 
 
+class Hesitating(MemoryBlocks):
+    """Is asked for a block, and never comes to an answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looking = trio.Event()
+
+    async def get(self, multihash: bytes) -> bytes | None:
+        self.looking.set()
+        await trio.sleep_forever()
+        return None
+
+
 async def test_a_dag_comes_whole_in_walk_order_and_is_stored() -> None:
     async with open_node() as giver, open_node() as taker:
         parts = [await add_file(giver.blocks, *chunks(9, 1000 + n)) for n in range(5)]
@@ -41,6 +56,23 @@ async def test_a_dag_comes_whole_in_walk_order_and_is_stored() -> None:
         ]
         assert fetched.bytes == sum([len(await giver.blocks.get(name) or b"") for name in fetched.blocks])
         assert await taker.blocks.audit(list(fetched.blocks)) == set()
+
+
+async def test_a_fetch_that_ends_after_the_engine_ends_in_peace() -> None:
+    """Catches: at SIGTERM, which ends both at once, a fault of ours in the log for each fetch that ran."""
+    asked = Hesitating()
+    async with open_node(asked) as giver, open_host(HostConfig(new_key(), listen=(TCP,))) as host:
+        taker = Node(host, Engine(host, MemoryBlocks()), MemoryBlocks())
+        async with trio.open_nursery() as fetching:
+            async with trio.open_nursery() as serving:
+                await serving.start(taker.engine.run)
+                await taker.connect(giver)
+                fetching.start_soon(taker.fetch, cid_of(RAW, b"wanted"), giver.id)
+                with trio.fail_after(20):
+                    await asked.looking.wait()
+                await until(lambda: taker.engine._wants._wantlists[giver.id].saying is None)  # it has said its word
+                serving.cancel_scope.cancel()
+            fetching.cancel_scope.cancel()
 
 
 async def test_many_big_blocks_are_each_sent_once() -> None:
