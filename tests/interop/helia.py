@@ -185,7 +185,7 @@ class Helia:
                         return message
                 await self._wait_for_news()
         instead = "\n".join(f"  {m.sender[-6:]}: {m.text[:300]}" for m in self.transcript) or "  nothing"
-        raise HeliaError(f"not heard within {deadline} s. Heard instead:\n{instead}\n{self._stderr_text()}")
+        raise HeliaError(f"not heard within {deadline} s. Heard instead:\n{instead}\n{self.stderr_text()}")
 
     def heard_so_far(self, predicate: Callable[[Heard], bool]) -> list[Heard]:
         """Every message heard since the start that fits, taken or not."""
@@ -271,20 +271,20 @@ class Helia:
                 async with self._writing:
                     await self._process.stdin.send_all(line.encode() + b"\n")
             except (trio.BrokenResourceError, trio.ClosedResourceError) as gone:
-                raise HeliaError(f"{command}: the peer is gone\n{self._stderr_text()}") from gone
+                raise HeliaError(f"{command}: the peer is gone\n{self.stderr_text()}") from gone
             while asked not in self._answers:
                 if self._ended:
-                    raise HeliaError(f"{command}: the peer ended without an answer\n{self._stderr_text()}")
+                    raise HeliaError(f"{command}: the peer ended without an answer\n{self.stderr_text()}")
                 await self._wait_for_news()
             answer = self._answers.pop(asked)
             if "error" in answer:
-                raise HeliaError(f"{command}: {answer['error']}\n{self._stderr_text()}")
+                raise HeliaError(f"{command}: {answer['error']}\n{self.stderr_text()}")
             return answer["ok"]
-        raise HeliaError(f"{command}: no answer within {deadline} s\n{self._stderr_text()}")
+        raise HeliaError(f"{command}: no answer within {deadline} s\n{self.stderr_text()}")
 
     async def _wait_for_news(self) -> None:
         if self._ended:
-            raise HeliaError(f"the peer has ended\n{self._stderr_text()}")
+            raise HeliaError(f"the peer has ended\n{self.stderr_text()}")
         await self._news.wait()
 
     async def _read_lines(self) -> None:
@@ -316,7 +316,8 @@ class Helia:
         self._news.set()
         self._news = trio.Event()
 
-    def _stderr_text(self) -> str:
+    def stderr_text(self) -> str:
+        """What Node wrote there, its end: errors, among them those of js-libp2p's gossipsub."""
         return f"Node's stderr: {self._stderr.decode(errors='replace').strip() or '(empty)'}"
 
 
@@ -358,9 +359,9 @@ async def open_helia(
     if node is None:
         raise HeliaError(HOW_TO_GET_IT)
     command = [*inside, str(node), *preload, "peer.mjs"]
-    environment = {**os.environ, **({"NODE_EXTRA_CA_CERTS": str(trusted)} if trusted else {})}
+    told = {"DEBUG": "libp2p:gossipsub:error"} | ({"NODE_EXTRA_CA_CERTS": str(trusted)} if trusted else {})
     process = await trio.lowlevel.open_process(
-        command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=NODE_PROJECT, env=environment
+        command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=NODE_PROJECT, env={**os.environ, **told}
     )
     peer = Helia(process)
     with one_error():

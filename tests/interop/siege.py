@@ -57,6 +57,7 @@ class Siege:
         self.port = int(worker.tcp_addr.split("/")[4])
         self.process = psutil.Process(worker.process.pid)
         self.seconds: list[float] = []
+        self.unanswered = 0
 
     async def ask(self, honest: Helia | None = None) -> None:
         """A NEW-CID of something new, until its quote comes; asked again, as browsers do: gossip may lose a message."""
@@ -68,6 +69,8 @@ class Siege:
             with trio.move_on_after(ANSWER_SECONDS) if left else nullcontext():
                 quote = await ask_for_quote(honest, added.cid, self.worker)
                 break
+            self.unanswered += 1
+            print(f"not answered within {ANSWER_SECONDS} s {self.worker.end_of_log()}\n{honest.stderr_text()}")
         self.seconds.append(trio.current_time() - began)
         assert quote["bytes"]["total"] == added.dag_bytes
 
@@ -97,7 +100,8 @@ class Siege:
         after = self.process.memory_info().rss
         print(
             f"{name}: {len(self.seconds)} asked, median {statistics.median(self.seconds) * 1000:.0f} ms, "
-            f"worst {max(self.seconds) * 1000:.0f} ms; {before >> 20} -> {after >> 20} MiB"
+            f"worst {max(self.seconds) * 1000:.0f} ms; "
+            f"{self.unanswered} times asked again; {before >> 20} -> {after >> 20} MiB"
         )
         assert after - before < MORE_FOR.get(name, MORE_MEMORY)
 

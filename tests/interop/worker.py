@@ -121,6 +121,9 @@ async def open_worker(folder: Path, settings: Mapping[str, str], inside: Sequenc
             try:
                 await worker._until_ready()
                 yield worker
+            except Exception:
+                print(f"a worker {worker.end_of_log()}")  # pytest shows it with the failure, whoever's it is
+                raise
             finally:
                 with trio.CancelScope(shield=True):
                     await worker.kill()
