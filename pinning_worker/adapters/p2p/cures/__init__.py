@@ -9,6 +9,7 @@ they hold for every host in the process. `open_host` calls `mend_all()` first.
 """
 
 from pinning_worker.adapters.p2p.cures import (
+    back_at_once,
     circuit_addresses,
     crash,
     crowded_frames,
@@ -48,6 +49,7 @@ from pinning_worker.adapters.p2p.cures import (
 
 ALL = (
     quiet,
+    back_at_once,
     circuit_addresses,
     crash,
     crowded_frames,
