@@ -28,6 +28,7 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.exceptions import SwarmException
+from libp2p.network.stream.net_stream import StreamState
 from libp2p.peer.id import ID
 from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
@@ -40,6 +41,7 @@ from pinning_worker.adapters.p2p.cures.once import replace
 NEGOTIATE_SECONDS = 10
 LET_GO_SECONDS = 5
 MOST_MOVES = 3
+SPOILT = frozenset({StreamState.CLOSE_WRITE, StreamState.CLOSE_BOTH, StreamState.RESET, StreamState.ERROR})
 SPEAK_AGAIN = (1.0, 10.0, 60.0)
 
 Method = Callable[..., Awaitable[None]]
@@ -211,10 +213,17 @@ def _stands_right(pubsub: Pubsub, peer: ID) -> bool:
     stream = cast("Any", pubsub.peers.get(peer))
     if stream is None or stream.muxed_conn.is_closed or peer in _of(pubsub).unheard:
         return False
-    if getattr(stream.muxed_stream, "closed", False) or getattr(stream.muxed_stream, "send_closed", False):
+    if _has_ended(stream):
         return False
     newest = _of(pubsub).newest.get(peer)
     return newest is None or newest.is_closed or newest is stream.muxed_conn
+
+
+def _has_ended(stream: Any) -> bool:
+    muxed = stream.muxed_stream
+    if hasattr(muxed, "send_closed"):
+        return bool(muxed.closed or muxed.send_closed)
+    return stream._state in SPOILT  # of one over webrtc nothing else is known
 
 
 def _where_it_belongs(pubsub: Pubsub, peer: ID) -> SwarmConn | None:
