@@ -5,21 +5,24 @@ after 250 of them nobody gets in any more, by tcp neither. Why: nothing listens 
 the library never learns that a connection has ended. Where: `wire_pc_to_connection`.
 
 The cure: when aiortc says that the connection has ended (its peer said so, or was silent for 30 s), it is closed. So it
-is when the peer has ended SCTP, on which everything goes: js-libp2p on Node says goodbye there, and nowhere else. The
+is when the peer has ended SCTP, on which everything goes: js-libp2p on Node says goodbye there, and nowhere else. Who
+opens a stream just then is told: it waited in vain for ten seconds, and a browser that came back at once with it. The
 library's own record of each data channel goes when the channel does, not only with the connection.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import structlog
 import trio
+from libp2p.abc import IMuxedStream
 from libp2p.transport.webrtc import _aiortc_helpers
 from libp2p.transport.webrtc.connection import WebRTCConnection
+from libp2p.transport.webrtc.exceptions import WebRTCStreamError
 
 from pinning_worker.adapters.p2p.cures.once import replace
 
@@ -29,10 +32,12 @@ CLOSE_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
 
 Wire = Callable[[Any, WebRTCConnection], None]
+Open = Callable[[WebRTCConnection], Awaitable[IMuxedStream]]
 
 
 def mend() -> None:
     replace(_aiortc_helpers, "wire_pc_to_connection", _listen_on)
+    replace(WebRTCConnection, "open_stream", _on_one_that_lives)
 
 
 def _listen_on(stock: Wire) -> Wire:
@@ -45,6 +50,7 @@ def _listen_on(stock: Wire) -> Wire:
                 _end(connection)
 
         pc.on("connectionstatechange", look)
+        connection.__dict__["_sctp"] = pc.sctp
         _tell_of_changes(pc.sctp, look)
         look()  # it may have ended before we listened
 
@@ -57,9 +63,32 @@ def _tell_of_changes(sctp: Any, look: Callable[[], None]) -> None:
 
     def mended(state: Any) -> None:
         stock(state)
+        if sctp.state in ENDED:
+            for channel in {channel for channel, *_ in sctp._data_channel_queue if channel.id is None}:
+                channel._setReadyState("closed")  # aiortc does so with those that have their number
         look()
 
     sctp._set_state = mended  # of this one only
+
+
+def _on_one_that_lives(stock: Open) -> Open:
+    async def mended(self: WebRTCConnection) -> IMuxedStream:
+        _require_alive(self)
+        stream = await stock(self)
+        try:
+            _require_alive(self)  # when it ended meanwhile, this stream was not told
+        except WebRTCStreamError:
+            self.remove_stream(cast("Any", stream).channel_id)
+            raise
+        return stream
+
+    return mended
+
+
+def _require_alive(connection: WebRTCConnection) -> None:
+    sctp = connection.__dict__.get("_sctp")
+    if connection.is_closed or (sctp is not None and sctp.state in ENDED):
+        raise WebRTCStreamError("the connection has ended")
 
 
 def _end(connection: WebRTCConnection) -> None:
