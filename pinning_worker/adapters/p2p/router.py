@@ -17,7 +17,6 @@ recorded for the parts that are off (the library keeps whole messages, and a tim
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -25,6 +24,8 @@ from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import PROTOCOL_ID, PROTOCOL_ID_V11, PROTOCOL_ID_V12, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
+
+from pinning_worker.adapters.p2p.cures import steady_clock
 
 PROTOCOLS: list[TProtocol] = [PROTOCOL_ID_V12, PROTOCOL_ID_V11, PROTOCOL_ID]
 HEARTBEAT_SECONDS = 1
@@ -63,7 +64,7 @@ class Router(GossipSub):
 
     def mesh_heartbeat(self) -> tuple[defaultdict[ID, list[str]], defaultdict[ID, list[str]]]:
         """Whom to graft and whom to prune; the library calls it once a second."""
-        now = int(time.time())
+        now = int(steady_clock.now())
         for topic, barred in self.back_off.items():
             self.back_off[topic] = {peer: until for peer, until in barred.items() if until > now}
         grafts, prunes = super().mesh_heartbeat()
