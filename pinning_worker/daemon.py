@@ -50,6 +50,7 @@ from pinning_worker.steps.terms import Terms
 log = structlog.get_logger()
 
 BLOCKS_FOLDER = "blocks"
+LAST_WORDS_SECONDS = 3.0  # for what was said before the end to leave; also for the opening, where it ends that
 
 
 async def run(
@@ -61,17 +62,25 @@ async def run(
     with one_error(), hold_data_dir(settings.data_dir, settings.network):
         await trio.to_thread.run_sync(require_current, settings.database_url)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_end_on_signal, nursery.cancel_scope, on_ending)
-            async with open_network(settings) as network, _stores(settings) as stores:
-                await _tell_stories(settings, network, stores, on_ready)
+            stories = trio.CancelScope()
+            nursery.start_soon(_end_on_signal, stories, nursery.cancel_scope, on_ending)
+            async with open_network(settings) as network, _stores(settings) as opened:
+                with stories:
+                    await _tell_stories(settings, network, opened, on_ready)
+                await network.pubsub.said()
+            nursery.cancel_scope.cancel()
 
 
-async def _end_on_signal(scope: trio.CancelScope, on_ending: Callable[[], None]) -> None:
+async def _end_on_signal(
+    stories: trio.CancelScope, everything: trio.CancelScope, on_ending: Callable[[], None]
+) -> None:
+    """First the stories; what they have said may leave yet, for a moment."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
             log.info("ending", signal=signal.Signals(number).name)
             on_ending()
-            scope.cancel()
+            stories.cancel()
+            everything.deadline = trio.current_time() + LAST_WORDS_SECONDS
             return
 
 
@@ -120,6 +129,7 @@ async def _tell_stories(
         chain=watcher,
         new_id=lambda: secrets.token_hex(8),
         note_metadata=catalogue.note_metadata,
+        has_last_words=True,
     )
     reader = RequestReader(
         topic.intake,

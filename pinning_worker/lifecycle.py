@@ -82,6 +82,7 @@ class Lifecycle:
     chain: Chain
     new_id: Callable[[], str]
     note_metadata: Callable[[bytes, bool], Awaitable[None]] | None = None
+    has_last_words: bool = False  # its end waits until what is stored is said; a death does not
 
     quoting: Quoting = field(init=False)
     answering: Answering = field(init=False)
@@ -257,6 +258,10 @@ class Lifecycle:
             if pin is not None and pin.due_at is not None and pin.state in STANDING | {State.OWED}:
                 await self.books.commit(Change(pins=(replace(pin, due_at=self.clock.now()),)))
 
+    def _told_once_stored(self) -> trio.CancelScope:
+        """What the books say was told is not told again after the next start: the end comes after it."""
+        return trio.CancelScope(shield=self.has_last_words)
+
     async def _update_payment(self, txid: str, change: Callable[[Payment], Payment]) -> None:
         for _ in attempts("payment"):
             known = await self.books.payment(txid)
@@ -290,14 +295,16 @@ class Lifecycle:
             guard = (request,) if request and verdict.pin.state != pin.state else ()
             change = Change(requests=guard, pins=(verdict.pin,), payments=verdict.payments)
             await self._close_receipts(verdict.undone(payments))
-            if pin.keeps and not verdict.pin.keeps:
-                stored = await self.shelf.let_go(verdict.pin, change)
-            else:
-                stored = await self.books.commit(change)
+            with self._told_once_stored():
+                if pin.keeps and not verdict.pin.keeps:
+                    stored = await self.shelf.let_go(verdict.pin, change)
+                else:
+                    stored = await self.books.commit(change)
+                if stored:
+                    _log_turn(pin, verdict.pin)
+                    for message in verdict.say:
+                        await self.announcer.say(message)
             if stored:
-                _log_turn(pin, verdict.pin)
-                for message in verdict.say:
-                    await self.announcer.say(message)
                 return self.ring()
 
     # ------------------------------------------------------------ pin, audit, announce
@@ -316,11 +323,12 @@ class Lifecycle:
         begun = max(self.clock.now(), pin.starts)  # a header's time may be ahead of ours
         pinned = pin.moved(Event.AUDITED, None, attempts=0, reminded=reminders_over(pin.ends, begun, pin.reminded))
         pinned = replace(pinned, due_at=self._next_look(pinned))
-        if not await self.books.commit(Change(requests=(request,), pins=(pinned,))):
-            return None
-        log.info("pinned", cid=pin.cid_text, name=name_text(pin.name), ends=pin.ends.isoformat(), blocks=len(held))
-        await self.announcer.say(AddedCid(pin.cid_text))
-        await self.answering.say_pinned(pinned, pin.cid_text, self.terms.most_months)
+        with self._told_once_stored():
+            if not await self.books.commit(Change(requests=(request,), pins=(pinned,))):
+                return None
+            log.info("pinned", cid=pin.cid_text, name=name_text(pin.name), ends=pin.ends.isoformat(), blocks=len(held))
+            await self.announcer.say(AddedCid(pin.cid_text))
+            await self.answering.say_pinned(pinned, pin.cid_text, self.terms.most_months)
         return None
 
     async def _damaged(self, pin: Pin, bad: Collection[bytes]) -> None:
@@ -420,11 +428,12 @@ class Lifecycle:
         quote = await self.quoting.standing(pin.root, self.terms.most_months, pin.cid_text)
         reminded = pin.moved(Event.REMINDED, None, reminded=days)
         reminded = replace(reminded, due_at=self._next_look(reminded))
-        if not await self.books.commit(Change(pins=(reminded,))):
-            return
-        if quote is not None and pin.ends is not None:
-            left = remaining_days(pin.ends, self.clock.now())
-            await self.announcer.say(ExpiringCid(pin.cid_text, pin.name, pin.ends, left, Renewal.of(quote)))
+        with self._told_once_stored():
+            if not await self.books.commit(Change(pins=(reminded,))):
+                return
+            if quote is not None and pin.ends is not None:
+                left = remaining_days(pin.ends, self.clock.now())
+                await self.announcer.say(ExpiringCid(pin.cid_text, pin.name, pin.ends, left, Renewal.of(quote)))
 
     async def _end(self, pin: Pin) -> None:
         """The term is over when two clocks say so: ours, and the median time of the last 11 verified headers."""
@@ -442,9 +451,10 @@ class Lifecycle:
         if request is not None and request.sizes is not None:
             await self._write_receipts(pin, request, released_at=now)
         ended = pin.moved(Event.ENDED, None)
-        if await self.shelf.let_go(ended, Change(requests=(request,) if request else (), pins=(ended,))):
-            log.info("expired", cid=pin.cid_text, name=name_text(pin.name))
-            await self.announcer.say(ExpiredCid(pin.cid_text, pin.name, pin.ends))
+        with self._told_once_stored():
+            if await self.shelf.let_go(ended, Change(requests=(request,) if request else (), pins=(ended,))):
+                log.info("expired", cid=pin.cid_text, name=name_text(pin.name))
+                await self.announcer.say(ExpiredCid(pin.cid_text, pin.name, pin.ends))
 
     async def _is_over_by_chain(self, pin: Pin, now: datetime) -> bool:
         """Asked once it is over by our clock. While the chain says no, each block is a moment to look again."""

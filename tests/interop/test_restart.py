@@ -1,13 +1,14 @@
 """A paid pin survives whatever happens to the worker: away when the payment came, or dead before it could pin."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.interop.browser import answer, ask_for_quote, join, make_art
-from tests.interop.helia import Helia, open_helia
+from tests.interop.helia import Heard, Helia, open_helia
 from tests.interop.market import CONFIRMATIONS, Market, open_market
 from tests.interop.node_binary import needs_node
 from tests.interop.worker import Worker
@@ -66,3 +67,21 @@ async def test_killed_after_the_payment_and_before_the_pin(confirmed: int, tmp_p
             assert (await find_pinned(alice, art.cid, again))["nameId"] == "art/1"
             assert (await alice.cat(art.image.cid)).sha256 == art.image.sha256
             assert await paid(market) == [("pinned", "art/1", [quote["fee"]["amount"]])]
+
+
+async def test_what_is_pinned_when_sigterm_comes_is_told(tmp_path: Path) -> None:
+    """Catches: an end that comes between the books and the news, which nobody tells later."""
+    async with open_market(tmp_path) as market, open_helia(listen=()) as alice:
+        async with market.worker() as worker:
+            await join(alice, worker)
+            files = [(await alice.add_file(1_000, seed=f"file {number}")).cid for number in range(24)]
+            for number, cid in enumerate(files):
+                market.pay(await ask_for_quote(alice, cid, worker), f"art/{number}")
+                if number % 8 == 7:
+                    await market.mine()  # the wallet has so many coins at a time
+            await market.mine(CONFIRMATIONS)
+            await worker.logged(r"\bpinned\b")
+            assert await worker.stop() == 0
+            pinned = {cid for cid in files if any("pinned" in line and cid in line for line in worker.log)}
+        for cid in pinned:
+            await alice.heard(partial(Heard.says, status="CID-PINNED-WITH-NAME", cid=cid))

@@ -25,6 +25,7 @@ LARGEST = 1024 * 1024 - 16 * 1024  # an RPC has 1 MiB; signature, topic and the 
 ROOM = 16
 LOOK_AGAIN_SECONDS = 0.002
 STUCK_SECONDS = 0.5
+LAST_WRITE_SECONDS = 0.1  # what has left a queue may still be in the sender's hands, who tells nobody
 LONGEST_LOOK = 10 * LOOK_AGAIN_SECONDS  # what took longer than this was our own standstill
 
 _log = structlog.get_logger(__name__)
@@ -47,6 +48,7 @@ class Publisher(Generic[PeerT]):
         self._queues = queues
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._bytes = 0
+        self._sending = 0
         self._news = trio.Event()
         self._stuck: set[PeerT] = set()
 
@@ -63,8 +65,8 @@ class Publisher(Generic[PeerT]):
 
     @property
     def unsent(self) -> int:
-        """Messages that wait here."""
-        return len(self._waiting)
+        """Messages that wait here, or are being handed to the queues."""
+        return len(self._waiting) + self._sending
 
     async def run(self) -> None:
         """Publishes until cancelled."""
@@ -75,7 +77,15 @@ class Publisher(Generic[PeerT]):
             await self._room()
             topic, data = self._waiting.popleft()
             self._bytes -= len(data)
+            self._sending = 1
             await self._send(topic, data)
+            self._sending = 0
+
+    async def said(self) -> None:
+        """Returns once all that was put has left the queues, but for those that do not move."""
+        while self.unsent or self._filled(1) - self._stuck:  # noqa: ASYNC110  a queue rings no bell
+            await trio.sleep(LOOK_AGAIN_SECONDS)
+        await trio.sleep(LAST_WRITE_SECONDS)
 
     async def _room(self) -> None:
         """Returns when no queue that moves is half full."""
@@ -90,6 +100,9 @@ class Publisher(Generic[PeerT]):
             waited += min(trio.current_time() - before, LONGEST_LOOK)
 
     def _full(self) -> set[PeerT]:
-        full = {peer for peer, queue in self._queues().items() if len(queue) >= ROOM}
+        full = self._filled(ROOM)
         self._stuck &= full
         return full - self._stuck
+
+    def _filled(self, messages: int) -> set[PeerT]:
+        return {peer for peer, queue in self._queues().items() if len(queue) >= messages}

@@ -96,6 +96,10 @@ class PubSub:
     def guard(self) -> FloodGuard:
         return self._raw.guard
 
+    async def said(self) -> None:
+        """Returns once all that was published is on its way to every peer that takes it."""
+        await self.publisher.said()
+
     async def join(self, name: str) -> Topic:
         """Subscribes. Once for each topic."""
         topic = Topic(name, self._raw, self.publisher)
