@@ -40,5 +40,6 @@ class Shelf:
         return await self._blocks.size(multihash)
 
     async def _settled(self, multihash: bytes) -> None:
-        if written := self._writing.get(multihash):
+        written = self._writing.get(multihash)
+        if written is not None:  # an event is neither true nor false
             await written.wait()
