@@ -193,8 +193,10 @@ async def _drip(protocol: str, host: Host, worker: ID) -> None:
 
 
 async def _write_raw(frame: bytes, host: Host, worker: ID) -> None:
-    (connection,) = host.swarm.connections[worker]
-    raw: Any = connection
+    connections = host.swarm.get_connections(worker)
+    if not connections:
+        return  # it has hung up already
+    raw: Any = connections[-1]  # the one before may be about to end still
     await raw.muxed_conn.secured_conn.write(frame)
     with trio.move_on_after(SILENT_SECONDS):
         await raw.event_closed.wait()
