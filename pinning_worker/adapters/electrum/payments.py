@@ -5,6 +5,10 @@ For each row, in one batch: the transaction unless we have it, and its merkle br
     in a block      taken only with a branch that leads to our own header: read, proven and told at once
     in the mempool  taken on the server's word, told as unproven; so few and so small that lies fill no memory
 
+A payment that is made now does not wait for a backlog, which is that of years where books were lost or an address was
+in use before. The newest are read at once; of the others, piece by piece, as many as the server may be asked for
+(`pace.py`). What is left is left for the next look, so that new blocks and payments do not wait for it.
+
 A branch that does not lead to our header may be the honest race with a reorg: the server is asked once more, for the
 header too. If it has the same block and the branch fails again, it lies.
 """
@@ -12,6 +16,9 @@ header too. If it has the same block and the branch fails again, it lies.
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+import structlog
+import trio
 
 from pinning_worker.adapters.electrum.answers import (
     HistoryRow,
@@ -28,8 +35,11 @@ from pinning_worker.domain.headers import Header
 from pinning_worker.domain.payment import Proof
 from pinning_worker.domain.transaction import BadMerkleBranch, Transaction, fold_merkle_branch
 
+NEVER_WAIT = 10  # transactions, the newest
 READ_AT_ONCE = 200
 LARGEST_UNPROVEN = 20_000  # bytes hashed for the txid; a browser's payment has less than a thousand
+
+_log = structlog.get_logger(__name__)
 
 
 class PaymentReader:
@@ -38,16 +48,33 @@ class PaymentReader:
     def __init__(self, server: str, wire: Wire, pace: Pace, view: ChainView) -> None:
         self._server, self._wire, self._pace, self._view = server, wire, pace, view
 
-    async def read(self, chain: HeaderChain) -> None:
-        """All that is still to be read of that server's histories. Raises LinkLost, ServerMisbehaved."""
+    async def read(self, chain: HeaderChain, bell: trio.Event) -> bool:
+        """What is still to be read of that server's histories. False: not all, because the bell rang, or enough was
+        asked of the server for now. Raises LinkLost, ServerMisbehaved."""
         wanted = self._view.sightings.wanted(self._server)
-        readable = [row for row in wanted if row.height <= 0 or chain.has(row.height)]
-        for at in range(0, len(readable), READ_AT_ONCE):
-            piece = readable[at : at + READ_AT_ONCE]
-            if len(piece) > 1:
-                await self._pace.wait()  # a backlog; one payment never waits
+        piece, *others = self._pieces([row for row in wanted if row.height <= 0 or chain.has(row.height)])
+        while True:
             await self._read_piece(chain, piece)
             self._view.ring()  # a backlog is told piece by piece
+            if not others:
+                return True
+            if bell.is_set() or self._pace.is_spent:
+                left = sum(len(each) for each in others)
+                _log.info("electrum.payments_left_to_read", server=self._server, transactions=left)
+                return False
+            piece, *others = others
+
+    def _pieces(self, rows: list[HistoryRow]) -> list[list[HistoryRow]]:
+        """In the order of the history, but for a backlog, of which the newest come first."""
+        if len(rows) <= READ_AT_ONCE and not self._pace.is_spent:
+            return [rows]
+        by_age = sorted(rows, key=lambda row: (row.height <= 0, row.height))
+        newest = {row.txid for row in by_age[-NEVER_WAIT:]}
+        others = [row for row in rows if row.txid not in newest]
+        return [
+            [row for row in rows if row.txid in newest],
+            *(others[at : at + READ_AT_ONCE] for at in range(0, len(others), READ_AT_ONCE)),
+        ]
 
     async def _read_piece(self, chain: HeaderChain, rows: Sequence[HistoryRow]) -> None:
         headers = {row.height: chain.header_at(row.height) for row in rows if row.height > 0}

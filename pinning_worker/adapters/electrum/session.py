@@ -4,7 +4,8 @@
     then, whenever the bell rings:
         1. our headers follow its tip
         2. the history of each script whose status moved
-        3. the transactions that we do not have, and proofs for those without one (`payments.py`)
+        3. the transactions that we do not have, and proofs for those without one (`payments.py`); if there are many, as
+       many as may be asked for now, until the bell rings again
     and after a minute of silence its tip and statuses are asked for again: a server that stops can be half dead.
 
 A notification only rings the bell; what is asked then is judged against our own headers, txids and scripts.
@@ -172,8 +173,8 @@ class Session:
             return  # no server's chain has been followed to its end yet: nothing can be proven
         await self._subscribe()
         await self._read_histories()
-        await self._reader.read(self._view.chain)
-        if not self._refused:
+        all_read = await self._reader.read(self._view.chain, self._bell)
+        if all_read and not self._refused:
             self.has_looked = True
             self._view.settle()
         self._view.ring()

@@ -94,10 +94,17 @@ class Sightings:
     # --- what is to be asked
 
     def wanted(self, server: str) -> list[HistoryRow]:
-        """Rows of that server that are to be read or proven; of those in no block, only so many."""
-        rows = [row for row in self._rows_of(server) if self._is_wanted(row)]
-        mined = [row for row in rows if row.height > 0]
-        return mined + [row for row in rows if row.height <= 0][:MOST_IN_MEMPOOL]
+        """Rows of that server that are to be read or proven; of those in no block so many that it has shown us
+        MOST_IN_MEMPOOL of them at a time."""
+        mined: list[HistoryRow] = []
+        unmined: list[HistoryRow] = []
+        read = 0
+        for row in self._rows_of(server):
+            if self._is_wanted(row):
+                (mined if row.height > 0 else unmined).append(row)
+            elif row.height <= 0:
+                read += 1
+        return mined + unmined[: max(0, MOST_IN_MEMPOOL - read)]
 
     def is_unread(self, txid: str) -> bool:
         """Its bytes are needed: it is new, or was remembered and has lost its proof."""

@@ -84,6 +84,30 @@ async def test_payments_of_the_past_are_told_at_the_start() -> None:
     assert heard.transcript[0] == "tip 8"
 
 
+async def test_a_new_payment_and_a_new_block_do_not_wait_for_those_of_years() -> None:
+    """What that server may be asked for is used up long before the backlog is read."""
+    server, late = ScriptedServer(ledger_of(3)), payment(1_000)
+    server.ledger.mine(*(payment(number) for number in range(1, 500)))
+    async with watching(server, patience=replace(BRISK, burst=300.0, per_second=0.001)) as (_, heard):
+        await heard.until(lambda: len(heard.sightings) >= 10)
+        await until_asked(server, "blockchain.transaction.get", 210)
+        server.ledger.mempool.append(late)
+        await server.tell_script()
+        await heard.until(lambda: heard.is_unproven(late.txid))
+        server.ledger.mine(late)
+        await server.tell_all()
+        await heard.until(lambda: heard.proven_at(late.txid) == server.ledger.height)
+        assert len(heard.sightings) < 400, "the backlog was no backlog"
+
+
+async def test_a_backlog_is_read_to_its_end_as_fast_as_the_server_may_be_asked() -> None:
+    server, all_of_them = ScriptedServer(ledger_of(3)), {payment(number).txid for number in range(1, 700)}
+    server.ledger.mine(*(payment(number) for number in range(1, 700)))
+    async with watching(server, patience=checking_in_often(burst=300.0, per_second=2_000.0)) as (_, heard):
+        await heard.until(lambda: heard.sightings.keys() == all_of_them)
+        assert server.asked["blockchain.transaction.get"] == len(all_of_them), "each once"
+
+
 async def test_only_outputs_that_equal_a_payment_script_are_paid() -> None:
     """A name output that our address owns, a spend of ours, change: all in its history, none of it pays."""
     named = name_doi_script(b"art/9", b"ipfs://x", PAYEE)
