@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import trio
 from libp2p.crypto.ed25519 import create_new_key_pair
 
@@ -36,6 +38,28 @@ def test_a_restarted_node_is_heard() -> None:
 
 def test_on_the_stock_library_it_is_not() -> None:
     assert outcome(restart, stock=True) == "not heard after the restart"
+
+
+async def clock_put_right() -> str:
+    """It was an hour behind when the node began."""
+    real, behind = time.time_ns, 3_600 * 10**9
+    time.time_ns = lambda: real() - behind  # the library's own count begins at time.time()
+    async with bare_host() as speaker, bare_pubsub(speaker) as voice:
+        first = int.from_bytes(voice._next_seqno(), "big")
+        time.time_ns = real
+        now, second, third = real(), *(int.from_bytes(voice._next_seqno(), "big") for _ in range(2))
+        time.time_ns = lambda: real() - behind
+        fourth = int.from_bytes(voice._next_seqno(), "big")
+    rises = first < second < third < fourth
+    return f"rises: {rises}, follows the clock: {first < now <= second}"
+
+
+def test_numbers_rise_and_follow_the_clock() -> None:
+    assert outcome(clock_put_right, stock=False) == "rises: True, follows the clock: True"
+
+
+def test_those_of_the_stock_library_do_not_follow_it() -> None:
+    assert outcome(clock_put_right, stock=True) == "rises: True, follows the clock: False"
 
 
 if __name__ == "__main__":
