@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 import trio
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.peer import peer_record
+from libp2p.peer.id import ID
+from libp2p.pubsub.pubsub import Pubsub
 
 from pinning_worker.adapters.p2p.cures import message_numbers, sender_records
 from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, outcome, play, until
@@ -28,12 +31,16 @@ async def behind_after_a_restart() -> str:
             async with bare_host(key=key) as speaker, bare_pubsub(speaker) as voice:
                 await voice.subscribe(TOPIC)
                 await connect(speaker, listener)
-                assert await until(lambda v=voice: gossip.my_id in v.peer_topics.get(TOPIC, ()))  # type: ignore[misc]
+                assert await until(partial(_has_subscriber, voice, gossip.my_id))
                 said = f"{behind} behind".encode()
                 await voice.publish(TOPIC, said)
                 heard.append(await ear.hears(said, seconds=15))
         nursery.cancel_scope.cancel()
     return f"heard before: {heard[0]}, after: {heard[1]}"
+
+
+def _has_subscriber(pubsub: Pubsub, peer: ID) -> bool:
+    return peer in pubsub.peer_topics.get(TOPIC, ())
 
 
 def turn_back_the_clock(behind: int) -> None:
