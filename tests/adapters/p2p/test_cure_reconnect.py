@@ -13,7 +13,7 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.network.swarm import Swarm
 from libp2p.pubsub.pubsub import Pubsub
 
-from pinning_worker.adapters.p2p.cures import reconnect
+from pinning_worker.adapters.p2p.cures import crash, reconnect
 from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play, until
 
 TOPIC = "t"
@@ -83,6 +83,27 @@ async def our_first_stream_dies_before_a_word_is_said() -> str:
 
 def test_a_stream_that_died_at_once_is_opened_again() -> None:
     assert outcome(our_first_stream_dies_before_a_word_is_said, stock=False) == "a speaks: True"
+
+
+async def says_what_is_no_frame() -> str:
+    """What is remembered of where a peer speaks goes with the stream, however it ends; and both speak again."""
+    crash.mend()  # on either library
+    async with bare_host() as a, bare_pubsub(a) as at_a:
+        await at_a.subscribe(TOPIC)
+        async with bare_host() as b, bare_pubsub(b) as at_b:
+            await at_b.subscribe(TOPIC)
+            await connect(b, a)
+            await know_each_other(TOPIC, at_a, at_b)
+            spoken_on = reconnect._of(at_a).speaks_on[b.get_id()]
+            await at_b.peers[a.get_id()].write(b"\x06" + b"\xff" * 6)
+            assert await until(lambda: reconnect._of(at_a).speaks_on.get(b.get_id()) is not spoken_on)
+            told = await until(lambda: reconnect._of(at_a).speaks_on.get(b.get_id()) is not None, seconds=20)
+        forgotten = await until(lambda: not reconnect._of(at_a).speaks_on)
+    return f"speaks again: {told}, forgotten in the end: {forgotten}"
+
+
+def test_what_is_no_frame_ends_a_stream_and_not_the_talk() -> None:
+    assert outcome(says_what_is_no_frame, stock=False) == "speaks again: True, forgotten in the end: True"
 
 
 def test_both_hear_each_other_again() -> None:

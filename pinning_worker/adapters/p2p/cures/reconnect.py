@@ -80,12 +80,14 @@ def _note_where(stock: Method) -> Method:
         of.speaks_on[peer] = stream
         if not _stands_right(self, peer):
             self._schedule_peer_stream_retry(peer)
-        await stock(self, stream)
-        if of.speaks_on.get(peer) is stream:
-            del of.speaks_on[peer]
-            if peer not in of.silent and self.manager.is_running and self._peer_is_connected(peer):
-                of.silent.add(peer)
-                self.manager.run_task(_speak_again, self, peer)
+        try:
+            await stock(self, stream)
+        finally:  # however it ended
+            if of.speaks_on.get(peer) is stream:
+                del of.speaks_on[peer]
+                if peer not in of.silent and self.manager.is_running and self._peer_is_connected(peer):
+                    of.silent.add(peer)
+                    self.manager.run_task(_speak_again, self, peer)
 
     return mended
 
