@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Any, cast
 
 import trio
+import trio.testing
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 
-from pinning_worker.adapters.p2p.cures import crash, one_writer, reconnect, slow_readers
+from pinning_worker.adapters.p2p.cures import crash, mend_all, one_writer, reconnect, slow_readers
 from tests.adapters.p2p.cure_rig import bare_host, bare_pubsub, connect, outcome, play, until
 from tests.adapters.p2p.test_cure_outgoing_queue import Line
 
@@ -98,6 +99,39 @@ def test_who_slept_is_told_again() -> None:
 
 def test_otherwise_it_is_never_told_anything() -> None:
     assert outcome(sleeps_longer_than_a_write_waits, stock=True) == "deaf"
+
+
+async def a_fault_where_a_write_has_failed() -> str:
+    """With all cures, as a host has them: the loop that this one puts in is guarded like the library's."""
+    mend_all()
+    async with (
+        bare_host() as a,
+        bare_host() as b,
+        bare_pubsub(a) as at_a,
+        bare_pubsub(b) as at_b,
+    ):
+        await at_a.subscribe(TOPIC)
+        await at_b.subscribe(TOPIC)
+        await connect(b, a)
+        assert await in_its_mesh(at_a, b.get_id())
+        met = trio.Event()
+
+        def fault(_peer: ID) -> None:
+            del at_a.__dict__["_handle_dead_peer"]
+            met.set()
+            raise RuntimeError
+
+        at_a.__dict__["_handle_dead_peer"] = fault
+        await at_a.peers[b.get_id()].reset()
+        await at_a.publish(TOPIC, b"to one who is gone")
+        await met.wait()
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        return f"goes on: {at_a.manager.is_running}"
+
+
+def test_a_fault_there_ends_nothing_else() -> None:
+    said = outcome(a_fault_where_a_write_has_failed, stock=True)  # it applies all cures itself, in their order
+    assert said == "goes on: True"
 
 
 if __name__ == "__main__":

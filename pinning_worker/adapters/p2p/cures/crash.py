@@ -59,7 +59,7 @@ def _reset_the_stream(stock: Method) -> Method:
             await stock(self, muxed_stream)
         except Exception as error:  # noqa: BLE001  told and counted; a stream's fault ends that stream
             _tell(stock, error)
-            await _quietly(muxed_stream.reset)
+            await quietly(muxed_stream.reset)
 
     return mended
 
@@ -70,7 +70,7 @@ def _close_the_connection(stock: Method) -> Method:
             await stock(self)
         except Exception as error:  # noqa: BLE001  told and counted; a connection's fault ends that connection
             _tell(stock, error)
-            await _quietly(self.close)
+            await quietly(self.close)
 
     return mended
 
@@ -97,8 +97,9 @@ def _beat_again(stock: Method) -> Method:
     return mended
 
 
-async def _quietly(cleanup: Callable[[], Awaitable[None]]) -> None:
-    with trio.move_on_after(CLEANUP_SECONDS):
+async def quietly(cleanup: Callable[[], Awaitable[None]], seconds: float = CLEANUP_SECONDS) -> None:
+    """What is broken is put away: however that fails, or how long it would take, the rest goes on."""
+    with trio.move_on_after(seconds):
         try:
             await cleanup()
         except Exception as error:  # noqa: BLE001  the connection may be gone: that is what we are here for

@@ -16,13 +16,10 @@ which a write failed is reset: then it is opened anew (reconnect.py).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, cast
 
 import structlog
-import trio
 from libp2p.abc import INetStream
-from libp2p.exceptions import BaseLibp2pError
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
@@ -30,9 +27,8 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.utils import encode_varint_prefixed
 
+from pinning_worker.adapters.p2p.cures.crash import quietly
 from pinning_worker.adapters.p2p.cures.once import replace
-
-RESET_SECONDS = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -63,12 +59,7 @@ def _alone(_stock: Method) -> Method:
                 await stream.write(encode_varint_prefixed(rpc.SerializeToString()))
         except Exception as error:  # noqa: BLE001  whatever a write raises ends that stream only
             _log.debug("pubsub.write_failed", peer=str(peer), error=repr(error))
-            await _reset(stream)
+            await quietly(stream.reset)
             self._handle_dead_peer(peer)
 
     return mended
-
-
-async def _reset(stream: INetStream) -> None:
-    with trio.move_on_after(RESET_SECONDS), suppress(BaseLibp2pError):
-        await stream.reset()

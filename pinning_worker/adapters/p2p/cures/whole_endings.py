@@ -14,17 +14,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import structlog
 import trio
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.stream_muxer.yamux.yamux import Yamux
 
+from pinning_worker.adapters.p2p.cures.crash import quietly
 from pinning_worker.adapters.p2p.cures.once import replace
 
 GOODBYE_SECONDS = 2.0
 REST_SECONDS = 10.0  # it waits for nobody but ourselves
-
-_log = structlog.get_logger(__name__)
 
 Close = Callable[[SwarmConn], Awaitable[None]]
 
@@ -41,8 +39,8 @@ def _to_its_end(stock: Close) -> Close:
             with trio.move_on_after(GOODBYE_SECONDS) as goodbye:
                 await stock(self)
             if goodbye.cancelled_caught:
-                await _quietly(lambda: _cut(self.muxed_conn))
-                await _quietly(self._cleanup)
+                await quietly(lambda: _cut(self.muxed_conn), REST_SECONDS)
+                await quietly(self._cleanup, REST_SECONDS)
 
     return mended
 
@@ -52,11 +50,3 @@ async def _cut(connection: Any) -> None:
         await connection._cleanup_on_error()
     elif (close := getattr(connection, "_close_pc_cb", None)) is not None:  # webrtc
         await connection._bridge.run_coro(close())
-
-
-async def _quietly(work: Callable[[], Awaitable[None]]) -> None:
-    with trio.move_on_after(REST_SECONDS):
-        try:
-            await work()
-        except Exception as error:  # noqa: BLE001  what is broken may fail to close in any way
-            _log.debug("libp2p.close_failed", error=repr(error))
