@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass, field, replace
 
 from pinning_worker.domain.auxpow import MAGIC, expected_index
-from pinning_worker.domain.chain import DOICHAIN_REGTEST, Network
+from pinning_worker.domain.chain import DOICHAIN_REGTEST, Anchor, Network
 from pinning_worker.domain.difficulty import target_of
 from pinning_worker.domain.headers import AUXPOW_BIT, Header, parse_header
 from pinning_worker.domain.money import Swartz
@@ -22,6 +22,7 @@ REGTEST_GENESIS = parse_header(
     )
 )
 EASIEST_BITS = 0x207FFFFF
+LATER = 4_000_000_000  # seconds since 1970: a clock for which no header is in the future
 NOWHERE = "00" * 32
 
 
@@ -157,5 +158,7 @@ def own_network(*, bits: int, **changes: object) -> tuple[Network, Header]:
     """A network of a test's own, at most as easy as `bits`, and the genesis header that it starts from."""
     limits = replace(DOICHAIN_REGTEST, pow_limit=target_of(bits))
     genesis = parse_header(mine(REGTEST_GENESIS, network=limits, bits=bits))
-    row: Network = replace(limits, genesis_hash=genesis.hash[::-1].hex(), **changes)  # type: ignore[arg-type]  # a row's fields, by name
+    genesis_hash = genesis.hash[::-1].hex()
+    named = replace(limits, genesis_hash=genesis_hash, anchor=Anchor(0, genesis_hash))
+    row: Network = replace(named, **changes)  # type: ignore[arg-type]  # a row's fields, by name
     return row, genesis

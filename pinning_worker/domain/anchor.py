@@ -1,8 +1,8 @@
 """Where a chain of headers starts, and how it is taken up again after a restart.
 
-The anchor is the block whose hash the network's row knows beforehand: the checkpoint, else the genesis block. The
-headers before it that later rules look back to (the next retarget, the median of 11 times) are chained *backwards* by
-hash from it: mainnet's first retarget after 500 000 needs 499 967. No fork begins below the anchor.
+The anchor is the block whose hash the network's row knows beforehand: a block of mainnet, an operator's checkpoint, the
+genesis block of regtest. The headers before it that later rules look back to (the difficulty, the median of 11 times)
+are chained *backwards* by hash from it: the row has them, or a server is asked. No fork begins below the anchor.
 
 What was verified once is stored as 80 bytes each; the AuxPow is gone, so its work cannot be checked again. The hash of
 the tip, stored beside it, commits to every header before.
@@ -13,23 +13,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from pinning_worker.domain.chain import Network
-from pinning_worker.domain.difficulty import BadBits, lookback, work_of
-from pinning_worker.domain.headerchain import MEDIAN_SPAN, HeaderChain
+from pinning_worker.domain.chain import Anchor, BadCheckpoint, Network, Retarget2016
+from pinning_worker.domain.difficulty import MEDIAN_SPAN, BadBits, lookback, work_of
+from pinning_worker.domain.headerchain import HeaderChain
 from pinning_worker.domain.headers import HEADER_SIZE, BadHeader, Header, parse_header, skip_proof
 
 
-def anchor_height(network: Network) -> int:
-    """The height whose hash is known beforehand."""
-    return network.checkpoint.height if network.checkpoint else 0
+class WrongCheckpoint(Exception):
+    """The chain that was verified by an earlier run has another block where the operator's checkpoint is."""
+
+
+def anchor_of(network: Network) -> Anchor:
+    """The anchor of a row that has one. Raises BadCheckpoint: `chain.with_checkpoint` says what to do."""
+    if network.anchor is None:
+        raise BadCheckpoint(f"is not set, and no block of {network.name} is built in to verify from")
+    return network.anchor
 
 
 def anchor_heights(network: Network) -> range:
-    """The headers to ask for first: the anchor, and those before it that later rules look back to."""
-    anchor = anchor_height(network)
-    retarget_at = (anchor // network.retarget_interval + 1) * network.retarget_interval
-    lowest = min(retarget_at - 1 - lookback(network, retarget_at), anchor - MEDIAN_SPAN + 1)
+    """Of the anchor, and of the headers before it that later rules look back to."""
+    anchor = anchor_of(network).height
+    after = anchor + 1
+    if isinstance(network.difficulty, Retarget2016):
+        after += -after % network.difficulty.interval  # the next retarget looks further back than those before it
+    lowest = min(after - lookback(network, after), anchor - MEDIAN_SPAN + 1)
     return range(max(0, lowest), anchor + 1)
+
+
+def built_in_chain(network: Network) -> HeaderChain | None:
+    """A chain of the anchor's headers, if the row has them. Raises BadHeader on a row that is wrong."""
+    context = network.anchor.context if network.anchor else b""
+    return _chain_of(network, _stored_headers(context)) if context else None
 
 
 def start_chain(network: Network, data: bytes) -> HeaderChain:
@@ -40,16 +54,25 @@ def start_chain(network: Network, data: bytes) -> HeaderChain:
     return _chain_of(network, list(_headers_in(data)))
 
 
-def resume_chain(network: Network, raw: bytes, tip_hash: str) -> HeaderChain:
-    """A chain from headers that we verified earlier and stored, 80 bytes each. Raises BadHeader.
+def resume_chain(network: Network, base_height: int, raw: bytes, tip_hash: str) -> HeaderChain:
+    """A chain from headers that we verified earlier and stored, 80 bytes each, from `base_height` up.
 
-    `tip_hash` is that of the last one, and the anchor among them must be the network's.
+    `tip_hash` is that of the last one. The chain must reach as far down as the anchor's rules look, and have the anchor.
+    Raises BadHeader; WrongCheckpoint where all of it is sound, and the operator's checkpoint is another block.
     """
-    headers = [parse_header(raw[at : at + HEADER_SIZE]) for at in range(0, len(raw), HEADER_SIZE)]
-    anchors = len(anchor_heights(network))
-    chain = _chain_of(network, headers[:anchors])
+    headers = _stored_headers(raw)
     _require_linked(headers, tip_hash)
-    chain.take_up(headers[anchors:])
+    chain = HeaderChain(network, base_height, raw, _work(headers))
+    if checkpoint := network.checkpoint:
+        found = chain.hash_at(checkpoint.height)
+        if found is not None and found != checkpoint.block_hash:
+            raise WrongCheckpoint(
+                f"PINNING_CHECKPOINT names {checkpoint.block_hash} at {checkpoint.height}, and the chain that this "
+                f"worker has verified has {found} there. Correct the setting, or take it away"
+            )
+    anchor = anchor_of(network)
+    if base_height > anchor_heights(network).start or chain.hash_at(anchor.height) != anchor.block_hash:
+        raise BadHeader(f"it does not contain the anchor at {anchor.height}")
     return chain
 
 
@@ -57,13 +80,12 @@ def _chain_of(network: Network, headers: Sequence[Header]) -> HeaderChain:
     heights = anchor_heights(network)
     if len(headers) != len(heights):
         raise BadHeader(f"{len(headers)} headers instead of {len(heights)} up to the anchor")
-    checkpoint = network.checkpoint
-    _require_linked(headers, checkpoint.block_hash if checkpoint else network.genesis_hash)
-    try:
-        work = checkpoint.work if checkpoint else work_of(headers[-1].bits)
-    except BadBits as error:
-        raise BadHeader(str(error)) from error
-    return HeaderChain(network, heights.start, b"".join(header.raw for header in headers), work)
+    _require_linked(headers, anchor_of(network).block_hash)
+    return HeaderChain(network, heights.start, b"".join(header.raw for header in headers), _work(headers))
+
+
+def _stored_headers(raw: bytes) -> list[Header]:
+    return [parse_header(raw[at : at + HEADER_SIZE]) for at in range(0, len(raw), HEADER_SIZE)]
 
 
 def _headers_in(data: bytes) -> Iterator[Header]:
@@ -73,8 +95,15 @@ def _headers_in(data: bytes) -> Iterator[Header]:
         yield header
 
 
+def _work(headers: Sequence[Header]) -> int:
+    try:
+        return sum(work_of(header.bits) for header in headers)
+    except BadBits as error:
+        raise BadHeader(str(error)) from error
+
+
 def _require_linked(headers: Sequence[Header], last_hash: str) -> None:
-    if headers[-1].hash[::-1].hex() != last_hash:
+    if not headers or headers[-1].hash[::-1].hex() != last_hash:
         raise BadHeader("the last header is another chain's")
     if any(after.previous != before.hash for before, after in pairwise(headers)):
         raise BadHeader("the headers do not follow each other")

@@ -2,13 +2,14 @@
 
     coinbase transaction of the parent's block   it names the root of a tree of chains
     hash of the parent block                     32 bytes, redundant, never looked at
-    merkle branch, index                         coinbase -> the parent's merkle root; the index is 0
+    merkle branch, index                         coinbase -> the parent's merkle root; the index is never looked at
     chain merkle branch, chain index             our header's hash -> the root of the tree of chains
     parent header                                80 bytes, with the work
 
 After doichain-core `auxpow.cpp`. In the coinbase's scriptSig stands, behind the magic `fabe6d6d` (or, without it,
 within the first 20 bytes): the chain root in display order, the size of that tree, a nonce. Our place in the tree
-follows from nonce and chain id, so that one parent cannot carry two headers of the same chain.
+follows from nonce and chain id, so that one parent cannot carry two headers of the same chain. A coinbase is the first
+transaction of its block, so its branch is folded for place 0, whatever index is written beside it: no node reads it.
 """
 
 from __future__ import annotations
@@ -69,9 +70,7 @@ class AuxPow:
             raise BadAuxPow("the parent is merge-mined itself")
         if strict and version >> 16 == chain_id:
             raise BadAuxPow("the parent has our own chain id")
-        if self.to_parent.index != 0:
-            raise BadAuxPow("the transaction is not the parent's coinbase")
-        if self.to_parent.fold(bytes.fromhex(self.coinbase.txid)[::-1]) != merkle_root:
+        if Branch(self.to_parent.siblings, index=0).fold(bytes.fromhex(self.coinbase.txid)[::-1]) != merkle_root:
             raise BadAuxPow("the coinbase is not in the parent's block")
         self._require_place(self.to_chains.fold(child)[::-1], chain_id)
 

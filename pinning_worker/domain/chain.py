@@ -1,26 +1,34 @@
 """The Doichain networks, one literal row each: what differs between mainnet, testnet and regtest.
 
-From doichain-core, `src/chainparams.cpp` and `src/consensus/params.h`. Hashes are hex in display order. A test may make
-a row of its own with `dataclasses.replace`, for example one that retargets every 16 blocks.
+From doichain-core 31.1, `src/kernel/chainparams.cpp` and `src/consensus/params.h`. Hashes are hex in display order. A
+test may make a row of its own with `dataclasses.replace`, for example one that retargets every 16 blocks.
+
+Mainnet stood still at 431 016 and was relaunched with new rules from 431 017 on. Below that block no node enforced the
+difficulty, so nothing there can be verified by work: the anchor is above it. Old nodes went on with a chain of their
+own, longer and dead; block 431 018 tells the two apart.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pinning_worker.domain.mainnet_context import MAINNET_CONTEXT
 from pinning_worker.domain.money import Swartz
 
-RETARGET_INTERVAL = 2016
 BLOCK_SPACING_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A block whose hash and total chain work (expected hashes, genesis included) are known beforehand."""
+class Anchor:
+    """The block whose hash is known beforehand, and with it everything below: verification starts above it.
+
+    `context`: the headers up to and including it, 80 bytes each, as far as later rules look back (`anchor.py`). Empty:
+    a server is asked for them; the hash commits to what it answers.
+    """
 
     height: int
     block_hash: str
-    work: int
+    context: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,35 @@ class PinnedBlock:
 
     height: int
     block_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoRetarget:
+    """Every header has the bits of the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retarget2016:
+    """Bitcoin's rule: every `interval` blocks the target follows the time that they took."""
+
+    interval: int = 2016
+
+
+@dataclass(frozen=True, slots=True)
+class DigiShield:
+    """DigiShield v3: from `fork_height` on the target of every block follows the 17 before it.
+
+    `reset_bits` hold for the first 28 blocks of the fork (None: they follow the rule, too). A block whose time is more
+    than `gap_seconds` after its parent's may be `factor` times easier.
+    """
+
+    fork_height: int
+    reset_bits: int | None
+    gap_seconds: int = 3600
+    factor: int = 4
+
+
+Difficulty = NoRetarget | Retarget2016 | DigiShield
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +82,52 @@ class Network:
     auxpow_chain_id: int
     auxpow_from_height: int
     auxpow_strict: bool  # every header carries our chain id, and the parent's header another
-    retargeting: bool  # without it every header has the bits of the one before
-    retarget_interval: int  # in blocks
+    difficulty: Difficulty
     block_spacing: int  # in seconds
+    blocks_on_demand: bool  # they come when somebody makes one: an old tip is no sign of a server that is cut off
     name_life: int  # blocks until a name expires (mainnet below height 48 000 had less)
     months_sold_max: int  # what fits into the life of a name; on regtest names live shorter than any pin
     least_name_amount: Swartz  # in a name output; mainnet asks for it from height 212 500 on
-    checkpoint: Checkpoint | None
-    split_block: PinnedBlock | None
+    anchor: Anchor | None  # None: nothing is known beforehand, the operator must name a checkpoint
+    split_block: PinnedBlock | None  # it tells the chain from one that left it and went on
+    checkpoint: PinnedBlock | None = None  # the operator's
+
+    @property
+    def pinned_blocks(self) -> tuple[PinnedBlock, ...]:
+        return tuple(block for block in (self.split_block, self.checkpoint) if block is not None)
+
+
+class BadCheckpoint(ValueError):
+    """A block that this network cannot be verified from; the text ends a sentence that begins with the setting."""
+
+
+def least_checkpoint(network: Network) -> int:
+    """The lowest height that an operator's checkpoint may have: above the anchor of the row, and where the difficulty
+    was enforced."""
+    fork = network.difficulty.fork_height if isinstance(network.difficulty, DigiShield) else 0
+    return max(fork, network.anchor.height + 1 if network.anchor else 1)
+
+
+def with_checkpoint(network: Network, checkpoint: PinnedBlock | None, needed_from: int | None = None) -> Network:
+    """The row with the operator's checkpoint: every chain must have that block, and a new one starts there.
+
+    It starts at the row's own anchor where something is known of a block below the checkpoint (a payment, the name
+    index): `needed_from` is the lowest of those heights. Raises BadCheckpoint.
+    """
+    if checkpoint is None:
+        if network.anchor is None:
+            raise BadCheckpoint(f"is not set, and no block of {network.name} is built in to verify from")
+        return network
+    if checkpoint.height < (least := least_checkpoint(network)):
+        raise BadCheckpoint(f"is at {checkpoint.height}, and {network.name} cannot be verified from below {least}")
+    if needed_from is None or needed_from >= checkpoint.height:
+        return replace(network, checkpoint=checkpoint, anchor=Anchor(checkpoint.height, checkpoint.block_hash))
+    if network.anchor is None:
+        raise BadCheckpoint(
+            f"is at {checkpoint.height}, and this worker knows of payments or names from block {needed_from} on: "
+            "name a block below that"
+        )
+    return replace(network, checkpoint=checkpoint)
 
 
 DOICHAIN = Network(
@@ -66,18 +141,17 @@ DOICHAIN = Network(
     auxpow_chain_id=2,
     auxpow_from_height=1,
     auxpow_strict=False,
-    retargeting=True,
-    retarget_interval=RETARGET_INTERVAL,
+    difficulty=DigiShield(fork_height=431_017, reset_bits=0x1A0400CD),
     block_spacing=BLOCK_SPACING_SECONDS,
+    blocks_on_demand=False,
     name_life=36_000,
     months_sold_max=8,
     least_name_amount=Swartz(1_000_000),
-    checkpoint=Checkpoint(
-        height=500_000,
-        block_hash="42c5147b7204a00ad0e56f167ed52e214da623a5459261db32d6da1687d601d6",
-        work=0xBA50A60F8B56C7FE0,
+    anchor=Anchor(
+        height=431_423,
+        block_hash="0347f3ff5e5fb966e4df0f6ba882712c79ba054e1314dbd3ec7288fb5739fbd4",
+        context=MAINNET_CONTEXT,
     ),
-    # The chain split after 431 017. A watcher that does not pin this block can be paid on the dead side.
     split_block=PinnedBlock(
         height=431_018,
         block_hash="71d50ff12b090561cc918ddb560334b4350758c7eace3f058dd332fb112f4b67",
@@ -95,19 +169,20 @@ DOICHAIN_TEST = Network(
     auxpow_chain_id=3,
     auxpow_from_height=1,
     auxpow_strict=False,
-    retargeting=True,
-    retarget_interval=RETARGET_INTERVAL,
+    difficulty=DigiShield(fork_height=300_000, reset_bits=None),
     block_spacing=BLOCK_SPACING_SECONDS,
+    blocks_on_demand=False,
     name_life=36_000,
     months_sold_max=8,
     least_name_amount=Swartz(1_000_000),
-    checkpoint=None,
+    anchor=None,  # nobody has recorded its headers for us
     split_block=None,
 )
 
+_REGTEST_GENESIS_HASH = "0231881e96d6690eb00bb69cd8e221df3564e2cd95829d47d131ed5110a34e9d"
 DOICHAIN_REGTEST = Network(
     name="doichain-regtest",
-    genesis_hash="0231881e96d6690eb00bb69cd8e221df3564e2cd95829d47d131ed5110a34e9d",
+    genesis_hash=_REGTEST_GENESIS_HASH,
     p2pkh_prefix=111,
     p2sh_prefix=196,
     wif_prefix=239,
@@ -116,13 +191,13 @@ DOICHAIN_REGTEST = Network(
     auxpow_chain_id=1,
     auxpow_from_height=0,
     auxpow_strict=True,
-    retargeting=False,
-    retarget_interval=RETARGET_INTERVAL,
+    difficulty=NoRetarget(),
     block_spacing=BLOCK_SPACING_SECONDS,
+    blocks_on_demand=True,
     name_life=30,
     months_sold_max=8,
     least_name_amount=Swartz(1_000_000),
-    checkpoint=None,
+    anchor=Anchor(0, _REGTEST_GENESIS_HASH),
     split_block=None,
 )
 

@@ -4,12 +4,14 @@ A chain starts at its network's anchor (`anchor.py`). Everything after it is jud
 doichain-core `validation.cpp`:
 
 - it names the hash of the one before;
-- its bits are those of the one before, or at a retarget what the last interval asks for (`difficulty.py`);
+- its bits are what the network's rule asks for (`difficulty.py`);
 - its time is later than the median of the 11 before (BIP 113);
-- at the height of the split it is the block of the living chain; merge-mined ones begin at their height;
+- at the height of a pinned block (the split, the operator's checkpoint) it is that block; merge-mined ones begin at
+  their height;
 - it has its work (`headers.py`).
 
-Not judged: times in the future, for that needs a clock; whoever acts on a median time compares it with his own.
+A header of more than two hours in the future (doichain-core, `chain.h`, MAX_FUTURE_BLOCK_TIME) is no fault: it waits,
+and what follows it. Without that rule a miner could sell time that has not come, and lower the difficulty at will.
 
 Of several chains the one with most work is ours; of equals, the first one seen. A rival is verified on a `Branch` and
 adopted as a whole. Without the rule about bits a liar would need no work at all.
@@ -24,12 +26,13 @@ from datetime import UTC, datetime
 from statistics import median_high
 
 from pinning_worker.domain.chain import Network
-from pinning_worker.domain.difficulty import is_retarget, lookback, retarget, work_of
+from pinning_worker.domain.difficulty import MEDIAN_SPAN, expected_bits, work_of
 from pinning_worker.domain.headers import HEADER_SIZE, BadHeader, Header, parse_header, read_proven_header
 from pinning_worker.domain.payment import Tip
 
-MEDIAN_SPAN = 11
+MOST_AHEAD_SECONDS = 2 * 3600
 
+_TIME_AND_BITS = struct.Struct("<II")
 _TIME_AT, _BITS_AT = 68, 72
 
 
@@ -37,8 +40,16 @@ class Overtaken(Exception):
     """The chain below a branch has been replaced meanwhile: begin the branch anew. Nobody's fault."""
 
 
+class FromTheFuture(Exception):
+    """That header, sound but for its time, waits until our clock comes near; what stands before it was added."""
+
+    def __init__(self, height: int, time: int) -> None:
+        self.height, self.time = height, _utc(time)
+        super().__init__(f"block {height} is dated {self.time:%Y-%m-%d %H:%M:%S} UTC")
+
+
 class HeaderChain:
-    """Headers from `base_height` up, 80 bytes each, and the work of the tip (expected hashes since genesis)."""
+    """Headers from `base_height` up, 80 bytes each, and the work in all of them (expected hashes)."""
 
     def __init__(self, network: Network, base_height: int, headers: bytes, work: int) -> None:
         self.network, self.base_height, self.work = network, base_height, work
@@ -64,11 +75,28 @@ class HeaderChain:
         """Hex in display order; None where the chain has no such height."""
         return self.header_at(height).hash[::-1].hex() if self.has(height) else None
 
+    def has_block(self, height: int, block_hash: str) -> bool:
+        """Whether that block is in the chain. What was in it once and lies below its first header is in it still: the
+        anchor commits to it."""
+        return height < self.base_height or self.hash_at(height) == block_hash
+
+    @property
+    def floor(self) -> int:
+        """The height below which no block is ever replaced: of the anchor, or of a higher pinned block."""
+        anchor = self.network.anchor.height if self.network.anchor else self.base_height
+        return max([anchor, *(pinned.height for pinned in self.network.pinned_blocks if self.has(pinned.height))])
+
     def raw_at(self, height: int) -> bytes:
         if not self.has(height):
             raise IndexError(f"no header at height {height}")
         at = (height - self.base_height) * HEADER_SIZE
         return bytes(self._headers[at : at + HEADER_SIZE])
+
+    def time_and_bits_at(self, height: int) -> tuple[int, int]:
+        """Raises IndexError where the chain has no such height."""
+        if not self.has(height):
+            raise IndexError(f"no header at height {height}")
+        return _TIME_AND_BITS.unpack_from(self._headers, (height - self.base_height) * HEADER_SIZE + _TIME_AT)
 
     def raw_from(self, height: int) -> bytes:
         """All headers from that height up, 80 bytes each."""
@@ -124,16 +152,18 @@ class Branch:
     def tip_hash(self) -> str:
         return self._last.hash[::-1].hex()
 
-    def extend(self, data: bytes) -> None:
-        """Adds the headers (with their AuxPow) that `data` is, end to end.
+    def extend(self, data: bytes, now: float) -> None:
+        """Adds the headers (with their AuxPow) that `data` is, end to end. `now`: seconds since 1970.
 
-        Raises BadHeader, after which the branch is of no use, and Overtaken.
+        Raises BadHeader, after which the branch is of no use; Overtaken; FromTheFuture, with what stood before added.
         """
         self.require_root()
         at = 0
         while at < len(data):
             header, at = read_proven_header(data, at, self._network)
             self._require_fit(header, self.tip_height + 1)
+            if header.time > now + MOST_AHEAD_SECONDS:
+                raise FromTheFuture(self.tip_height + 1, header.time)
             self.work += work_of(header.bits)
             self.headers += header.raw
             self._times.append(header.time)
@@ -153,21 +183,20 @@ class Branch:
     def _require_fit(self, header: Header, height: int) -> None:
         if header.previous != self._last.hash:
             raise BadHeader(f"the header at {height} does not follow the one before")
-        if header.bits != self._expected_bits(height):
+        if header.bits != expected_bits(self._network, height, header.time, self._time_and_bits):
             raise BadHeader(f"the header at {height} has a wrong difficulty")
         if header.time <= median_high(self._times):
             raise BadHeader(f"the header at {height} is older than the ones before")
         if header.is_merge_mined and height < self._network.auxpow_from_height:
             raise BadHeader(f"the header at {height} is merge-mined too early")
-        split = self._network.split_block
-        if split is not None and height == split.height and header.hash[::-1].hex() != split.block_hash:
-            raise BadHeader(f"the header at {height} is not the living chain's")
+        for pinned in self._network.pinned_blocks:
+            if height == pinned.height and header.hash[::-1].hex() != pinned.block_hash:
+                raise BadHeader(f"the header at {height} is not the living chain's")
 
-    def _expected_bits(self, height: int) -> int:
-        if not is_retarget(self._network, height):
-            return self._last.bits
-        first = self._raw(height - 1 - lookback(self._network, height))
-        return retarget(self._network, self._last.bits, self._last.time - _time(first))
+    def _time_and_bits(self, height: int) -> tuple[int, int]:
+        if height <= self.fork_height:
+            return self._chain.time_and_bits_at(height)
+        return _TIME_AND_BITS.unpack_from(self.headers, (height - self.fork_height - 1) * HEADER_SIZE + _TIME_AT)
 
     def _raw(self, height: int) -> bytes:
         if height <= self.fork_height:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.chain import DOICHAIN
+from pinning_worker.domain.chain import DOICHAIN, Retarget2016
 from pinning_worker.domain.difficulty import BadBits, bits_of, lookback, retarget, target_of, work_of
 
-BITCOIN = replace(DOICHAIN, pow_limit=0xFFFF << 208)
+BITCOIN = replace(DOICHAIN, pow_limit=0xFFFF << 208, difficulty=Retarget2016())
 
 
 @pytest.mark.parametrize(
@@ -24,13 +24,14 @@ BITCOIN = replace(DOICHAIN, pow_limit=0xFFFF << 208)
     ],
 )
 def test_retargets_of_bitcoins_own_chain(first_time: int, last_time: int, bits: int, expected: int) -> None:
-    assert retarget(BITCOIN, bits, last_time - first_time) == expected
+    assert retarget(BITCOIN, 2016, bits, last_time - first_time) == expected
 
 
 def test_a_retarget_looks_one_block_further_back_than_bitcoin() -> None:
-    assert lookback(DOICHAIN, 501_984) == 2016
-    assert 501_984 - 1 - lookback(DOICHAIN, 501_984) == 499_967
-    assert lookback(DOICHAIN, 2016) == 2015  # before genesis there is nothing to look at
+    """Counted from the retarget itself, so the parent is the first of them."""
+    assert lookback(BITCOIN, 501_984) == 2017
+    assert lookback(BITCOIN, 501_985) == 1
+    assert lookback(BITCOIN, 2016) == 2016  # before genesis there is nothing to look at
 
 
 @pytest.mark.parametrize(("bits", "work"), [(0x207FFFFF, 2), (0x1D00FFFF, 0x100010001), (0x1F00FFFF, 0x10001)])

@@ -9,12 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinning_worker.domain.anchor import anchor_heights, resume_chain, start_chain
-from pinning_worker.domain.chain import DOICHAIN, DOICHAIN_REGTEST, Checkpoint, Network, PinnedBlock
-from pinning_worker.domain.difficulty import target_of, work_of
-from pinning_worker.domain.headerchain import HeaderChain, Overtaken
+from pinning_worker.domain.anchor import WrongCheckpoint, anchor_heights, resume_chain, start_chain
+from pinning_worker.domain.chain import (
+    DOICHAIN,
+    DOICHAIN_REGTEST,
+    DOICHAIN_TEST,
+    Anchor,
+    BadCheckpoint,
+    DigiShield,
+    Network,
+    PinnedBlock,
+    Retarget2016,
+    with_checkpoint,
+)
+from pinning_worker.domain.difficulty import DIGISHIELD_LOOKBACK, expected_bits, target_of, work_of
+from pinning_worker.domain.headerchain import MOST_AHEAD_SECONDS, FromTheFuture, HeaderChain, Overtaken
 from pinning_worker.domain.headers import HEADER_SIZE, BadHeader, Header, parse_header
-from tests.mining import REGTEST_GENESIS, MergeMining, merge_mine, mine, mine_many, own_network, without_work
+from tests.mining import LATER, REGTEST_GENESIS, MergeMining, merge_mine, mine, mine_many, own_network, without_work
 
 BITS = 0x2000FFFF  # one hash in 256
 
@@ -27,7 +38,7 @@ def regtest_chain(blocks: int) -> HeaderChain:
 
 def grow(chain: HeaderChain, fork_height: int, headers: list[Header]) -> int | None:
     branch = chain.branch(fork_height)
-    branch.extend(joined(headers))
+    branch.extend(joined(headers), now=LATER)
     return chain.adopt(branch)
 
 
@@ -37,7 +48,7 @@ def joined(headers: list[Header]) -> bytes:
 
 def require_refused(chain: HeaderChain, data: bytes, reason: str) -> None:
     with pytest.raises(BadHeader, match=reason):
-        chain.branch(chain.tip_height).extend(data)
+        chain.branch(chain.tip_height).extend(data, now=LATER)
 
 
 def test_a_chain_from_genesis_tells_its_tip() -> None:
@@ -60,7 +71,7 @@ def test_merge_mined_headers_follow_plain_ones() -> None:
     chain = regtest_chain(3)
     branch = chain.branch(3)
     first = merge_mine(chain.header_at(3))
-    branch.extend(first + mine(parse_header(first[:HEADER_SIZE])))
+    branch.extend(first + mine(parse_header(first[:HEADER_SIZE])), now=LATER)
     assert chain.adopt(branch) == 4
     assert chain.tip_height == 5
     assert chain.header_at(4).is_merge_mined
@@ -82,7 +93,7 @@ def test_a_header_must_be_later_than_the_median_of_the_last_eleven() -> None:
     chain = regtest_chain(20)
     median = chain.header_at(15).time
     require_refused(chain, mine(chain.header_at(20), time=median), "older")
-    chain.branch(20).extend(mine(chain.header_at(20), time=median + 1))
+    chain.branch(20).extend(mine(chain.header_at(20), time=median + 1), now=LATER)
 
 
 def test_merge_mining_begins_at_its_height() -> None:
@@ -124,7 +135,7 @@ def retargeted() -> tuple[Network, list[Header]]:
     The expected bits are worked out here by hand: the target times the seconds taken over 16 times 600, never easier
     than the limit and cut to its upper 16 bits.
     """
-    network, genesis = own_network(bits=BITS, retargeting=True, retarget_interval=16)
+    network, genesis = own_network(bits=BITS, difficulty=Retarget2016(16))
     spacing = [100, 300, 500, 200, 900, 100, 700]
     limit = target_of(BITS)
     first = sum(spacing[h % 7] for h in range(1, 16))  # heights 0 to 15: there is no height before genesis
@@ -163,35 +174,34 @@ def test_a_retarget_within_a_branch_looks_at_the_branch(retargeted: tuple[Networ
     chain = start_chain(network, headers[0].raw)
     branch = chain.branch(0)
     for header in headers[1:]:
-        branch.extend(header.raw)  # one by one, as small answers come
+        branch.extend(header.raw, now=LATER)  # one by one, as small answers come
     assert chain.adopt(branch) == 1
 
 
 # --- anchors
 
 
-def test_mainnets_anchor_needs_34_headers() -> None:
-    assert anchor_heights(DOICHAIN) == range(499_967, 500_001)
+def test_mainnets_anchor_needs_28_headers() -> None:
+    assert anchor_heights(DOICHAIN) == range(431_396, 431_424)
     assert anchor_heights(DOICHAIN_REGTEST) == range(1)
 
 
 def test_a_chain_from_a_checkpoint_judges_the_next_retarget(retargeted: tuple[Network, list[Header]]) -> None:
     network, headers = retargeted
-    work = sum(work_of(header.bits) for header in headers[:21])
-    row = replace(network, checkpoint=Checkpoint(20, headers[20].hash[::-1].hex(), work))
+    row = replace(network, anchor=Anchor(20, headers[20].hash[::-1].hex()))
     heights = anchor_heights(row)
     assert heights == range(10, 21)  # 15 for the retarget at 32, 10 for the median
     chain = start_chain(row, joined(headers[10:21]))
     assert (chain.base_height, chain.tip_height) == (10, 20)
     assert grow(chain, 20, headers[21:]) == 21
-    assert chain.work == sum(work_of(header.bits) for header in headers)
+    assert chain.work == sum(work_of(header.bits) for header in headers[10:])
     with pytest.raises(IndexError):
         chain.branch(9)
 
 
 def test_an_anchor_that_does_not_lead_to_the_checkpoint(retargeted: tuple[Network, list[Header]]) -> None:
     network, headers = retargeted
-    row = replace(network, checkpoint=Checkpoint(20, headers[20].hash[::-1].hex(), 1))
+    row = replace(network, anchor=Anchor(20, headers[20].hash[::-1].hex()))
     lie = parse_header(mine(headers[13], network=network, time=headers[14].time + 1))
     for wrong in (headers[9:20], headers[11:21], [*headers[10:14], lie, *headers[15:21]], headers[10:22], []):
         with pytest.raises(BadHeader):
@@ -201,6 +211,138 @@ def test_an_anchor_that_does_not_lead_to_the_checkpoint(retargeted: tuple[Networ
 def test_another_genesis_is_refused() -> None:
     with pytest.raises(BadHeader, match="another chain"):
         start_chain(DOICHAIN_REGTEST, mine(REGTEST_GENESIS))
+
+
+# --- an operator's checkpoint
+
+
+def pinned(chain: HeaderChain, height: int) -> PinnedBlock:
+    block_hash = chain.hash_at(height)
+    assert block_hash is not None
+    return PinnedBlock(height, block_hash)
+
+
+def test_a_new_chain_starts_at_the_checkpoint_and_no_fork_goes_below_it() -> None:
+    living = regtest_chain(30)
+    row = with_checkpoint(DOICHAIN_REGTEST, pinned(living, 20))
+    chain = start_chain(row, living.raw_from(0)[10 * HEADER_SIZE : 21 * HEADER_SIZE])
+    assert (chain.base_height, chain.tip_height, chain.floor) == (10, 20, 20)
+    assert grow(chain, 20, [living.header_at(height) for height in range(21, 31)]) == 21
+    assert chain.tip() == living.tip()
+
+
+def test_a_stored_chain_with_the_checkpoint_in_it_goes_on() -> None:
+    living = regtest_chain(30)
+    row = with_checkpoint(DOICHAIN_REGTEST, pinned(living, 20))
+    again = resume_chain(row, 0, living.raw_from(0), living.tip().hash)
+    assert (again.base_height, again.floor) == (0, 20)
+
+
+def test_a_stored_chain_with_another_block_at_the_checkpoint_stops_the_start() -> None:
+    """Not thrown away: one of the two is wrong, and only the operator knows which."""
+    living, checkpoint = regtest_chain(30), PinnedBlock(20, "ab" * 32)
+    with pytest.raises(WrongCheckpoint, match="abab.* at 20, and the chain .* has"):
+        resume_chain(with_checkpoint(DOICHAIN_REGTEST, checkpoint), 0, living.raw_from(0), living.tip().hash)
+
+
+def test_a_stored_chain_that_began_above_the_anchor_is_not_used() -> None:
+    """The checkpoint was taken away: nothing links what stands above it to the row's own anchor."""
+    living = regtest_chain(30)
+    with pytest.raises(BadHeader, match="does not contain the anchor at 0"):
+        resume_chain(DOICHAIN_REGTEST, 10, living.raw_from(10), living.tip().hash)
+
+
+def test_a_chain_without_the_block_of_the_checkpoint_is_refused() -> None:
+    living = regtest_chain(10)
+    row = with_checkpoint(DOICHAIN_REGTEST, PinnedBlock(5, "ab" * 32), needed_from=3)
+    chain = start_chain(row, REGTEST_GENESIS.raw)
+    assert chain.floor == 0
+    require_refused(chain, living.raw_from(1), "at 5 is not the living chain's")
+
+
+def test_what_is_known_of_older_blocks_lets_a_new_chain_start_below_the_checkpoint() -> None:
+    checkpoint = PinnedBlock(440_000, "ab" * 32)
+    assert with_checkpoint(DOICHAIN, checkpoint).anchor == Anchor(440_000, "ab" * 32)
+    assert with_checkpoint(DOICHAIN, checkpoint, needed_from=440_000).anchor == Anchor(440_000, "ab" * 32)
+    older = with_checkpoint(DOICHAIN, checkpoint, needed_from=439_999)
+    assert (older.anchor, older.checkpoint) == (DOICHAIN.anchor, checkpoint)
+    with pytest.raises(BadCheckpoint, match="from block 439999 on"):
+        with_checkpoint(DOICHAIN_TEST, checkpoint, needed_from=439_999)
+
+
+@pytest.mark.parametrize(("network", "height"), [(DOICHAIN, 431_423), (DOICHAIN_TEST, 299_999), (DOICHAIN_REGTEST, 0)])
+def test_a_checkpoint_where_nothing_can_be_verified_from(network: Network, height: int) -> None:
+    with pytest.raises(BadCheckpoint, match=f"cannot be verified from below {height + 1}"):
+        with_checkpoint(network, PinnedBlock(height, "ab" * 32))
+    assert with_checkpoint(network, PinnedBlock(height + 1, "ab" * 32)).checkpoint is not None
+
+
+def test_testnet_asks_for_a_checkpoint() -> None:
+    with pytest.raises(BadCheckpoint, match="is not set, and no block of doichain-test is built in"):
+        with_checkpoint(DOICHAIN_TEST, None)
+
+
+# --- difficulty of every block
+
+
+SHIELDED, SHIELDED_GENESIS = own_network(bits=BITS, difficulty=DigiShield(fork_height=1, reset_bits=BITS))
+
+
+def mine_shielded(chain: HeaderChain, count: int, spacing: int, bits: int | None = None) -> list[Header]:
+    """Headers as the rule wants them (or all of those bits), each `spacing` seconds after the one before."""
+    headers = [chain.header_at(height) for height in range(chain.tip_height + 1)]
+    for height in range(chain.tip_height + 1, chain.tip_height + 1 + count):
+        time = headers[-1].time + spacing
+        due = expected_bits(SHIELDED, height, time, lambda below: (headers[below].time, headers[below].bits))
+        headers.append(parse_header(mine(headers[-1], network=SHIELDED, bits=bits or due, time=time)))
+    return headers[chain.tip_height + 1 :]
+
+
+def shielded_chain(spacing: int) -> HeaderChain:
+    chain = start_chain(SHIELDED, SHIELDED_GENESIS.raw)
+    grow(chain, 0, mine_shielded(chain, DIGISHIELD_LOOKBACK + 52, spacing))
+    return chain
+
+
+def test_fast_blocks_become_harder_one_by_one() -> None:
+    chain = shielded_chain(spacing=60)
+    targets = [target_of(chain.header_at(height).bits) for height in range(DIGISHIELD_LOOKBACK + 1, 81)]
+    assert targets == sorted(targets, reverse=True)
+    assert len(set(targets)) > 10
+    require_refused(chain, joined(mine_shielded(chain, 1, 60, bits=BITS)), "at 81 has a wrong difficulty")
+
+
+def test_a_late_block_may_be_easier_and_only_a_late_one() -> None:
+    chain = shielded_chain(spacing=60)
+    (late,) = mine_shielded(chain, 1, 3601)
+    (in_time,) = mine_shielded(chain, 1, 3600)
+    assert target_of(late.bits) > 3 * target_of(in_time.bits)
+    chain.branch(80).extend(late.raw, now=LATER)
+    require_refused(chain, joined(mine_shielded(chain, 1, 3600, bits=late.bits)), "wrong difficulty")
+
+
+# --- time that has not come
+
+
+def test_a_header_of_the_future_waits_and_what_stands_before_it_counts() -> None:
+    """The regtest header 50 years ahead that sold a term until 2077. It is nobody's lie: its time may come."""
+    chain = regtest_chain(3)
+    first, ahead, after = mine_many(chain.header_at(3), 3)
+    now = ahead.time - MOST_AHEAD_SECONDS - 1
+    branch = chain.branch(3)
+    with pytest.raises(FromTheFuture, match="block 5 is dated") as waits:
+        branch.extend(joined([first, ahead, after]), now=now)
+    assert waits.value.height == 5
+    assert chain.adopt(branch) == 4
+    assert chain.tip_height == 4
+    chain.branch(4).extend(ahead.raw, now=now + 1)
+
+
+def test_a_lie_about_the_future_is_a_lie() -> None:
+    chain = regtest_chain(3)
+    unworked = without_work(mine(chain.header_at(3), time=LATER)[:76], target_of(REGTEST_GENESIS.bits))
+    with pytest.raises(BadHeader, match="does not meet the target"):
+        chain.branch(3).extend(unworked, now=0)
 
 
 # --- which chain is ours
@@ -229,7 +371,7 @@ def test_a_branch_that_repeats_our_headers_differs_where_it_differs() -> None:
 
 def test_more_work_wins_over_more_blocks(retargeted: tuple[Network, list[Header]]) -> None:
     """Ours has five blocks at a quarter of the limit; a rival of seven easy ones has less work."""
-    network, genesis = own_network(bits=BITS, retargeting=True, retarget_interval=16)
+    network, genesis = own_network(bits=BITS, difficulty=Retarget2016(16))
     fast = mine_to(network, genesis, 15, [150], [BITS])
     slow = mine_to(network, genesis, 15, [600], [BITS])
     harder = top_bits(target_of(BITS) * 2400 // 9600)
@@ -253,7 +395,7 @@ def test_a_branch_whose_root_was_replaced_is_overtaken() -> None:
     rival = mine_many(chain.header_at(10), 3)
     grow(chain, 6, mine_many(chain.header_at(6), 5, salt=2))
     with pytest.raises(Overtaken):
-        late.extend(joined(rival))
+        late.extend(joined(rival), now=LATER)
     with pytest.raises(Overtaken):
         chain.adopt(late)
 
@@ -263,7 +405,7 @@ def test_a_branch_whose_root_was_replaced_is_overtaken() -> None:
 
 def test_a_stored_chain_is_taken_up_where_it_stood() -> None:
     chain = regtest_chain(30)
-    again = resume_chain(DOICHAIN_REGTEST, chain.raw_from(0), chain.tip().hash)
+    again = resume_chain(DOICHAIN_REGTEST, 0, chain.raw_from(0), chain.tip().hash)
     assert (again.tip(), again.work, again.base_height) == (chain.tip(), chain.work, 0)
     assert grow(again, 30, mine_many(again.header_at(30), 1)) == 31
 
@@ -277,10 +419,10 @@ def test_a_stored_chain_with_any_byte_changed_is_refused(at: int, mask: int) -> 
     raw = bytearray(STORED.raw_from(0))
     raw[at] ^= mask
     with pytest.raises(BadHeader):
-        resume_chain(DOICHAIN_REGTEST, bytes(raw), STORED.tip().hash)
+        resume_chain(DOICHAIN_REGTEST, 0, bytes(raw), STORED.tip().hash)
 
 
 @given(st.integers(min_value=0, max_value=13 * HEADER_SIZE - 1))
 def test_a_stored_chain_cut_off_anywhere_is_refused(size: int) -> None:
     with pytest.raises(BadHeader):
-        resume_chain(DOICHAIN_REGTEST, STORED.raw_from(0)[:size], STORED.tip().hash)
+        resume_chain(DOICHAIN_REGTEST, 0, STORED.raw_from(0)[:size], STORED.tip().hash)
