@@ -115,7 +115,7 @@ class Catalogue:
         """The lowest indexed block, down from `height`, that is not in our chain; None if the one at `height` is."""
         fork = None
         while (indexed := await self.index.hash_at(height)) is not None:
-            if await self.chain.hash_at(height) == indexed:
+            if await self.chain.has_block(height, indexed):
                 break
             fork, height = height, height - 1
         return fork
@@ -128,7 +128,7 @@ class Catalogue:
 
     async def _add(self, height: int) -> bool:
         block = await self.chain.name_ops(height)
-        if block is None or block.hash != await self.chain.hash_at(height):
+        if block is None or not await self.chain.has_block(height, block.hash):
             return False  # a reorg while we asked: the next look sees it
         async with self._looking:
             await self.index.add(height, block.hash, self._rows(block))

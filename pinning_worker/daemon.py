@@ -4,7 +4,7 @@
 
 Nesting is the shutdown order: SIGTERM ends the innermost first, so nothing is taken in that could not be finished, and
 whoever is asked still has what it needs to answer. `on_ready` is called once everything runs, `on_ending` when the end
-begins.
+begins, `on_sight` when the chain comes into sight (None) or is lost (why).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 import trio
@@ -23,6 +22,7 @@ from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.adapters.clock import SystemClock
 from pinning_worker.adapters.datadir import hold_data_dir
 from pinning_worker.adapters.electrum.header_file import HeaderFile
+from pinning_worker.adapters.electrum.sight import Blindness
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.adapters.p2p.announcer import TopicAnnouncer
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
@@ -34,7 +34,8 @@ from pinning_worker.adapters.sql.migrate import require_current
 from pinning_worker.adapters.sql.name_index import SqlNameIndex
 from pinning_worker.adapters.sql.receipts import SqlReceipts
 from pinning_worker.catalogue import Catalogue
-from pinning_worker.domain.chain import NETWORKS
+from pinning_worker.domain.chain import NETWORKS, with_checkpoint
+from pinning_worker.domain.chain import Network as ChainRules
 from pinning_worker.domain.cid import cid_from_bytes
 from pinning_worker.domain.messages import AddedCid, ExpiredCid, Message
 from pinning_worker.domain.payment import Sighting, Tip
@@ -57,6 +58,7 @@ async def run(
     settings: Settings,
     on_ready: Callable[[Host], Awaitable[None]] | None = None,
     on_ending: Callable[[], None] = lambda: None,
+    on_sight: Callable[[Blindness | None], None] = lambda _: None,
 ) -> None:
     """The worker, until SIGTERM or SIGINT. Raises what opening the adapters raises, each with its own advice."""
     with one_error(), hold_data_dir(settings.data_dir, settings.network):
@@ -66,7 +68,7 @@ async def run(
             nursery.start_soon(_end_on_signal, stories, nursery.cancel_scope, on_ending)
             async with open_network(settings) as network, _stores(settings) as opened:
                 with stories:
-                    await _tell_stories(settings, network, opened, on_ready)
+                    await _tell_stories(settings, network, opened, on_ready, on_sight)
                 await network.pubsub.said()
             nursery.cancel_scope.cancel()
 
@@ -107,8 +109,9 @@ async def _tell_stories(
     peers: Network,
     stores: _Stores,
     on_ready: Callable[[Host], Awaitable[None]] | None,
+    on_sight: Callable[[Blindness | None], None],
 ) -> None:
-    network, host = NETWORKS[settings.network], peers.host
+    network, host = await _network_followed(settings, stores), peers.host
     clock = SystemClock(settings.clock_offset_file)
     topic = await peers.pubsub.join(settings.topic)
     if host.hop is not None:
@@ -116,7 +119,7 @@ async def _tell_stories(
     providing = Providing(peers.dht, Kept(stores.books)) if peers.dht is not None else None
     announcer = _Announcers(TopicAnnouncer(topic), providing)
     engine = Engine(host, stores.blocks, providers=peers.dht)
-    watcher = await _payment_watcher(settings, stores.books, clock.now())
+    watcher = await _payment_watcher(settings, network, stores.books, clock)
     catalogue = Catalogue(network, clock, watcher, stores.index, announcer)
     lifecycle = Lifecycle(
         terms=terms_of(settings),
@@ -131,6 +134,12 @@ async def _tell_stories(
         note_metadata=catalogue.note_metadata,
         has_last_words=True,
     )
+
+    def sight_changed(reason: Blindness | None) -> None:
+        on_sight(reason)
+        lifecycle.ring()  # requests that were kept waiting may be fetched now
+
+    watcher.sight.changed = sight_changed
     reader = RequestReader(
         topic.intake,
         RequestBudget(settings.requests_per_peer_per_minute, settings.requests_per_minute),
@@ -152,15 +161,28 @@ async def _tell_stories(
             await on_ready(host)
 
 
-async def _payment_watcher(settings: Settings, books: SqlBooks, now: datetime) -> PaymentWatcher:
+async def _network_followed(settings: Settings, stores: _Stores) -> ChainRules:
+    """The row, with the operator's checkpoint. A new chain of headers still reaches down to the lowest block of which
+    this worker knows a payment, and to where its name index goes on: what was paid since then is yet to be read."""
+    proofs = [payment.proof.height for payment in await stores.books.all_payments() if payment.proof is not None]
+    next_indexed = await stores.index.next_height()
+    known = [*proofs, *([next_indexed] if next_indexed is not None else [])]
+    return with_checkpoint(NETWORKS[settings.network], settings.checkpoint, min(known, default=None))
+
+
+async def _payment_watcher(
+    settings: Settings, network: ChainRules, books: SqlBooks, clock: SystemClock
+) -> PaymentWatcher:
     """Knows what the books remember: whom money is still expected from, and which payments were proven where."""
-    network, known = NETWORKS[settings.network], await books.all_payments()
+    known = await books.all_payments()
     return PaymentWatcher(
         network,
+        clock,
         settings.electrum_servers,
-        scripts=[*settings.payment_scripts, *await books.scripts_in_use(now)],
+        scripts=[*settings.payment_scripts, *await books.scripts_in_use(clock.now())],
         headers=HeaderFile(settings.data_dir, network),
         remembered={payment.txid: payment.proof for payment in known if not payment.gone},
+        longest_unseen=settings.longest_unseen,
     )
 
 

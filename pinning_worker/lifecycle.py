@@ -95,7 +95,7 @@ class Lifecycle:
 
     def __post_init__(self) -> None:
         self.quoting = Quoting(self.terms, self.clock, self.books, self.new_id)
-        self.answering = Answering(self.clock, self.books, self.announcer, self.quoting, self._take_up)
+        self.answering = Answering(self.clock, self.books, self.announcer, self.chain, self.quoting, self._take_up)
         self.shelf = Shelf(self.books, self.blocks)
         self.fetching = Fetching(
             self.terms,
@@ -114,6 +114,7 @@ class Lifecycle:
             self.terms,
             self.clock,
             self.books,
+            self.chain,
             self.shelf,
             self.answering,
             judge=self._judge,
@@ -141,6 +142,8 @@ class Lifecycle:
         asker = Asker(ask.text, ask.id, months_to_sell(ask.months, self.terms.most_months), peer, ask.origins)
         if self.terms.denied(ask.cid):
             return await self.answering.refuse([asker], ErrorCode.DENIED, "this operator does not keep that CID")
+        if not await self.chain.is_seen():
+            return await self.answering.refuse_unseen([asker])
         await self._take_up(ask.cid.key, asker, through)
 
     async def _take_up(self, root: bytes, asker: Asker, through: str = "") -> None:
@@ -241,7 +244,7 @@ class Lifecycle:
             for payment in await self.books.proven_from(start):
                 assert payment.proof is not None
                 self.nudge(PinKey(payment.root, payment.name))  # who was killed may have stored a proof unjudged
-                if await self.chain.hash_at(payment.proof.height) != payment.proof.block_hash:
+                if not await self.chain.has_block(payment.proof.height, payment.proof.block_hash):
                     log.warning("a reorg took a payment back", txid=payment.txid, height=payment.proof.height)
                     await self._update_payment(payment.txid, _without_proof)
         self._looked_back = True

@@ -274,7 +274,11 @@ class Chain(Protocol):
     async def tip(self) -> Tip | None:
         """None until the first header has been verified."""
 
-    async def hash_at(self, height: int) -> str | None: ...
+    async def is_seen(self) -> bool:
+        """Whether a payment that is made now would be noticed soon: while it is not, nothing may be sold."""
+
+    async def has_block(self, height: int, block_hash: str) -> bool:
+        """Whether our chain has that block. One that it had, below the first header that we hold, it has still."""
 
     async def watch(self, scripts: Collection[bytes]) -> None:
         """Adds payment scripts to those watched."""

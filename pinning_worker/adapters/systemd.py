@@ -16,6 +16,8 @@ import structlog
 import trio
 from trio_typing import TaskStatus
 
+LONGEST_STATUS = 1000  # characters
+
 log = structlog.get_logger()
 
 
@@ -36,6 +38,10 @@ class Systemd:
     def ready(self, status: str) -> None:
         """Everything has started; `status` is what `systemctl status` shows."""
         self._tell(f"READY=1\nSTATUS={status}")
+
+    def status(self, text: str) -> None:
+        """What `systemctl status` shows from now on, in one line."""
+        self._tell(f"STATUS={' '.join(text.split())[:LONGEST_STATUS]}")
 
     def stopping(self) -> None:
         self._tell("STOPPING=1\nSTATUS=draining")

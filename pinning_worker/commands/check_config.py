@@ -1,4 +1,7 @@
-"""`check-config`: what is wrong with the settings and how to mend it; what they are, and where each comes from."""
+"""`check-config`: what is wrong with the settings and how to mend it; what they are, and where each comes from.
+
+With `--connect` also what the Electrum servers say: a worker that cannot see the chain sells nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +10,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import trio
 
 from pinning_worker.commands.configured import as_list, checked_settings, env_file_option, json_option
 from pinning_worker.commands.telling import ExitCode, Told, say_json
 
 if TYPE_CHECKING:
+    from pinning_worker.adapters.electrum.probe import Probe
     from pinning_worker.settings import Settings
 
 
 @click.command("check-config")
 @env_file_option
 @json_option
-def check_config(env_file: Path | None, as_json: bool) -> None:
+@click.option("--connect", is_flag=True, help="Ask every Electrum server, too: its chain, tip, age and round trip.")
+def check_config(env_file: Path | None, as_json: bool, connect: bool) -> None:
     """Say what is wrong with the settings and how to mend it.
 
     Starts nothing and changes nothing. Prints every setting with where it comes from, passwords masked; then what is
-    allowed and still deserves a word. Ends with 78 when the worker would refuse to start.
+    allowed and still deserves a word. Ends with 78 when the worker would refuse to start, and with 69 when --connect
+    finds no server through which it would see the chain.
 
     \b
     Examples:
       pinning-worker check-config
+      pinning-worker check-config --connect
       pinning-worker check-config --env-file /etc/pinning-worker/worker.env
       pinning-worker check-config --json | jq .advice
     """
@@ -39,10 +47,13 @@ def check_config(env_file: Path | None, as_json: bool) -> None:
             say_json({"ok": False, "problems": refused.problems, "advice": [], "settings": {}})
             raise SystemExit(ExitCode.CONFIGURATION) from None
         raise Told(as_list(refused.problems), ExitCode.CONFIGURATION) from None
-    _show(settings, env_file or Path(".env"), as_json)
+    probes = _ask_servers(settings) if connect else None
+    _show(settings, probes, env_file or Path(".env"), as_json)
+    if probes is not None and all(probe.fault for probe in probes):
+        raise SystemExit(ExitCode.UNAVAILABLE)
 
 
-def _show(settings: Settings, env_file: Path, as_json: bool) -> None:
+def _show(settings: Settings, probes: list[Probe] | None, env_file: Path, as_json: bool) -> None:
     from pinning_worker.settings import advice, read_sources, spell
 
     sources = read_sources(os.environ, env_file)
@@ -53,23 +64,79 @@ def _show(settings: Settings, env_file: Path, as_json: bool) -> None:
     }
     words = [*sources.notes, *advice(settings), *_about_the_store(settings)]
     if as_json:
-        say_json({"ok": True, "problems": [], "advice": words, "settings": shown})
+        servers = {} if probes is None else {"servers": [_as_json(probe) for probe in probes]}
+        say_json({"ok": True, "problems": [], "advice": words, "settings": shown, **servers})
         return
     width = max(len(name) for name in shown)
     for name, entry in shown.items():
         click.echo(f"{name:<{width}}  {entry['value'] or '-'}  ({entry['from']})")
     for sentence in words:
         click.echo(f"! {sentence}")
+    for probe in probes or ():
+        click.echo(_line(settings, probe))
     click.echo("the settings are good" + (", and the lines with ! deserve a look" if words else ""))
+    if probes is not None:
+        click.echo(_verdict(probes))
+
+
+def _ask_servers(settings: Settings) -> list[Probe]:
+    from pinning_worker.adapters.clock import SystemClock
+    from pinning_worker.adapters.electrum.endpoint import parse_server_url
+    from pinning_worker.adapters.electrum.patience import Patience
+    from pinning_worker.adapters.electrum.probe import probe_all
+    from pinning_worker.domain.chain import NETWORKS, with_checkpoint
+
+    network = with_checkpoint(NETWORKS[settings.network], settings.checkpoint)
+    endpoints = [parse_server_url(url) for url in settings.electrum_servers]
+    patience, clock = Patience(answer=10.0), SystemClock(settings.clock_offset_file)
+    return trio.run(probe_all, endpoints, network, clock, settings.longest_unseen, patience)
+
+
+def _line(settings: Settings, probe: Probe) -> str:
+    from pinning_worker.adapters.electrum.sight import readable
+
+    if probe.height is None or probe.age is None or probe.round_trip is None:
+        return f"! {probe.url}  {probe.fault}. What to do: {probe.mend}"
+    shown = (
+        f"{settings.network}, block {probe.height}, {readable(abs(probe.age))} old, {probe.round_trip * 1000:.0f} ms"
+    )
+    return (
+        f"! {probe.url}  {shown}; {probe.fault}. What to do: {probe.mend}" if probe.fault else f"  {probe.url}  {shown}"
+    )
+
+
+def _verdict(probes: list[Probe]) -> str:
+    good = sum(not probe.fault for probe in probes)
+    if good:
+        return f"{good} of {len(probes)} Electrum servers are in order"
+    return "no Electrum server is in order: the worker would not see the chain, and sell nothing"
+
+
+def _as_json(probe: Probe) -> dict[str, object]:
+    return {
+        "url": probe.url,
+        "height": probe.height,
+        "age_seconds": probe.age.total_seconds() if probe.age is not None else None,
+        "round_trip_seconds": probe.round_trip,
+        "fault": probe.fault,
+        "mend": probe.mend,
+    }
 
 
 def _about_the_store(settings: Settings) -> list[str]:
+    from pinning_worker.adapters.electrum.header_file import HeaderFile
     from pinning_worker.adapters.sql.migrate import UnusableDatabase, require_current
+    from pinning_worker.domain.anchor import WrongCheckpoint
+    from pinning_worker.domain.chain import NETWORKS, with_checkpoint
 
     words = []
     try:
         require_current(settings.database_url)
     except UnusableDatabase as error:
+        words.append(str(error))
+    try:
+        HeaderFile(settings.data_dir, with_checkpoint(NETWORKS[settings.network], settings.checkpoint)).load()
+    except (OSError, WrongCheckpoint) as error:
         words.append(str(error))
     if not settings.key_file.exists():
         words.append(f"there is no key in {settings.key_file} yet: `run` makes one, `keygen --import` brings one along")

@@ -49,19 +49,25 @@ async def _run(settings: Settings) -> None:
     import trio
 
     from pinning_worker import daemon
+    from pinning_worker.adapters.electrum.sight import Blindness
     from pinning_worker.adapters.p2p.host import Host
     from pinning_worker.adapters.systemd import Systemd
     from pinning_worker.one_error import one_error
 
-    systemd = Systemd.from_environment()
+    systemd, place = Systemd.from_environment(), "starting"
 
     async def tell(host: Host) -> None:
-        systemd.ready(f"{host.peer_id} on {' '.join(settings.listen)}")
+        nonlocal place
+        place = f"{host.peer_id} on {' '.join(settings.listen)}"
+        systemd.ready(place)
+
+    def tell_sight(reason: Blindness | None) -> None:
+        systemd.status(f"cannot see the chain, sells nothing: {reason}" if reason else place)
 
     with one_error():
         async with trio.open_nursery() as nursery:
             await nursery.start(systemd.watch)
-            await daemon.run(settings, tell, systemd.stopping)
+            await daemon.run(settings, tell, systemd.stopping, tell_sight)
             nursery.cancel_scope.cancel()
 
 
@@ -70,9 +76,13 @@ def _outcomes() -> dict[type[Exception], ExitCode]:
     from pinning_worker.adapters.p2p.errors import BadAddress, HostError
     from pinning_worker.adapters.p2p.identity import BadKey
     from pinning_worker.adapters.sql.migrate import UnusableDatabase
+    from pinning_worker.domain.anchor import WrongCheckpoint
+    from pinning_worker.domain.chain import BadCheckpoint
     from pinning_worker.ports import Trouble
 
     return {
+        BadCheckpoint: ExitCode.CONFIGURATION,
+        WrongCheckpoint: ExitCode.CONFIGURATION,
         DataDirHeld: ExitCode.IN_USE,
         DataDirRefused: ExitCode.CONFIGURATION,
         BadAddress: ExitCode.CONFIGURATION,

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from pinning_worker.domain.chain import Anchor, BadCheckpoint, Network, Retarget2016
+from pinning_worker.domain.chain import Anchor, Network, Retarget2016
 from pinning_worker.domain.difficulty import MEDIAN_SPAN, BadBits, lookback, work_of
 from pinning_worker.domain.headerchain import HeaderChain
 from pinning_worker.domain.headers import HEADER_SIZE, BadHeader, Header, parse_header, skip_proof
@@ -24,9 +24,9 @@ class WrongCheckpoint(Exception):
 
 
 def anchor_of(network: Network) -> Anchor:
-    """The anchor of a row that has one. Raises BadCheckpoint: `chain.with_checkpoint` says what to do."""
+    """The anchor of a row that has one; `chain.with_checkpoint` gives one to a row that has none."""
     if network.anchor is None:
-        raise BadCheckpoint(f"is not set, and no block of {network.name} is built in to verify from")
+        raise ValueError(f"{network.name} has no anchor")
     return network.anchor
 
 
@@ -57,7 +57,7 @@ def start_chain(network: Network, data: bytes) -> HeaderChain:
 def resume_chain(network: Network, base_height: int, raw: bytes, tip_hash: str) -> HeaderChain:
     """A chain from headers that we verified earlier and stored, 80 bytes each, from `base_height` up.
 
-    `tip_hash` is that of the last one. The chain must reach as far down as the anchor's rules look, and have the anchor.
+    `tip_hash` is that of the last one. The chain must have the anchor, and what the rules after it look back to.
     Raises BadHeader; WrongCheckpoint where all of it is sound, and the operator's checkpoint is another block.
     """
     headers = _stored_headers(raw)

@@ -116,7 +116,10 @@ def with_checkpoint(network: Network, checkpoint: PinnedBlock | None, needed_fro
     """
     if checkpoint is None:
         if network.anchor is None:
-            raise BadCheckpoint(f"is not set, and no block of {network.name} is built in to verify from")
+            raise BadCheckpoint(
+                f"is not set, and no block of {network.name} is built in to verify from: name one that a node of yours "
+                "knows, as HEIGHT:HASH (`getblockhash HEIGHT` tells the hash)"
+            )
         return network
     if checkpoint.height < (least := least_checkpoint(network)):
         raise BadCheckpoint(f"is at {checkpoint.height}, and {network.name} cannot be verified from below {least}")

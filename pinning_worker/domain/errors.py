@@ -14,7 +14,7 @@ class ErrorCode(StrEnum):
     NOT_FOUND = "NOT_FOUND"  # nobody reachable gave the first block in time
     TIMEOUT = "TIMEOUT"  # blocks came, then stopped; those held are kept for the retry
     TOO_LARGE = "TOO_LARGE"  # over a budget: the message says which, and by how much
-    BUSY = "BUSY"  # queue, peer's budget, staging quota or disk full
+    BUSY = "BUSY"  # queue, peer's budget, staging quota or disk full; the chain cannot be seen
     DENIED = "DENIED"  # on the operator's denylist
     INTERNAL = "INTERNAL"  # our fault: the message carries the log's reference, no inner detail
 

@@ -1,7 +1,7 @@
 """The headers of Doichain's mainnet up to the block from which this worker verifies: public bytes of a public chain.
 
-431 396 to 431 423, 80 bytes each, without their AuxPow. The hash of the last is the anchor of the row in `chain.py`, and
-commits to the others; 28 are what the difficulty rule of 431 424 looks back to (`difficulty.py`).
+431 396 to 431 423, 80 bytes each, without their AuxPow. The hash of the last is the anchor of the row in `chain.py`
+and commits to the others. The difficulty rule of 431 424 looks back to 28 of them (`difficulty.py`).
 """
 
 from __future__ import annotations

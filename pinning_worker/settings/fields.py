@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from pinning_worker.domain.address import address_to_script
-from pinning_worker.domain.chain import NETWORKS
+from pinning_worker.domain.chain import NETWORKS, BadCheckpoint, PinnedBlock, with_checkpoint
 from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.pricing import MIB
 from pinning_worker.ports import Budget
@@ -43,6 +43,7 @@ NetworkName = Literal["doichain", "doichain-test", "doichain-regtest"]
 Names = Annotated[tuple[str, ...], BeforeValidator(values.as_list)]
 ByteCount = Annotated[int, BeforeValidator(values.as_bytes)]
 Duration = Annotated[timedelta, BeforeValidator(values.as_duration)]
+Checkpoint = Annotated[PinnedBlock | None, BeforeValidator(values.as_checkpoint)]
 Amount = Annotated[Swartz, BeforeValidator(values.as_swartz)]
 PathName = Annotated[Path, BeforeValidator(values.as_path)]
 ListenAddress = Annotated[str, AfterValidator(values.check_listen)]
@@ -160,6 +161,8 @@ class Settings(StoreSettings):
     confirmations: int = Field(default=6, ge=1, le=1000)  # 1 is the block that holds the payment
     credit_blocks: int = Field(default=100, ge=1, le=10_000)  # a pin outlives its payment's reorg so long
     electrum_servers: Annotated[tuple[ElectrumServer, ...], BeforeValidator(values.as_list)] = ()
+    checkpoint: Checkpoint = None  # a block to verify from, newer than the one that is built in
+    longest_unseen: Duration = Field(default=timedelta(hours=2), ge=A_MOMENT, le=A_YEAR)  # then nothing is sold
 
     # --- what one request, and all unpaid ones together, may cost
     max_bytes: ByteCount = Field(default=1 << 30, ge=1)
@@ -272,6 +275,17 @@ class Settings(StoreSettings):
                 f"is not set, and {network} has no public servers. `pinning-worker sandbox` prints its own"
             )
         return PUBLIC_ELECTRUM_SERVERS[network]
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _to_verify_from(cls, checkpoint: PinnedBlock | None, info: ValidationInfo) -> PinnedBlock | None:
+        network = info.data.get("network")
+        if network is not None:
+            try:
+                with_checkpoint(NETWORKS[network], checkpoint)
+            except BadCheckpoint as error:
+                raise ValueError(str(error)) from None
+        return checkpoint
 
     @field_validator("discovery_topic")
     @classmethod

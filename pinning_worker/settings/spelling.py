@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+from pinning_worker.domain.chain import PinnedBlock
 from pinning_worker.domain.money import Swartz
 from pinning_worker.settings.fields import PREFIX, StoreSettings
 
@@ -30,6 +31,8 @@ def _text(value: object) -> str:
             return ",".join(str(item) for item in value)
         case Swartz():
             return str(value.amount)
+        case PinnedBlock():
+            return f"{value.height}:{value.block_hash}"
         case timedelta():
             return _duration(value)
         case _:

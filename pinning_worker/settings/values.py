@@ -14,11 +14,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pinning_worker.domain.chain import PinnedBlock
 from pinning_worker.domain.money import Swartz
 
 _SIZE_UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
 _TIME_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NUMBER_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)\Z")
+_BLOCK_HASH = re.compile("[0-9a-fA-F]{64}")
 NONE = "none"  # said instead of a list: there shall be none
 _ELECTRUM_SCHEMES = ("tcp", "ssl", "ws", "wss")
 _LISTEN = re.compile(
@@ -65,6 +67,16 @@ def as_swartz(value: object) -> object:
     if not digits.isascii() or not digits.isdigit():
         raise ValueError("must be a whole number of swartz (1 DOI = 100000000 swartz)")
     return Swartz(int(digits))
+
+
+def as_checkpoint(value: object) -> object:
+    """`440000:0347f3…`: a block's height and its hash, 64 hex digits as explorers show them; empty is none."""
+    if not isinstance(value, str) or not value:
+        return value or None
+    height, _, block_hash = value.strip().partition(":")
+    if not (height.isascii() and height.isdigit() and len(height) < 10 and _BLOCK_HASH.fullmatch(block_hash)):
+        raise ValueError("must be HEIGHT:HASH, the hash as 64 hex digits, as in 440000:0347f3ff…")
+    return PinnedBlock(int(height), block_hash.lower())
 
 
 def as_path(value: object) -> object:

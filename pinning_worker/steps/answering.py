@@ -1,6 +1,9 @@
 """Answers: what stands is said again to whoever asks again, at most once per CID in two seconds.
 
 Whoever asks in between is answered at their end, so the last one who asked is always served.
+
+Every answer that offers something passes `_answer`. While the chain is not seen it offers nothing: a payment would not
+be noticed, and the payer would wait for a pin that does not come.
 """
 
 from __future__ import annotations
@@ -14,11 +17,12 @@ from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.messages import AddingCid, CidPinnedWithName, Error, Renewal
 from pinning_worker.domain.pin import Asker, Pin
 from pinning_worker.domain.pricing import remaining_days
-from pinning_worker.ports import Announcer, Books, Clock, Trouble
+from pinning_worker.ports import Announcer, Books, Chain, Clock, Trouble
 from pinning_worker.steps.quoting import Quoting
 
 ANSWER_EVERY = timedelta(seconds=2)
 MOST_REMEMBERED = 10_000  # roots answered, before the old ones are looked for and forgotten
+UNSEEN_AGAIN_SECONDS = 60
 MOST_NAMES = 10  # CID-PINNED-WITH-NAME in one answer; as many different askers wait for one CID at most
 
 
@@ -33,6 +37,7 @@ class Answering:
     clock: Clock
     books: Books
     announcer: Announcer
+    chain: Chain
     quoting: Quoting
     ask_anew: Callable[[bytes, Asker], Awaitable[None]]  # for whom nothing stood any more at the end of his two seconds
     _answered: dict[bytes, datetime] = field(default_factory=dict)
@@ -43,6 +48,9 @@ class Answering:
     ) -> None:
         for asker in askers:
             await self.announcer.say(Error(asker.text, code, message, asker.id, retry_after))
+
+    async def refuse_unseen(self, askers: Iterable[Asker]) -> None:
+        await self.refuse(askers, ErrorCode.BUSY, "cannot see the chain at the moment", UNSEEN_AGAIN_SECONDS)
 
     async def soon(self, root: bytes, asker: Asker) -> Served:
         """The standing answer, now or at the end of two seconds since the last."""
@@ -91,6 +99,9 @@ class Answering:
 
     async def _answer(self, root: bytes, askers: Sequence[Asker]) -> list[Asker]:
         """CID-PINNED-WITH-NAME for each name that stands, then the quote from which a browser can pay (again)."""
+        if not await self.chain.is_seen():
+            await self.refuse_unseen(askers)
+            return []
         known, unserved = await self.books.dossier(root, MOST_NAMES), []
         for asker in askers:
             for pin in known.naming:

@@ -3,6 +3,7 @@
 `due_at` is the scheduler: retries, lapses, reminders, expiry and recovery after a crash are one question to the books.
 The truth is there; ringing only wakes the loop, and nothing is lost when a task dies, because no task owns a fact.
 Fetches have places of their own, so that they never keep a payment waiting, and are shared fairly by those who ask.
+While the chain is not seen only what is owed is fetched: nothing else could be sold.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import trio
 from trio_typing import TaskStatus
 
 from pinning_worker.domain.pin import Pin, PinKey, Request
-from pinning_worker.ports import Books, Clock, Trouble
+from pinning_worker.ports import Books, Chain, Clock, Trouble
 from pinning_worker.steps.answering import Answering
 from pinning_worker.steps.fair_share import LOOK_AHEAD, asking_peer, fair_choice
 from pinning_worker.steps.shelf import Shelf
@@ -36,6 +37,7 @@ class DueLoop:
     terms: Terms
     clock: Clock
     books: Books
+    chain: Chain
     shelf: Shelf
     answering: Answering
     judge: Callable[[PinKey], Awaitable[None]]
@@ -90,6 +92,8 @@ class DueLoop:
             return
         ahead = min(self.terms.most_active, LOOK_AHEAD) + len(self._working)
         waiting = [request for request in await self.books.waiting(ahead) if request.root not in self._working]
+        if not await self.chain.is_seen():
+            waiting = [request for request in waiting if not request.askers]
         for request in fair_choice(waiting, self._fetching, places):
             self._fetching[request.root] = asking_peer(request)
             self._start(nursery, request.root, self.fetch, request)

@@ -241,7 +241,7 @@ def test_a_stored_chain_with_the_checkpoint_in_it_goes_on() -> None:
 def test_a_stored_chain_with_another_block_at_the_checkpoint_stops_the_start() -> None:
     """Not thrown away: one of the two is wrong, and only the operator knows which."""
     living, checkpoint = regtest_chain(30), PinnedBlock(20, "ab" * 32)
-    with pytest.raises(WrongCheckpoint, match="abab.* at 20, and the chain .* has"):
+    with pytest.raises(WrongCheckpoint, match=r"abab.* at 20, and the chain .* has"):
         resume_chain(with_checkpoint(DOICHAIN_REGTEST, checkpoint), 0, living.raw_from(0), living.tip().hash)
 
 

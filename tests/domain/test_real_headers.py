@@ -1,4 +1,4 @@
-"""Mainnet as it is: recorded headers of the relaunched chain are taken as they are, and refused with any byte changed."""
+"""Mainnet as it is: recorded headers of the relaunched chain are taken, and refused with any byte changed."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_any_byte_changed_is_refused(height: int, data: st.DataObject) -> None:
 
 
 def test_every_single_byte_of_431_424_counts_but_36() -> None:
-    """The 32 of hashBlock and the 4 of the coinbase's index: a block with another index there is valid for all nodes."""
+    """The 32 of hashBlock, and the 4 of the coinbase's index: a block with another index is valid for all nodes."""
     whole = FULL[AFTER]
     taken = [at for at in range(len(whole)) if is_taken(changed(whole, at, 0xFF))]
     assert taken == [*unread(whole), *unread_index(whole)]
@@ -163,7 +163,7 @@ def slow_bits(rule: DigiShield, limit: int, height: int, past: Callable[[int], t
 
 def expand(bits: int) -> int:
     mantissa, size = bits % (1 << 24), bits >> 24
-    return mantissa * 256 ** (size - 3) if size >= 3 else mantissa // 256 ** (3 - size)
+    return (mantissa << 8 * size) >> 24
 
 
 def shorten(target: int) -> int:
@@ -202,4 +202,3 @@ def test_the_recorded_bits_by_the_slow_rule(height: int) -> None:
     assert isinstance(DOICHAIN.difficulty, DigiShield)
     time, bits = recorded(height)
     assert slow_bits(DOICHAIN.difficulty, DOICHAIN.pow_limit, height, recorded, time) == bits
-

@@ -22,6 +22,7 @@ from pinning_worker.sandbox.wallet import Wallet
 from tests.interop.worker import Worker, free_port, open_worker, run_command, worker_environment
 
 CONFIRMATIONS = 6
+SEES = r"\bchain\.seen\b"
 HOUR, DAY = 3_600, 86_400
 HOUR_SECONDS = 0.5  # of ours, for an hour of the sandbox while time flies
 
@@ -35,9 +36,16 @@ class Market:
     operator: Wallet
     _ports: dict[str, int] = field(default_factory=dict)
 
-    def worker(self, name: str = "worker", **settings: str) -> AbstractAsyncContextManager[Worker]:
-        """A worker process. The same name again is the same worker: its data, key and port. `settings` are
-        PINNING_… names."""
+    @asynccontextmanager
+    async def worker(self, name: str = "worker", **settings: str) -> AsyncIterator[Worker]:
+        """A worker process that sees the chain: before, it sells nothing. The same name again is the same worker: its
+        data, key and port. `settings` are PINNING_… names."""
+        async with self.blind_worker(name, **settings) as worker:
+            await worker.logged(SEES)
+            yield worker
+
+    def blind_worker(self, name: str = "worker", **settings: str) -> AbstractAsyncContextManager[Worker]:
+        """The same, as soon as it is ready: the chain may not be seen yet, or ever."""
         return open_worker(self.folder / name, self._settings(name) | settings)
 
     async def command(self, *arguments: str, name: str = "worker", **settings: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import trio
 
+from pinning_worker.adapters.clock import SystemClock
 from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
@@ -35,7 +36,8 @@ AT_HOME = Patience(first_retry=0.05, longest_retry=0.2, first_distrust=1000.0)
 @asynccontextmanager
 async def watched(urls: Sequence[str], *scripts: bytes, **options: Any) -> AsyncIterator[tuple[PaymentWatcher, Heard]]:
     """A watcher of these servers, that has caught up."""
-    watcher, heard = PaymentWatcher(DOICHAIN_REGTEST, urls, scripts=scripts, patience=AT_HOME, **options), Heard()
+    watcher = PaymentWatcher(DOICHAIN_REGTEST, SystemClock(), urls, scripts=scripts, patience=AT_HOME, **options)
+    heard = Heard()
     async with trio.open_nursery() as nursery:
         await nursery.start(watcher.run, heard)
         await heard.until(lambda: heard.tip is not None)
@@ -95,7 +97,8 @@ async def test_over_tls_with_a_pinned_certificate(scheme: str, tmp_path: Path) -
     async with open_sandbox(tmp_path / "sandbox", certificate=certificate) as sandbox:
         url = sandbox.electrum_urls[scheme]
         await require_seen_and_proven(sandbox, f"{url}?cert=sha256:{fingerprint(certificate)}")
-        wary = PaymentWatcher(DOICHAIN_REGTEST, [url, f"{url}?cert=sha256:{'ab' * 32}"], patience=AT_HOME)
+        urls = [url, f"{url}?cert=sha256:{'ab' * 32}"]
+        wary = PaymentWatcher(DOICHAIN_REGTEST, SystemClock(), urls, patience=AT_HOME)
         async with trio.open_nursery() as nursery:
             await nursery.start(wary.run, Heard())
             await eventually(lambda: all(state.fault for state in wary.servers()), "neither is let in")

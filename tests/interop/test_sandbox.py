@@ -26,6 +26,7 @@ from pinning_worker.sandbox.electrumx import ElectrumXFailed
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
 from pinning_worker.sandbox.wallet import Key, Kind, Wallet, browser_payment, sign
 from tests.interop.sandbox_fixture import RawElectrum, raw_electrum, sandbox, secure_sandbox
+from tests.mining import LATER
 
 __all__ = ["sandbox", "secure_sandbox"]
 
@@ -49,7 +50,7 @@ async def verified_chain(client: RawElectrum, sandbox: Sandbox) -> HeaderChain:
     headers = bytes.fromhex(answer["hex"])
     chain = start_chain(DOICHAIN_REGTEST, headers[:80])
     branch = chain.branch(0)
-    branch.extend(headers[80:])
+    branch.extend(headers[80:], now=LATER)
     chain.adopt(branch)
     return chain
 

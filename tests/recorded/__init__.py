@@ -1,6 +1,6 @@
 """What the public Doichain really has: headers as its nodes and Electrum servers gave them in September 2026.
 
-`FULL`: whole headers with their AuxPow, by height. `TIME_AND_BITS`: those two fields of 90 headers. What is between them
+`FULL`: whole headers with their AuxPow, by height. `TIME_AND_BITS`: those two fields of 90 headers. What lies between
 was not recorded, so whatever a test does there is made up, and the test says so.
 """
 

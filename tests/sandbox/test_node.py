@@ -18,6 +18,7 @@ from pinning_worker.sandbox.node_rpc import node_methods
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.transaction_rules import COINBASE_MATURITY
 from pinning_worker.sandbox.wallet import Payment, Wallet, browser_payment
+from tests.mining import LATER
 
 CID = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 NOON = 1_800_000_000
@@ -299,7 +300,7 @@ def test_a_verifier_takes_every_header_plain_and_merge_mined(node: Node) -> None
         node.mine(MINER, auxpow=at % 3 > 0)
     chain = start_chain(DOICHAIN_REGTEST, node.blocks[0].header)
     branch = chain.branch(0)
-    branch.extend(b"".join(block.header + block.auxpow for block in node.blocks[1:]))
+    branch.extend(b"".join(block.header + block.auxpow for block in node.blocks[1:]), now=LATER)
     chain.adopt(branch)
     assert (chain.tip_height, chain.hash_at(node.height)) == (node.height, node.blocks[-1].block_hash)
 

@@ -1,6 +1,7 @@
 """Our chain follows a server's headers: as far as they are verified, and only if they have more work.
 
     its tip is ours already           nothing to do
+    a header is hours ahead of us     as far as before it; it is asked for again at the next look
     its tip follows ours              the header came with the notification: no question asked
     else                              find where the two part (1, 2, 4, 8 … blocks back), verify from there
 
@@ -14,30 +15,31 @@ import trio
 
 from pinning_worker.adapters.electrum.answers import ShownTip, read_headers
 from pinning_worker.adapters.electrum.faults import LinkLost, RequestRefused, ServerMisbehaved
+from pinning_worker.adapters.electrum.introduction import require_anchor_reached
 from pinning_worker.adapters.electrum.pace import Pace
 from pinning_worker.adapters.electrum.view import ChainView
 from pinning_worker.adapters.electrum.wire import Wire
-from pinning_worker.domain.anchor import anchor_height, anchor_heights
-from pinning_worker.domain.headerchain import Branch, HeaderChain, Overtaken
+from pinning_worker.domain.anchor import anchor_heights
+from pinning_worker.domain.headerchain import Branch, FromTheFuture, HeaderChain, Overtaken
 from pinning_worker.domain.headers import HEADER_SIZE, BadHeader, Header, parse_header
 
 HEADERS_AT_ONCE = 500
 
 
 class Follower:
-    """Follows one server, over one connection to it."""
+    """Follows one server, over one connection to it. `waits_for`: its next header is that far ahead of our clock."""
 
     def __init__(self, wire: Wire, pace: Pace, view: ChainView, courtesy_seconds: float) -> None:
         self._wire, self._pace, self._view, self._courtesy_seconds = wire, pace, view, courtesy_seconds
         self._at_once = HEADERS_AT_ONCE
+        self.waits_for: FromTheFuture | None = None
 
     async def follow(self, shown: ShownTip) -> bool:
-        """Whether that tip is on our chain now; it is not if another has more work.
+        """Whether that tip is on our chain now; it is not if another has more work, or a header waits for its time.
 
         Raises LinkLost, and ServerMisbehaved where a header is not what it should be.
         """
-        if shown.height < anchor_height(self._view.network):
-            raise LinkLost("the server is still behind our checkpoint")
+        require_anchor_reached(shown, self._view.network)
         chain = self._view.chain or await self._start()
         try:
             if not _has(chain, shown):
@@ -47,19 +49,22 @@ class Follower:
         except Overtaken:
             self._view.ring_sessions()  # another session replaced the chain under ours: look again
         if _has(chain, shown):
-            self._view.catch_up()
-            return True
-        return False
+            self.waits_for = None
+        elif self.waits_for is None:
+            return False
+        self._view.catch_up()  # as far as our clock lets us
+        return self.waits_for is None
 
     async def _start(self) -> HeaderChain:
         heights = anchor_heights(self._view.network)
         return self._view.start(await self._headers(heights.start, heights[-1]))
 
     async def _approach(self, chain: HeaderChain, shown: ShownTip) -> None:
+        self.waits_for = None
         branch = await self._first_branch(chain, shown)
         while branch is not None:
             adopted = self._view.adopt(branch)
-            if branch.tip_height >= shown.height:
+            if branch.tip_height >= shown.height or self.waits_for is not None:
                 return
             if adopted:
                 branch = await self._extended(chain.branch(chain.tip_height), shown)
@@ -79,17 +84,15 @@ class Follower:
     async def _first_branch(self, chain: HeaderChain, shown: ShownTip) -> Branch | None:
         """The first headers of that server that are not ours. None where it went back meanwhile, and will say so."""
         if shown.height == chain.tip_height + 1 and _follows(shown.header, chain, chain.tip_height):
-            branch = chain.branch(chain.tip_height)
-            branch.extend(shown.data)
-            return branch
-        anchor, highest, back = anchor_height(chain.network), min(chain.tip_height, shown.height - 1), 0
-        while data := await self._headers(max(anchor, highest - back) + 1, shown.height):
-            fork_height = max(anchor, highest - back)
+            return self._extend(chain.branch(chain.tip_height), shown.data)
+        floor, highest, back = chain.floor, min(chain.tip_height, shown.height - 1), 0
+        if shown.height <= floor:
+            return None  # it is far behind, and has nothing to tell us
+        while data := await self._headers(max(floor, highest - back) + 1, shown.height):
+            fork_height = max(floor, highest - back)
             if _follows(parse_header(data[:HEADER_SIZE]), chain, fork_height):
-                branch = chain.branch(fork_height)
-                branch.extend(data)
-                return branch
-            if fork_height == anchor:
+                return self._extend(chain.branch(fork_height), data)
+            if fork_height == floor:
                 raise ServerMisbehaved("its chain is another one from our anchor on")
             back = 2 * back or 1
         return None
@@ -97,8 +100,15 @@ class Follower:
     async def _extended(self, branch: Branch, shown: ShownTip) -> Branch | None:
         """With more of that server's headers. None where it went back meanwhile."""
         data = await self._headers(branch.tip_height + 1, shown.height)
-        branch.extend(data)
-        return branch if data else None
+        return self._extend(branch, data) if data else None
+
+    def _extend(self, branch: Branch, data: bytes) -> Branch:
+        """With those headers, as far as our clock lets us."""
+        try:
+            branch.extend(data, self._view.clock.now().timestamp())
+        except FromTheFuture as waits:
+            self.waits_for = waits
+        return branch
 
     async def _headers(self, first: int, last: int) -> bytes:
         """As many of those headers as go into one answer, from the first on; none above the server's tip."""

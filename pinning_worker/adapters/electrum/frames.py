@@ -18,7 +18,7 @@ from aiorpcx.framing import NewlineFramer
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
 
 from pinning_worker.adapters.electrum.endpoint import Endpoint, WrongCertificate, open_stream
-from pinning_worker.adapters.electrum.faults import LinkLost, ServerMisbehaved
+from pinning_worker.adapters.electrum.faults import LinkLost, OtherProtocol, ServerMisbehaved, Unreachable
 
 LARGEST_FRAME = 32 << 20
 
@@ -59,9 +59,9 @@ async def _connect(endpoint: Endpoint, nursery: trio.Nursery, largest: int) -> F
     try:
         stream = await open_stream(endpoint)
     except trio.BrokenResourceError as error:  # TLS: the cause says what is wrong with the certificate
-        raise LinkLost(f"cannot connect: {error.__cause__ or error!r}") from error
+        raise Unreachable(f"cannot connect: {error.__cause__ or error!r}") from error
     except (OSError, WrongCertificate) as error:
-        raise LinkLost(f"cannot connect: {error}") from error
+        raise Unreachable(f"cannot connect: {error}") from error
     if not endpoint.is_websocket:
         return LineFrames(stream, largest)
     try:
@@ -85,7 +85,7 @@ async def _shake_hands(
             max_message_size=largest,
             receive_buffer_size=_CHUNK,
         )
-    raise LinkLost("no WebSocket there")
+    raise OtherProtocol("no WebSocket there")
 
 
 class _Reader:

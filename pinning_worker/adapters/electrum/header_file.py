@@ -1,7 +1,7 @@
 """Our verified headers on disk: a flat file of 80 bytes each, and beside it which of them count.
 
     headers-doichain.bin    position = (height - base) * 80
-    headers-doichain.tip    {"base": 499967, "height": …, "hash": "…", "work": "0x…"}
+    headers-doichain.tip    {"base": 431396, "height": …, "hash": "…", "work": "0x…"}
 
 The small file is replaced as a whole (written aside, synced, renamed), and it is the truth: it never names a header
 that is not safely in the big one. So headers are first appended and synced, then the tip moves up; in a reorg the tip
@@ -9,7 +9,8 @@ first moves *down* to the fork, then the headers above it are replaced. A power 
 at worst a little shorter, and what lies above the tip is cut off by the next save.
 
 At the start everything is verified again but the work (the AuxPow is not kept): linkage back from the tip's hash, the
-anchor, the sum of work. A chain that fails is not used: it can be had again from any server.
+anchor, the sum of work. A chain that fails is not used: it can be had again from any server. One that is sound and has
+another block at the operator's checkpoint stops the start: one of the two is wrong, and only the operator knows which.
 """
 
 from __future__ import annotations
@@ -76,13 +77,13 @@ class HeaderFile:
         self._tip = directory / f"headers-{network.name}.tip"
 
     def load(self) -> HeaderChain | None:
-        """The stored chain, verified; None where there is none that can be used. Raises OSError."""
+        """The stored chain, verified; None where there is none that can be used. Raises OSError, WrongCheckpoint."""
         tip = self._load_tip()
         if tip is None:
             return None
         try:
             raw = self._headers.read_bytes()[: (tip.height - tip.base + 1) * HEADER_SIZE]
-            chain = resume_chain(self._network, raw, tip.hash)
+            chain = resume_chain(self._network, tip.base, raw, tip.hash)
         except (BadHeader, FileNotFoundError) as error:
             _log.warning("headers.stored_chain_unusable", file=str(self._headers), why=str(error))
             return None

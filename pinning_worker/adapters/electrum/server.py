@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from pinning_worker.adapters.electrum.endpoint import Endpoint
-from pinning_worker.adapters.electrum.faults import ElectrumTrouble, LinkLost, ServerMisbehaved
+from pinning_worker.adapters.electrum.faults import ElectrumTrouble, ServerMisbehaved, Unreachable
 from pinning_worker.adapters.electrum.frames import open_frames
 from pinning_worker.adapters.electrum.pace import Pace
 from pinning_worker.adapters.electrum.patience import Patience
@@ -32,7 +32,10 @@ class ServerState:
     url: str
     connected: bool
     height: int | None  # of the tip that it shows
+    tip_time: int | None  # of that tip's header, seconds since 1970
+    waits_for: str  # the header that is too far ahead of our clock; empty if none is
     fault: str  # what ended the last conversation; empty if nothing did yet
+    mend: str  # what an operator can do about that
 
 
 class Server:
@@ -57,8 +60,15 @@ class Server:
 
     def state(self) -> ServerState:
         shown = self.session.shown_tip if self.session else None
-        height = shown.height if shown else None
-        return ServerState(self.name, self.session is not None, height, str(self.fault or ""))
+        return ServerState(
+            url=self.name,
+            connected=self.session is not None,
+            height=shown.height if shown else None,
+            tip_time=shown.header.time if shown else None,
+            waits_for=str(self.session.waits_for or "") if self.session else "",
+            fault=str(self.fault or ""),
+            mend=self.fault.mend if self.fault else "",
+        )
 
     async def run(self) -> None:
         """Never returns, and raises nothing that a server can cause."""
@@ -106,4 +116,4 @@ class Server:
             return fault
         finally:
             self.session = None
-        return LinkLost(f"cannot connect within {self._patience.connect:g} s")
+        return Unreachable(f"cannot connect within {self._patience.connect:g} s")

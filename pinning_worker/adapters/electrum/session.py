@@ -1,6 +1,6 @@
 """One conversation with one connected server.
 
-    introduce:  protocol version; genesis, split block; its tip; the status of every payment script
+    introduce:  protocol version, the chain that it follows, its tip (`introduction.py`)
     then, whenever the bell rings:
         1. our headers follow its tip
         2. the history of each script whose status moved
@@ -21,10 +21,7 @@ import structlog
 import trio
 
 from pinning_worker.adapters.electrum.answers import (
-    PROTOCOL_VERSIONS,
     ShownTip,
-    read_block_hash,
-    read_genesis_hash,
     read_history,
     read_parameters,
     read_status,
@@ -33,20 +30,21 @@ from pinning_worker.adapters.electrum.answers import (
 from pinning_worker.adapters.electrum.faults import LinkLost, RequestRefused, ServerMisbehaved
 from pinning_worker.adapters.electrum.follow import Follower
 from pinning_worker.adapters.electrum.frames import Frames
+from pinning_worker.adapters.electrum.introduction import TIP, introduce, require_answers
 from pinning_worker.adapters.electrum.nameops import read_name_ops
 from pinning_worker.adapters.electrum.pace import Pace
 from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.payments import PaymentReader
 from pinning_worker.adapters.electrum.view import ChainView
-from pinning_worker.adapters.electrum.wire import Call, Wire
+from pinning_worker.adapters.electrum.wire import Wire
 from pinning_worker.domain.address import scripthash
+from pinning_worker.domain.headerchain import MOST_AHEAD_SECONDS, FromTheFuture
 from pinning_worker.domain.headers import Header
 from pinning_worker.ports import NameOpAt
 
-CLIENT_NAME = "pinning-worker"
 STATUSES_AT_ONCE = 100  # asked for again in one check-in
 
-_TIP, _SCRIPT = "blockchain.headers.subscribe", "blockchain.scripthash.subscribe"
+_SCRIPT = "blockchain.scripthash.subscribe"
 
 _log = structlog.get_logger(__name__)
 
@@ -70,6 +68,11 @@ class Session:
         self._bell = trio.Event()
         self._tip_since = self._level_since = 0.0
 
+    @property
+    def waits_for(self) -> FromTheFuture | None:
+        """The header of this server that is too far ahead of our clock."""
+        return self._follower.waits_for
+
     def ring(self) -> None:
         """Look again."""
         self._bell.set()
@@ -82,10 +85,23 @@ class Session:
             self.wire.require_link()
             await self._look()
             with trio.move_on_after(self._patience.check_in) as silence:
-                await self._bell.wait()
+                await self._rest()
             if silence.cancelled_caught:
                 await self._check_in()
             self._require_fresh()
+
+    async def _rest(self) -> None:
+        """Until the bell rings, or a header that waits for its time may be taken."""
+        async with trio.open_nursery() as nursery:
+            if self.waits_for is not None:
+                nursery.start_soon(self._ring_in_time, self.waits_for)
+            await self._bell.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _ring_in_time(self, header: FromTheFuture) -> None:
+        clock = self._view.clock
+        await clock.sleep(max(0.0, (header.time - clock.now()).total_seconds() - MOST_AHEAD_SECONDS))
+        self.ring()
 
     async def name_ops(self, height: int, header: Header) -> tuple[NameOpAt, ...]:
         """All NameOps of that block. Raises ElectrumTrouble; a server that lied has been given up by then."""
@@ -98,33 +114,15 @@ class Session:
     # --- introducing
 
     async def _introduce(self) -> None:
-        try:
-            await self.wire.call("server.version", CLIENT_NAME, PROTOCOL_VERSIONS)
-        except RequestRefused as refusal:
-            raise LinkLost(f"it speaks another protocol: {refusal}") from refusal
-        split = self._view.network.split_block
-        calls: list[Call] = [("server.features", ()), (_TIP, ())]
-        if split is not None:
-            calls.append(("blockchain.block.header", (split.height,)))
-        answers = self._require_answers(await self.wire.batch(calls))
-        if read_genesis_hash(answers[0]) != self._view.network.genesis_hash:
-            raise ServerMisbehaved(f"it serves another network than {self._view.network.name}")
-        if split is not None and read_block_hash(answers[2]) != split.block_hash:
-            raise ServerMisbehaved(f"at {split.height} it is on the dead side of the split")
+        tip = await introduce(self.wire, self._view.network)
         self._level_since = trio.current_time()
-        self._move_tip(read_tip(answers[1]))
-        _log.info("electrum.server_answers", server=self.server, height=self.shown_tip and self.shown_tip.height)
-
-    def _require_answers(self, answers: Sequence[object]) -> Sequence[object]:
-        for answer in answers:
-            if isinstance(answer, RequestRefused):
-                raise LinkLost(f"it does not answer: {answer}")
-        return answers
+        self._move_tip(tip)
+        _log.info("electrum.server_answers", server=self.server, height=tip.height)
 
     # --- hearing
 
     def _hear(self, method: str, parameters: Sequence[object]) -> None:
-        if method == _TIP:
+        if method == TIP:
             self._move_tip(read_tip(read_parameters(parameters, 1)[0]))
         elif method == _SCRIPT:
             hash_, status = read_parameters(parameters, 2)[:2]
@@ -141,8 +139,8 @@ class Session:
         """Asks for what a notification would have told."""
         due = list(islice(self._turn, STATUSES_AT_ONCE))
         self._turn.rotate(-len(due))
-        answers = self._require_answers(
-            await self.wire.batch([(_TIP, ()), *((_SCRIPT, (scripthash_,)) for scripthash_ in due)])
+        answers = require_answers(
+            await self.wire.batch([(TIP, ()), *((_SCRIPT, (scripthash_,)) for scripthash_ in due)])
         )
         self._move_tip(read_tip(answers[0]))
         for scripthash_, answer in zip(due, answers[1:], strict=True):

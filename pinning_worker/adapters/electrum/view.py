@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pinning_worker.adapters.electrum.faults import ServerMisbehaved
 from pinning_worker.adapters.electrum.header_file import Snapshot, snapshot
 from pinning_worker.adapters.electrum.sightings import Sightings
-from pinning_worker.domain.anchor import start_chain
+from pinning_worker.domain.anchor import built_in_chain, start_chain
 from pinning_worker.domain.chain import Network
 from pinning_worker.domain.headerchain import Branch, HeaderChain
 from pinning_worker.domain.headers import BadHeader, Header
 from pinning_worker.domain.payment import Proof, Sighting, Tip
+from pinning_worker.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,9 @@ class ChainView:
     """`ring` wakes whoever tells the news and stores the headers; `ring_sessions` those who ask servers;
     `everybody_heard` says whether every server has been looked at in full, or could not be reached."""
 
-    def __init__(self, network: Network, remembered: Mapping[str, Proof | None]) -> None:
-        self.network = network
-        self.chain: HeaderChain | None = None
+    def __init__(self, network: Network, clock: Clock, remembered: Mapping[str, Proof | None]) -> None:
+        self.network, self.clock = network, clock
+        self.chain: HeaderChain | None = built_in_chain(network)
         self.sightings = Sightings(remembered)
         self.ring: Callable[[], None] = lambda: None
         self.ring_sessions: Callable[[], None] = lambda: None
@@ -96,7 +97,7 @@ class ChainView:
     def _drop_fallen_proofs(self) -> None:
         chain = self.chain
         assert chain is not None
-        if self.sightings.unprove(lambda proof: chain.hash_at(proof.height) == proof.block_hash):
+        if self.sightings.unprove(lambda proof: chain.has_block(proof.height, proof.block_hash)):
             self.ring_sessions()
 
     def take_unsaved(self) -> Snapshot | None:

@@ -1,6 +1,6 @@
 """The chain as the stories see it: verified headers, proven payments and NameOps, over any number of Electrum servers.
 
-    watcher = PaymentWatcher(DOICHAIN, ["wss://one:50004", "ssl://two:50002?cert=sha256:…"], scripts=[…],
+    watcher = PaymentWatcher(DOICHAIN, clock, ["wss://one:50004", "ssl://two:50002?cert=sha256:…"], scripts=[…],
                              headers=HeaderFile(data_directory, DOICHAIN), remembered={txid: proof, …})
     await nursery.start(watcher.run, lifecycle)
 
@@ -8,12 +8,13 @@
   enough against omission, proofs against invention.
 - The listener is told one thing after another, in an order that makes sense: the tip, then the payments. It hears what
   *is*, not what was: ten changes while it was busy are one. At a restart everything but `remembered` is told again.
-- How deep is deep enough, the story decides.
+- How deep is deep enough, the story decides. Whether anything would be seen at all, `sight.py` knows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -26,12 +27,14 @@ from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.server import Server, ServerState
 from pinning_worker.adapters.electrum.session import Session
+from pinning_worker.adapters.electrum.sight import Sight
 from pinning_worker.adapters.electrum.view import ChainView, header_time
 from pinning_worker.domain.chain import Network
 from pinning_worker.domain.payment import Proof, Tip
-from pinning_worker.ports import BlockOfNames, ChainListener, Trouble
+from pinning_worker.ports import BlockOfNames, ChainListener, Clock, Trouble
 
 MOST_SERVERS = 16
+LONGEST_UNSEEN = timedelta(hours=2)
 
 _log = structlog.get_logger(__name__)
 
@@ -46,26 +49,29 @@ class PaymentWatcher:
     def __init__(
         self,
         network: Network,
+        clock: Clock,
         servers: Sequence[str],
         *,
         scripts: Collection[bytes] = (),
         headers: HeaderFile | None = None,
         remembered: Mapping[str, Proof | None] | None = None,
         patience: Patience | None = None,
+        longest_unseen: timedelta = LONGEST_UNSEEN,
     ) -> None:
         """Raises BadServerUrl. Without `headers`, verified headers last as long as this object."""
         if len(servers) > MOST_SERVERS:
             raise ValueError(f"{len(servers)} Electrum servers: {MOST_SERVERS} are more than enough")
         self._put_off = (patience or Patience()).put_off
-        self._view = ChainView(network, remembered or {})
+        self._view = ChainView(network, clock, remembered or {})
         self._headers = headers
         self._servers = [
             Server(parse_server_url(url), self._view, patience or Patience()) for url in dict.fromkeys(servers)
         ]
+        self.sight = Sight(self._view, self._servers, longest_unseen)
         self._news, self._unsaved = trio.Event(), trio.Event()
+        self._view.watch(scripts)
         self._view.ring, self._view.ring_sessions = self._ring, self._ring_sessions
         self._view.everybody_heard = lambda: all(server.is_heard for server in self._servers)
-        self._view.watch(scripts)
 
     # --- the port
 
@@ -73,8 +79,11 @@ class PaymentWatcher:
         """The best verified header; None until our chain has caught up with a server once in this run."""
         return self._view.tip()
 
-    async def hash_at(self, height: int) -> str | None:
-        return self._view.chain.hash_at(height) if self._view.chain else None
+    async def is_seen(self) -> bool:
+        return self.sight.is_seen()
+
+    async def has_block(self, height: int, block_hash: str) -> bool:
+        return self._view.chain is not None and self._view.chain.has_block(height, block_hash)
 
     async def watch(self, scripts: Collection[bytes]) -> None:
         """Adds payment scripts to those watched; their whole history is told as it is read."""
@@ -120,6 +129,7 @@ class PaymentWatcher:
                 self._view.take_up(chain)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tell, listener)
+            nursery.start_soon(self.sight.run)
             if self._headers is not None:
                 nursery.start_soon(self._keep_headers, self._headers)
             for server in self._servers:
@@ -129,6 +139,7 @@ class PaymentWatcher:
     def _ring(self) -> None:
         self._news.set()
         self._unsaved.set()
+        self.sight.look()
 
     def _ring_sessions(self) -> None:
         for server in self._servers:

@@ -27,6 +27,7 @@ class MemoryChain:
     listener: ChainListener | None = None
     mempool: dict[str, Sighting] = field(default_factory=dict)
     scripts: set[bytes] = field(default_factory=set)
+    seen: bool = True
     _blocks: list[_Block] = field(default_factory=list)
     _mined: int = 0
 
@@ -38,8 +39,11 @@ class MemoryChain:
         times = sorted(block.time for block in self._blocks[-11:])
         return Tip(len(self._blocks) - 1, last.hash, last.time, times[len(times) // 2])
 
-    async def hash_at(self, height: int) -> str | None:
-        return self._blocks[height].hash if 0 <= height < len(self._blocks) else None
+    async def is_seen(self) -> bool:
+        return self.seen
+
+    async def has_block(self, height: int, block_hash: str) -> bool:
+        return 0 <= height < len(self._blocks) and self._blocks[height].hash == block_hash
 
     async def watch(self, scripts: Collection[bytes]) -> None:
         self.scripts.update(scripts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 
 from pinning_worker.adapters.electrum.header_file import HeaderFile, snapshot
 from pinning_worker.domain.anchor import start_chain
-from pinning_worker.domain.chain import DOICHAIN_REGTEST, Checkpoint
+from pinning_worker.domain.chain import DOICHAIN_REGTEST, Anchor
+from pinning_worker.domain.difficulty import work_of
 from pinning_worker.domain.headerchain import HeaderChain
-from pinning_worker.domain.headers import HEADER_SIZE
-from tests.mining import REGTEST_GENESIS, mine_many
+from pinning_worker.domain.headers import HEADER_SIZE, parse_header
+from tests.mining import LATER, REGTEST_GENESIS, mine_many
 
 BIN, TIP = "headers-doichain-regtest.bin", "headers-doichain-regtest.tip"
 
@@ -29,7 +31,9 @@ def chain_of(blocks: int) -> HeaderChain:
 
 def grow(chain: HeaderChain, fork_height: int, blocks: int, salt: int = 1) -> int:
     branch = chain.branch(fork_height)
-    branch.extend(b"".join(header.raw for header in mine_many(chain.header_at(fork_height), blocks, salt=salt)))
+    branch.extend(
+        b"".join(header.raw for header in mine_many(chain.header_at(fork_height), blocks, salt=salt)), now=LATER
+    )
     first_new = chain.adopt(branch)
     assert first_new is not None
     return first_new
@@ -58,15 +62,17 @@ def test_what_is_stored_comes_back_with_its_work(tmp_path: Path) -> None:
 
 
 def test_work_of_more_than_64_bits_comes_back(tmp_path: Path) -> None:
-    chain = chain_of(20)
-    checkpoint = Checkpoint(15, chain.hash_at(15) or "", 0xBA50A60F8B56C7FE0)
-    network = replace(DOICHAIN_REGTEST, retarget_interval=16, checkpoint=checkpoint)
-    anchored = start_chain(network, chain.raw_from(0)[: 16 * HEADER_SIZE])
-    grow(anchored, 15, 3)
-    HeaderFile(tmp_path, network).save(snapshot(anchored, anchored.base_height))
+    """Three headers as hard as Bitcoin's; what was verified once is not asked for its work again."""
+    headers = [REGTEST_GENESIS]
+    for _ in range(3):
+        fields = struct.pack("<i32s32sIII", 4, headers[-1].hash, bytes(32), headers[-1].time + 1, 0x1701F0CC, 0)
+        headers.append(parse_header(fields))
+    network = replace(DOICHAIN_REGTEST, anchor=Anchor(0, REGTEST_GENESIS.hash[::-1].hex()))
+    chain = HeaderChain(network, 0, b"".join(header.raw for header in headers), sum(work_of(h.bits) for h in headers))
+    HeaderFile(tmp_path, network).save(snapshot(chain, 0))
     again = HeaderFile(tmp_path, network).load()
     assert again is not None
-    assert again.work == 0xBA50A60F8B56C7FE0 + 3 * 2
+    assert again.work == chain.work > 1 << 64
 
 
 def test_only_what_changed_is_written(tmp_path: Path) -> None:

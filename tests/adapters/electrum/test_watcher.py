@@ -15,7 +15,7 @@ from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.session import STATUSES_AT_ONCE
 from pinning_worker.adapters.electrum.watcher import MOST_SERVERS, PaymentWatcher
 from pinning_worker.domain.address import scripthash
-from pinning_worker.domain.chain import DOICHAIN_REGTEST, Checkpoint
+from pinning_worker.domain.chain import DOICHAIN_REGTEST, Anchor, Network, Retarget2016
 from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.nameop import NAME_TX_VERSION, name_doi_script
 from pinning_worker.domain.payment import PaidOutput, Proof
@@ -23,7 +23,7 @@ from pinning_worker.domain.transaction import Transaction, TxInput, TxOutput
 from pinning_worker.ports import DiskFull
 from tests.adapters.electrum.listening import Heard, eventually
 from tests.adapters.electrum.scripted import ANOTHER_PAYEE, PAYEE, Ledger, Refusal, ScriptedServer, payment
-from tests.adapters.electrum.watching import BRISK, checking_in_often, until_asked, watching
+from tests.adapters.electrum.watching import BRISK, ClockAt, checking_in_often, until_asked, watching
 
 BOTH = pytest.mark.parametrize("websocket", [False, True], ids=["tcp", "ws"])
 
@@ -54,8 +54,8 @@ async def test_a_payment_is_seen_then_proven(websocket: bool) -> None:
         assert sighting.proof.time.timestamp() == block.header.time
         tip = await watcher.tip()
         assert tip is not None
-        assert (tip.height, tip.hash, await watcher.hash_at(21)) == (21, block.hash, block.hash)
-        assert await watcher.hash_at(22) is None
+        assert (tip.height, tip.hash, await watcher.has_block(21, block.hash)) == (21, block.hash, True)
+        assert not await watcher.has_block(22, block.hash)
     assert heard.transcript == [
         "tip 20",
         f"seen {paid.txid} unproven",
@@ -222,7 +222,7 @@ async def test_a_deep_reorg_is_found_from_where_it_began() -> None:
         await server.tell_tip()
         await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
         assert heard.forks == [7]
-        assert await watcher.hash_at(30) == server.ledger.blocks[30].hash
+        assert await watcher.has_block(30, server.ledger.blocks[30].hash)
 
 
 async def test_a_rival_without_more_work_changes_nothing() -> None:
@@ -235,7 +235,7 @@ async def test_a_rival_without_more_work_changes_nothing() -> None:
         honest.ledger.mine()
         await honest.tell_tip()
         await heard.until(lambda: heard.is_at(honest.ledger.blocks[-1].hash))
-        assert await watcher.hash_at(10) == honest.ledger.blocks[10].hash
+        assert await watcher.has_block(10, honest.ledger.blocks[10].hash)
 
 
 async def test_a_payment_that_left_the_mempool_is_gone() -> None:
@@ -370,7 +370,7 @@ async def test_every_server_is_away_at_the_start() -> None:
     async with watching(server) as (watcher, heard):
         await eventually(lambda: watcher.servers()[0].fault != "", "a first try fails")
         assert await watcher.tip() is None
-        assert await watcher.hash_at(3) is None
+        assert not await watcher.has_block(3, server.ledger.blocks[3].hash)
         server.is_open = True
         await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
 
@@ -423,10 +423,14 @@ def few_headers(server: ScriptedServer, start: int, count: int) -> Any:
     return server._blockchain_block_headers(start, min(count, 5))
 
 
+def anchored_at(height: int, ledger: Ledger) -> Network:
+    anchor = Anchor(height, ledger.blocks[height].hash)
+    return replace(DOICHAIN_REGTEST, difficulty=Retarget2016(16), anchor=anchor)
+
+
 async def test_a_chain_from_a_checkpoint_fetches_what_later_rules_look_back_to() -> None:
     ledger = ledger_of(30)
-    checkpoint = Checkpoint(20, ledger.blocks[20].hash, 1 << 67)
-    ledger.network = replace(DOICHAIN_REGTEST, retarget_interval=16, checkpoint=checkpoint)
+    ledger.network = anchored_at(20, ledger)
     server, paid = ScriptedServer(ledger), payment(1)
     ledger.mine(paid)
     starts: list[int] = []
@@ -439,19 +443,19 @@ async def test_a_chain_from_a_checkpoint_fetches_what_later_rules_look_back_to()
     server.answers["blockchain.block.headers"] = noting
     async with watching(server) as (watcher, heard):
         await heard.until(lambda: heard.proven_at(paid.txid) == 31)
-        assert await watcher.hash_at(9) is None
+        assert await watcher.has_block(9, "of an earlier run, which the anchor commits to")
     assert starts == [10, 21]
 
 
 async def test_a_server_that_is_still_behind_the_checkpoint_is_waited_for() -> None:
     ledger = ledger_of(30)
-    row = replace(DOICHAIN_REGTEST, retarget_interval=16, checkpoint=Checkpoint(20, ledger.blocks[20].hash, 1 << 67))
+    row = anchored_at(20, ledger)
     young = ledger.copy()
     young.rewind(15)
     ledger.network = young.network = row
     server = ScriptedServer(young)
     async with watching(server) as (watcher, heard):
-        await eventually(lambda: "behind our checkpoint" in watcher.servers()[0].fault, "it is too young")
+        await eventually(lambda: "behind our anchor" in watcher.servers()[0].fault, "it is too young")
         server.ledger = ledger
         await heard.until(lambda: heard.is_at(ledger.blocks[-1].hash))
 
@@ -472,7 +476,7 @@ async def test_headers_survive_a_restart(tmp_path: Path) -> None:
     server.ledger.mine()
     async with watching(server, headers=stored) as (watcher, heard):
         await heard.until(lambda: heard.proven_at(paid.txid) == 31)
-        assert await watcher.hash_at(5) == server.ledger.blocks[5].hash
+        assert await watcher.has_block(5, server.ledger.blocks[5].hash)
         assert server.asked["blockchain.block.headers"] == 0
         server.ledger.rewind(29)
         server.ledger.mine(paid, count=5, salt=1)
@@ -564,7 +568,7 @@ async def test_a_slow_listener_hears_what_is_and_not_all_that_was() -> None:
     async with watching(server):
         slow = Slow()
         async with trio.open_nursery() as nursery:
-            other = PaymentWatcher(DOICHAIN_REGTEST, [server.url], scripts=[PAYEE], patience=BRISK)
+            other = PaymentWatcher(DOICHAIN_REGTEST, ClockAt(), [server.url], scripts=[PAYEE], patience=BRISK)
             await nursery.start(other.run, slow)
             await slow.until(lambda: slow.tip is not None)
             for _ in range(3):
@@ -610,7 +614,7 @@ async def test_what_the_listener_could_not_store_is_told_again() -> None:
     async with watching(server):
         sulking = Sulking()
         async with trio.open_nursery() as nursery:
-            other = PaymentWatcher(DOICHAIN_REGTEST, [server.url], scripts=[PAYEE], patience=BRISK)
+            other = PaymentWatcher(DOICHAIN_REGTEST, ClockAt(), [server.url], scripts=[PAYEE], patience=BRISK)
             await nursery.start(other.run, sulking)
             await sulking.until(lambda: sulking.proven_at(paid.txid) == 11)
             assert sulking.transcript[0].startswith("tip")
@@ -624,13 +628,13 @@ async def test_a_bug_in_the_listener_is_not_swallowed() -> None:
 
     server = ScriptedServer(ledger_of(3))
     async with watching(server):
-        watcher = PaymentWatcher(DOICHAIN_REGTEST, [server.url])
+        watcher = PaymentWatcher(DOICHAIN_REGTEST, ClockAt(), [server.url])
         with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
             await watcher.run(Broken())
 
 
 def test_what_cannot_be_a_server_is_refused() -> None:
     with pytest.raises(BadServerUrl):
-        PaymentWatcher(DOICHAIN_REGTEST, ["http://somewhere"])
+        PaymentWatcher(DOICHAIN_REGTEST, ClockAt(), ["http://somewhere"])
     with pytest.raises(ValueError, match="more than enough"):
-        PaymentWatcher(DOICHAIN_REGTEST, [f"tcp://somewhere:{port}" for port in range(1, MOST_SERVERS + 2)])
+        PaymentWatcher(DOICHAIN_REGTEST, ClockAt(), [f"tcp://somewhere:{port}" for port in range(1, MOST_SERVERS + 2)])

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import trio
 
 from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.patience import Patience
-from pinning_worker.adapters.electrum.watcher import PaymentWatcher
+from pinning_worker.adapters.electrum.watcher import LONGEST_UNSEEN, PaymentWatcher
 from pinning_worker.domain.payment import Proof
+from pinning_worker.ports import Clock
 from tests.adapters.electrum.listening import Heard, eventually
 from tests.adapters.electrum.scripted import PAYEE, ScriptedServer, serving
+from tests.mining import LATER
 
 # Servers are on this machine: what takes minutes out there takes moments here.
 BRISK = Patience(first_retry=0.01, longest_retry=0.05, first_distrust=1000.0, longest_distrust=1000.0, put_off=0.01)
+
+
+@dataclass
+class ClockAt:
+    """A clock that stands still, until a test sets it. Without a time it is a year for which no header is ahead."""
+
+    seconds: float = LATER
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
 
 
 @asynccontextmanager
@@ -24,16 +42,20 @@ async def watching(
     scripts: tuple[bytes, ...] = (PAYEE,),
     headers: HeaderFile | None = None,
     remembered: Mapping[str, Proof | None] | None = None,
+    clock: Clock | None = None,
+    longest_unseen: timedelta = LONGEST_UNSEEN,
 ) -> AsyncIterator[tuple[PaymentWatcher, Heard]]:
     """These servers serve and a watcher follows them; the listener has not necessarily heard anything yet."""
     async with serving(*servers) as nursery:
         watcher = PaymentWatcher(
             servers[0].ledger.network,
+            clock or ClockAt(),
             [server.url for server in servers],
             scripts=scripts,
             headers=headers,
             remembered=remembered,
             patience=patience,
+            longest_unseen=longest_unseen,
         )
         heard = Heard()
         await nursery.start(watcher.run, heard)
