@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import trio
 
 from pinning_worker.commands.configured import as_list, checked_settings, env_file_option, json_option
 from pinning_worker.commands.telling import ExitCode, Told, say_json
@@ -80,16 +79,18 @@ def _show(settings: Settings, probes: list[Probe] | None, env_file: Path, as_jso
 
 
 def _ask_servers(settings: Settings) -> list[Probe]:
+    import trio
+
     from pinning_worker.adapters.clock import SystemClock
     from pinning_worker.adapters.electrum.endpoint import parse_server_url
     from pinning_worker.adapters.electrum.patience import Patience
-    from pinning_worker.adapters.electrum.probe import probe_all
+    from pinning_worker.adapters.electrum.probe import Prober
     from pinning_worker.domain.chain import NETWORKS, with_checkpoint
 
     network = with_checkpoint(NETWORKS[settings.network], settings.checkpoint)
-    endpoints = [parse_server_url(url) for url in settings.electrum_servers]
-    patience, clock = Patience(answer=10.0), SystemClock(settings.clock_offset_file)
-    return trio.run(probe_all, endpoints, network, clock, settings.longest_unseen, patience)
+    clock, patience = SystemClock(settings.clock_offset_file), Patience(answer=10.0)
+    prober = Prober(network, clock, settings.longest_unseen, patience)
+    return trio.run(prober.probe_all, [parse_server_url(url) for url in settings.electrum_servers])
 
 
 def _line(settings: Settings, probe: Probe) -> str:
@@ -97,12 +98,9 @@ def _line(settings: Settings, probe: Probe) -> str:
 
     if probe.height is None or probe.age is None or probe.round_trip is None:
         return f"! {probe.url}  {probe.fault}. What to do: {probe.mend}"
-    shown = (
-        f"{settings.network}, block {probe.height}, {readable(abs(probe.age))} old, {probe.round_trip * 1000:.0f} ms"
-    )
-    return (
-        f"! {probe.url}  {shown}; {probe.fault}. What to do: {probe.mend}" if probe.fault else f"  {probe.url}  {shown}"
-    )
+    pace = f"{probe.round_trip * 1000:.0f} ms"
+    shown = f"{probe.url}  {settings.network}, block {probe.height}, {readable(abs(probe.age))} old, {pace}"
+    return f"! {shown}; {probe.fault}. What to do: {probe.mend}" if probe.fault else f"  {shown}"
 
 
 def _verdict(probes: list[Probe]) -> str:

@@ -37,63 +37,54 @@ class Probe:
     mend: str = ""
 
 
-async def probe_all(
-    endpoints: Sequence[Endpoint], network: Network, clock: Clock, longest_unseen: timedelta, patience: Patience
-) -> list[Probe]:
-    """One look at each, all at the same time, in the order in which they are named."""
-    found: dict[int, Probe] = {}
+@dataclass(frozen=True, slots=True)
+class Prober:
+    """What every server is measured by."""
 
-    async def look(place: int, endpoint: Endpoint) -> None:
-        found[place] = await _probe(endpoint, network, clock, longest_unseen, patience)
+    network: Network
+    clock: Clock
+    longest_unseen: timedelta
+    patience: Patience
 
-    async with trio.open_nursery() as nursery:
-        for place, endpoint in enumerate(endpoints):
-            nursery.start_soon(look, place, endpoint)
-    return [found[place] for place in range(len(endpoints))]
+    async def probe_all(self, endpoints: Sequence[Endpoint]) -> list[Probe]:
+        """One look at each, all at the same time, in the order in which they are named."""
+        found: dict[Endpoint, Probe] = {}
 
+        async def look(endpoint: Endpoint) -> None:
+            found[endpoint] = await self._probe(endpoint)
 
-async def _probe(
-    endpoint: Endpoint, network: Network, clock: Clock, longest_unseen: timedelta, patience: Patience
-) -> Probe:
-    found = Probe(endpoint.url)
-    try:
-        with trio.fail_after(patience.connect + patience.answer):
-            found = await _look(endpoint, network, clock, patience)
-    except ElectrumTrouble as fault:
-        return replace(found, fault=str(fault), mend=fault.mend)
-    except trio.TooSlowError:
-        seconds = patience.connect + patience.answer
-        return replace(found, fault=f"no introduction within {seconds:g} s", mend=Unreachable.mend)
-    return _judged(found, network, longest_unseen)
+        async with trio.open_nursery() as nursery:
+            for endpoint in dict.fromkeys(endpoints):
+                nursery.start_soon(look, endpoint)
+        return [found[endpoint] for endpoint in dict.fromkeys(endpoints)]
 
+    async def _probe(self, endpoint: Endpoint) -> Probe:
+        seconds = self.patience.connect + self.patience.answer
+        found = Probe(endpoint.url, fault=f"no introduction within {seconds:g} s", mend=Unreachable.mend)
+        with trio.move_on_after(seconds):
+            async with trio.open_nursery() as nursery:
+                found = await self._converse(endpoint, nursery)
+                nursery.cancel_scope.cancel()
+        return found
 
-async def _look(endpoint: Endpoint, network: Network, clock: Clock, patience: Patience) -> Probe:
-    """Raises ElectrumTrouble."""
-    async with trio.open_nursery() as nursery:
+    async def _converse(self, endpoint: Endpoint, nursery: trio.Nursery) -> Probe:
         try:
             async with open_frames(endpoint, nursery) as frames:
-                wire = Wire(frames, lambda _method, _params: None, lambda: None, Pace(), patience.answer)
+                wire = Wire(frames, lambda _method, _params: None, lambda: None, Pace(), self.patience.answer)
                 nursery.start_soon(wire.read)
-                tip = await introduce(wire, network)
+                tip = await introduce(wire, self.network)
                 asked_at = trio.current_time()
                 await wire.call("server.ping")
                 round_trip = trio.current_time() - asked_at
         except ElectrumTrouble as fault:
-            trouble: ElectrumTrouble | None = fault
-        else:
-            trouble = None
-        nursery.cancel_scope.cancel()
-    if trouble is not None:
-        raise trouble
-    age = timedelta(seconds=round(clock.now().timestamp()) - tip.header.time)
-    return Probe(endpoint.url, tip.height, age, round_trip)
+            return Probe(endpoint.url, fault=str(fault), mend=fault.mend)
+        age = timedelta(seconds=round(self.clock.now().timestamp()) - tip.header.time)
+        return self._judged(Probe(endpoint.url, tip.height, age, round_trip), age)
 
-
-def _judged(found: Probe, network: Network, longest_unseen: timedelta) -> Probe:
-    assert found.age is not None
-    if found.age.total_seconds() < -MOST_AHEAD_SECONDS:
-        ahead = readable(-found.age)
-        return replace(found, fault=f"its tip is {ahead} ahead of this machine's clock", mend="set the clock (NTP)")
-    if found.age > longest_unseen and not network.blocks_on_demand:
-        return replace(found, fault=f"its newest block is {readable(found.age)} old", mend=STALE_MEND)
-    return found
+    def _judged(self, found: Probe, age: timedelta) -> Probe:
+        if age.total_seconds() < -MOST_AHEAD_SECONDS:
+            fault = f"its tip is {readable(-age)} ahead of this machine's clock"
+            return replace(found, fault=fault, mend="set the clock (NTP)")
+        if age > self.longest_unseen and not self.network.blocks_on_demand:
+            return replace(found, fault=f"its newest block is {readable(age)} old", mend=STALE_MEND)
+        return found
