@@ -107,7 +107,7 @@ def _verdict(probes: list[Probe]) -> str:
     good = sum(not probe.fault for probe in probes)
     if good:
         return f"{good} of {len(probes)} Electrum servers are in order"
-    return "no Electrum server is in order: the worker would not see the chain, and sell nothing"
+    return "no Electrum server is in order: the worker would not see the chain and would sell nothing"
 
 
 def _as_json(probe: Probe) -> dict[str, object]:

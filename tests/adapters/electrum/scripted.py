@@ -86,15 +86,18 @@ class Ledger:
         twin.blocks, twin.mempool = list(self.blocks), list(self.mempool)
         return twin
 
-    def mine(self, *transactions: Transaction, count: int = 1, salt: int = 0, merged: bool = False) -> Block:
-        """The first of `count` blocks holds these transactions."""
+    def mine(
+        self, *transactions: Transaction, count: int = 1, salt: int = 0, merged: bool = False, ahead: int = 0
+    ) -> Block:
+        """The first of `count` blocks holds these transactions. A plain one is dated `ahead` seconds later than due."""
         for at in range(count):
             held = [coinbase(len(self.blocks), salt), *(transactions if at == 0 else ())]
             root, previous = merkle_root([transaction.txid for transaction in held]), self.blocks[-1].header
             if merged:
                 data = merge_mine(previous, MergeMining(network=self.network), merkle_root=root)
             else:
-                data = mine(previous, network=self.network, merkle_root=root)
+                time = previous.time + self.network.block_spacing + ahead
+                data = mine(previous, network=self.network, merkle_root=root, time=time)
             self.blocks.append(Block(data, held))
             self.mempool = [waiting for waiting in self.mempool if waiting not in held]
         return self.blocks[-count]
@@ -207,6 +210,9 @@ class ScriptedServer:
 
     def _server_version(self, _client: str, _protocols: list[str]) -> list[str]:
         return ["Scripted 1", "1.4.2"]
+
+    def _server_ping(self) -> None:
+        return None
 
     def _server_features(self) -> dict[str, Any]:
         return {"genesis_hash": self.ledger.network.genesis_hash}
