@@ -55,19 +55,6 @@ async def test_an_answer_that_was_put_off_is_busy_too(autojump_clock: MockClock)
         assert w.hear() == [busy(cid)]
 
 
-async def test_a_fetch_under_way_ends_without_an_offer(autojump_clock: MockClock) -> None:
-    cid, blocks = content.file(content.noise(2_000_000))
-    last = list(blocks)[-1]
-    async with World().running() as w:
-        w.offer({key: block for key, block in blocks.items() if key != last})
-        await w.say(f"NEW-CID:{cid}")
-        await w.later(seconds=1)
-        w.chain.seen = False
-        w.offer(blocks)
-        await w.later(seconds=60)
-        assert "ADDING-CID" not in w.hear_statuses()
-
-
 async def test_a_request_from_before_a_restart_waits_until_the_chain_is_seen(autojump_clock: MockClock) -> None:
     """A restarted worker has asked no server yet: whoever waits is fetched for, and answered, once it sees."""
     cid, blocks = content.file(b"a picture")

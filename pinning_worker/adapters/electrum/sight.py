@@ -2,7 +2,8 @@
 
     seen        our headers have reached a server's tip in this run, and within `longest_unseen` a connected server
                 showed a tip of our chain that is fresh: its header is no older than that itself
-    not seen    before that, and after it; then the reason is told server by server, at once and every ten minutes
+    not seen    before that, and after it. The reason is told server by server, every ten minutes: first when the sight
+                is lost; after a start when every server has been heard, or after half a minute
 
 On a network whose blocks come on demand (regtest) every tip is fresh: there a connected server is enough.
 """
@@ -43,6 +44,7 @@ class Sight:
         self._view, self._servers, self._longest_unseen = view, servers, longest_unseen
         self._fresh_at: float | None = None
         self._is_seen = False
+        self._is_starting = True  # nothing has been told yet
         self._complain_at = float("inf")
         self.changed: Callable[[Blindness | None], None] = lambda _reason: None
 
@@ -55,6 +57,8 @@ class Sight:
         now = trio.current_time()
         if any(self._is_fresh(server) for server in self._servers):
             self._fresh_at = now
+        if self._is_starting and all(server.is_heard for server in self._servers):
+            self._complain_at = now
         unseen_for = None if self._fresh_at is None else now - self._fresh_at
         is_seen = (
             self._view.tip() is not None
@@ -62,11 +66,11 @@ class Sight:
             and (unseen_for <= self._longest_unseen.total_seconds())
         )
         if is_seen and not self._is_seen:
-            self._is_seen, self._complain_at = True, float("inf")
+            self._is_seen, self._is_starting, self._complain_at = True, False, float("inf")
             _log.info("chain.seen", tip=self._height())
             self.changed(None)
         elif not is_seen and (self._is_seen or now >= self._complain_at):
-            self._is_seen, self._complain_at = False, now + COMPLAIN_EVERY_SECONDS
+            self._is_seen, self._is_starting, self._complain_at = False, False, now + COMPLAIN_EVERY_SECONDS
             self._complain()
 
     async def run(self) -> None:

@@ -55,7 +55,7 @@ async def test_the_chain_is_seen_once_a_fresh_tip_is_verified() -> None:
             server.is_open = True
             await until_seen(watcher)
             assert heard.tip is not None
-            assert told == [None]
+            assert told[-1] is None
     assert [log["tip"] for log in logs if log["event"] == "chain.seen"] == [10]
 
 
