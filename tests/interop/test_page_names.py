@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, open_websocket_url, serve_websocket
 
-from pinning_worker.domain.address import script_to_address, scripthash, witness_script
+from pinning_worker.domain.address import script_to_address, witness_script
 from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.nameop import NAME_TX_VERSION, name_doi_script
 from pinning_worker.domain.transaction import Transaction, TxOutput, serialise_output, var_bytes
@@ -20,7 +20,7 @@ from pinning_worker.sandbox.sandbox import Sandbox
 from pinning_worker.sandbox.wallet import Kind, Payment, Wallet, browser_fee, browser_payment, sign
 from tests.interop.node_binary import needs_node
 from tests.interop.payer import Made, PageRefuses, needs_page, pay_from_the_page
-from tests.interop.sandbox_fixture import raw_electrum, sandbox
+from tests.interop.sandbox_fixture import sandbox, until_waiting
 
 __all__ = ["sandbox"]
 
@@ -66,16 +66,6 @@ class Payer:
         signed = sign(made.asked.unsigned, made.asked.spent, self.wallet.key)
         self.sandbox.send(signed)
         return signed
-
-    async def until_waiting(self, transaction: Transaction) -> None:
-        """Until the server tells of it, in the history of the payer's address."""
-        own = scripthash(self.wallet.script())
-        async with raw_electrum(self.sandbox) as client:
-            with trio.fail_after(20):
-                waiting: list[str] = []
-                while transaction.txid not in waiting:
-                    await trio.sleep(0.05)
-                    waiting = [each["tx_hash"] for each in await client.ask("blockchain.scripthash.get_mempool", own)]
 
 
 @pytest.fixture
@@ -257,7 +247,7 @@ async def test_a_name_whose_owner_has_no_address(sandbox: Sandbox, alice: Payer)
 async def test_what_waits_for_its_block_is_waited_for(sandbox: Sandbox, alice: Payer) -> None:
     for _ in range(2):  # the registration, and the renewal
         paid = await alice.pay()
-        await alice.until_waiting(paid)
+        await until_waiting(sandbox, alice.wallet.script(), paid.txid)
         await alice.is_refused("a payment under the name art/1 is under way: wait for its block")
         await alice.make("art/2")
         sandbox.mine()
