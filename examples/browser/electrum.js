@@ -1,6 +1,6 @@
 /**
  * A conversation with an Electrum server over WebSocket. The server is not trusted with money: `transaction` takes
- * nothing whose hash is not the txid asked for. What it leaves out, and what it says about blocks, is its word only.
+ * nothing whose hash is not the txid asked for. The server can still leave things out, and lie about blocks.
  */
 import { hex } from '@scure/base'
 import { Transaction } from '@scure/btc-signer'

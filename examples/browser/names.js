@@ -59,7 +59,7 @@ async function lastOperation (electrum, wanted, above) {
   }
 }
 
-/** What the index says there is, if it is there. After a reorg its entries may even stand for quite another transaction. */
+/** The output behind an entry of the index, if it is there. After a reorg an entry may stand for quite another transaction. */
 async function operation (electrum, { tx_hash: txid, height }, wanted) {
   let place
   try {
@@ -94,7 +94,7 @@ function ownerIn (script, wanted) {
   return script.subarray(end + 2)
 }
 
-/** {data, end} of what is pushed at that place of a script. */
+/** {data, end} of the push at that place of a script. */
 function readPush (script, at) {
   const width = script[at] < 0x4c ? 0 : { 0x4c: 1, 0x4d: 2 }[script[at]]
   if (width == null) return undefined

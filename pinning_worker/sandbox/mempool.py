@@ -17,7 +17,7 @@ from pinning_worker.sandbox.transaction_rules import check_transaction
 
 
 class Mempool:
-    """What was taken over the coins and names of a chain, and what of those is left."""
+    """The transactions that were taken over the coins and names of a chain."""
 
     def __init__(self, coins: Coins, names: Names) -> None:
         self._coins = coins

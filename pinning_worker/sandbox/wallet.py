@@ -143,7 +143,7 @@ class Wallet:
         return self._signed(coins, [TxOutput(change, self.script())], version=2)
 
     def _name_coins(self, name_script: bytes) -> list[tuple[Outpoint, Coin]]:
-        """What a payment with this name output must spend besides money: the name's output, if the name lives."""
+        """The name's own output, which a payment with this name output must spend, if the name lives."""
         name_op = parse_name_op(name_script)
         if name_op is None or name_op.name is None:
             return []

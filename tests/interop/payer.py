@@ -42,7 +42,7 @@ class Made:
 async def pay_from_the_page(
     electrum: str, name: str, address: str, pay_to: str, amount: Swartz, cid: str, network: str = "doichain-regtest"
 ) -> Made:
-    """What the page makes of an offer. Raises PageRefuses."""
+    """The payment that the page makes of an offer. Raises PageRefuses."""
     node = node_binary()
     assert node is not None, HOW_TO_GET_IT
     offer = {"amount": amount.amount, "paymentAddress": pay_to}

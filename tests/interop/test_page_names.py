@@ -1,4 +1,4 @@
-"""What the page makes of names: its own modules in Node, a real ElectrumX, and a node that enforces who owns them."""
+"""Names as the page treats them: its own modules in Node, a real ElectrumX, and a node that enforces who owns them."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -108,7 +108,7 @@ def name_output(owner: Wallet, kind: Kind = "p2wpkh", amount: Swartz = IN_NAME) 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_name_is_registered_and_renewed(sandbox: Sandbox, alice: Payer, kind: Kind) -> None:
-    """What the page makes is what the sandbox's wallet makes, and the node takes it; the amounts are what is gone."""
+    """The page makes what the sandbox's wallet makes, the node takes it, and the total is what the wallet is short of."""
     wanted = browser_payment(shop(sandbox).address(), FEE, NAME, CID)
     before: Transaction | None = None
     for _ in range(3):

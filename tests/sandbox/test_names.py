@@ -1,4 +1,4 @@
-"""Who may publish a NAME_DOI under a name, and what it must spend: in the mempool, in blocks, and after a reorg."""
+"""The owner of a name publishes under it, and must spend it: in the mempool, in blocks, and after a reorg."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def publish(wallet: Wallet, *spends: NameCoin, name: bytes = NAME, value: bytes 
 
 
 def pay(wallet: Wallet, kind: Kind = "p2wpkh", *, name: bytes = NAME, value: bytes = b"ipfs://x") -> Transaction:
-    """What the wallet makes of a payment under a name."""
+    """The wallet's own payment under a name."""
     return wallet.pay(Payment(name, value, [TxOutput(Swartz(7_004_482), MINER)]), kind)
 
 

@@ -1,5 +1,5 @@
 /**
- * What the page does when somebody presses "Make the payment", without a browser. `tests/interop/payer.py` holds the
+ * The page's part when somebody presses "Make the payment", without a browser. `tests/interop/payer.py` holds the
  * other end.
  *
  *   stdin    {"electrum": "ws://…", "network": …, "name": …, "address": …, "cid": …, "offer": {…}}
