@@ -108,7 +108,7 @@ def name_output(owner: Wallet, kind: Kind = "p2wpkh", amount: Swartz = IN_NAME) 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_name_is_registered_and_renewed(sandbox: Sandbox, alice: Payer, kind: Kind) -> None:
-    """The page makes what the sandbox's wallet makes, the node takes it, and the total is what the wallet is short of."""
+    """The page makes what the sandbox's wallet makes; the node takes it; the total is gone from the wallet."""
     wanted = browser_payment(shop(sandbox).address(), FEE, NAME, CID)
     before: Transaction | None = None
     for _ in range(3):
