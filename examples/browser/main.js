@@ -1,18 +1,20 @@
 /**
  * The page: add a picture, ask the worker for a price, pay, follow. The parts to copy are `helia.js`, `pinning.js`,
- * `payment.js`, `coins.js`, `qr.js`; what the user sees is in `view.js`.
+ * `payment.js`, `names.js`, `coins.js`, `electrum.js`, `qr.js`; what the user sees is in `view.js`.
  *
  * What it works with stands in the address:
  *   ?worker=<multiaddr with /p2p/…>   once for each address of the one worker
  *   &network=doichain                 or doichain-test, doichain-regtest
- *   &electrum=wss://host:port         where the wallet's coins are looked up
+ *   &electrum=wss://host:port         where the name and the wallet's coins are looked up
  *   &listen=<relay>/p2p-circuit       a relay through which this page is reachable (optional)
  *   &address=…  &sandbox              the sandbox: whose coins, and its buttons
  *   #<cid>                            a CID to follow at once (the page puts it there)
  */
 import { unixfs } from '@helia/unixfs'
 import { coinsOf } from './coins.js'
+import { withElectrum } from './electrum.js'
 import { peerOf, startHelia, stayConnected } from './helia.js'
+import { nameToSpend } from './names.js'
 import { buildPayment } from './payment.js'
 import { follow, TOPIC, toPay } from './pinning.js'
 import { offerSandbox } from './sandbox.js'
@@ -67,8 +69,12 @@ async function followCid (cid) {
 
 async function pay ({ name, address }) {
   const cid = location.hash.slice(1)
-  const coins = await coinsOf(address, network, settings.get('electrum'))
-  payment = buildPayment({ network, cid, offer: toPay(pin), name, owner: address, coins })
+  hidePayment() // what was made before may be of another name
+  payment = await withElectrum(settings.get('electrum'), async (electrum) => {
+    const named = await nameToSpend(electrum, name, address, network)
+    const coins = await coinsOf(electrum, address, network)
+    return buildPayment({ network, cid, offer: toPay(pin), name, owner: address, coins, named })
+  })
   showPayment(payment, name)
 }
 

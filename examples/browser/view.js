@@ -64,11 +64,12 @@ function showOffer (pin) {
   $('foreign').textContent = `Not on IPFS, so not kept: ${foreign.join(', ')}`
 }
 
-export function showPayment ({ psbt, fee, nameAmount, networkFee, total }, name) {
+export function showPayment ({ psbt, fee, nameAmount, nameBefore, networkFee, total }, name) {
   hidePayment()
   showing = new AbortController()
   $('payment').hidden = $('sign').disabled = false
-  list('outputs', [['Worker\'s fee', doi(fee)], ['In the name', doi(nameAmount)], ['Network fee', doi(networkFee)], ['Together', doi(total)]])
+  const inName = [['In the name', doi(nameAmount)], ...nameBefore > 0n ? [['Was in the name', doi(-nameBefore)]] : []]
+  list('outputs', [['Worker\'s fee', doi(fee)], ...inName, ['Network fee', doi(networkFee)], ['Together', doi(total)]])
   psbtLink($('psbt'), psbt, `${name.replace(/[^\w-]+/g, '-')}.psbt`)
   animate($('qr'), psbt, { signal: showing.signal, isPaused: () => $('pause').ariaPressed === 'true' })
 }

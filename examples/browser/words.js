@@ -37,9 +37,10 @@ const ERRORS = {
 export const ends = ({ names }) => Object.values(names).map((name) => name.expirationDate).sort().at(-1)
 export const daysLeft = ({ names }) => Math.max(0, ...Object.values(names).map((name) => name.remainingDays ?? 0))
 
-/** 7004482 -> "0.07004482 DOI". Whole swartz in, no float near it. */
+/** 7004482 -> "0.07004482 DOI", and what comes back with a minus. Whole swartz in, no float near it. */
 export function doi (swartz) {
   const amount = BigInt(swartz)
+  if (amount < 0n) return `−${doi(-amount)}`
   const rest = String(amount % SWARTZ_PER_DOI).padStart(8, '0').replace(/0+$/, '')
   return `${amount / SWARTZ_PER_DOI}${rest && '.' + rest} DOI`
 }

@@ -66,6 +66,8 @@ def sandbox(context: click.Context, directory: Path) -> None:
 def pay(directory: Path, address: str, amount: int, name: str, cid: str, kind: Kind, as_json: bool) -> None:
     """Pay AMOUNT swartz to ADDRESS for CID under NAME, as the browser does; print the txid.
 
+    A second payment under a name spends the name, and has to wait for the block of the first.
+
     \b
     Example:
       pinning-worker sandbox pay mfWyW5fc9NUj75YAnFgoRLrjxgLDn2MMth 1000000 art/1 bafy…

@@ -7,8 +7,9 @@
 
 where … is the script of a normal address. Read as doichain-core does (src/script/names.cpp): an opcode, its pushed
 arguments, then any run of DROP / 2DROP / NOP. A transaction has version 0x7100 if and only if it has a name output,
-and has at most one (src/names/main.cpp). Owning the name says nothing about a pin: anybody may publish a NAME_DOI for
-a name that exists.
+and has at most one (src/names/main.cpp). Since block 431 017 a NAME_DOI for a name that exists and has not expired must
+spend that name's output, and one for a free name must spend none. Owning the name still says nothing about a pin:
+below that block, and once the name has expired, a stranger can take it.
 """
 
 from __future__ import annotations

@@ -1,23 +1,30 @@
-"""Transactions that wait for a block, in the order they came. No two spend the same coin; one may spend another's."""
+"""Transactions that wait for a block, in the order they came. No two spend the same coin; one may spend another's.
+
+No two register the same name either: neither spends anything of it, so nothing else would keep them apart.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.nameop import transaction_name_op
 from pinning_worker.domain.transaction import Transaction
 from pinning_worker.sandbox.coins import IN_MEMPOOL, Coin, Coins, Outpoint, new_coins, outpoint
+from pinning_worker.sandbox.names import Names
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.transaction_rules import check_transaction
 
 
 class Mempool:
-    """What was taken over the coins of a chain, and what of those is left."""
+    """The transactions that were taken over the coins and names of a chain."""
 
-    def __init__(self, coins: Coins) -> None:
+    def __init__(self, coins: Coins, names: Names) -> None:
         self._coins = coins
+        self._names = names
         self._created: dict[Outpoint, Coin] = {}
         self._spender: dict[Outpoint, str] = {}
+        self._name: dict[str, bytes] = {}
         self.transactions: dict[str, Transaction] = {}
         self.fees: dict[str, Swartz] = {}
 
@@ -28,13 +35,21 @@ class Mempool:
     def is_spent(self, at: Outpoint) -> bool:
         return at in self._spender
 
+    def waits(self, name: bytes) -> bool:
+        """Whether an operation of this name is here."""
+        return name in self._name.values()
+
     def accept(self, transaction: Transaction, next_height: int) -> None:
         """Takes it in, or raises Rejected. What is here already is taken again without a word."""
         if transaction.txid in self.transactions:
             return
         if any(self.is_spent(outpoint(spent)) for spent in transaction.inputs):
             raise Rejected("txn-mempool-conflict")
-        fee = check_transaction(transaction, self.coin_at, next_height)
+        fee = check_transaction(transaction, self.coin_at, self._names, next_height)
+        if (name := _name(transaction)) is not None:
+            if self.waits(name) and not self._names.living(name, next_height):
+                raise Rejected("txn-mempool-name-error")  # Namecoin core's reason; 31.1's own was not seen
+            self._name[transaction.txid] = name
         self.transactions[transaction.txid] = transaction
         self.fees[transaction.txid] = fee
         self._spender |= {outpoint(spent): transaction.txid for spent in transaction.inputs}
@@ -46,6 +61,7 @@ class Mempool:
             raise Rejected(f"{txid} is not in the mempool")
         transaction = self.transactions.pop(txid)
         del self.fees[txid]
+        self._name.pop(txid, None)
         for spent in transaction.inputs:
             del self._spender[outpoint(spent)]
         for at in new_coins(transaction, IN_MEMPOOL, is_coinbase=False):
@@ -57,6 +73,7 @@ class Mempool:
         """Begins anew over the changed chain: those that do not fit any more (their coins are spent) are gone."""
         self._created.clear()
         self._spender.clear()
+        self._name.clear()
         self.transactions.clear()
         self.fees.clear()
         for transaction in transactions:
@@ -64,3 +81,8 @@ class Mempool:
                 self.accept(transaction, next_height)
             except Rejected:
                 continue
+
+
+def _name(transaction: Transaction) -> bytes | None:
+    found = transaction_name_op(transaction)
+    return found[1].name if found else None

@@ -15,6 +15,7 @@ from pinning_worker.domain.transaction import BadTransaction, Transaction, TxOut
 from pinning_worker.sandbox.blocks import Block, block_subsidy, coinbase_transaction, genesis_block, mine_block
 from pinning_worker.sandbox.coins import Coin, Coins, Outpoint
 from pinning_worker.sandbox.mempool import Mempool
+from pinning_worker.sandbox.names import Names
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.transaction_rules import COINBASE_MATURITY
 
@@ -28,7 +29,8 @@ class Node:
         self._clock = clock
         self.clock_offset = 0
         self.coins = Coins()
-        self.mempool = Mempool(self.coins)
+        self.names = Names()
+        self.mempool = Mempool(self.coins, self.names)
         self.blocks: list[Block] = []
         self._height_of_block: dict[str, int] = {}
         self._height_of_transaction: dict[str, int] = {}
@@ -113,6 +115,7 @@ class Node:
         while self.height >= height:
             block = self.blocks.pop()
             self.coins.take_back(block.transactions)
+            self.names.take_back()
             self._height_of_block.pop(block.block_hash)
             for transaction in block.transactions:
                 self._height_of_transaction.pop(transaction.txid)
@@ -131,6 +134,7 @@ class Node:
         block = mine_block(previous, self._next_time(at_time), [coinbase, *chosen], auxpow=auxpow)
         self.blocks.append(block)
         self.coins.apply(block.transactions, height)
+        self.names.apply(block.transactions, height)
         self._height_of_block[block.block_hash] = height
         self._height_of_transaction |= dict.fromkeys((tx.txid for tx in block.transactions), height)
         self._refill_mempool(())
@@ -138,9 +142,11 @@ class Node:
 
     def _check_block(self, chosen: Iterable[Transaction], height: int) -> Swartz:
         """The fees of transactions that can follow one another in the block at `height`. Raises Rejected."""
-        only = Mempool(self.coins)
+        names = self.names.copy()
+        only = Mempool(self.coins, names)
         for transaction in chosen:
             only.accept(transaction, height)
+            names.note(transaction, height)
         return Swartz.total(only.fees.values())
 
     def _next_time(self, at_time: int | None) -> int:

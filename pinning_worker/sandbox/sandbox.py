@@ -77,7 +77,8 @@ class Sandbox:
         return [self.node.mine(script(kinds[self.node.height % 2]), transactions, auxpow=auxpow) for _ in range(blocks)]
 
     def pay(self, address: str, amount: Swartz, name: str, cid: str, kind: Kind = "p2wpkh") -> str:
-        """The txid of a payment as the deployed browser makes it, now in the mempool. Raises BadAddress, Rejected."""
+        """The txid of a payment as the deployed browser makes it, now in the mempool. A further one under that name
+        has to wait for its block. Raises BadAddress, Rejected."""
         return self.send(self.wallet.pay(browser_payment(address, amount, name, cid), kind))
 
     def pay_as(self, payment: Payment, kind: Kind = "p2wpkh") -> str:

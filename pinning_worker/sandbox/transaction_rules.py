@@ -1,9 +1,10 @@
 """When the node takes a transaction: the rules of doichain-core that a payer can break, with its reasons.
 
 Inputs exist, are unspent and mature; nothing is created out of nothing; every signature fits; a transaction of version
-0x7100 has exactly one name output of at least 0.01 DOI, and any other has none, nor spends one. Left out, because
-nobody who pays for a pin meets them: ownership of names by NAME_FIRSTUPDATE and NAME_UPDATE (NAME_DOI has none anyway),
-name expiry, locktimes, script kinds other than p2pkh and p2wpkh, size and fee policy.
+0x7100 has exactly one name output of at least 0.01 DOI and spends at most one, and any other has none, nor spends one;
+a NAME_DOI spends the output of its name if that lives, and else none (`names.py`). Left out, because nobody who pays
+for a pin meets them: NAME_FIRSTUPDATE and NAME_UPDATE (they are refused), how a NAME_NEW is redeemed, locktimes, script
+kinds other than p2pkh and p2wpkh, size and fee policy.
 """
 
 from __future__ import annotations
@@ -17,23 +18,25 @@ from pinning_worker.domain.nameop import (
     LONGEST_VALUE,
     NAME_TX_VERSION,
     NameOp,
-    NameOpCode,
     parse_name_op,
 )
 from pinning_worker.domain.transaction import Transaction, TxOutput
 from pinning_worker.sandbox.coins import Coin, Outpoint, outpoint
+from pinning_worker.sandbox.names import Names, check_ownership
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.script_check import check_input
 
 COINBASE_MATURITY = 100
 
 
-def check_transaction(transaction: Transaction, coin_at: Callable[[Outpoint], Coin | None], height: int) -> Swartz:
+def check_transaction(
+    transaction: Transaction, coin_at: Callable[[Outpoint], Coin | None], names: Names, height: int
+) -> Swartz:
     """The network fee of a transaction that could stand in the block at `height`. Raises Rejected."""
     if not transaction.outputs:
         raise Rejected("bad-txns-vout-empty")
     coins = _spent_coins(transaction, coin_at)
-    _check_names(transaction, coins)
+    _check_names(transaction, coins, names, height)
     for coin in coins:
         if coin.is_coinbase and height - coin.height < COINBASE_MATURITY:
             raise Rejected(f"bad-txns-premature-spend-of-coinbase, depth {height - coin.height}")
@@ -55,8 +58,9 @@ def _spent_coins(transaction: Transaction, coin_at: Callable[[Outpoint], Coin | 
     return coins
 
 
-def _check_names(transaction: Transaction, spent: list[Coin]) -> None:
-    inputs = [coin for coin in spent if parse_name_op(coin.output.script)]
+def _check_names(transaction: Transaction, coins: list[Coin], names: Names, height: int) -> None:
+    spent = zip(map(outpoint, transaction.inputs), coins, strict=True)
+    inputs = [(at, coin) for at, coin in spent if parse_name_op(coin.output.script)]
     outputs = [(output, op) for output in transaction.outputs if (op := parse_name_op(output.script))]
     if len(inputs) > 1:
         raise Rejected("tx-multiple-name-inputs")
@@ -66,6 +70,7 @@ def _check_names(transaction: Transaction, spent: list[Coin]) -> None:
         if not outputs:
             raise Rejected("tx-name-without-name-output")
         _check_name_output(*outputs[0])
+        check_ownership(outputs[0][1], inputs[0] if inputs else None, names, height)
     elif inputs:
         raise Rejected("tx-nonname-with-name-input")
     elif outputs:
@@ -79,5 +84,3 @@ def _check_name_output(output: TxOutput, name_op: NameOp) -> None:
         raise Rejected("tx-name-invalid")
     if len(name_op.value or b"") > LONGEST_VALUE:
         raise Rejected("tx-value-invalid")
-    if name_op.op is NameOpCode.NAME_DOI and (name_op.name or b"").startswith(b"d/"):
-        raise Rejected("tx-name-doi-in-domain-namespace")  # policy of the mempool; core gives no reason

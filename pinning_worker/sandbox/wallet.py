@@ -2,6 +2,7 @@
 
 The payment is the deployed browser's (docs/protocol.md): version 0x7100; output 0 the NAME_DOI with 1 000 000 swartz
 and the value `ipfs://<cid>`; output 1 the fee; output 2 the change; network fee (inputs + outputs) x 180 + 102 000.
+A payment under a name that lives spends that name's output as its first input, and its money with it.
 `Payment` says what may differ, for tests. Keys follow from a seed: the sandbox's money is worth nothing.
 """
 
@@ -17,9 +18,9 @@ from coincurve import PrivateKey
 from pinning_worker.domain.address import address_to_script, p2pkh_script, script_to_address, witness_script
 from pinning_worker.domain.chain import DOICHAIN_REGTEST
 from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.nameop import NAME_TX_VERSION, name_doi_script, push
+from pinning_worker.domain.nameop import NAME_TX_VERSION, name_doi_script, parse_name_op, push
 from pinning_worker.domain.transaction import Transaction, TxInput, TxOutput
-from pinning_worker.sandbox.coins import Coin, Outpoint
+from pinning_worker.sandbox.coins import Coin, Outpoint, outpoint
 from pinning_worker.sandbox.node import Node
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.script_check import P2WPKH_START, hash160, owner_script
@@ -99,33 +100,64 @@ class Wallet:
         )
 
     def pay(self, payment: Payment, kind: Kind = "p2wpkh") -> Transaction:
-        """The signed transaction, not sent. Raises Rejected if the coins of that kind do not suffice."""
+        """The signed transaction, not sent. Raises Rejected if the coins of that kind do not suffice, if the name is
+        somebody else's, or if what was last done to it waits for a block."""
         owner = payment.owner or self.script(kind)
         name_script = payment.name_script or name_doi_script(payment.name, payment.value, owner)
         outputs = [TxOutput(payment.name_amount, name_script), *payment.fees]
-        return self.spend(outputs, payment.version, kind)
+        return self.spend(outputs, payment.version, kind, self._name_coins(name_script))
 
-    def spend(self, outputs: Sequence[TxOutput], version: int = 2, kind: Kind = "p2wpkh") -> Transaction:
-        """A signed transaction with these outputs and the change as the last one. Raises Rejected."""
+    def spend(
+        self,
+        outputs: Sequence[TxOutput],
+        version: int = 2,
+        kind: Kind = "p2wpkh",
+        first: Sequence[tuple[Outpoint, Coin]] = (),
+    ) -> Transaction:
+        """A signed transaction with these outputs and the change as the last one. It spends the coins `first`, and as
+        many of the wallet's as are needed besides. Raises Rejected."""
         needed = Swartz.total(output.amount for output in outputs)
-        coins: list[tuple[Outpoint, Coin]] = []
-        for each in self.node.spendable(self.script(kind)):
-            coins.append(each)
+        coins, more = list(first), self.node.spendable(self.script(kind))
+        while True:
             change = _total(coins) - needed - browser_fee(len(coins), len(outputs) + _CHANGE_OUTPUTS)
             if change > Swartz(0):
                 return self._signed(coins, [*outputs, TxOutput(change, self.script(kind))], version)
-        raise Rejected(f"the wallet has {_total(coins)} in {kind} coins that can be spent now: mine first")
+            if not more:
+                own = _total(coins[len(first) :])
+                raise Rejected(f"the wallet has {own} in {kind} coins that can be spent now: mine first")
+            coins.append(more.pop(0))
 
     def double_spend(self, transaction: Transaction) -> Transaction:
-        """Another transaction of the same coins, which gives them all back to the wallet."""
+        """Another transaction of the same coins, which gives them all back to the wallet. A name stays where it was:
+        it is no money."""
         coins: list[tuple[Outpoint, Coin]] = []
         for spent in transaction.inputs:
-            coin = self.node.mempool.coin_at((spent.prev_txid, spent.prev_index))
+            coin = self.node.mempool.coin_at(outpoint(spent))
             if coin is None:
                 raise Rejected("its coins are spent for good: take its block off the chain first")
-            coins.append(((spent.prev_txid, spent.prev_index), coin))
+            if parse_name_op(coin.output.script) is None:
+                coins.append((outpoint(spent), coin))
+        if not coins:
+            raise Rejected("it spends a name and no coins: a name cannot go back by a plain transaction")
         change = _total(coins) - browser_fee(len(coins), _CHANGE_OUTPUTS)
         return self._signed(coins, [TxOutput(change, self.script())], version=2)
+
+    def _name_coins(self, name_script: bytes) -> list[tuple[Outpoint, Coin]]:
+        """The name's own output, which a payment with this name output must spend, if the name lives."""
+        name_op = parse_name_op(name_script)
+        if name_op is None or name_op.name is None:
+            return []
+        text = name_op.name.decode(errors="backslashreplace")
+        if self.node.mempool.waits(name_op.name):
+            raise Rejected(f"what was last done to the name {text} waits in the mempool: wait for its block")
+        record = self.node.names.living(name_op.name, self.node.height + 1)
+        if record is None:
+            return []
+        coin = self.node.coins.get(record.at)
+        assert coin is not None, "nothing can spend a name's output but the name's next operation"
+        if owner_script(coin.output.script) not in (self.script("p2wpkh"), self.script("p2pkh")):
+            raise Rejected(f"the name {text} is somebody else's until block {record.free_from}")
+        return [(record.at, coin)]
 
     def _signed(self, coins: Sequence[tuple[Outpoint, Coin]], outputs: Sequence[TxOutput], version: int) -> Transaction:
         inputs = tuple(TxInput(txid, vout) for (txid, vout), _ in coins)

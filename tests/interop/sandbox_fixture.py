@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from trio_websocket import WebSocketConnection, open_websocket_url
 
+from pinning_worker.domain.address import scripthash
 from pinning_worker.sandbox.electrumx import Certificate
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
 
@@ -111,3 +112,17 @@ async def raw_electrum(sandbox: Sandbox) -> AsyncIterator[RawElectrum]:
         client = RawElectrum(connection)
         await client.ask("server.version", "test", ["1.4", "1.4.3"])
         yield client
+
+
+async def until_waiting(sandbox: Sandbox, script: bytes, txid: str) -> None:
+    """Returns once ElectrumX tells whoever asks for that script of a transaction that waits for its block."""
+    async with raw_electrum(sandbox) as client:
+        with trio.fail_after(ANSWER_SECONDS):
+            while True:
+                if txid in await _waiting(client, script):
+                    return
+                await trio.sleep(0.05)
+
+
+async def _waiting(client: RawElectrum, script: bytes) -> list[str]:
+    return [each["tx_hash"] for each in await client.ask("blockchain.scripthash.get_mempool", scripthash(script))]

@@ -17,10 +17,14 @@ from urllib.request import Request, urlopen
 import pytest
 import trio
 
+from pinning_worker.domain.address import script_to_address, witness_script
+from pinning_worker.domain.chain import DOICHAIN_REGTEST
 from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.transaction import Transaction
+from pinning_worker.domain.nameop import parse_name_op
+from pinning_worker.domain.transaction import Transaction, TxOutput
 from pinning_worker.sandbox.psbt import Psbt, parse_psbt
-from pinning_worker.sandbox.wallet import Kind, Payment, Wallet, browser_payment
+from pinning_worker.sandbox.sandbox import Sandbox
+from pinning_worker.sandbox.wallet import NAME_AMOUNT, Kind, Payment, Wallet, browser_fee, browser_payment
 from tests.certificates import self_signed
 from tests.interop.browser import join
 from tests.interop.chromium import Chromium, Mark, needs_chromium, open_chromium
@@ -29,6 +33,7 @@ from tests.interop.market import CONFIRMATIONS, Market, open_market
 from tests.interop.node_binary import needs_node
 from tests.interop.page import Page, open_page
 from tests.interop.picture import picture
+from tests.interop.sandbox_fixture import until_waiting
 from tests.interop.worker import Worker, free_port
 
 pytestmark = [pytest.mark.interop, needs_node, needs_chromium]
@@ -36,12 +41,15 @@ pytestmark = [pytest.mark.interop, needs_node, needs_chromium]
 MIB = 1_048_576
 TITLE = "Evening at sea"
 NOBODY_HAS_IT = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+TAPROOT = str(script_to_address(witness_script(1, b"\x07" * 32), DOICHAIN_REGTEST))
 WRONG_ADDRESSES = {
     "dc1qgtyed5psf82vxkn5cx5n4f2fk3mmymt9v4g4ru": "not an address of doichain-regtest",
     "mfWyW5fc9NUj75YAnFgoRLrjxgLDn2MMth": "the wallet has 0 swartz that can be spent now",  # it never had any
+    TAPROOT: "no rules for taproot, so anybody could spend",
 }
 MUCH = 200_000_000
-
+MISSING = 400_000
+TOO_SMALL = 300
 
 ANY_TCP = "/ip4/127.0.0.1/tcp/0"
 
@@ -138,8 +146,11 @@ async def make_payment(scene: Scene, folder: Path, name: str) -> Psbt:
 def expected_payment(market: Market, quote: Mark, name: str, kind: Kind) -> Transaction:
     """What the sandbox's own wallet would pay for a quote, as the deployed browser does, before it is signed."""
     fee = quote.said["fee"]
-    payment = browser_payment(fee["paymentAddress"], Swartz(fee["amount"]), name, quote.said["cid"])
-    signed = market.sandbox.wallet.pay(payment, kind)
+    return expected_of(market, fee["paymentAddress"], fee["amount"], name, quote.said["cid"], kind)
+
+
+def expected_of(market: Market, address: str, amount: int, name: str, cid: str, kind: Kind) -> Transaction:
+    signed = market.sandbox.wallet.pay(browser_payment(address, Swartz(amount), name, cid), kind)
     return replace(signed, witnesses=(), inputs=tuple(replace(spent, script=b"") for spent in signed.inputs))
 
 
@@ -192,30 +203,60 @@ async def test_the_whole_story_from_the_page(over: Transport, tmp_path: Path) ->
             assert (await bob.cat(quote.said["cid"])).sha256 == sha256(written).hexdigest()
 
 
-async def test_coins_of_an_old_address_pay_too_and_a_longer_term_is_bought(tmp_path: Path) -> None:
-    """Catches: a p2pkh input without its whole transaction (no wallet signs it); a renewal at a price that has lapsed;
-    a page that forgets, after a reload, what it had asked for."""
+async def test_a_name_is_topped_up_renewed_and_registered_anew(tmp_path: Path) -> None:
+    """Catches: a payment that does not spend its name while that lives, or does so afterwards (no node takes either); a
+    p2pkh input without its whole transaction (no wallet signs it); a renewal at a price that has lapsed; a page that
+    forgets, after a reload, what it had asked for."""
     async with open_scene(tmp_path) as scene:
-        market, browser = scene.market, scene.browser
+        market, browser, sandbox = scene.market, scene.browser, scene.market.sandbox
+        old_address, psbt = sandbox.wallet.address("p2pkh"), tmp_path / "payment.psbt"
         await ask(browser, tmp_path, b"small")
         await browser.shows("#headline", "Here is the price")
         quote, *_ = await heard(browser, "ADDING-CID")
-        await browser.fill("Address of your wallet", market.sandbox.wallet.address("p2pkh"))
+        cid, fee = quote.said["cid"], quote.said["fee"]
+        too_little = Swartz(fee["amount"] - MISSING)
+        registered = sandbox.pay(fee["paymentAddress"], too_little, "art/small", cid, "p2pkh")
+        await market.mine(CONFIRMATIONS)
+        await browser.shows("#headline", "0.004 DOI are missing")
+        await browser.shows("#pay-title", "The rest")
+        await browser.click("Make the payment")  # from the wallet's other address: the page cannot know that one
+        await browser.shows("#payment-form-error", f"the name art/small is somebody else's \\({old_address}\\) until")
+        await browser.fill("Address of your wallet", old_address)
         asked = await make_payment(scene, tmp_path, "art/small")
-        assert asked.unsigned == expected_payment(market, quote, "art/small", "p2pkh")
-        market.sandbox.pay_psbt((tmp_path / "payment.psbt").read_bytes())
+        assert asked.unsigned == expected_of(market, fee["paymentAddress"], MISSING, "art/small", cid, "p2pkh")
+        assert names_spent(asked) == [registered]
+        await browser.shows("#outputs", "Was in the name\\s*−0.01 DOI")
+        topped_up = sandbox.pay_psbt(psbt.read_bytes())
         await market.mine(CONFIRMATIONS)
         first_end = await browser.shows("#headline", "Kept until")
 
         await market.move_time(30)  # the first quote has lapsed since
-        await browser.open(f"{scene.url}#{quote.said['cid']}")
+        await browser.open(f"{scene.url}#{cid}")
         assert await browser.shows("#headline", "Kept until") == first_end
         await browser.shows("#pay-title", "Keep it longer")
-        await make_payment(scene, tmp_path, "art/small")
+        await browser.fill("Address of your wallet", old_address)
+        assert names_spent(await make_payment(scene, tmp_path, "art/small")) == [topped_up]
         await browser.click("Sign and pay in the sandbox")
         await browser.shows("#explanation", f"A further payment has [1-5] of {CONFIRMATIONS} confirmations")
         await browser.screenshot("renewal")
-        await browser.shows("#headline", f"Kept until (?!{first_end.removeprefix('Kept until ')})", deadline=60)
+        second_end = await browser.shows("#headline", later_than(first_end), deadline=60)
+
+        await market.mine(sandbox.network.name_life)  # the pin goes on, the name has expired
+        assert names_spent(await make_payment(scene, tmp_path, "art/small")) == []
+        sandbox.pay_psbt(psbt.read_bytes())
+        await market.mine(CONFIRMATIONS)
+        await browser.shows("#headline", later_than(second_end))
+
+
+def names_spent(asked: Psbt) -> list[str]:
+    """The txids of the names that it spends."""
+    each_input = zip(asked.unsigned.inputs, asked.spent, strict=True)
+    return [spending.prev_txid for spending, output in each_input if parse_name_op(output.script)]
+
+
+def later_than(headline: str) -> str:
+    """A headline with any other end."""
+    return f"Kept until (?!{headline.removeprefix('Kept until ')})"
 
 
 async def test_a_worker_that_comes_back_is_heard_again(tmp_path: Path) -> None:
@@ -241,6 +282,29 @@ async def test_a_worker_that_comes_back_is_heard_again(tmp_path: Path) -> None:
             await browser.shows("#connection", "Connected to worker")
 
 
+async def names_of_others(sandbox: Sandbox) -> Mapping[str, str]:
+    """Names under which nobody at the page can pay now, and what it says of each."""
+    stranger = Wallet(sandbox.node, seed=b"stranger")
+    sandbox.pay_as(Payment(b"art/theirs", b"", [], owner=stranger.script()))
+    sandbox.mine()
+    await sandbox.indexed()
+    free_from = sandbox.node.height + sandbox.network.name_life
+    waiting = sandbox.pay_as(Payment(b"art/waiting", b"", []))
+    await until_waiting(sandbox, sandbox.wallet.script(), waiting)
+    theirs = f"the name art/theirs is somebody else's \\({stranger.address()}\\) until block {free_from}, about "
+    return {"art/theirs": theirs, "art/waiting": "under the name art/waiting is under way: wait for its block"}
+
+
+async def address_with_small_change(sandbox: Sandbox, fee: int) -> str:
+    """It can pay that fee, and has less left than nodes pass on."""
+    owner = Wallet(sandbox.node, seed=b"small change")
+    coin = NAME_AMOUNT + Swartz(fee) + browser_fee(1, 3) + Swartz(TOO_SMALL)
+    sandbox.send(sandbox.wallet.spend([TxOutput(coin, owner.script())]))
+    sandbox.mine()
+    await sandbox.indexed()
+    return owner.address()
+
+
 def address_of_a_pauper(market: Market) -> str:
     """Of somebody who owns much and can pay with none of it: a name with money in it, and a reward too young."""
     sandbox = market.sandbox
@@ -251,15 +315,21 @@ def address_of_a_pauper(market: Market) -> str:
 
 
 async def test_errors_are_told_in_words(tmp_path: Path) -> None:
-    """Catches, besides: a page that spends a name as if it were money, or a reward that no node lets it spend."""
+    """Catches, besides: a page that spends a name as if it were money, or a reward that no node lets it spend; one that
+    finds change too small to be sent on, and no payment."""
     async with open_scene(tmp_path, PINNING_MAX_BYTES=str(MIB), PINNING_FIRST_BLOCK_TIME="10s") as scene:
-        browser = scene.browser
+        browser, sandbox = scene.browser, scene.market.sandbox
         await ask(browser, tmp_path, picture())
         await browser.shows("#headline", "Too large for this worker")
         await browser.screenshot("error")
 
         await ask(browser, tmp_path, b"small")
         await browser.shows("#headline", "Here is the price")
+        for name, trouble in (await names_of_others(sandbox)).items():
+            await browser.fill("Name on the Doichain", name)
+            await browser.click("Make the payment")
+            await browser.shows("#payment-form-error", trouble)
+            await browser.screenshot(f"error-{name.replace('/', '-')}")
         await browser.fill("Name on the Doichain", "art/small")
         for address, trouble in WRONG_ADDRESSES.items():
             await browser.fill("Address of your wallet", address)
@@ -268,6 +338,11 @@ async def test_errors_are_told_in_words(tmp_path: Path) -> None:
         await browser.fill("Address of your wallet", address_of_a_pauper(scene.market))
         await browser.click("Make the payment")
         await browser.shows("#payment-form-error", "the wallet has 0 swartz that can be spent now")
+        quote, *_ = await heard(browser, "ADDING-CID")
+        address = await address_with_small_change(sandbox, quote.said["fee"]["amount"])
+        await browser.fill("Address of your wallet", address)
+        assert len((await make_payment(scene, tmp_path, "art/small")).unsigned.outputs) == 2
+        await browser.shows("#outputs", "Network fee\\s*0.0010302 DOI")
 
         await browser.open(f"{scene.url}#{NOBODY_HAS_IT}")
         await browser.shows("#headline", "The worker could not find the content")

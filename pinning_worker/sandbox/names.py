@@ -1,0 +1,111 @@
+"""The name database: who owns a name now, until which block, and what a payment under it must spend.
+
+doichain-core 31.1 enforces this since block 431 017; the sandbox does from genesis on:
+
+    the name lives     a NAME_DOI spends the name's output, and so its owner signs
+    the name is free   (never registered, or expired) a NAME_DOI spends no name output at all
+
+A name is expired in block h if (height of its last operation + life) <= h. The database knows blocks only: in the
+mempool a name whose registration waits is still free, so what builds on that registration is refused. A block's own
+transactions are in it one after the other, so a registration and its renewal can stand in one block. As in Namecoin
+core, the mempool takes a renewal on top of one that waits (whether 31.1 does was not seen).
+
+Reasons: `tx-namedoi-freename-with-input` is 31.1's, `tx-namenew-with-name-input` is Namecoin core's. The other three
+(without-input, name-mismatch, old-input) are ours: what 31.1 says there was not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pinning_worker.domain.chain import DOICHAIN_REGTEST
+from pinning_worker.domain.nameop import NameOp, NameOpCode, parse_name_op, transaction_name_op
+from pinning_worker.domain.transaction import Transaction
+from pinning_worker.sandbox.coins import IN_MEMPOOL, Coin, Outpoint
+from pinning_worker.sandbox.rejected import Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class NameRecord:
+    """The last operation of a name: its output, whose owner owns the name, and the height of its block."""
+
+    at: Outpoint
+    height: int
+
+    @property
+    def free_from(self) -> int:
+        """The first block in which anybody may register the name, if nothing happens to it until then."""
+        return self.height + DOICHAIN_REGTEST.name_life
+
+
+class Names:
+    """The last operation of each name at the tip, expired ones included, and what each block above genesis changed."""
+
+    def __init__(self) -> None:
+        self._last: dict[bytes, NameRecord] = {}
+        self._before_block: list[dict[bytes, NameRecord | None]] = []
+
+    def living(self, name: bytes, height: int) -> NameRecord | None:
+        """The record of a name that exists and has not expired in the block at `height`."""
+        record = self._last.get(name)
+        return record if record and height < record.free_from else None
+
+    def copy(self) -> Names:
+        """The same names, to try a block's transactions on one by one (`note`)."""
+        tried = Names()
+        tried._last = dict(self._last)
+        return tried
+
+    def note(self, transaction: Transaction, height: int) -> None:
+        """The next transaction of a block that is tried."""
+        self._last |= dict(_records(transaction, height))
+
+    def apply(self, transactions: Iterable[Transaction], height: int) -> None:
+        """The next block. Its transactions have been checked."""
+        changed = dict(record for each in transactions for record in _records(each, height))
+        self._before_block.append({name: self._last.get(name) for name in changed})
+        self._last |= changed
+
+    def take_back(self) -> None:
+        """The last block applied."""
+        for name, record in self._before_block.pop().items():
+            if record is None:
+                del self._last[name]
+            else:
+                self._last[name] = record
+
+
+def check_ownership(name_op: NameOp, spent: tuple[Outpoint, Coin] | None, names: Names, height: int) -> None:
+    """Whether a transaction for the block at `height` may publish `name_op`, spending this name output or none.
+    Raises Rejected."""
+    if name_op.op is NameOpCode.NAME_NEW:
+        if spent:
+            raise Rejected("tx-namenew-with-name-input")
+    elif name_op.op is NameOpCode.NAME_DOI:
+        record = names.living(name_op.name or b"", height)
+        if record:
+            _check_spends(name_op.name, spent, record)
+        elif spent:
+            raise Rejected("tx-namedoi-freename-with-input")
+    else:
+        raise Rejected(f"the sandbox takes no {name_op.op.name}")
+
+
+def _check_spends(name: bytes | None, spent: tuple[Outpoint, Coin] | None, record: NameRecord) -> None:
+    if spent is None:
+        raise Rejected(f"tx-namedoi-existing-without-input (the name lives until block {record.free_from})")
+    at, coin = spent
+    of_input = parse_name_op(coin.output.script)
+    if of_input is None or of_input.name != name:
+        raise Rejected("tx-namedoi-name-mismatch")
+    # An output that waits in the mempool spends the record's (by way of others, perhaps): it was checked when it came.
+    # One that is confirmed, and not the record's, is from an earlier life of the name.
+    if at != record.at and coin.height != IN_MEMPOOL:
+        raise Rejected("tx-namedoi-old-input")
+
+
+def _records(transaction: Transaction, height: int) -> Iterable[tuple[bytes, NameRecord]]:
+    found = transaction_name_op(transaction)
+    if found and found[1].name is not None:
+        yield found[1].name, NameRecord((transaction.txid, found[0]), height)
