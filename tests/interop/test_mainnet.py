@@ -116,6 +116,8 @@ async def test_it_follows_the_recorded_chain_and_sells_on_it(tmp_path: Path) -> 
     stored = json.loads((tmp_path / TIP_FILE).read_text())
     recorded = parse_header(FULL[JOINS][:HEADER_SIZE]).hash[::-1].hex()
     assert (stored["base"], stored["hash"]) == (CONTEXT_FROM, recorded)
+    whole = b"".join(CONTEXT) + FULL[JOINS][:HEADER_SIZE]
+    assert (tmp_path / "data/headers-doichain.bin").read_bytes() == whole, "those of the row are stored, too"
 
 
 async def test_it_follows_as_far_as_the_headers_go_and_sells_nothing_before_the_tip(tmp_path: Path) -> None:

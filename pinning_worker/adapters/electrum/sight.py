@@ -3,7 +3,7 @@
     seen        our headers have reached a server's tip in this run, and within `longest_unseen` a connected server
                 showed a tip of our chain that is fresh: its header is no older than that itself
     not seen    before that, and after it. The reason is told server by server, every ten minutes: first when the sight
-                is lost; after a start when every server has been heard, or after half a minute
+                is lost; after a start when every server has been heard, or after a quarter of a minute
 
 On a network whose blocks come on demand (regtest) every tip is fresh: there a connected server is enough.
 """
@@ -20,7 +20,7 @@ import trio
 from pinning_worker.adapters.electrum.server import Server, ServerState
 from pinning_worker.adapters.electrum.view import ChainView
 
-FIRST_COMPLAINT_SECONDS = 30.0  # after the start: connecting and verifying take a moment
+FIRST_COMPLAINT_SECONDS = 15.0  # after the start: connecting and verifying take a moment
 COMPLAIN_EVERY_SECONDS = 600.0
 _LOOK_EVERY_SECONDS = 5.0
 

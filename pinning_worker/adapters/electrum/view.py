@@ -42,7 +42,7 @@ class ChainView:
         self.ring: Callable[[], None] = lambda: None
         self.ring_sessions: Callable[[], None] = lambda: None
         self.everybody_heard: Callable[[], bool] = lambda: True
-        self._unsaved_from: int | None = None
+        self._unsaved_from = self.chain.base_height if self.chain is not None else None
         self._caught_up = False  # a server's tip was reached once: before, our own is no news
         self._tip_moved = False
         self._fork_height: int | None = None
@@ -51,7 +51,7 @@ class ChainView:
 
     def take_up(self, chain: HeaderChain) -> None:
         """A chain that was stored by an earlier run."""
-        self.chain = chain
+        self.chain, self._unsaved_from = chain, None
 
     def start(self, data: bytes) -> HeaderChain:
         """A chain from the anchor's headers, unless another session was faster. Raises ServerMisbehaved."""
