@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from pinning_worker.domain.chain import DOICHAIN
 from pinning_worker.domain.headers import HEADER_SIZE, parse_header
@@ -24,7 +23,7 @@ from tests.interop.browser import join
 from tests.interop.helia import open_helia
 from tests.interop.market import SEES
 from tests.interop.node_binary import needs_node
-from tests.interop.worker import COMMAND, Worker, free_port, open_worker, worker_environment
+from tests.interop.worker import Worker, free_port, open_worker, worker_environment
 from tests.recorded import CONTEXT, CONTEXT_FROM, FULL, TIP
 
 pytestmark = [pytest.mark.interop, needs_node]
@@ -207,25 +206,14 @@ async def test_a_checkpoint_against_the_chain_that_was_followed_stops_the_start(
             await eventually(lambda: stored_height(tmp_path) == JOINS, "the headers are stored")
             await worker.stop()
         wrong = worker_environment(tmp_path, right | {"PINNING_CHECKPOINT": f"{JOINS}:{'ab' * 32}"})
-        ended, printed = await ended_with(["run"], wrong, tmp_path)
+        ended, _, complained = await command_ended(["run"], wrong, tmp_path)
         assert ended == 78
-        assert f"PINNING_CHECKPOINT names {'ab' * 32} at {JOINS}" in printed
-        assert "Correct the setting, or take it away" in printed
+        assert f"PINNING_CHECKPOINT names {'ab' * 32} at {JOINS}" in complained
+        assert "Correct the setting, or take it away" in complained
 
 
 async def check_config(folder: Path, chosen: Mapping[str, str]) -> tuple[int, str]:
-    return await ended_with(["check-config", "--connect"], worker_environment(folder, chosen), folder)
-
-
-async def ended_with(arguments: list[str], environment: Mapping[str, str], folder: Path) -> tuple[int, str]:
-    """The exit code of a command, and all that it printed."""
-    with trio.fail_after(60):
-        ended = await trio.run_process(
-            [str(COMMAND), *arguments],
-            capture_stdout=True,
-            capture_stderr=True,
-            check=False,
-            env=dict(environment),
-            cwd=folder,
-        )
-    return ended.returncode, (ended.stdout + ended.stderr).decode()
+    """The exit code and what was printed."""
+    environment = worker_environment(folder, chosen)
+    code, printed, _ = await command_ended(["check-config", "--connect"], environment, folder)
+    return code, printed

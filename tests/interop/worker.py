@@ -132,6 +132,14 @@ async def open_worker(folder: Path, settings: Mapping[str, str], inside: Sequenc
 
 async def run_command(arguments: list[str], environment: Mapping[str, str], folder: Path) -> str:
     """One `pinning-worker` command that ends by itself; returns what it printed. Raises WorkerError."""
+    code, printed, complained = await command_ended(arguments, environment, folder)
+    if code != 0:
+        raise WorkerError(f"{' '.join(arguments)}: {code}\n{printed}{complained}")
+    return printed
+
+
+async def command_ended(arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> tuple[int, str, str]:
+    """(exit code, standard output, standard error) of one `pinning-worker` command that ends by itself."""
     with trio.fail_after(READY_SECONDS):
         ended = await trio.run_process(
             [str(COMMAND), *arguments],
@@ -141,9 +149,7 @@ async def run_command(arguments: list[str], environment: Mapping[str, str], fold
             env=dict(environment),
             cwd=folder,
         )
-    if ended.returncode != 0:
-        raise WorkerError(f"{' '.join(arguments)}: {ended.returncode}\n{(ended.stdout + ended.stderr).decode()}")
-    return ended.stdout.decode()
+    return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
 
 
 def worker_environment(folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
