@@ -23,7 +23,7 @@ from tests.interop.browser import join
 from tests.interop.helia import open_helia
 from tests.interop.market import SEES
 from tests.interop.node_binary import needs_node
-from tests.interop.worker import Worker, free_port, open_worker, worker_environment
+from tests.interop.worker import Worker, command_ended, free_port, open_worker, worker_environment
 from tests.recorded import CONTEXT, CONTEXT_FROM, FULL, TIP
 
 pytestmark = [pytest.mark.interop, needs_node]
