@@ -54,15 +54,21 @@ async def _run(settings: Settings) -> None:
     from pinning_worker.adapters.systemd import Systemd
     from pinning_worker.one_error import one_error
 
-    systemd, place = Systemd.from_environment(), "starting"
+    systemd = Systemd.from_environment()
+    place, trouble = "starting", "has not seen the chain yet, sells nothing"
+
+    def status() -> str:
+        return f"{trouble} ({place})" if trouble else place
 
     async def tell(host: Host) -> None:
         nonlocal place
         place = f"{host.peer_id} on {' '.join(settings.listen)}"
-        systemd.ready(place)
+        systemd.ready(status())
 
     def tell_sight(reason: Blindness | None) -> None:
-        systemd.status(f"cannot see the chain, sells nothing: {reason}" if reason else place)
+        nonlocal trouble
+        trouble = f"cannot see the chain, sells nothing: {reason}" if reason else ""
+        systemd.status(status())
 
     with one_error():
         async with trio.open_nursery() as nursery:
