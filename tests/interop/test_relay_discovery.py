@@ -14,7 +14,9 @@ import trio
 
 from tests.adapters.test_settings import REGTEST
 from tests.interop.browser import answer, make_art
+from tests.interop.electrum_there import electrum_there
 from tests.interop.helia import Connection, Helia, open_helia
+from tests.interop.market import SEES
 from tests.interop.namespaces import Machine, needs_namespaces, open_local_network
 from tests.interop.node_binary import needs_node
 from tests.interop.worker import Worker, open_worker
@@ -56,6 +58,7 @@ async def connection(here: Helia, peer: str) -> Connection:
 async def test_a_worker_behind_a_firewall_finds_a_relay_and_is_asked_through_it(tmp_path: Path) -> None:
     with open_local_network(4) as (there, relaying, behind, elsewhere):
         async with (
+            electrum_there(behind),
             worker(tmp_path / "third", there, OPEN) as third,
             worker(tmp_path / "relay", relaying, OPEN, near(third), PINNING_RELAY="on") as relay,
             worker(tmp_path / "hidden", behind, HIDDEN, near(third), PINNING_RELAYS_WANTED="1") as hidden,
@@ -66,6 +69,7 @@ async def test_a_worker_behind_a_firewall_finds_a_relay_and_is_asked_through_it(
             await asker.dial(f"{near(relay)}/p2p-circuit/p2p/{hidden.peer_id}", deadline=30)
             assert not (await connection(asker, hidden.peer_id)).limited
             await asker.wait_mesh(peer_id=hidden.peer_id)
+            await hidden.logged(SEES)
             art = await make_art(asker)
             await asker.publish(f"NEW-CID:{art.cid}")
             quoted = await answer(asker, "ADDING-CID", art.cid, hidden)
@@ -75,6 +79,7 @@ async def test_a_worker_behind_a_firewall_finds_a_relay_and_is_asked_through_it(
 async def test_a_browser_behind_a_relay_that_tells_where_it_is_is_dialled_through_it(tmp_path: Path) -> None:
     with open_local_network(3) as (there, relaying, elsewhere):
         async with (
+            electrum_there(there),
             worker(tmp_path / "third", there, OPEN) as third,
             worker(tmp_path / "relay", relaying, OPEN, near(third), PINNING_RELAY="on") as relay,
             open_helia([f"{near(relay)}/p2p-circuit"], inside=elsewhere.inside, discovery=DISCOVERY) as browser,
@@ -83,6 +88,7 @@ async def test_a_browser_behind_a_relay_that_tells_where_it_is_is_dialled_throug
             found = await connection(browser, third.peer_id)
             assert "/p2p-circuit/" in found.addr
             assert not found.limited
+            await third.logged(SEES)
             art = await make_art(browser)
             await browser.wait_mesh(peer_id=third.peer_id)
             await browser.publish(f"NEW-CID:{art.cid}")
