@@ -81,10 +81,7 @@ class Engine:
         """See `ports.Fetcher`. May run many times at once; the same block is then asked for once and given to all."""
         session = Session(root, peers, budget, self._shelf, self._wants)
         looking = trio.CancelScope()
-        if origins:
-            self._start(partial(self._dial_all, origins[:MOST_ORIGINS], looking))
-        if self._providers is not None:
-            self._start(partial(self._seek, root, session, self._providers, looking))
+        self._start(partial(self._look_for_peers, root, session, origins[:MOST_ORIGINS], looking))
         self._wants.sessions.add(session)
         try:
             return await session.run(progress)
@@ -147,15 +144,17 @@ class Engine:
         with trio.move_on_after(DIAL_SECONDS), suppress(*GONE):
             await self._host.disconnect(peer)
 
-    async def _seek(self, root: Cid, session: Session, providers: Providers, scope: trio.CancelScope) -> None:
-        with scope:
-            await seek(root, session, providers)
-
-    async def _dial_all(self, origins: Sequence[str], scope: trio.CancelScope) -> None:
-        with scope:
+    async def _look_for_peers(
+        self, root: Cid, session: Session, origins: Sequence[str], scope: trio.CancelScope
+    ) -> None:
+        """Dials the origins and looks into the directory, until the fetch ends. A cancel scope is entered once: one
+        task holds both."""
+        with scope, one_error():
             async with trio.open_nursery() as nursery:
                 for origin in origins:
                     nursery.start_soon(self._dial, origin)
+                if self._providers is not None:
+                    nursery.start_soon(seek, root, session, self._providers)
 
     async def _dial(self, origin: str) -> None:
         with suppress(BadAddress, CannotConnect):

@@ -99,3 +99,24 @@ async def test_a_directory_full_of_ghosts_ends_with_the_budget(monkeypatch: pyte
         with pytest.raises(NotFound):
             await node.fetch(root, budget=replace(BUDGET, first_block_seconds=3))
         assert len(directory.visited) == seeking.MOST_TRIED
+
+
+async def test_origins_are_dialled_beside_the_directory() -> None:
+    """A NEW-CID with `origins` on a worker with a DHT: two tasks entered one cancel scope, which ended the process."""
+    async with open_node() as node, open_node() as giver:
+        root = await add_file(giver.blocks, *chunks(3, MIB))
+        look_into(node, Directory(node.host, *ghosts(3)))
+        assert (await node.fetch(root, origins=[giver.address])).bytes > 3 * MIB
+
+
+async def test_a_fetch_that_ends_ends_its_dials_and_its_look_into_the_directory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(seeking, "SEEK_AFTER", 0.0)
+    async with open_node() as node, open_node() as provider:
+        directory = look_into(node, Directory(node.host, contact_of(provider)))
+        root = await add_file(MemoryBlocks(), *chunks(2, 1000))
+        with pytest.raises(NotFound):
+            await node.fetch(root, origins=[provider.address], budget=replace(BUDGET, first_block_seconds=2))
+        await trio.testing.wait_all_tasks_blocked()
+        assert (directory.visited, directory.visiting) == ([provider.id], 0)
