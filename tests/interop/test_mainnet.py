@@ -149,17 +149,18 @@ SERVERS = {
 async def test_a_server_that_is_of_no_use_is_named_for_what_it_is(kind: str, tmp_path: Path) -> None:
     """In the log, in systemd's status, and by check-config, each with what to do."""
     make, reason = SERVERS[kind]
-    server, status = make(), tmp_path / "notify"
+    server, notify = make(), tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(status))
+        systemd.bind(str(notify))
         systemd.setblocking(False)
         async with serving(server):
             chosen = settings(server.url, PINNING_LONGEST_UNSEEN=YEARS)
-            async with open_worker(tmp_path / "worker", chosen | {"NOTIFY_SOCKET": str(status)}) as worker:
+            async with open_worker(tmp_path / "worker", chosen | {"NOTIFY_SOCKET": str(notify)}) as worker:
                 refusal, _ = await asked(worker)
                 assert refusal["code"] == "BUSY"
                 assert reason in await worker.logged(r"chain\.not_seen")
-            assert any(f"cannot see the chain, sells nothing: {server.url}: {reason}" in line for line in told(systemd))
+                status = f"STATUS=cannot see the chain, sells nothing: {server.url}: {reason}"
+                await eventually(lambda: any(status in line for line in told(systemd)), "systemd is told")
             ended, printed = await check_config(tmp_path / "worker", chosen)
             assert ended == 69
             assert reason in printed
@@ -167,6 +168,7 @@ async def test_a_server_that_is_of_no_use_is_named_for_what_it_is(kind: str, tmp
 
 
 def told(systemd: socket.socket) -> list[str]:
+    """Each datagram since the last call."""
     lines = []
     while True:
         try:
