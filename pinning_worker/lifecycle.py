@@ -64,6 +64,7 @@ log = structlog.get_logger()
 MEMPOOL_GRACE = timedelta(hours=24)
 CLOCKS_AGAIN = timedelta(minutes=10)
 CLOCKS_APART = timedelta(days=1)
+UNSEEN_AGAIN = timedelta(minutes=10)
 OWED_FIRST_RETRY, OWED_LAST_RETRY = timedelta(minutes=1), timedelta(hours=6)
 REORG_LOOKBACK = 1000  # blocks below the tip that are compared with our headers after every start
 
@@ -92,6 +93,7 @@ class Lifecycle:
     _asking: dict[bytes, set[tuple[str, str]]] = field(default_factory=dict)  # (peer, through) that wait for a root
     _past_end: set[PinKey] = field(default_factory=set)  # ended by our clock, not yet by the chain's
     _looked_back: bool = False
+    _highest: int = -1  # of the tips that were told in this run
 
     def __post_init__(self) -> None:
         self.quoting = Quoting(self.terms, self.clock, self.books, self.new_id)
@@ -119,6 +121,7 @@ class Lifecycle:
             self.answering,
             judge=self._judge,
             fetch=self._fetch,
+            turn_away=self._turn_away,
             lapse=self._lapse,
             step=self._step,
         )
@@ -203,6 +206,12 @@ class Lifecycle:
         finally:
             self._asking.pop(request.root, None)
 
+    async def _turn_away(self, request: Request) -> None:
+        try:
+            await self.fetching.turn_away(request)
+        finally:
+            self._asking.pop(request.root, None)
+
     # ------------------------------------------------------------ payment
 
     async def payment_seen(self, sighting: Sighting) -> None:
@@ -240,14 +249,18 @@ class Lifecycle:
         start = fork_height
         if not self._looked_back:  # headers may have moved on while we were down
             start = min(tip.height - REORG_LOOKBACK, fork_height if fork_height is not None else tip.height)
+        seen_all = True
         if start is not None:
             for payment in await self.books.proven_from(start):
                 assert payment.proof is not None
                 self.nudge(PinKey(payment.root, payment.name))  # who was killed may have stored a proof unjudged
+                if payment.proof.height > max(tip.height, self._highest):
+                    seen_all = False  # our headers do not reach it yet: they are had anew, and say nothing of it
+                    continue
                 if not await self.chain.has_block(payment.proof.height, payment.proof.block_hash):
                     log.warning("a reorg took a payment back", txid=payment.txid, height=payment.proof.height)
                     await self._update_payment(payment.txid, _without_proof)
-        self._looked_back = True
+        self._looked_back, self._highest = seen_all, max(tip.height, self._highest)
         for key in await self.books.unsettled():
             self.nudge(key)
         await self._look_again_at_ends()
@@ -428,6 +441,10 @@ class Lifecycle:
             await self.books.commit(Change(pins=(replace(pin, due_at=self._next_look(pin)),)))
 
     async def _remind(self, pin: Pin, days: int) -> None:
+        """It offers a renewal, so it waits until the chain is seen."""
+        if not await self.chain.is_seen():
+            await self.books.commit(Change(pins=(replace(pin, due_at=self.clock.now() + UNSEEN_AGAIN),)))
+            return
         quote = await self.quoting.standing(pin.root, self.terms.most_months, pin.cid_text)
         reminded = pin.moved(Event.REMINDED, None, reminded=days)
         reminded = replace(reminded, due_at=self._next_look(reminded))
@@ -486,6 +503,9 @@ class Lifecycle:
         pins = await self.books.pins_of(request.root)
         if request.state is State.REFUSED:
             return await self._forget(request, pins)
+        if not await self.chain.is_seen():  # somebody may have paid in time: that is known once it is seen again
+            await self.books.commit(Change(requests=(replace(request, due_at=now + UNSEEN_AGAIN),)))
+            return
         until = await self._awaited_until([pin for pin in pins if pin.state not in LIVE], now)
         if until is not None and until > now:
             await self.books.commit(Change(requests=(replace(request, due_at=until),)))

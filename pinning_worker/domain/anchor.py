@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from pinning_worker.domain.chain import Anchor, Network, Retarget2016
-from pinning_worker.domain.difficulty import MEDIAN_SPAN, BadBits, lookback, work_of
+from pinning_worker.domain.difficulty import MEDIAN_SPAN, lookback
 from pinning_worker.domain.headerchain import HeaderChain
-from pinning_worker.domain.headers import HEADER_SIZE, BadHeader, Header, parse_header, skip_proof
+from pinning_worker.domain.headers import HEADER_SIZE, BadHeader, Header, added_work, parse_header, skip_proof
 
 
 class WrongCheckpoint(Exception):
@@ -62,7 +62,7 @@ def resume_chain(network: Network, base_height: int, raw: bytes, tip_hash: str) 
     """
     headers = _stored_headers(raw)
     _require_linked(headers, tip_hash)
-    chain = HeaderChain(network, base_height, raw, _work(headers))
+    chain = HeaderChain(network, base_height, raw, sum(added_work(header, network) for header in headers))
     if checkpoint := network.checkpoint:
         found = chain.hash_at(checkpoint.height)
         if found is not None and found != checkpoint.block_hash:
@@ -81,7 +81,8 @@ def _chain_of(network: Network, headers: Sequence[Header]) -> HeaderChain:
     if len(headers) != len(heights):
         raise BadHeader(f"{len(headers)} headers instead of {len(heights)} up to the anchor")
     _require_linked(headers, anchor_of(network).block_hash)
-    return HeaderChain(network, heights.start, b"".join(header.raw for header in headers), _work(headers))
+    work = sum(added_work(header, network) for header in headers)
+    return HeaderChain(network, heights.start, b"".join(header.raw for header in headers), work)
 
 
 def _stored_headers(raw: bytes) -> list[Header]:
@@ -93,13 +94,6 @@ def _headers_in(data: bytes) -> Iterator[Header]:
     while at < len(data):
         header, at = skip_proof(data, at)
         yield header
-
-
-def _work(headers: Sequence[Header]) -> int:
-    try:
-        return sum(work_of(header.bits) for header in headers)
-    except BadBits as error:
-        raise BadHeader(str(error)) from error
 
 
 def _require_linked(headers: Sequence[Header], last_hash: str) -> None:

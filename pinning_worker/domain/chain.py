@@ -108,11 +108,10 @@ def least_checkpoint(network: Network) -> int:
     return max(fork, network.anchor.height + 1 if network.anchor else 1)
 
 
-def with_checkpoint(network: Network, checkpoint: PinnedBlock | None, needed_from: int | None = None) -> Network:
+def with_checkpoint(network: Network, checkpoint: PinnedBlock | None) -> Network:
     """The row with the operator's checkpoint: every chain must have that block, and a new one starts there.
 
-    It starts at the row's own anchor where something is known of a block below the checkpoint (a payment, the name
-    index): `needed_from` is the lowest of those heights. Raises BadCheckpoint.
+    Raises BadCheckpoint.
     """
     if checkpoint is None:
         if network.anchor is None:
@@ -123,8 +122,13 @@ def with_checkpoint(network: Network, checkpoint: PinnedBlock | None, needed_fro
         return network
     if checkpoint.height < (least := least_checkpoint(network)):
         raise BadCheckpoint(f"is at {checkpoint.height}, and {network.name} cannot be verified from below {least}")
-    if needed_from is None or needed_from >= checkpoint.height:
-        return replace(network, checkpoint=checkpoint, anchor=Anchor(checkpoint.height, checkpoint.block_hash))
+    return replace(network, checkpoint=checkpoint, anchor=Anchor(checkpoint.height, checkpoint.block_hash))
+
+
+def starting_lower(network: Network, checkpoint: PinnedBlock, needed_from: int) -> Network:
+    """The row with the operator's checkpoint, and a new chain that starts at the row's own anchor: for a worker that
+    knows of something (a payment, the name index) in block `needed_from`, below the checkpoint. Raises BadCheckpoint.
+    """
     if network.anchor is None:
         raise BadCheckpoint(
             f"is at {checkpoint.height}, and this worker knows of payments or names from block {needed_from} on: "

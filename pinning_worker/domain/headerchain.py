@@ -21,19 +21,18 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from statistics import median_high
 
 from pinning_worker.domain.chain import Network
-from pinning_worker.domain.difficulty import MEDIAN_SPAN, expected_bits, work_of
-from pinning_worker.domain.headers import HEADER_SIZE, BadHeader, Header, parse_header, read_proven_header
+from pinning_worker.domain.difficulty import MEDIAN_SPAN, expected_bits
+from pinning_worker.domain.headers import HEADER_SIZE, BadHeader, Header, added_work, parse_header, read_proven_header
 from pinning_worker.domain.payment import Tip
 
 MOST_AHEAD_SECONDS = 2 * 3600
 
 _TIME_AND_BITS = struct.Struct("<II")
-_TIME_AT, _BITS_AT = 68, 72
+_TIME_AT = 68
 
 
 class Overtaken(Exception):
@@ -104,7 +103,8 @@ class HeaderChain:
 
     def work_at(self, height: int) -> int:
         """The chain work of the header at that height."""
-        return self.work - sum(work_of(_bits(self.raw_at(above))) for above in range(height + 1, self.tip_height + 1))
+        above = (self.header_at(each) for each in range(height + 1, self.tip_height + 1))
+        return self.work - sum(added_work(header, self.network) for header in above)
 
     def branch(self, fork_height: int) -> Branch:
         """A rival that shares our headers up to and including `fork_height`. Raises IndexError where there is none."""
@@ -116,6 +116,8 @@ class HeaderChain:
         None where it has not. Raises Overtaken.
         """
         branch.require_root()
+        if branch.fork_height < self.floor:  # the chain has reached a pinned block since the branch began
+            raise Overtaken
         if branch.work <= self.work:
             return None
         first_new = branch.first_difference()
@@ -123,11 +125,6 @@ class HeaderChain:
         self._headers += branch.headers
         self.work = branch.work
         return first_new
-
-    def take_up(self, headers: Sequence[Header]) -> None:
-        """Adds headers that were verified earlier, with nothing judged again."""
-        self._headers += b"".join(header.raw for header in headers)
-        self.work += sum(work_of(header.bits) for header in headers)
 
     def last_heights(self, height: int) -> range:
         """Of the headers whose median time counts at that height."""
@@ -152,19 +149,21 @@ class Branch:
     def tip_hash(self) -> str:
         return self._last.hash[::-1].hex()
 
-    def extend(self, data: bytes, now: float) -> None:
-        """Adds the headers (with their AuxPow) that `data` is, end to end. `now`: seconds since 1970.
+    def extend(self, data: bytes, now: float, most: int | None = None) -> None:
+        """Adds the headers (with their AuxPow) that `data` is, end to end, at most so many. `now`: seconds since 1970.
 
         Raises BadHeader, after which the branch is of no use; Overtaken; FromTheFuture, with what stood before added.
         """
         self.require_root()
-        at = 0
+        at, highest = 0, self.tip_height + most if most is not None else None
         while at < len(data):
+            if self.tip_height == highest:
+                raise BadHeader("more headers than were asked for")
             header, at = read_proven_header(data, at, self._network)
             self._require_fit(header, self.tip_height + 1)
             if header.time > now + MOST_AHEAD_SECONDS:
                 raise FromTheFuture(self.tip_height + 1, header.time)
-            self.work += work_of(header.bits)
+            self.work += added_work(header, self._network)
             self.headers += header.raw
             self._times.append(header.time)
             self._last = header
@@ -208,11 +207,6 @@ class Branch:
 def _time(raw: bytes) -> int:
     time: int = struct.unpack_from("<I", raw, _TIME_AT)[0]
     return time
-
-
-def _bits(raw: bytes) -> int:
-    bits: int = struct.unpack_from("<I", raw, _BITS_AT)[0]
-    return bits
 
 
 def _utc(seconds: int) -> datetime:

@@ -6,7 +6,8 @@ the work was done on another chain (`auxpow.py`). Rules, after doichain-core `po
 - The target of a header is what its bits say, above zero and at most the network's `pow_limit`.
 - A plain header's own hash meets the target; a merge-mined one's parent hash meets the target *of the child's bits*.
 - On a strict network (regtest) every header but those of version exactly 1 carries our chain id in its upper 16 bits.
-  Mainnet and testnet are not strict: a foreign id is no fault there, and the AuxPow is judged by the id it names.
+  Mainnet and testnet are not strict: a foreign id is no fault there, and the AuxPow is judged by the id it names. So
+  one parent may prove many headers, each with an id and a place in the tree of its own: those with our id add work.
 
 Whether a header *follows* another (linkage, retargeting, time) is judged in `headerchain.py`. Hashes as `bytes` are in
 internal order, as they stand in a header; as `str` they are hex in display order.
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 
 from pinning_worker.domain.auxpow import BadAuxPow, read_auxpow
 from pinning_worker.domain.chain import Network
-from pinning_worker.domain.difficulty import BadBits, target_of
+from pinning_worker.domain.difficulty import BadBits, target_of, work_of
 from pinning_worker.domain.transaction import double_sha256
 
 HEADER_SIZE = 80
@@ -75,14 +76,22 @@ def read_proven_header(data: bytes, at: int, network: Network) -> tuple[Header, 
         _require_work(header.hash, target)
         return header, at + HEADER_SIZE
     try:
-        auxpow, end = read_auxpow(data, at + HEADER_SIZE)
+        auxpow, size = read_auxpow(data[at + HEADER_SIZE : at + LARGEST_HEADER], 0)
         auxpow.require_commitment(header.hash, header.chain_id, strict=network.auxpow_strict)
     except BadAuxPow as error:
         raise BadHeader(f"AuxPow: {error}") from error
-    if end - at > LARGEST_HEADER:
-        raise BadHeader("the AuxPow is larger than a block")
     _require_work(double_sha256(auxpow.parent), target)
-    return header, end
+    return header, at + HEADER_SIZE + size
+
+
+def added_work(header: Header, network: Network) -> int:
+    """What the header adds to the work of a chain, in expected hashes. Raises BadHeader on bits that are no target."""
+    if header.is_merge_mined and header.chain_id != network.auxpow_chain_id:
+        return 0
+    try:
+        return work_of(header.bits)
+    except BadBits as error:
+        raise BadHeader(str(error)) from error
 
 
 def skip_proof(data: bytes, at: int) -> tuple[Header, int]:

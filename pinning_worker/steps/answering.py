@@ -2,8 +2,8 @@
 
 Whoever asks in between is answered at their end, so the last one who asked is always served.
 
-Every answer that offers something passes `_answer`. While the chain is not seen it offers nothing: a payment would not
-be noticed, and the payer would wait for a pin that does not come.
+An answer offers something to pay for (a quote, a renewal). While the chain is not seen nothing is offered: a payment
+would not be noticed, and the payer would wait for a pin that does not come.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pinning_worker.steps.quoting import Quoting
 
 ANSWER_EVERY = timedelta(seconds=2)
 MOST_REMEMBERED = 10_000  # roots answered, before the old ones are looked for and forgotten
+UNSEEN = "cannot see the chain at the moment"
 UNSEEN_AGAIN_SECONDS = 60
 MOST_NAMES = 10  # CID-PINNED-WITH-NAME in one answer; as many different askers wait for one CID at most
 
@@ -50,7 +51,7 @@ class Answering:
             await self.announcer.say(Error(asker.text, code, message, asker.id, retry_after))
 
     async def refuse_unseen(self, askers: Iterable[Asker]) -> None:
-        await self.refuse(askers, ErrorCode.BUSY, "cannot see the chain at the moment", UNSEEN_AGAIN_SECONDS)
+        await self.refuse(askers, ErrorCode.BUSY, UNSEEN, UNSEEN_AGAIN_SECONDS)
 
     async def soon(self, root: bytes, asker: Asker) -> Served:
         """The standing answer, now or at the end of two seconds since the last."""
@@ -119,6 +120,9 @@ class Answering:
         return unserved
 
     async def say_pinned(self, pin: Pin, text: str, months: int, id_: str | None = None) -> None:
+        """CID-PINNED-WITH-NAME. It offers a renewal, so it is not said while the chain is not seen."""
+        if not await self.chain.is_seen():
+            return
         quote = await self.quoting.standing(pin.root, months, pin.cid_text)
         if pin.ends is None or quote is None:
             return

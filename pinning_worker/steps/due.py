@@ -3,7 +3,8 @@
 `due_at` is the scheduler: retries, lapses, reminders, expiry and recovery after a crash are one question to the books.
 The truth is there; ringing only wakes the loop, and nothing is lost when a task dies, because no task owns a fact.
 Fetches have places of their own, so that they never keep a payment waiting, and are shared fairly by those who ask.
-While the chain is not seen only what is owed is fetched: nothing else could be sold.
+While the chain is not seen only what is owed is fetched: nothing else could be sold. Whoever waits for a price then is
+turned away after half a minute, for a start takes a moment.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import structlog
 import trio
 from trio_typing import TaskStatus
 
-from pinning_worker.domain.pin import Pin, PinKey, Request
+from pinning_worker.domain.pin import Pin, PinKey, Request, State
 from pinning_worker.ports import Books, Chain, Clock, Trouble
 from pinning_worker.steps.answering import Answering
 from pinning_worker.steps.fair_share import LOOK_AHEAD, asking_peer, fair_choice
@@ -27,12 +28,14 @@ from pinning_worker.steps.terms import Terms
 log = structlog.get_logger()
 
 PUT_OFF = timedelta(seconds=30)
+UNSEEN_PATIENCE = timedelta(seconds=30)
 Item = TypeVar("Item")
 
 
 @dataclass(slots=True)
 class DueLoop:
-    """`judge` is what a nudged pin gets; `fetch`, `lapse` and `step` what a due row gets."""
+    """`judge` is for a nudged pin; `fetch`, `lapse` and `step` are for a due row; `turn_away` is for a request
+    that waits while the chain is not seen."""
 
     terms: Terms
     clock: Clock
@@ -42,12 +45,14 @@ class DueLoop:
     answering: Answering
     judge: Callable[[PinKey], Awaitable[None]]
     fetch: Callable[[Request], Awaitable[None]]
+    turn_away: Callable[[Request], Awaitable[None]]
     lapse: Callable[[Request], Awaitable[None]]
     step: Callable[[Pin], Awaitable[None]]
     _bell: trio.Event = field(default_factory=trio.Event)
     _working: set[bytes | PinKey] = field(default_factory=set)
     _fetching: dict[bytes, str] = field(default_factory=dict)  # root -> the peer that it counts for
     _nudged: dict[PinKey, None] = field(default_factory=dict)
+    _unseen_until: datetime | None = None  # as long those who wait are not turned away; None: the chain is seen
 
     def ring(self) -> None:
         self._bell.set()
@@ -92,11 +97,24 @@ class DueLoop:
             return
         ahead = min(self.terms.most_active, LOOK_AHEAD) + len(self._working)
         waiting = [request for request in await self.books.waiting(ahead) if request.root not in self._working]
-        if not await self.chain.is_seen():
-            waiting = [request for request in waiting if not request.askers]
+        if await self.chain.is_seen():
+            self._unseen_until = None
+        else:
+            waiting = await self._owed_among(waiting, nursery)
         for request in fair_choice(waiting, self._fetching, places):
             self._fetching[request.root] = asking_peer(request)
             self._start(nursery, request.root, self.fetch, request)
+
+    async def _owed_among(self, waiting: list[Request], nursery: trio.Nursery) -> list[Request]:
+        """While the chain is not seen: those that have been paid for. The others are turned away in time."""
+        now, owed = self.clock.now(), []
+        self._unseen_until = self._unseen_until or now + UNSEEN_PATIENCE
+        for request in waiting:
+            if not request.askers or any(pin.state is State.OWED for pin in await self.books.pins_of(request.root)):
+                owed.append(request)
+            elif now >= self._unseen_until:
+                self._start(nursery, request.root, self.turn_away, request)
+        return owed
 
     def _start_judging(self, nursery: trio.Nursery) -> None:
         for key in [key for key in self._nudged if key not in self._working][: self._places()]:
@@ -142,7 +160,9 @@ class DueLoop:
 
     async def _rest(self, looked_at: datetime) -> None:
         """Until the bell rings or the next thing is due after that moment."""
-        moments = [moment for moment in (await self.books.next_due(looked_at), self.answering.next_moment()) if moment]
+        turning_away = self._unseen_until if self._unseen_until and self._unseen_until > looked_at else None
+        asked = (await self.books.next_due(looked_at), self.answering.next_moment(), turning_away)
+        moments = [moment for moment in asked if moment]
         longest, now = self.terms.longest_rest.total_seconds(), self.clock.now()
         seconds = min([(moment - now).total_seconds() for moment in moments], default=longest)
         async with trio.open_nursery() as nursery:

@@ -31,7 +31,7 @@ from pinning_worker.ports import (
     Stalled,
     Unreadable,
 )
-from pinning_worker.steps.answering import Answering
+from pinning_worker.steps.answering import UNSEEN, UNSEEN_AGAIN_SECONDS, Answering
 from pinning_worker.steps.closure import Closure, DeniedPart, Gathering
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.quoting import Quoting
@@ -86,6 +86,11 @@ class Fetching:
             del self._taken[request.root]
         if gathered is not None:
             await self._tell(request.root, *gathered)
+
+    async def turn_away(self, request: Request) -> None:
+        """A request that waits while the chain is not seen: nobody can be told a price."""
+        nothing = await self._gathering(request)
+        await self._give_up(request, nothing, ErrorCode.BUSY, UNSEEN, retry_after=UNSEEN_AGAIN_SECONDS)
 
     async def _gather_or_explain(
         self, request: Request, gathering: Gathering, reporting: trio.CancelScope

@@ -20,6 +20,7 @@ from pinning_worker.domain.chain import (
     Network,
     PinnedBlock,
     Retarget2016,
+    starting_lower,
     with_checkpoint,
 )
 from pinning_worker.domain.difficulty import DIGISHIELD_LOOKBACK, expected_bits, target_of, work_of
@@ -254,20 +255,31 @@ def test_a_stored_chain_that_began_above_the_anchor_is_not_used() -> None:
 
 def test_a_chain_without_the_block_of_the_checkpoint_is_refused() -> None:
     living = regtest_chain(10)
-    row = with_checkpoint(DOICHAIN_REGTEST, PinnedBlock(5, "ab" * 32), needed_from=3)
+    row = starting_lower(DOICHAIN_REGTEST, PinnedBlock(5, "ab" * 32), needed_from=3)
     chain = start_chain(row, REGTEST_GENESIS.raw)
     assert chain.floor == 0
     require_refused(chain, living.raw_from(1), "at 5 is not the living chain's")
 
 
+def test_a_branch_that_began_below_a_checkpoint_which_the_chain_has_reached_since_is_overtaken() -> None:
+    living = regtest_chain(12)
+    row = starting_lower(DOICHAIN_REGTEST, pinned(living, 8), needed_from=3)
+    chain = start_chain(row, REGTEST_GENESIS.raw)
+    rival = chain.branch(0)
+    rival.extend(joined(mine_many(REGTEST_GENESIS, 7, salt=3)), now=LATER)
+    rival.work = 1 << 64  # heavier than anything, and it ends below the checkpoint
+    assert grow(chain, 0, [living.header_at(height) for height in range(1, 13)]) == 1
+    with pytest.raises(Overtaken):
+        chain.adopt(rival)
+
+
 def test_what_is_known_of_older_blocks_lets_a_new_chain_start_below_the_checkpoint() -> None:
     checkpoint = PinnedBlock(440_000, "ab" * 32)
     assert with_checkpoint(DOICHAIN, checkpoint).anchor == Anchor(440_000, "ab" * 32)
-    assert with_checkpoint(DOICHAIN, checkpoint, needed_from=440_000).anchor == Anchor(440_000, "ab" * 32)
-    older = with_checkpoint(DOICHAIN, checkpoint, needed_from=439_999)
+    older = starting_lower(DOICHAIN, checkpoint, needed_from=439_900)
     assert (older.anchor, older.checkpoint) == (DOICHAIN.anchor, checkpoint)
-    with pytest.raises(BadCheckpoint, match="from block 439999 on"):
-        with_checkpoint(DOICHAIN_TEST, checkpoint, needed_from=439_999)
+    with pytest.raises(BadCheckpoint, match="from block 439900 on"):
+        starting_lower(DOICHAIN_TEST, checkpoint, needed_from=439_900)
 
 
 @pytest.mark.parametrize(("network", "height"), [(DOICHAIN, 431_423), (DOICHAIN_TEST, 299_999), (DOICHAIN_REGTEST, 0)])
@@ -343,6 +355,36 @@ def test_a_lie_about_the_future_is_a_lie() -> None:
     unworked = without_work(mine(chain.header_at(3), time=LATER)[:76], target_of(REGTEST_GENESIS.bits))
     with pytest.raises(BadHeader, match="does not meet the target"):
         chain.branch(3).extend(unworked, now=0)
+
+
+# --- work that is counted once
+
+
+def test_a_foreign_chain_id_is_taken_and_adds_no_work() -> None:
+    """Where ids are not strict, one parent may prove a header for each id: with their own places in its tree of chains
+    256 headers were had for the work of one, and replaced everything back to the anchor."""
+    network = replace(DOICHAIN_REGTEST, auxpow_strict=False)
+    foreign = replace(network, auxpow_chain_id=7)
+    chain = start_chain(network, REGTEST_GENESIS.raw)
+    before = chain.work
+    branch = chain.branch(0)
+    branch.extend(merge_mine(REGTEST_GENESIS, MergeMining(network=foreign)), now=LATER)
+    assert (branch.tip_height, branch.work) == (1, before)
+    assert chain.adopt(branch) is None
+    last = parse_header(bytes(branch.headers[-HEADER_SIZE:]))
+    branch.extend(merge_mine(last, MergeMining(network=network)), now=LATER)
+    assert chain.adopt(branch) == 1, "what others built on it is not lost"
+    assert (chain.tip_height, chain.work) == (2, before + work_of(last.bits))
+    again = resume_chain(network, 0, chain.raw_from(0), chain.tip().hash)
+    assert (again.work, again.work_at(1)) == (chain.work, before)
+
+
+def test_more_headers_than_were_asked_for_are_refused() -> None:
+    chain = regtest_chain(3)
+    more = joined(mine_many(chain.header_at(3), 3))
+    chain.branch(3).extend(more, now=LATER, most=3)
+    with pytest.raises(BadHeader, match="more headers than were asked for"):
+        chain.branch(3).extend(more, now=LATER, most=2)
 
 
 # --- which chain is ours

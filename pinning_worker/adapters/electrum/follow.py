@@ -34,8 +34,8 @@ class Follower:
         self._at_once = HEADERS_AT_ONCE
         self.waits_for: FromTheFuture | None = None
 
-    async def follow(self, shown: ShownTip) -> bool:
-        """Whether that tip is on our chain now; it is not if another has more work, or a header waits for its time.
+    async def follow(self, shown: ShownTip) -> None:
+        """Our chain has that tip afterwards, unless another has more work, or a header waits for its time.
 
         Raises LinkLost, and ServerMisbehaved where a header is not what it should be.
         """
@@ -50,17 +50,15 @@ class Follower:
             self._view.ring_sessions()  # another session replaced the chain under ours: look again
         if _has(chain, shown):
             self.waits_for = None
-        elif self.waits_for is None:
-            return False
-        self._view.catch_up()  # as far as our clock lets us
-        return self.waits_for is None
+        if _has(chain, shown) or self.waits_for is not None:
+            self._view.catch_up()  # as far as our clock lets us
 
     async def _start(self) -> HeaderChain:
         heights = anchor_heights(self._view.network)
         return self._view.start(await self._headers(heights.start, heights[-1]))
 
     async def _approach(self, chain: HeaderChain, shown: ShownTip) -> None:
-        self.waits_for = None
+        self.waits_for, stood_at = None, -1
         branch = await self._first_branch(chain, shown)
         while branch is not None:
             adopted = self._view.adopt(branch)
@@ -69,6 +67,9 @@ class Follower:
             if adopted:
                 branch = await self._extended(chain.branch(chain.tip_height), shown)
             elif branch.tip_hash == chain.hash_at(branch.tip_height):  # another session fetched the same, faster
+                if stood_at == chain.tip_height:
+                    return  # nobody gets on, and what this server gives is ours: look again later
+                stood_at = chain.tip_height
                 await self._let_others_go_on(chain, shown)
                 branch = None if _has(chain, shown) else await self._first_branch(chain, shown)
             else:
@@ -105,7 +106,7 @@ class Follower:
     def _extend(self, branch: Branch, data: bytes) -> Branch:
         """With those headers, as far as our clock lets us."""
         try:
-            branch.extend(data, self._view.clock.now().timestamp())
+            branch.extend(data, self._view.clock.now().timestamp(), self._at_once)
         except FromTheFuture as waits:
             self.waits_for = waits
         return branch

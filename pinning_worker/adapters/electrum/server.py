@@ -33,6 +33,7 @@ class ServerState:
     connected: bool
     height: int | None  # of the tip that it shows
     tip_time: int | None  # of that tip's header, seconds since 1970
+    tells_payments: bool  # every payment script is subscribed to, and its history was told
     waits_for: str  # the header that is too far ahead of our clock; empty if none is
     fault: str  # what ended the last conversation; empty if nothing did yet
     mend: str  # what an operator can do about that
@@ -65,6 +66,7 @@ class Server:
             connected=self.session is not None,
             height=shown.height if shown else None,
             tip_time=shown.header.time if shown else None,
+            tells_payments=self.session is not None and self.session.tells_payments,
             waits_for=str(self.session.waits_for or "") if self.session else "",
             fault=str(self.fault or ""),
             mend=self.fault.mend if self.fault else "",

@@ -57,6 +57,7 @@ class Session:
         self.wire = Wire(frames, self._hear, self.ring, pace, patience.answer)
         self.shown_tip: ShownTip | None = None
         self.has_looked = False  # at everything, once
+        self.tells_payments = False  # it lets us subscribe to every script, and tells the history of each
         self._view, self._pace, self._patience = view, pace, patience
         self._follower = Follower(self.wire, pace, view, patience.courtesy)
         self._reader = PaymentReader(server, self.wire, pace, view)
@@ -172,6 +173,7 @@ class Session:
         await self._subscribe()
         await self._read_histories()
         all_read = await self._reader.read(self._view.chain, self._bell)
+        self.tells_payments = not self._refused
         if all_read and not self._refused:
             self.has_looked = True
             self._view.settle()
@@ -196,7 +198,8 @@ class Session:
         answers = await self.wire.batch(("blockchain.scripthash.get_history", (hash_,)) for hash_ in due)
         for hash_, answer in zip(due, answers, strict=True):
             if isinstance(answer, RequestRefused):
-                _log.warning("electrum.history_refused", server=self.server, scripthash=hash_, why=str(answer))
+                if hash_ not in self._refused:
+                    _log.warning("electrum.history_refused", server=self.server, scripthash=hash_, why=str(answer))
                 self._refused.add(hash_)
             else:
                 self._refused.discard(hash_)

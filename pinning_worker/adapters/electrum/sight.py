@@ -1,7 +1,7 @@
 """Whether we see the chain: a payment that is made now would be noticed soon.
 
-    seen        our headers have reached a server's tip in this run, and within `longest_unseen` a connected server
-                showed a tip of our chain that is fresh: its header is no older than that itself
+    seen        our headers have reached a server's tip in this run, and within `longest_unseen` a connected server that
+                tells of our payments showed a tip of our chain that is fresh: its header is no older than that itself
     not seen    before that, and after it. The reason is told server by server, every ten minutes: first when the sight
                 is lost; after a start when every server has been heard, or after a quarter of a minute
 
@@ -19,9 +19,11 @@ import trio
 
 from pinning_worker.adapters.electrum.server import Server, ServerState
 from pinning_worker.adapters.electrum.view import ChainView
+from pinning_worker.domain.headerchain import MOST_AHEAD_SECONDS
 
 FIRST_COMPLAINT_SECONDS = 15.0  # after the start: connecting and verifying take a moment
 COMPLAIN_EVERY_SECONDS = 600.0
+MOST_AHEAD = timedelta(seconds=MOST_AHEAD_SECONDS)
 _LOOK_EVERY_SECONDS = 5.0
 
 _log = structlog.get_logger(__name__)
@@ -96,9 +98,12 @@ class Sight:
     def _is_fresh(self, server: Server) -> bool:
         shown = server.session.shown_tip if server.session is not None else None
         chain = self._view.chain
-        if shown is None or chain is None or chain.hash_at(shown.height) != shown.header.hash[::-1].hex():
+        if shown is None or server.session is None or not server.session.tells_payments:
             return False
-        return self._view.network.blocks_on_demand or self._age(shown.header.time) <= self._longest_unseen
+        if chain is None or chain.hash_at(shown.height) != shown.header.hash[::-1].hex():
+            return False
+        age = self._age(shown.header.time)
+        return self._view.network.blocks_on_demand or -MOST_AHEAD <= age <= self._longest_unseen
 
     def _age(self, header_time: int) -> timedelta:
         return timedelta(seconds=self._view.clock.now().timestamp() - header_time)
@@ -110,7 +115,7 @@ class Sight:
         if not state.connected:
             return f"{state.fault or 'not connected yet'} ({state.mend})" if state.mend else "not connected yet"
         if state.waits_for:
-            return f"{state.waits_for}, far ahead of this machine's clock (set the clock)"
+            return f"{state.waits_for}, far ahead of this machine's clock (if others say the same, set the clock)"
         if state.height is None or state.tip_time is None:
             return "connected, and has not introduced itself yet"
         chain = self._view.chain
@@ -119,6 +124,10 @@ class Sight:
         age = self._age(state.tip_time)
         if age > self._longest_unseen:
             return f"its newest block {state.height} is {readable(age)} old ({STALE_MEND})"
+        if age < -MOST_AHEAD:
+            return f"its newest block {state.height} is {readable(-age)} ahead of this machine's clock (set the clock)"
+        if not state.tells_payments:
+            return "it does not tell the history of a payment address (see electrum.history_refused, or wait)"
         return "no fault is known of it"
 
 

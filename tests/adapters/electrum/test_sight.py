@@ -17,9 +17,10 @@ from pinning_worker.adapters.electrum.probe import Probe, Prober
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.domain.chain import DOICHAIN_REGTEST, DOICHAIN_TEST, PinnedBlock, with_checkpoint
 from pinning_worker.domain.headerchain import MOST_AHEAD_SECONDS
+from pinning_worker.domain.headers import HEADER_SIZE
 from tests.adapters.electrum.listening import Heard, eventually
-from tests.adapters.electrum.scripted import Ledger, ScriptedServer, payment, serving
-from tests.adapters.electrum.watching import BRISK, ClockAt, watching
+from tests.adapters.electrum.scripted import Ledger, Refusal, ScriptedServer, payment, serving
+from tests.adapters.electrum.watching import BRISK, ClockAt, until_asked, watching
 
 STEADY = replace(DOICHAIN_REGTEST, blocks_on_demand=False)  # a network whose blocks come by themselves, as mainnet's
 NOBODY = "tcp://127.0.0.1:1"
@@ -68,7 +69,9 @@ async def test_a_tip_that_is_old_is_not_fresh() -> None:
         assert not watcher.sight.is_seen()
         assert "its newest block 10 is 1.0 h old" in str(watcher.sight.reasons())
         clock.seconds -= 1
-        assert watcher.sight.is_seen()
+        await until_seen(watcher)
+        clock.seconds = tip_time(server.ledger) - MOST_AHEAD_SECONDS - 1
+        assert not watcher.sight._is_fresh(watcher._servers[0]), "a clock that was set back makes nothing fresh"
 
 
 async def test_on_regtest_a_connected_server_is_enough() -> None:
@@ -82,6 +85,43 @@ async def test_one_fresh_server_is_enough() -> None:
     fresh, stale = ScriptedServer(ledger_of(10)), ScriptedServer(ledger_of(4))
     async with watching(stale, fresh, clock=ClockAt(tip_time(fresh.ledger) + 60), longest_unseen=HOUR) as (watcher, _):
         await until_seen(watcher)
+
+
+def refuse(*_: object) -> object:
+    raise Refusal("history too large")
+
+
+@pytest.mark.parametrize("method", ["blockchain.scripthash.subscribe", "blockchain.scripthash.get_history"])
+async def test_a_server_that_tells_of_no_payments_gives_no_sight(method: str) -> None:
+    """Catches: selling on, with a fresh tip in sight and nobody who would tell of a payment."""
+    server = ScriptedServer(ledger_of(10))
+    server.ledger.mine(payment(1))
+    server.answers[method] = refuse
+    async with watching(server, clock=ClockAt(tip_time(server.ledger))) as (watcher, heard):
+        await heard.until(lambda: heard.tip is not None)
+        await until_asked(server, method, 2 if "subscribe" in method else 1)
+        assert not watcher.sight.is_seen()
+        del server.answers[method]
+        server.ledger.mine(payment(2))
+        server.hang_up()
+        await until_seen(watcher)
+
+
+async def test_a_server_that_never_gets_on_holds_up_nobody() -> None:
+    """It shows a tip without end, our own blocks, and junk: its conversation went round in `follow` for ever, and what
+    had left the mempool was never told."""
+    shared = ledger_of(10)
+    honest, liar = ScriptedServer(shared), ScriptedServer(shared)
+    junk = bytes(HEADER_SIZE)
+    liar.answers["blockchain.headers.subscribe"] = lambda: {"height": 2**31 - 1, "hex": junk.hex()}
+    liar.answers["blockchain.block.headers"] = lambda first, _: {
+        "count": 1,
+        "hex": (shared.blocks[1].data if first == 1 else junk).hex(),
+    }
+    gone = "ab" * 32
+    patience = replace(BRISK, courtesy=0.01)
+    async with watching(honest, liar, patience=patience, remembered={gone: None}) as (_, heard):
+        await heard.until(lambda: heard.gone == [gone])
 
 
 async def test_a_rival_tip_that_is_not_ours_is_no_sight() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -530,6 +531,34 @@ async def test_a_remembered_proof_that_fell_meanwhile_is_told_anew() -> None:
         proof = heard.sightings[paid.txid].proof
         assert proof is not None
         assert proof.block_hash == block.hash
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_proof_above_a_chain_that_is_had_anew_stands_until_the_headers_reach_it(replaced: bool) -> None:
+    """The header file is lost, and the only server is young: its tip below the payment says nothing of the payment."""
+    ledger, paid = ledger_of(20), payment(1)
+    ledger.mine(paid, count=5)
+    young = ledger.copy()
+    young.rewind(12)
+    server = ScriptedServer(young)
+    block = ledger.blocks[21]
+    proof = Proof(21, block.hash, datetime.fromtimestamp(block.header.time, UTC))
+    async with watching(server, remembered={paid.txid: proof}) as (_, heard):
+        await heard.until(lambda: heard.tip is not None and heard.tip.height == 11)
+        server.ledger.mine(count=8, salt=1 if replaced else 0)
+        await server.tell_all()
+        await heard.until(lambda: heard.tip is not None and heard.tip.height == 19)
+        assert "seen" not in " ".join(heard.transcript)
+        if replaced:
+            server.ledger.mine(count=6, salt=1)
+        else:
+            server.ledger = ledger
+        await server.tell_all()
+        await heard.until(lambda: heard.tip is not None and heard.tip.height == 25)
+        if replaced:
+            await heard.until(lambda: heard.gone == [paid.txid])
+        else:
+            assert heard.gone == []
 
 
 @pytest.mark.parametrize("was_proven", [True, False])
