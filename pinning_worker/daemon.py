@@ -35,7 +35,7 @@ from pinning_worker.adapters.sql.name_index import SqlNameIndex
 from pinning_worker.adapters.sql.receipts import SqlReceipts
 from pinning_worker.catalogue import Catalogue
 from pinning_worker.domain.anchor import anchor_heights
-from pinning_worker.domain.chain import NETWORKS, starting_lower, with_checkpoint
+from pinning_worker.domain.chain import NETWORKS, BadCheckpoint, starting_lower, with_checkpoint
 from pinning_worker.domain.chain import Network as ChainRules
 from pinning_worker.domain.cid import cid_from_bytes
 from pinning_worker.domain.messages import AddedCid, ExpiredCid, Message
@@ -112,7 +112,7 @@ async def _tell_stories(
     on_ready: Callable[[Host], Awaitable[None]] | None,
     on_sight: Callable[[Blindness | None], None],
 ) -> None:
-    network, host = await _network_followed(settings, stores), peers.host
+    network, host = await network_followed(settings, stores.books, stores.index), peers.host
     clock = SystemClock(settings.clock_offset_file)
     topic = await peers.pubsub.join(settings.topic)
     if host.hop is not None:
@@ -162,20 +162,23 @@ async def _tell_stories(
             await on_ready(host)
 
 
-async def _network_followed(settings: Settings, stores: _Stores) -> ChainRules:
+async def network_followed(settings: Settings, books: SqlBooks, index: SqlNameIndex) -> ChainRules:
     """The row, with the operator's checkpoint. The chain of headers must reach down to the lowest block of which this
     worker knows a payment, and to where its name index goes on: what was paid since then is yet to be read. A stored
-    one may do; a new one starts below the checkpoint if it must."""
+    one may do; a new one starts below the checkpoint if it must. Raises BadCheckpoint, WrongCheckpoint."""
     row, checkpoint = NETWORKS[settings.network], settings.checkpoint
     network = with_checkpoint(row, checkpoint)
-    proofs = [payment.proof.height for payment in await stores.books.all_payments() if payment.proof is not None]
-    next_indexed = await stores.index.next_height()
+    proofs = [payment.proof.height for payment in await books.all_payments() if payment.proof is not None]
+    next_indexed = await index.next_height()
     needed_from = min([*proofs, *([next_indexed] if next_indexed is not None else [])], default=None)
     if checkpoint is None or needed_from is None or needed_from >= anchor_heights(network).start:
         return network
     stored = await trio.to_thread.run_sync(HeaderFile(settings.data_dir, network).load)
     reaches = stored is not None and stored.base_height <= needed_from
-    return network if reaches else starting_lower(row, checkpoint, needed_from)
+    try:
+        return network if reaches else starting_lower(row, checkpoint, needed_from)
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"PINNING_CHECKPOINT {error}") from error
 
 
 async def _payment_watcher(

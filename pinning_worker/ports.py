@@ -272,13 +272,13 @@ class Chain(Protocol):
     """Our own verified headers, and what servers show of it."""
 
     async def tip(self) -> Tip | None:
-        """None until the first header has been verified."""
+        """None until our verified headers have reached a server's tip, once in this run."""
 
     async def is_seen(self) -> bool:
         """Whether a payment that is made now would be noticed soon: while it is not, nothing may be sold."""
 
     async def has_block(self, height: int, block_hash: str) -> bool:
-        """Whether our chain has that block. One that it had, below the first header that we hold, it has still."""
+        """Whether our chain has that block. One below the first header that we hold counts as in it."""
 
     async def watch(self, scripts: Collection[bytes]) -> None:
         """Adds payment scripts to those watched."""

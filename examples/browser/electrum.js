@@ -27,8 +27,8 @@ export async function transaction (electrum, txid) {
   return { raw, tx }
 }
 
-/** Whether the server answered, and the answer was no: unlike an answer that never came. */
-export const isRefusal = (error) => error.cause?.code != null
+/** Whether the server answered that there is no such thing (ElectrumX's BAD_REQUEST); not that it is busy, or nothing. */
+export const isRefusal = (error) => error.cause?.code === 1
 
 /** The height of the newest block. */
 export async function tipHeight (electrum) {
@@ -60,6 +60,11 @@ async function open (url) {
     setTimeout(() => reject(new Error('the Electrum server does not answer')), ANSWER_MS)
     socket.send(JSON.stringify({ jsonrpc: '2.0', id: asked, method, params }))
   })
-  await ask('server.version', 'pinning-example', ['1.4', '1.4.3'])
+  try {
+    await ask('server.version', 'pinning-example', ['1.4', '1.4.3'])
+  } catch (error) {
+    socket.close()
+    throw error
+  }
   return { ask, close: () => socket.close() }
 }

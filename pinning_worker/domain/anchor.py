@@ -68,7 +68,8 @@ def resume_chain(network: Network, base_height: int, raw: bytes, tip_hash: str) 
         if found is not None and found != checkpoint.block_hash:
             raise WrongCheckpoint(
                 f"PINNING_CHECKPOINT names {checkpoint.block_hash} at {checkpoint.height}, and the chain that this "
-                f"worker has verified has {found} there. Correct the setting, or take it away"
+                f"worker has verified has {found} there. Correct the setting, or take it away; if it is right, move "
+                "the files headers-* out of the data directory"
             )
     anchor = anchor_of(network)
     if base_height > anchor_heights(network).start or chain.hash_at(anchor.height) != anchor.block_hash:

@@ -117,11 +117,12 @@ def with_checkpoint(network: Network, checkpoint: PinnedBlock | None) -> Network
         if network.anchor is None:
             raise BadCheckpoint(
                 f"is not set, and no block of {network.name} is built in to verify from: name one that a node of yours "
-                "knows, as HEIGHT:HASH (`getblockhash HEIGHT` tells the hash)"
+                f"knows, at {least_checkpoint(network)} or above, as HEIGHT:HASH (`getblockhash HEIGHT` tells the hash)"
             )
         return network
     if checkpoint.height < (least := least_checkpoint(network)):
-        raise BadCheckpoint(f"is at {checkpoint.height}, and {network.name} cannot be verified from below {least}")
+        why = "the block before that is built in" if network.anchor else "below that no difficulty was enforced"
+        raise BadCheckpoint(f"is at {checkpoint.height}, and must be at {least} or above: {why}")
     return replace(network, checkpoint=checkpoint, anchor=Anchor(checkpoint.height, checkpoint.block_hash))
 
 

@@ -6,8 +6,8 @@ doichain-core `validation.cpp`:
 - it names the hash of the one before;
 - its bits are what the network's rule asks for (`difficulty.py`);
 - its time is later than the median of the 11 before (BIP 113);
-- at the height of a pinned block (the split, the operator's checkpoint) it is that block; merge-mined ones begin at
-  their height;
+- at the height of a pinned block (the split, the operator's checkpoint) it is that block;
+- it is not merge-mined below the height where merge mining began;
 - it has its work (`headers.py`).
 
 A header of more than two hours in the future (doichain-core, `chain.h`, MAX_FUTURE_BLOCK_TIME) is no fault: it waits,
@@ -75,8 +75,7 @@ class HeaderChain:
         return self.header_at(height).hash[::-1].hex() if self.has(height) else None
 
     def has_block(self, height: int, block_hash: str) -> bool:
-        """Whether that block is in the chain. What was in it once and lies below its first header is in it still: the
-        anchor commits to it."""
+        """Whether that block is in the chain. One below our first header counts as in it: the anchor commits to it."""
         return height < self.base_height or self.hash_at(height) == block_hash
 
     @property

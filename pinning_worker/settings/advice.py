@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,6 +45,14 @@ def _about_servers(settings: Settings) -> Iterator[str]:
     servers = settings.electrum_servers
     if len(servers) == 1 and settings.network != "doichain-regtest":
         yield "PINNING_ELECTRUM_SERVERS names one server: while it is away or keeps silent, no payment is seen"
+    unseen, hours = settings.longest_unseen, settings.longest_unseen.total_seconds() / 3600
+    if settings.network != "doichain-regtest" and unseen < timedelta(hours=1):
+        yield (
+            f"PINNING_LONGEST_UNSEEN is {unseen.total_seconds():.0f} s: blocks come every 10 minutes and often later, "
+            "so the worker will often sell nothing"
+        )
+    if settings.network != "doichain-regtest" and unseen > timedelta(days=1):
+        yield f"PINNING_LONGEST_UNSEEN is {hours:.0f} h: a server that is cut off goes unnoticed for so long"
     for server in servers:
         parts = urlsplit(server)
         if parts.scheme in ("tcp", "ws") and not _is_loopback(parts.hostname or ""):

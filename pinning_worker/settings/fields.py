@@ -162,7 +162,7 @@ class Settings(StoreSettings):
     credit_blocks: int = Field(default=100, ge=1, le=10_000)  # a pin outlives its payment's reorg so long
     electrum_servers: Annotated[tuple[ElectrumServer, ...], BeforeValidator(values.as_list)] = ()
     checkpoint: Checkpoint = None  # a block to verify from, newer than the one that is built in
-    longest_unseen: Duration = Field(default=timedelta(hours=2), ge=A_MOMENT, le=A_YEAR)  # then nothing is sold
+    longest_unseen: Duration = Field(default=timedelta(hours=2), ge=A_MOMENT, le=100 * A_YEAR)  # then nothing is sold
 
     # --- what one request, and all unpaid ones together, may cost
     max_bytes: ByteCount = Field(default=1 << 30, ge=1)

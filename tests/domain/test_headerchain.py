@@ -284,7 +284,7 @@ def test_what_is_known_of_older_blocks_lets_a_new_chain_start_below_the_checkpoi
 
 @pytest.mark.parametrize(("network", "height"), [(DOICHAIN, 431_423), (DOICHAIN_TEST, 299_999), (DOICHAIN_REGTEST, 0)])
 def test_a_checkpoint_where_nothing_can_be_verified_from(network: Network, height: int) -> None:
-    with pytest.raises(BadCheckpoint, match=f"cannot be verified from below {height + 1}"):
+    with pytest.raises(BadCheckpoint, match=f"must be at {height + 1} or above"):
         with_checkpoint(network, PinnedBlock(height, "ab" * 32))
     assert with_checkpoint(network, PinnedBlock(height + 1, "ab" * 32)).checkpoint is not None
 

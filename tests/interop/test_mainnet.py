@@ -32,7 +32,7 @@ ADDRESS = "MvaPQg5cFj92rWK4LW2zowoKpv8ZtuBncu"
 JOINS = 431_424
 DEAD_TIP = 444_404
 TIP_FILE = "data/headers-doichain.tip"
-YEARS = "366d"  # how old a recorded tip may be and count as fresh: the recording is not of today
+YEARS = "36500d"  # how old a recorded tip may be and count as fresh: the recording is not of today
 RECORDED = dict(enumerate(CONTEXT, start=CONTEXT_FROM)) | FULL
 
 
@@ -195,7 +195,7 @@ async def test_a_checkpoint_that_no_server_has_is_said(tmp_path: Path) -> None:
         wrong = settings(server.url, PINNING_CHECKPOINT=f"{JOINS}:{'ab' * 32}", PINNING_LONGEST_UNSEEN=YEARS)
         ended, printed = await check_config(tmp_path, wrong)
         assert ended == 69
-        assert f"it is not at our anchor: its block {JOINS} is " in printed
+        assert f"it is not at PINNING_CHECKPOINT: its block {JOINS} is " in printed
         assert "correct PINNING_CHECKPOINT" in printed
 
 
@@ -208,10 +208,31 @@ async def test_a_checkpoint_against_the_chain_that_was_followed_stops_the_start(
             await eventually(lambda: stored_height(tmp_path) == JOINS, "the headers are stored")
             await worker.stop()
         wrong = worker_environment(tmp_path, right | {"PINNING_CHECKPOINT": f"{JOINS}:{'ab' * 32}"})
-        ended, _, complained = await command_ended(["run"], wrong, tmp_path)
-        assert ended == 78
-        assert f"PINNING_CHECKPOINT names {'ab' * 32} at {JOINS}" in complained
-        assert "Correct the setting, or take it away" in complained
+        for command in (["run"], ["check-config"]):
+            ended, _, complained = await command_ended(command, wrong, tmp_path)
+            assert ended == 78
+            assert f"PINNING_CHECKPOINT names {'ab' * 32} at {JOINS}" in complained
+            assert "Correct the setting, or take it away" in complained
+
+
+@pytest.mark.parametrize("spoilt", ['{"base": Infinity, "height": 1, "hash": "", "work": "0x1"}', "garbage", None])
+async def test_a_spoilt_header_file_is_had_anew(spoilt: str | None, tmp_path: Path) -> None:
+    """None: a folder stands where the file was. `check-config --json` stays JSON, and `run` follows the chain again."""
+    server = mainnet_server(JOINS)
+    async with serving(server):
+        chosen = settings(server.url, PINNING_LONGEST_UNSEEN=YEARS)
+        await command_ended(["migrate"], worker_environment(tmp_path, chosen), tmp_path)
+        if spoilt is None:
+            (tmp_path / TIP_FILE).mkdir()
+        else:
+            (tmp_path / TIP_FILE).write_text(spoilt)
+        code, printed, _ = await command_ended(
+            ["check-config", "--json"], worker_environment(tmp_path, chosen), tmp_path
+        )
+        assert (code, json.loads(printed)["ok"]) == (0, True)
+        async with open_worker(tmp_path, chosen) as worker:
+            await worker.logged(SEES)
+            await worker.logged(r"headers\.stored_tip_unreadable")
 
 
 async def check_config(folder: Path, chosen: Mapping[str, str]) -> tuple[int, str]:

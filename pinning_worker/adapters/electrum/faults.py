@@ -41,6 +41,12 @@ class BehindAnchor(LinkLost):
     mend = "wait until it has caught up; one that stays there stopped before the relaunch: take it out of the list"
 
 
+class BehindCheckpoint(BehindAnchor):
+    """Its chain ends below the operator's checkpoint."""
+
+    mend = "if all servers say so, correct PINNING_CHECKPOINT; else wait until this one has caught up"
+
+
 class ServerMisbehaved(ElectrumTrouble):
     """The server broke the protocol, or said what its proofs do not bear out."""
 
@@ -60,7 +66,13 @@ class DeadChain(ServerMisbehaved):
 
 
 class OtherAnchor(ServerMisbehaved):
-    """It has another block than the anchor, or the operator's checkpoint."""
+    """It has another block than the anchor."""
+
+    mend = "it follows another chain: take it out of PINNING_ELECTRUM_SERVERS"
+
+
+class OtherCheckpoint(ServerMisbehaved):
+    """It has another block than the operator's checkpoint."""
 
     mend = "if other servers say the same, correct PINNING_CHECKPOINT; else take this one out of the list"
 

@@ -77,14 +77,14 @@ class HeaderFile:
         self._tip = directory / f"headers-{network.name}.tip"
 
     def load(self) -> HeaderChain | None:
-        """The stored chain, verified; None where there is none that can be used. Raises OSError, WrongCheckpoint."""
+        """The stored chain, verified; None where there is none that can be used. Raises WrongCheckpoint."""
         tip = self._load_tip()
         if tip is None:
             return None
         try:
             raw = self._headers.read_bytes()[: (tip.height - tip.base + 1) * HEADER_SIZE]
             chain = resume_chain(self._network, tip.base, raw, tip.hash)
-        except (BadHeader, FileNotFoundError) as error:
+        except (BadHeader, OSError) as error:
             _log.warning("headers.stored_chain_unusable", file=str(self._headers), why=str(error))
             return None
         if _stored_tip(chain, chain.tip_height) != tip:
@@ -118,7 +118,7 @@ class HeaderFile:
             )
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
             _log.warning("headers.stored_tip_unreadable", file=str(self._tip), why=repr(error))
             return None
 

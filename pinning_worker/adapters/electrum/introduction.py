@@ -21,9 +21,11 @@ from pinning_worker.adapters.electrum.answers import (
 )
 from pinning_worker.adapters.electrum.faults import (
     BehindAnchor,
+    BehindCheckpoint,
     DeadChain,
     LinkLost,
     OtherAnchor,
+    OtherCheckpoint,
     OtherNetwork,
     OtherProtocol,
     RequestRefused,
@@ -41,8 +43,7 @@ TIP = "blockchain.headers.subscribe"
 class _Landmark:
     """A block that our chain has, and what it means that a server's has another one there."""
 
-    height: int
-    block_hash: str
+    block: PinnedBlock
     fault: type[ServerMisbehaved]
     means: str
 
@@ -50,7 +51,8 @@ class _Landmark:
 async def introduce(wire: Wire, network: Network) -> ShownTip:
     """The tip that the server shows, if it follows our chain as far as it says. Subscribes to its headers.
 
-    Raises OtherProtocol, OtherNetwork, BehindAnchor, DeadChain, OtherAnchor; LinkLost, ServerMisbehaved.
+    Raises OtherProtocol, OtherNetwork, BehindAnchor, DeadChain, OtherAnchor, OtherCheckpoint; LinkLost,
+    ServerMisbehaved.
     """
     try:
         await wire.call("server.version", CLIENT_NAME, PROTOCOL_VERSIONS)
@@ -60,13 +62,16 @@ async def introduce(wire: Wire, network: Network) -> ShownTip:
     _require_network(read_genesis_hash(features), network)
     tip = read_tip(shown)
     require_anchor_reached(tip, network)
-    await _require_landmarks(wire, [mark for mark in _landmarks(network) if mark.height <= tip.height])
+    await _require_landmarks(wire, [mark for mark in _landmarks(network) if mark.block.height <= tip.height])
     return tip
 
 
 def require_anchor_reached(tip: ShownTip, network: Network) -> None:
     """Raises BehindAnchor."""
     anchor = anchor_of(network)
+    checkpoint = network.checkpoint
+    if checkpoint is not None and tip.height < anchor.height == checkpoint.height:
+        raise BehindCheckpoint(f"its chain ends at {tip.height}, below PINNING_CHECKPOINT at {anchor.height}")
     if tip.height < anchor.height:
         raise BehindAnchor(f"its chain ends at {tip.height}, behind our anchor at {anchor.height}")
 
@@ -90,22 +95,20 @@ def _landmarks(network: Network) -> list[_Landmark]:
     """The split first: what differs there differs above it, too, and that is the reason to name."""
     marks = []
     if network.split_block is not None:
-        marks.append(_landmark(network.split_block, DeadChain, "it is on the dead side of the split"))
+        marks.append(_Landmark(network.split_block, DeadChain, "it is on the dead side of the split"))
+    if network.checkpoint is not None:
+        marks.append(_Landmark(network.checkpoint, OtherCheckpoint, "it is not at PINNING_CHECKPOINT"))
     anchor = anchor_of(network)
     if anchor.height > 0:  # the genesis block has been compared
-        marks.append(_landmark(PinnedBlock(anchor.height, anchor.block_hash), OtherAnchor, "it is not at our anchor"))
-    if network.checkpoint is not None and network.checkpoint.height != anchor.height:
-        marks.append(_landmark(network.checkpoint, OtherAnchor, "it is not at PINNING_CHECKPOINT"))
+        block = PinnedBlock(anchor.height, anchor.block_hash)
+        marks.append(_Landmark(block, OtherAnchor, "it is not at our anchor"))
     return marks
 
 
-def _landmark(block: PinnedBlock, fault: type[ServerMisbehaved], means: str) -> _Landmark:
-    return _Landmark(block.height, block.block_hash, fault, means)
-
-
 async def _require_landmarks(wire: Wire, marks: Sequence[_Landmark]) -> None:
-    calls: list[Call] = [("blockchain.block.header", (mark.height,)) for mark in marks]
+    calls: list[Call] = [("blockchain.block.header", (mark.block.height,)) for mark in marks]
     for mark, answer in zip(marks, require_answers(await wire.batch(calls)), strict=True):
         found = read_block_hash(answer)
-        if found != mark.block_hash:
-            raise mark.fault(f"{mark.means}: its block {mark.height} is {found}, ours {mark.block_hash}")
+        ours = mark.block.block_hash
+        if found != ours:
+            raise mark.fault(f"{mark.means}: its block {mark.block.height} is {found[:16]}…, ours {ours[:16]}…")

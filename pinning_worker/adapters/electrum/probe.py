@@ -1,33 +1,36 @@
 """One look at one Electrum server, for an operator: which chain it follows, how fresh it is, how fast it answers.
 
-The same introduction as the worker's (`introduction.py`), and nothing after it: no header is verified. A server that is
-in order here may still turn out to lie; one that is not in order here is of no use to the worker either.
+The same introduction as the worker's (`introduction.py`), then the histories of the payment scripts; no header is
+verified. A server that is in order here may still turn out to lie. One that is not is of no use to the worker either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import trio
 
 from pinning_worker.adapters.electrum.endpoint import Endpoint
-from pinning_worker.adapters.electrum.faults import ElectrumTrouble, Unreachable
+from pinning_worker.adapters.electrum.faults import ElectrumTrouble, RequestRefused, Unreachable
 from pinning_worker.adapters.electrum.frames import open_frames
 from pinning_worker.adapters.electrum.introduction import introduce
 from pinning_worker.adapters.electrum.pace import Pace
 from pinning_worker.adapters.electrum.patience import Patience
-from pinning_worker.adapters.electrum.sight import STALE_MEND, readable
+from pinning_worker.adapters.electrum.sight import HISTORY_MEND, STALE_MEND, readable
 from pinning_worker.adapters.electrum.wire import Wire
+from pinning_worker.domain.address import scripthash
 from pinning_worker.domain.chain import Network
 from pinning_worker.domain.headerchain import MOST_AHEAD_SECONDS
 from pinning_worker.ports import Clock
 
+_HISTORY = "blockchain.scripthash.get_history"
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one look found. `fault` is empty where the server is in order; `mend` says what to do about it."""
+    """The findings of one look. `fault` is empty where the server is in order; `mend` says what to do about it."""
 
     url: str
     height: int | None = None  # of the tip that it shows
@@ -39,12 +42,13 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Prober:
-    """What every server is measured by."""
+    """The measure for every server."""
 
     network: Network
     clock: Clock
     longest_unseen: timedelta
     patience: Patience
+    scripts: Collection[bytes] = ()  # payment scripts whose history it must tell
 
     async def probe_all(self, endpoints: Sequence[Endpoint]) -> list[Probe]:
         """One look at each, all at the same time, in the order in which they are named."""
@@ -76,10 +80,16 @@ class Prober:
                 asked_at = trio.current_time()
                 await wire.call("server.ping")
                 round_trip = trio.current_time() - asked_at
+                histories = await wire.batch((_HISTORY, (scripthash(script),)) for script in self.scripts)
         except ElectrumTrouble as fault:
             return Probe(endpoint.url, fault=str(fault), mend=fault.mend)
         age = timedelta(seconds=round(self.clock.now().timestamp()) - tip.header.time)
-        return self._judged(Probe(endpoint.url, tip.height, age, round_trip), age)
+        found = Probe(endpoint.url, tip.height, age, round_trip)
+        refusal = next((answer for answer in histories if isinstance(answer, RequestRefused)), None)
+        if refusal is not None:
+            silent = f"it does not tell the history of a payment address: {refusal}"
+            return replace(found, fault=silent, mend=HISTORY_MEND)
+        return self._judged(found, age)
 
     def _judged(self, found: Probe, age: timedelta) -> Probe:
         if age.total_seconds() < -MOST_AHEAD_SECONDS:

@@ -32,6 +32,7 @@ class ServerState:
     url: str
     connected: bool
     height: int | None  # of the tip that it shows
+    tip_hash: str | None  # of that tip, hex in display order
     tip_time: int | None  # of that tip's header, seconds since 1970
     tells_payments: bool  # every payment script is subscribed to, and its history was told
     waits_for: str  # the header that is too far ahead of our clock; empty if none is
@@ -65,6 +66,7 @@ class Server:
             url=self.name,
             connected=self.session is not None,
             height=shown.height if shown else None,
+            tip_hash=shown.header.hash[::-1].hex() if shown else None,
             tip_time=shown.header.time if shown else None,
             tells_payments=self.session is not None and self.session.tells_payments,
             waits_for=str(self.session.waits_for or "") if self.session else "",
@@ -88,7 +90,9 @@ class Server:
         if isinstance(fault, ServerMisbehaved):
             self._offences += 1
             seconds = self._patience.trust_again_after(self._offences)
-            _log.warning("electrum.server_misbehaved", server=self.name, why=str(fault), again_in=round(seconds))
+            _log.warning(
+                "electrum.server_misbehaved", server=self.name, why=str(fault), mend=fault.mend, again_in=round(seconds)
+            )
         else:
             self._failures += 1
             seconds = self._patience.retry_after(self._failures)

@@ -117,21 +117,27 @@ class Sight:
         if state.waits_for:
             return f"{state.waits_for}, far ahead of this machine's clock (if others say the same, set the clock)"
         if state.height is None or state.tip_time is None:
-            return "connected, and has not introduced itself yet"
+            return "connected, and has not introduced itself yet" + (f" (before: {state.fault})" if state.fault else "")
         chain = self._view.chain
         if chain is None or chain.tip_height < state.height:
             return f"its headers are being verified, {self._height()} of {state.height} so far (wait)"
+        if chain.hash_at(state.height) != state.tip_hash:
+            return "it shows another chain than ours, with less work (wait, or take it out of the list)"
         age = self._age(state.tip_time)
-        if age > self._longest_unseen:
+        if age > self._longest_unseen and not self._view.network.blocks_on_demand:
             return f"its newest block {state.height} is {readable(age)} old ({STALE_MEND})"
         if age < -MOST_AHEAD:
             return f"its newest block {state.height} is {readable(-age)} ahead of this machine's clock (set the clock)"
         if not state.tells_payments:
-            return "it does not tell the history of a payment address (see electrum.history_refused, or wait)"
+            return f"it does not tell the history of a payment address ({HISTORY_MEND})"
         return "no fault is known of it"
 
 
-STALE_MEND = "its node may be cut off: name another server; if all say the same, the chain stands still"
+HISTORY_MEND = "wait; if it stays, name another server, or put a new address first in PINNING_PAYMENT_ADDRESS"
+STALE_MEND = (
+    "its node may be cut off: name another server; if all say the same, the chain stands still, or this machine's "
+    "clock is ahead"
+)
 
 
 def readable(age: timedelta) -> str:

@@ -19,7 +19,7 @@ from pinning_worker.domain.chain import DOICHAIN_REGTEST, DOICHAIN_TEST, PinnedB
 from pinning_worker.domain.headerchain import MOST_AHEAD_SECONDS
 from pinning_worker.domain.headers import HEADER_SIZE
 from tests.adapters.electrum.listening import Heard, eventually
-from tests.adapters.electrum.scripted import Ledger, Refusal, ScriptedServer, payment, serving
+from tests.adapters.electrum.scripted import PAYEE, Ledger, Refusal, ScriptedServer, payment, serving
 from tests.adapters.electrum.watching import BRISK, ClockAt, until_asked, watching
 
 STEADY = replace(DOICHAIN_REGTEST, blocks_on_demand=False)  # a network whose blocks come by themselves, as mainnet's
@@ -116,7 +116,7 @@ async def test_a_server_that_never_gets_on_holds_up_nobody() -> None:
     liar.answers["blockchain.headers.subscribe"] = lambda: {"height": 2**31 - 1, "hex": junk.hex()}
     liar.answers["blockchain.block.headers"] = lambda first, _: {
         "count": 1,
-        "hex": (shared.blocks[1].data if first == 1 else junk).hex(),
+        "hex": (shared.blocks[first].data if first < 2 else junk).hex(),
     }
     gone = "ab" * 32
     patience = replace(BRISK, courtesy=0.01)
@@ -214,11 +214,11 @@ async def test_a_probe_names_each_server_for_what_it_is() -> None:
     good, young, dead, other, aside, nobody = await probed()
     assert (good.height, good.age, good.fault, good.mend) == (20, timedelta(seconds=90), "", "")
     assert good.round_trip is not None
-    assert young.fault == "its chain ends at 8, behind our anchor at 15"
+    assert young.fault == "its chain ends at 8, below PINNING_CHECKPOINT at 15"
     assert "dead side of the split: its block 5 is " in dead.fault
     assert "older than doichain-core 31.1" in dead.mend
     assert other.fault == "it serves another network than doichain-regtest: doichain-test"
-    assert "not at our anchor: its block 15 is " in aside.fault
+    assert "not at PINNING_CHECKPOINT: its block 15 is " in aside.fault
     assert "correct PINNING_CHECKPOINT" in aside.mend
     assert "cannot connect" in nobody.fault
     assert all(probe.mend for probe in (young, dead, other, aside, nobody))
@@ -238,10 +238,10 @@ async def test_a_watcher_names_each_server_for_what_it_is() -> None:
             await eventually(lambda: all(state.fault for state in watcher.servers()), "all have been tried")
             assert not watcher.sight.is_seen()
             _, young, dead, other, aside, nobody = watcher.sight.reasons().servers
-            assert "behind our anchor at 15 (wait" in young
+            assert "below PINNING_CHECKPOINT at 15 (if all servers say so" in young
             assert "dead side of the split" in dead
             assert "doichain-test (set PINNING_NETWORK" in other
-            assert "not at our anchor" in aside
+            assert "not at PINNING_CHECKPOINT" in aside
             assert "cannot connect" in nobody
             servers[0].is_open = True
             await until_seen(watcher)
@@ -258,6 +258,23 @@ async def test_a_probe_says_when_a_tip_is_old_or_ahead_of_our_clock(age: int) ->
         "its newest block is 1.0 h old" if age > 0 else "its tip is 2.0 h ahead of this machine's clock"
     )
     assert probe.height == 3
+
+
+async def test_a_probe_asks_for_the_histories_of_the_payment_scripts() -> None:
+    server = ScriptedServer(ledger_of(3))
+    server.answers["blockchain.scripthash.get_history"] = refuse
+    async with serving(server):
+        prober = Prober(STEADY, ClockAt(tip_time(server.ledger)), HOUR, Patience(), [PAYEE])
+        (probe,) = await prober.probe_all([parse_server_url(server.url)])
+    assert probe.fault == "it does not tell the history of a payment address: history too large (1)"
+
+
+async def test_on_regtest_a_probe_asks_for_no_fresh_block() -> None:
+    server = ScriptedServer(ledger_of(3))
+    server.ledger.network = DOICHAIN_REGTEST
+    async with serving(server):
+        (probe,) = await Prober(DOICHAIN_REGTEST, ClockAt(), HOUR, Patience()).probe_all([parse_server_url(server.url)])
+    assert probe.fault == ""
 
 
 async def test_a_probe_of_a_silent_server_ends() -> None:
