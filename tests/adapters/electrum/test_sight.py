@@ -10,10 +10,13 @@ from datetime import timedelta
 import pytest
 import trio
 from structlog.testing import capture_logs
+from trio.testing import MockClock
 
 from pinning_worker.adapters.electrum.endpoint import parse_server_url
 from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.probe import Probe, Prober
+from pinning_worker.adapters.electrum.sight import Sight
+from pinning_worker.adapters.electrum.view import ChainView
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.domain.chain import DOICHAIN_REGTEST, DOICHAIN_TEST, PinnedBlock, with_checkpoint
 from pinning_worker.domain.headerchain import MOST_AHEAD_SECONDS
@@ -72,6 +75,17 @@ async def test_a_tip_that_is_old_is_not_fresh() -> None:
         await until_seen(watcher)
         clock.seconds = tip_time(server.ledger) - MOST_AHEAD_SECONDS - 1
         assert not watcher.sight._is_fresh(watcher._servers[0]), "a clock that was set back makes nothing fresh"
+
+
+async def test_the_complaint_is_repeated_every_ten_minutes(autojump_clock: MockClock) -> None:
+    """Catches: a log that says it once, three days ago; or at every look."""
+    sight = Sight(ChainView(STEADY, ClockAt(), {}), [], HOUR)
+    told: list[object] = []
+    sight.changed = told.append
+    with trio.move_on_after(1805):
+        await sight.run()
+    assert len(told) == 1 + 3
+    assert None not in told
 
 
 async def test_on_regtest_a_connected_server_is_enough() -> None:
