@@ -95,6 +95,6 @@ async def test_where_nothing_is_built_in_a_checkpoint_above_the_books_is_refused
         "PINNING_CHECKPOINT": f"310000:{'ab' * 32}",
     }
     with pytest.raises(
-        BadCheckpoint, match="PINNING_CHECKPOINT is at 310000, and this worker knows .* from block 305000"
+        BadCheckpoint, match=r"PINNING_CHECKPOINT is at 310000, and this worker knows .* from block 305000"
     ):
         await followed(tmp_path, 305_000, **changes)
