@@ -103,6 +103,7 @@ def _network(settings: Settings) -> Network:
     from pinning_worker.daemon import network_followed
     from pinning_worker.domain.anchor import WrongCheckpoint
     from pinning_worker.domain.chain import NETWORKS, BadCheckpoint, with_checkpoint
+    from pinning_worker.ports import Trouble
     from pinning_worker.settings import Refused
 
     async def followed() -> Network:
@@ -116,7 +117,7 @@ def _network(settings: Settings) -> Network:
         try:
             require_current(settings.database_url)
             network = trio.run(followed)
-        except UnusableDatabase:  # there is advice about that
+        except (UnusableDatabase, Trouble):  # advice tells of the first; the second may pass: a worker is writing
             network = with_checkpoint(NETWORKS[settings.network], settings.checkpoint)
         HeaderFile(settings.data_dir, network).load()
     except (BadCheckpoint, WrongCheckpoint) as error:
