@@ -74,7 +74,7 @@ class ChainView:
         self._tip_moved = True
         if first_new <= old_height:
             self._fork_height = first_new if self._fork_height is None else min(self._fork_height, first_new)
-        self._drop_fallen_proofs(range(first_new, old_height + 1))
+        self._drop_fallen_proofs(first_new, range(first_new, old_height + 1))
         self.ring()
         return True
 
@@ -82,7 +82,7 @@ class ChainView:
         """A server's tip has been reached: from now on our tip is the chain's, as far as anybody says."""
         if not self._caught_up:
             self._caught_up = self._tip_moved = True
-            self._drop_fallen_proofs(range(0))
+            self._drop_fallen_proofs(0, range(0))
             self.ring()
             self.ring_sessions()
 
@@ -94,16 +94,19 @@ class ChainView:
         """None where our chain has no such height."""
         return self.chain.header_at(height) if self.chain is not None and self.chain.has(height) else None
 
-    def _drop_fallen_proofs(self, replaced: range) -> None:
-        """`replaced`: the heights whose blocks are ours no longer. What lies above our tip, and was not among them, is
-        not known yet: our headers may be had anew. A proof there stands until they say otherwise."""
+    def _drop_fallen_proofs(self, first_new: int, replaced: range) -> None:
+        """Nothing changed below `first_new`; `replaced` are the heights whose blocks are ours no longer.
+
+        A block above our tip that was not among them is not known yet, for our headers may be had anew. A proof there
+        stands until they say otherwise.
+        """
         chain = self.chain
         assert chain is not None
 
         def stands(proof: Proof) -> bool:
             if proof.height > chain.tip_height:
                 return proof.height not in replaced
-            return chain.has_block(proof.height, proof.block_hash)
+            return proof.height < first_new or chain.has_block(proof.height, proof.block_hash)
 
         if self.sightings.unprove(stands):
             self.ring_sessions()
