@@ -168,10 +168,12 @@ async def network_followed(settings: Settings, books: SqlBooks, index: SqlNameIn
     one may do; a new one starts below the checkpoint if it must. Raises BadCheckpoint, WrongCheckpoint."""
     row, checkpoint = NETWORKS[settings.network], settings.checkpoint
     network = with_checkpoint(row, checkpoint)
+    if checkpoint is None:
+        return network
     proofs = [payment.proof.height for payment in await books.all_payments() if payment.proof is not None]
     next_indexed = await index.next_height()
     needed_from = min([*proofs, *([next_indexed] if next_indexed is not None else [])], default=None)
-    if checkpoint is None or needed_from is None or needed_from >= anchor_heights(network).start:
+    if needed_from is None or needed_from >= anchor_heights(network).start:
         return network
     stored = await trio.to_thread.run_sync(HeaderFile(settings.data_dir, network).load)
     reaches = stored is not None and stored.base_height <= needed_from

@@ -98,7 +98,7 @@ def _headers_in(data: bytes) -> Iterator[Header]:
 
 
 def _require_linked(headers: Sequence[Header], last_hash: str) -> None:
-    if not headers or headers[-1].hash[::-1].hex() != last_hash:
+    if not headers or headers[-1].block_hash != last_hash:
         raise BadHeader("the last header is another chain's")
     if any(after.previous != before.hash for before, after in pairwise(headers)):
         raise BadHeader("the headers do not follow each other")

@@ -61,7 +61,7 @@ class HeaderChain:
     def tip(self) -> Tip:
         header = self.header_at(self.tip_height)
         times = [_time(self.raw_at(height)) for height in self.last_heights(self.tip_height)]
-        return Tip(self.tip_height, header.hash[::-1].hex(), _utc(header.time), _utc(median_high(times)))
+        return Tip(self.tip_height, header.block_hash, _utc(header.time), _utc(median_high(times)))
 
     def has(self, height: int) -> bool:
         return self.base_height <= height <= self.tip_height
@@ -72,7 +72,7 @@ class HeaderChain:
 
     def hash_at(self, height: int) -> str | None:
         """Hex in display order; None where the chain has no such height."""
-        return self.header_at(height).hash[::-1].hex() if self.has(height) else None
+        return self.header_at(height).block_hash if self.has(height) else None
 
     def has_block(self, height: int, block_hash: str) -> bool:
         """Whether that block is in the chain. One below our first header counts as in it: the anchor commits to it."""
@@ -146,7 +146,7 @@ class Branch:
 
     @property
     def tip_hash(self) -> str:
-        return self._last.hash[::-1].hex()
+        return self._last.block_hash
 
     def extend(self, data: bytes, now: float, most: int | None = None) -> None:
         """Adds the headers (with their AuxPow) that `data` is, end to end, at most so many. `now`: seconds since 1970.
@@ -188,7 +188,7 @@ class Branch:
         if header.is_merge_mined and height < self._network.auxpow_from_height:
             raise BadHeader(f"the header at {height} is merge-mined too early")
         for pinned in self._network.pinned_blocks:
-            if height == pinned.height and header.hash[::-1].hex() != pinned.block_hash:
+            if height == pinned.height and header.block_hash != pinned.block_hash:
                 raise BadHeader(f"the header at {height} is not the living chain's")
 
     def _time_and_bits(self, height: int) -> tuple[int, int]:

@@ -48,6 +48,11 @@ class Header:
     hash: bytes
 
     @property
+    def block_hash(self) -> str:
+        """Hex in display order."""
+        return self.hash[::-1].hex()
+
+    @property
     def is_merge_mined(self) -> bool:
         return bool(self.version & AUXPOW_BIT)
 

@@ -81,7 +81,7 @@ def read_headers(answer: object) -> bytes:
 def read_block_hash(answer: object) -> str:
     """Of `blockchain.block.header`: the hash of the header, hex in display order."""
     try:
-        return parse_header(_bytes(answer, "a header")[:80]).hash[::-1].hex()
+        return parse_header(_bytes(answer, "a header")[:80]).block_hash
     except BadHeader as error:
         raise ServerMisbehaved(f"a header: {error}") from error
 

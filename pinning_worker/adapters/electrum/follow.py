@@ -125,7 +125,7 @@ class Follower:
 
 
 def _has(chain: HeaderChain, shown: ShownTip) -> bool:
-    return chain.hash_at(shown.height) == shown.header.hash[::-1].hex()
+    return chain.hash_at(shown.height) == shown.header.block_hash
 
 
 def _follows(header: Header, chain: HeaderChain, height: int) -> bool:

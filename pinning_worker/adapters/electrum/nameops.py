@@ -74,7 +74,7 @@ async def _verified_txids(wire: Wire, pace: Pace, height: int, header: Header) -
         except BadMerkleBranch as error:
             raise ServerMisbehaved(f"its list of the transactions at {height} is none: {error}") from error
         theirs = read_block_hash(await wire.call("blockchain.block.header", height))
-        if theirs != header.hash[::-1].hex():
+        if theirs != header.block_hash:
             raise ElsewhereOnTheChain(f"the server has another block at {height} than we")
     raise ServerMisbehaved(f"its list of the transactions at {height} is not that of the block")
 

@@ -113,7 +113,7 @@ class PaymentReader:
             raise ServerMisbehaved(f"its proof of {row.txid} is none: {error}") from error
         if root != header.merkle_root:
             return False
-        sightings, block_hash = self._view.sightings, header.hash[::-1].hex()
+        sightings, block_hash = self._view.sightings, header.block_hash
         if chain.hash_at(row.height) == block_hash:  # still: our chain may have moved while we asked
             if len(answered) > 1:
                 sightings.learn(read_transaction_of(row.txid, answered[1]))
@@ -128,7 +128,7 @@ class PaymentReader:
         shown, *answered = await self._wire.batch([ask_for_header, *self._calls_for(row)])
         if any(isinstance(answer, RequestRefused) for answer in (shown, *answered)):
             return
-        if read_block_hash(shown) != header.hash[::-1].hex():
+        if read_block_hash(shown) != header.block_hash:
             return  # it is on another branch than we are, and need not be lying
         if not self._prove(chain, row, header, answered):
             raise ServerMisbehaved(f"its proof of {row.txid} at {row.height} leads elsewhere")

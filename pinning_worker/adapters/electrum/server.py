@@ -66,7 +66,7 @@ class Server:
             url=self.name,
             connected=self.session is not None,
             height=shown.height if shown else None,
-            tip_hash=shown.header.hash[::-1].hex() if shown else None,
+            tip_hash=shown.header.block_hash if shown else None,
             tip_time=shown.header.time if shown else None,
             tells_payments=self.session is not None and self.session.tells_payments,
             waits_for=str(self.session.waits_for or "") if self.session else "",

@@ -100,7 +100,7 @@ class Sight:
         chain = self._view.chain
         if shown is None or server.session is None or not server.session.tells_payments:
             return False
-        if chain is None or chain.hash_at(shown.height) != shown.header.hash[::-1].hex():
+        if chain is None or chain.hash_at(shown.height) != shown.header.block_hash:
             return False
         age = self._age(shown.header.time)
         return self._view.network.blocks_on_demand or -MOST_AHEAD <= age <= self._longest_unseen

@@ -105,7 +105,7 @@ class PaymentWatcher:
                 continue
             if self._view.header_at(height) != header:
                 return None
-            return BlockOfNames(height, header.hash[::-1].hex(), header_time(header), ops)
+            return BlockOfNames(height, header.block_hash, header_time(header), ops)
         raise trouble
 
     def _sessions_with(self, height: int) -> list[Session]:
