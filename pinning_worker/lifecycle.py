@@ -52,6 +52,7 @@ from pinning_worker.domain.requests import Ask, BadAsk
 from pinning_worker.domain.verdict import judge
 from pinning_worker.ports import Announcer, Blocks, Books, Chain, Change, Clock, Dossier, Fetcher, Receipts
 from pinning_worker.steps.answering import Answering, Served
+from pinning_worker.steps.checking import Checking
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.due import DueLoop
 from pinning_worker.steps.fetching import KEEP_REFUSED, Fetching
@@ -83,12 +84,14 @@ class Lifecycle:
     chain: Chain
     new_id: Callable[[], str]
     note_metadata: Callable[[bytes, bool], Awaitable[None]] | None = None
+    released_bytes: Callable[[], int] = lambda: 0  # of blocks that the operator lets go, see steps/shelf.py
     has_last_words: bool = False  # its end waits until what is stored is said; a death does not
 
     quoting: Quoting = field(init=False)
     answering: Answering = field(init=False)
     shelf: Shelf = field(init=False)
     fetching: Fetching = field(init=False)
+    checking: Checking = field(init=False)
     due: DueLoop = field(init=False)
     _asking: dict[bytes, set[tuple[str, str]]] = field(default_factory=dict)  # (peer, through) that wait for a root
     _past_end: set[PinKey] = field(default_factory=set)  # ended by our clock, not yet by the chain's
@@ -97,8 +100,12 @@ class Lifecycle:
 
     def __post_init__(self) -> None:
         self.quoting = Quoting(self.terms, self.clock, self.books, self.new_id)
-        self.answering = Answering(self.clock, self.books, self.announcer, self.chain, self.quoting, self._take_up)
-        self.shelf = Shelf(self.books, self.blocks)
+        self.checking = Checking(self.books, self.blocks, self.clock, self._damaged)
+        self.answering = Answering(
+            self.clock, self.books, self.announcer, self.chain, self.quoting, self.checking, self._take_up
+        )
+        self.blocks.found_broken = self.checking.note_broken
+        self.shelf = Shelf(self.books, self.blocks, self.clock, self.chain, self.terms.quarantine, self.released_bytes)
         self.fetching = Fetching(
             self.terms,
             self.clock,
@@ -128,7 +135,10 @@ class Lifecycle:
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Runs until cancelled, from wherever the books say that everything stands."""
-        await self.due.run(task_status=task_status)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.checking.run)
+            await nursery.start(self.due.run)
+            task_status.started()
 
     def ring(self) -> None:
         self.due.ring()
@@ -332,7 +342,8 @@ class Lifecycle:
         bad = await self.blocks.audit(held)
         request = await self.books.request(pin.root)
         if bad or not held or request is None or request.sizes is None:
-            return await self._damaged(pin, bad)
+            return await self._damaged(pin.root, bad)
+        self.checking.note_kept(pin.root)
         await self._write_receipts(pin, request)
         assert pin.ends is not None
         assert pin.starts is not None
@@ -347,24 +358,24 @@ class Lifecycle:
             await self.answering.say_pinned(pinned, pin.cid_text, self.terms.most_months)
         return None
 
-    async def _damaged(self, pin: Pin, bad: Collection[bytes]) -> None:
-        """The audit found blocks missing or broken: they are thrown away and fetched again. Until they are back we owe
-        them to every name that was promised them, not just to the one that was audited."""
-        log.error("audit failed", cid=pin.cid_text, bad_blocks=len(bad))
-        await self.shelf.throw_away(tuple(bad))
+    async def _damaged(self, root: bytes, bad: Collection[bytes]) -> None:
+        """Blocks are missing or broken: they are put aside and fetched again. Until they are back we owe them to every
+        name that was promised them. A quote of what is not whole is none."""
+        await self.shelf.put_aside(tuple(bad))
         for _ in attempts("damaged"):
-            known, now = await self.books.dossier(pin.root, 0), self.clock.now()
-            live = [other for other in known.pins if other.state in LIVE]
-            if not any(other.key == pin.key and other.state is State.CONFIRMED for other in live):
+            known, now = await self.books.dossier(root, 0), self.clock.now()
+            live = [pin for pin in known.pins if pin.state in LIVE]
+            if not live and (known.request is None or known.request.sizes is None):
                 return
+            log.error("audit failed", cid=cid_text(root), bad_blocks=len(bad), owed_to=len(live))
             owed = tuple(each.moved(Event.OWES, now, reason="blocks were lost or broken on disk") for each in live)
             request = known.request
             if request is not None and request.state in (State.QUOTED, State.LAPSED):
-                request = request.moved(Event.DAMAGED, now, sizes=None)
+                request = request.moved(Event.DAMAGED, now, sizes=None)  # asked for again, for whoever may yet pay
             if await self.books.commit(Change(requests=(request,) if request else (), pins=owed)):
                 for each in owed:
                     self.nudge(each.key)  # one on credit is no debt: nothing is proven
-                return
+                return self.ring()
 
     async def _write_receipts(self, pin: Pin, request: Request, released_at: datetime | None = None) -> None:
         """The metadata record of each payment that bought this pin; written before the pin says so, repeatable."""
@@ -482,6 +493,8 @@ class Lifecycle:
         tip = await self.chain.tip()
         assert pin.ends is not None
         if tip is not None and tip.median_time >= pin.ends:
+            if not await self.chain.is_read():  # it may have been renewed
+                return False
             self._past_end.discard(pin.key)
             return True
         if tip is None or abs(now - tip.median_time) > CLOCKS_APART:
@@ -503,7 +516,8 @@ class Lifecycle:
         pins = await self.books.pins_of(request.root)
         if request.state is State.REFUSED:
             return await self._forget(request, pins)
-        if not await self.chain.is_seen():  # somebody may have paid in time: that is known once it is seen again
+        # Somebody may have paid in time: that is known once the chain is seen (again), and read.
+        if not (await self.chain.is_seen() and await self.chain.is_read()):
             await self.books.commit(Change(requests=(replace(request, due_at=now + UNSEEN_AGAIN),)))
             return
         until = await self._awaited_until([pin for pin in pins if pin.state not in LIVE], now)
@@ -514,7 +528,8 @@ class Lifecycle:
         forget_at = now + KEEP_REFUSED if request.state is State.STALLED else None
         lapsed = request.moved(Event.LAPSED, forget_at, sizes=request.sizes if kept else None)
         release = () if kept else (request.root,)
-        if await self.shelf.store_and_free(Change(requests=(lapsed,), release=release)):
+        change = Change(requests=(lapsed,), release=release)
+        if await self.shelf.store_and_free(change, was_paid=bool(pins)):
             log.info("lapsed", cid=cid_text(request.root))
 
     async def _forget(self, request: Request, pins: Iterable[Pin]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from pinning_worker.domain.cid import Cid
@@ -125,6 +125,9 @@ class Books(Protocol):
     async def held(self, root: bytes) -> Sequence[bytes]:
         """The multihashes referenced by that root."""
 
+    async def holders(self, multihash: bytes) -> Sequence[bytes]:
+        """The roots that reference that block."""
+
     async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
         """Those of them that no root references."""
 
@@ -151,15 +154,37 @@ class Receipts(Protocol):
 # ---------------------------------------------------------------- blocks
 
 
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """What was freed on one day and can still come back. `was_paid`: or nobody knows whether it was."""
+
+    day: date
+    was_paid: bool
+    blocks: int
+    bytes: int
+
+
 class Blocks(Protocol):
-    """Bytes by multihash. A put is whole or not there; it outlives a power cut only after `sync`."""
+    """Bytes by multihash. A put is whole or not there; it outlives a power cut only after `sync`.
+
+    Nothing is deleted at once: `free` puts a block into quarantine, where it is not here for any other method, until
+    `recall` brings it back or `purge` deletes it. A full disk deletes from quarantine first: of what was never paid,
+    then the oldest.
+    """
+
+    found_broken: Callable[[bytes], None]
+    """Called with the multihash of a block that `get` read and found to be something else; `get` then returns None."""
 
     async def put(self, multihash: bytes, data: bytes) -> None:
-        """Raises DiskFull. The caller has verified the hash."""
+        """Raises DiskFull. The caller has verified the hash. A block that was found broken is replaced."""
 
-    async def get(self, multihash: bytes) -> bytes | None: ...
+    async def get(self, multihash: bytes) -> bytes | None:
+        """Only bytes that hash to the name."""
 
     async def size(self, multihash: bytes) -> int | None: ...
+
+    async def sizes(self, multihashes: Sequence[bytes]) -> dict[bytes, int]:
+        """Of those that are here."""
 
     async def sync(self, multihashes: Sequence[bytes]) -> None:
         """After it, these blocks outlive a power cut."""
@@ -167,8 +192,18 @@ class Blocks(Protocol):
     async def audit(self, multihashes: Sequence[bytes]) -> set[bytes]:
         """Reads each one back and hashes it: the set of those missing or not what their name says."""
 
-    async def delete(self, multihashes: Sequence[bytes]) -> None:
-        """Those not there are no error."""
+    async def free(self, multihashes: Sequence[bytes], day: date, *, was_paid: bool) -> None:
+        """Into quarantine, under that day. Those not there are no error. What was never paid takes no more than a
+        limit there: its oldest is deleted beyond it."""
+
+    async def recall(self, multihashes: Sequence[bytes]) -> None:
+        """Out of quarantine, those that are in it and whole. A copy stays until its day comes."""
+
+    async def purge(self, before: date) -> None:
+        """Deletes what was freed on an earlier day."""
+
+    async def quarantined(self) -> Sequence[Quarantined]:
+        """By day."""
 
     def all(self) -> AsyncGenerator[Sequence[bytes], None]:
         """Every multihash there is, in pieces of bounded size. Close it (`aclosing`) when leaving early."""
@@ -276,6 +311,10 @@ class Chain(Protocol):
 
     async def is_seen(self) -> bool:
         """Whether a payment that is made now would be noticed soon: while it is not, nothing may be sold."""
+
+    async def is_read(self) -> bool:
+        """Whether every payment that servers show, up to the chain's tip, has been told once in this run: before that
+        our books may be behind, and nothing may be freed."""
 
     async def has_block(self, height: int, block_hash: str) -> bool:
         """Whether our chain has that block. One below the first header that we hold counts as in it."""

@@ -17,7 +17,8 @@ from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.messages import AddingCid, CidPinnedWithName, Error, Renewal
 from pinning_worker.domain.pin import Asker, Pin
 from pinning_worker.domain.pricing import remaining_days
-from pinning_worker.ports import Announcer, Books, Chain, Clock, Trouble
+from pinning_worker.ports import Announcer, Books, Chain, Clock, Dossier, Trouble
+from pinning_worker.steps.checking import Checking
 from pinning_worker.steps.quoting import Quoting
 
 ANSWER_EVERY = timedelta(seconds=2)
@@ -40,6 +41,7 @@ class Answering:
     announcer: Announcer
     chain: Chain
     quoting: Quoting
+    checking: Checking
     ask_anew: Callable[[bytes, Asker], Awaitable[None]]  # for whom nothing stood any more at the end of his two seconds
     _answered: dict[bytes, datetime] = field(default_factory=dict)
     _postponed: dict[bytes, list[Asker]] = field(default_factory=dict)
@@ -103,7 +105,7 @@ class Answering:
         if not await self.chain.is_seen():
             await self.refuse_unseen(askers)
             return []
-        known, unserved = await self.books.dossier(root, MOST_NAMES), []
+        known, unserved = await self._checked(root), []
         for asker in askers:
             for pin in known.naming:
                 await self.say_pinned(pin, asker.text, asker.months, asker.id)
@@ -118,6 +120,12 @@ class Answering:
             else:
                 unserved.append(asker)
         return unserved
+
+    async def _checked(self, root: bytes) -> Dossier:
+        """The dossier, naming only pins whose blocks are here; where some were found missing, as it is since then."""
+        known = await self.books.dossier(root, MOST_NAMES)
+        whole = [await self.checking.is_kept(pin_root) for pin_root in dict.fromkeys(pin.root for pin in known.naming)]
+        return known if all(whole) else await self.books.dossier(root, MOST_NAMES)
 
     async def say_pinned(self, pin: Pin, text: str, months: int, id_: str | None = None) -> None:
         """CID-PINNED-WITH-NAME. It offers a renewal, so it is not said while the chain is not seen."""

@@ -52,6 +52,7 @@ class DueLoop:
     _working: set[bytes | PinKey] = field(default_factory=set)
     _fetching: dict[bytes, str] = field(default_factory=dict)  # root -> the peer that it counts for
     _nudged: dict[PinKey, None] = field(default_factory=dict)
+    _is_tidying: bool = False
     _unseen_until: datetime | None = None  # as long those who wait are not turned away; None: the chain is seen
 
     def ring(self) -> None:
@@ -76,20 +77,32 @@ class DueLoop:
 
     async def _turn(self, nursery: trio.Nursery) -> None:
         await self.answering.say_postponed()
-        await self._tidy()
+        await self._tidy(nursery)
         await self._start_fetches(nursery)
         self._start_judging(nursery)
         looked_at = self.clock.now()  # one moment for both: what falls due between them would be neither due nor ahead
         await self._start_due(nursery, looked_at)
         await self._rest(looked_at)
 
-    async def _tidy(self) -> None:
-        """At a quiet moment: a fetch that was interrupted still needs what it left lying."""
-        if self.shelf.untidy and not self._working and not await self.books.active_requests():
+    async def _tidy(self, nursery: trio.Nursery) -> None:
+        """Beside the rest, for a large store takes its time."""
+        if self._is_tidying:
+            return
+        self._is_tidying = True
+        is_quiet = not self._working and not self._nudged and not await self.books.active_requests()
+
+        async def run() -> None:
             try:
-                await self.shelf.sweep()
+                await self.shelf.purge_if_due()
+                if is_quiet:  # a fetch that was interrupted still needs what it left lying
+                    await self.shelf.sweep_if_due()
             except Trouble as trouble:
+                self.shelf.untidy = True
                 log.error("could not sweep: at the next quiet moment again", reason=str(trouble))
+            finally:
+                self._is_tidying = False
+
+        nursery.start_soon(run)
 
     async def _start_fetches(self, nursery: trio.Nursery) -> None:
         places = self.terms.fetches_at_once

@@ -259,7 +259,8 @@ class Fetching:
             pins = await self.books.pins_of(request.root)
             kept = any(pin.keeps for pin in pins)
             release = () if kept else (request.root,)
-            if await self.shelf.store_and_free(Change(requests=(refused,), release=release), tuple(gathering.blocks)):
+            change = Change(requests=(refused,), release=release)
+            if await self.shelf.store_and_free(change, tuple(gathering.blocks), was_paid=bool(pins)):
                 log.info("refused", cid=cid_text(request.root), code=code.value, reason=reason)
                 return await self.answering.refuse(current.askers, code, reason, retry_after)
         return None

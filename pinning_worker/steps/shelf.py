@@ -1,49 +1,83 @@
-"""The shelf: block files go when nothing holds them, and never under somebody's feet.
+"""The shelf: a block leaves it when nothing holds it, never under somebody's feet, and never for good at once.
 
-Files are deleted, and a fresh closure checked for completeness, under one lock: neither can slip between the other's
-looking and doing. What a crash leaves unreferenced is swept at the next quiet moment.
+Files are freed, and a fresh closure checked for completeness, under one lock: neither can slip between the other's
+looking and doing.
+
+Rules for what is freed:
+- It waits in quarantine for `Terms.quarantine`, from where a fetch brings it back. Two clocks say when that is over.
+- Nothing is freed before this run has read the chain to its tip: until then our books may know less than was paid.
+- What the books explain (a term ended, a quote lapsed, a fetch failed) goes at once. What they do not explain, because
+  no root references it, is left by a crash, or the books are the wrong ones. So a `sweep` frees of that a hundredth of
+  the store or SWEEP_MOST at most; more is held, said loudly, and goes only when the operator releases it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 
 import structlog
 import trio
 
 from pinning_worker.domain.pin import REQUEST_HOLDS, Pin
-from pinning_worker.ports import Blocks, Books, Change
+from pinning_worker.ports import Blocks, Books, Chain, Change, Clock
 from pinning_worker.steps.closure import Closure
 
 log = structlog.get_logger()
 
+MIB = 1 << 20
+SWEEP_LEAST, SWEEP_MOST = 16 * MIB, 1024 * MIB  # bytes; between them a hundredth of the store
+SWEEP_AGAIN = timedelta(hours=1)  # whether what is held may go
+PURGE_EVERY = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """What lies on the shelf without a root that references it, beside all that lies there. Bytes."""
+
+    blocks: int
+    bytes: int
+    store_bytes: int
+
+    @property
+    def may_go(self) -> int:
+        """Bytes that a sweep frees by itself."""
+        return max(SWEEP_LEAST, min(SWEEP_MOST, self.store_bytes // 100))
+
 
 @dataclass(slots=True)
 class Shelf:
+    """`released`: bytes of orphans that the operator lets go."""
+
     books: Books
     blocks: Blocks
+    clock: Clock
+    chain: Chain
+    quarantine: timedelta
+    released: Callable[[], int] = lambda: 0
     untidy: bool = True  # something may lie there that nothing references: true at every start
+    _has_swept: bool = False  # what lies there since then was left by fetches of this run, so nobody has paid for it
+    _sweep_at: datetime | None = None  # not before; None: at once
+    _purge_at: datetime | None = None
     _lock: trio.Lock = field(default_factory=trio.Lock)
 
     @asynccontextmanager
     async def holding_still(self) -> AsyncGenerator[None, None]:
-        """Inside, no file is deleted."""
+        """Inside, no file is freed."""
         async with self._lock:
             yield
 
     async def lacks(self, closure: Closure) -> bool:
         """Is a block of it missing? To be asked, and its references stored, while `holding_still`."""
-        for multihash in closure.blocks:
-            if await self.blocks.size(multihash) is None:
-                return True
-        return False
+        return len(await self.blocks.sizes(tuple(closure.blocks))) < len(closure.blocks)
 
-    async def throw_away(self, multihashes: Sequence[bytes]) -> None:
-        """Broken blocks, whoever references them."""
+    async def put_aside(self, multihashes: Sequence[bytes]) -> None:
+        """Of these blocks those that are broken, whoever references them."""
         async with self._lock:
-            await self.blocks.delete(multihashes)
+            bad = await self.blocks.audit(multihashes)
+            await self.blocks.free(tuple(bad), await self._today(), was_paid=True)
 
     async def let_go(self, pin: Pin, change: Change) -> bool:
         """Stores a pin that no longer holds its root, and frees the blocks that nothing else holds."""
@@ -52,25 +86,98 @@ class Shelf:
         if any(other.keeps for other in others) or (request and request.state in REQUEST_HOLDS):
             return await self.books.commit(change)
         emptied = tuple(replace(r, sizes=None) for r in change.requests)
-        return await self.store_and_free(replace(change, requests=emptied, release=(pin.root,)))
+        return await self.store_and_free(replace(change, requests=emptied, release=(pin.root,)), was_paid=True)
 
-    async def store_and_free(self, change: Change, also: Sequence[bytes] = ()) -> bool:
-        """One change and the deletion of what it leaves unreferenced. `also`: blocks that were never referenced."""
+    async def store_and_free(self, change: Change, also: Sequence[bytes] = (), *, was_paid: bool) -> bool:
+        """One change, and into quarantine what it leaves unreferenced. `also`: blocks that were never referenced.
+
+        Before the chain has been read, what was on the shelf stays there, for a sweep to find.
+        """
         async with self._lock:
             candidates = dict.fromkeys(also)
             for root in change.release:
                 candidates.update(dict.fromkeys(await self.books.held(root)))
             if not await self.books.commit(change):
                 return False
-            await self.blocks.delete(tuple(await self.books.unreferenced(tuple(candidates))))
+            if not await self.chain.is_read():
+                self.untidy = True
+                return True
+            free = tuple(await self.books.unreferenced(tuple(candidates)))
+            await self.blocks.free(free, await self._today(), was_paid=was_paid)
             return True
 
-    async def sweep(self) -> None:
-        """Blocks that nothing references go: what a crash or a full disk left between a put and its record."""
-        async with self._lock, aclosing(self.blocks.all()) as pieces:
+    # ------------------------------------------------------------ tidying
+
+    def look_again(self) -> None:
+        """The operator may have released what is held."""
+        self._sweep_at = None
+
+    async def sweep_if_due(self) -> None:
+        """At a quiet moment, if something may lie there. What a fetch still needs of it, the fetch brings back."""
+        now = self.clock.now()
+        if self.untidy and _is_time(self._sweep_at, now, SWEEP_AGAIN) and await self.chain.is_read():
+            self.untidy = False  # what is left lying from here on is for the next one
+            if await self._sweep():
+                self._has_swept = True
+            else:
+                self.untidy, self._sweep_at = True, now + SWEEP_AGAIN
+
+    async def purge_if_due(self) -> None:
+        """Deletes what has waited long enough in quarantine."""
+        now = self.clock.now()
+        if _is_time(self._purge_at, now, PURGE_EVERY) and await self.chain.is_read():
+            self._purge_at = now + PURGE_EVERY
+            await self._purge(now)
+
+    async def orphans(self) -> Orphans:
+        """Reads the size of every block there is."""
+        found = size = total = 0
+        async with aclosing(self.blocks.all()) as pieces:
             async for multihashes in pieces:
-                orphans = await self.books.unreferenced(multihashes)
-                if orphans:
-                    log.info("freeing blocks that nothing holds", blocks=len(orphans))
-                    await self.blocks.delete(tuple(orphans))
-        self.untidy = False
+                sizes = await self.blocks.sizes(multihashes)
+                nobodys = await self.books.unreferenced(multihashes)
+                total += sum(sizes.values())
+                found += len(nobodys)
+                size += sum(sizes.get(multihash, 0) for multihash in nobodys)
+        return Orphans(found, size, total)
+
+    async def _sweep(self) -> bool:
+        """What a crash or a full disk left between a put and its record. False where it is too much to be that."""
+        orphans = await self.orphans()
+        if not orphans.blocks:
+            return True
+        if orphans.bytes > max(orphans.may_go, self.released()):
+            log.error(
+                "blocks.held",
+                blocks=orphans.blocks,
+                bytes=orphans.bytes,
+                store_bytes=orphans.store_bytes,
+                reason="nothing in the books holds them, and they are more than a crash leaves",
+                mend="see what they are with `pinning-worker blocks`; are these the right books? then "
+                "`pinning-worker blocks release --yes`",
+            )
+            return False
+        log.info("blocks.swept", blocks=orphans.blocks, bytes=orphans.bytes, kept_days=self.quarantine.days)
+        async with aclosing(self.blocks.all()) as pieces:
+            async for multihashes in pieces:
+                async with self._lock:
+                    nobodys = await self.books.unreferenced(multihashes)
+                    await self.blocks.free(tuple(nobodys), await self._today(), was_paid=not self._has_swept)
+        return True
+
+    async def _purge(self, now: datetime) -> None:
+        """A day's blocks go when all of them have waited long enough, by our clock and by the chain's."""
+        tip = await self.chain.tip()
+        if tip is not None:
+            await self.blocks.purge((min(now, tip.median_time) - self.quarantine).date())
+
+    async def _today(self) -> date:
+        """Of two clocks the later one: a clock that is behind shortens no wait."""
+        tip = await self.chain.tip()
+        now = self.clock.now()
+        return (max(now, tip.time) if tip is not None else now).date()
+
+
+def _is_time(moment: datetime | None, now: datetime, every: timedelta) -> bool:
+    """A moment further ahead than it was ever set was set before the clock went back."""
+    return moment is None or not now < moment <= now + every

@@ -23,6 +23,7 @@ class Terms:
     depth: Depth
     budget: Budget
     staging_quota: int  # bytes of quoted, unpaid content
+    quarantine: timedelta = timedelta(days=7)
     quote_life: timedelta = timedelta(hours=24)
     most_months: int = 8
     most_active: int = 200  # requests waiting or being fetched

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import date, timedelta
 
 import trio
 
@@ -16,6 +17,7 @@ def name_of(data: bytes) -> bytes:
 SMALL, EMPTY, BIG = b"a block", b"", bytes(range(256)) * 8192
 ALL = {name_of(data): data for data in (SMALL, EMPTY, BIG)}
 NEVER = name_of(b"never put")
+DAY = date(2026, 11, 29)
 
 
 async def put_all(blocks: Blocks) -> None:
@@ -54,10 +56,10 @@ async def test_the_same_block_put_by_many_at_once_is_one(blocks: Blocks) -> None
     assert await everything(blocks) == [name_of(BIG)]
 
 
-async def test_deleting_leaves_the_others_and_minds_nothing_missing(blocks: Blocks) -> None:
+async def test_freeing_leaves_the_others_and_minds_nothing_missing(blocks: Blocks) -> None:
     await put_all(blocks)
-    await blocks.delete((name_of(SMALL), NEVER))
-    await blocks.delete(())
+    await blocks.free((name_of(SMALL), NEVER), DAY, was_paid=True)
+    await blocks.free((), DAY, was_paid=True)
     assert await everything(blocks) == sorted((name_of(EMPTY), name_of(BIG)))
 
 
@@ -72,6 +74,7 @@ async def test_an_audit_vouches_for_no_hash_that_it_cannot_check(blocks: Blocks)
     sha1_name = b"\x11\x14" + hashlib.sha1(SMALL, usedforsecurity=False).digest()
     await blocks.put(sha1_name, SMALL)
     assert await blocks.audit((sha1_name,)) == {sha1_name}
+    assert await blocks.get(sha1_name) is None
 
 
 async def test_all_comes_in_pieces_of_bounded_size(blocks: Blocks) -> None:
@@ -87,7 +90,7 @@ async def test_blocks_may_go_while_all_is_listed(blocks: Blocks) -> None:
     """Catches: a sweep that trips over its own deletions."""
     await put_all(blocks)
     async for piece in blocks.all():
-        await blocks.delete(piece)
+        await blocks.free(piece, DAY, was_paid=True)
     assert await everything(blocks) == []
 
 
@@ -99,3 +102,65 @@ async def test_sync_takes_few_or_many_and_minds_nothing_missing(blocks: Blocks) 
     await blocks.sync((many[0], NEVER))
     await blocks.sync(())
     assert await blocks.audit(many) == set()
+
+
+# ---------------------------------------------------------------- quarantine
+
+
+async def test_what_is_freed_is_not_here_until_it_is_recalled(blocks: Blocks) -> None:
+    """Catches: a freed block that is served, counted or audited as kept."""
+    await put_all(blocks)
+    await blocks.free(tuple(ALL), DAY, was_paid=True)
+    for name in ALL:
+        assert (await blocks.get(name), await blocks.size(name)) == (None, None)
+    assert await blocks.sizes(tuple(ALL)) == {}
+    assert await blocks.audit(tuple(ALL)) == set(ALL)
+    assert await everything(blocks) == []
+    await blocks.recall((name_of(BIG), NEVER))
+    assert await blocks.get(name_of(BIG)) == BIG
+    assert await everything(blocks) == [name_of(BIG)]
+
+
+async def test_quarantine_is_told_by_day_and_by_whether_it_was_paid(blocks: Blocks) -> None:
+    await put_all(blocks)
+    await blocks.free((name_of(SMALL), name_of(EMPTY)), DAY, was_paid=True)
+    await blocks.free((name_of(BIG),), DAY + timedelta(1), was_paid=False)
+    told = [(each.day, each.was_paid, each.blocks, each.bytes) for each in await blocks.quarantined()]
+    assert told == [(DAY, True, 2, len(SMALL)), (DAY + timedelta(1), False, 1, len(BIG))]
+
+
+async def test_a_purge_takes_the_days_before_and_no_other(blocks: Blocks) -> None:
+    await put_all(blocks)
+    await blocks.free((name_of(SMALL),), DAY, was_paid=True)
+    await blocks.free((name_of(BIG),), DAY + timedelta(1), was_paid=False)
+    await blocks.purge(DAY)
+    assert len(await blocks.quarantined()) == 2
+    await blocks.purge(DAY + timedelta(1))
+    await blocks.recall(tuple(ALL))
+    assert await everything(blocks) == sorted((name_of(EMPTY), name_of(BIG)))
+
+
+async def test_what_was_recalled_outlives_the_purge_of_its_day(blocks: Blocks) -> None:
+    await put_all(blocks)
+    await blocks.free((name_of(SMALL),), DAY, was_paid=True)
+    await blocks.recall((name_of(SMALL),))
+    await blocks.purge(DAY + timedelta(1))
+    assert await blocks.get(name_of(SMALL)) == SMALL
+
+
+async def test_a_block_freed_again_waits_from_its_second_day_on(blocks: Blocks) -> None:
+    """Catches: it goes with its first day, because a copy stayed there when it was recalled."""
+    await put_all(blocks)
+    for day in (DAY, DAY + timedelta(5)):
+        await blocks.recall((name_of(SMALL),))
+        await blocks.free((name_of(SMALL),), day, was_paid=True)
+    await blocks.purge(DAY + timedelta(5))
+    await blocks.recall((name_of(SMALL),))
+    assert await blocks.get(name_of(SMALL)) == SMALL
+
+
+async def test_a_put_of_what_is_in_quarantine_is_a_put(blocks: Blocks) -> None:
+    await put_all(blocks)
+    await blocks.free((name_of(SMALL),), DAY, was_paid=True)
+    await blocks.put(name_of(SMALL), SMALL)
+    assert await blocks.get(name_of(SMALL)) == SMALL

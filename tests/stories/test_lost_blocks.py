@@ -17,7 +17,7 @@ PRICE = 3_397_411  # of eight months
 async def lose_one(w: World, cid: Cid, blocks: content.Blocks, name: str = "b") -> None:
     """One block but the first rots, nobody gives it again, and the audit for another name finds it."""
     lost = next(multihash for multihash in blocks if multihash != cid.multihash)
-    await w.blocks.delete([lost])
+    w.lose(lost)
     w.fetcher.peers.clear()
     await w.pay(cid, PRICE, name)
     await w.mine(3)
@@ -128,7 +128,7 @@ async def test_a_reorg_that_takes_the_payment_of_an_owed_pin_back_leaves_nothing
     async with World().running() as w:
         w.offer(blocks)
         await w.quoted(cid)
-        await w.blocks.delete([next(multihash for multihash in blocks if multihash != cid.multihash)])
+        w.lose(next(multihash for multihash in blocks if multihash != cid.multihash))
         w.fetcher.peers.clear()
         txid = await w.pay(cid, PRICE, "a")
         await w.mine(3)

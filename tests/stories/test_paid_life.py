@@ -222,6 +222,7 @@ async def test_paid_but_the_content_is_gone_is_owed_until_it_can_be_had(autojump
         amount = await w.quoted(cid)
         await w.later(hours=30)
         w.fetcher.peers.clear()
+        w.blocks.freed.clear()
         await w.pay(cid, amount)
         await w.mine(3)
         await w.later(minutes=5)
@@ -333,6 +334,8 @@ async def test_a_quote_that_is_over_holds_nothing_when_the_end_is_said(autojump_
 
     world.announcer.telling = told
     async with world.running() as w:
+        assert w.hear_statuses() == [], "the chain had not been read: it may have been renewed"
+        await w.later(minutes=10)
         assert w.hear_statuses() == ["EXPIRED-CID"]
         assert left == [set()]
 
@@ -494,8 +497,7 @@ async def test_a_block_broken_on_disk_is_found_by_the_audit_and_fetched_again(au
         await w.mine(2)
         w.hear()
         broken = next(iter(blocks))
-        await w.blocks.delete([broken])
-        await w.blocks.put(broken, b"rot")
+        w.lose(broken, rot=True)
         await w.mine(1)
         assert w.hear_statuses() == ["ADDED-CID", "CID-PINNED-WITH-NAME"]
         assert await w.blocks.get(broken) == blocks[broken]
@@ -508,7 +510,7 @@ async def test_who_asks_for_what_another_name_lost_on_disk_is_a_place_in_the_que
     async with World().running() as w:
         w.offer(blocks)
         await w.pinned(cid, "a")
-        await w.blocks.delete([cid.multihash])
+        w.lose(cid.multihash)
         w.fetcher.peers.clear()
         await w.pay(cid, 1_000_000, "b")
         await w.mine(3)  # the audit for b finds it

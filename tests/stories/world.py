@@ -85,7 +85,7 @@ class World:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[World]:
         """The worker runs inside; leaving ends it as a kill does."""
-        self.life = self.new_life()
+        self.life, self.chain.read = self.new_life(), False
         async with trio.open_nursery() as nursery:
             await nursery.start(self.life.run)
             self.chain.listener = self.life
@@ -146,6 +146,15 @@ class World:
         return [message["status"] for message in self.hear()]
 
     # ---------------------------------------------------------------- what is so
+
+    def lose(self, multihash: bytes, *, rot: bool = False) -> None:
+        """The disk loses a block, or what it was."""
+        self.blocks.data.pop(multihash)
+        if rot:
+            self.blocks.data[multihash] = b"rot"
+
+    def in_quarantine(self) -> set[bytes]:
+        return {multihash for folder in self.blocks.freed.values() for multihash in folder}
 
     def offer(self, blocks: content.Blocks, peer: str = BROWSER) -> None:
         self.fetcher.peers.setdefault(peer, {}).update(blocks)

@@ -2,11 +2,13 @@
 
     <path>/7f/ciqovs…   the block; the folder is the multihash's last byte, the name its base32
     <path>/aside/…      blocks being written; emptied by `open`
+    <path>/freed/…      quarantine (`quarantine.py`)
 
 Rules: a file appears whole (written aside, then renamed), or not at all. Nothing is synced by a put: a power cut may
-take or shorten what no `sync` named, so the story syncs and audits before it promises. One worker has the folder to
-itself. Disk calls happen in threads, one hop for each call of the port (for long lists: for each piece of it), at most
-eight at once; a call that has begun is finished even if the asking task is cancelled.
+take or shorten what no `sync` named, so the story syncs and audits before it promises. A read checks the hash: what is
+served is never what a disk made of it. One worker has the folder to itself. Disk calls happen in threads, one hop for
+each call of the port (for long lists: for each piece of it), at most eight at once; a call that has begun is finished
+even if the asking task is cancelled.
 """
 
 from __future__ import annotations
@@ -16,19 +18,28 @@ import os
 from base64 import b32decode, b32encode
 from binascii import Error as BadBase32
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from datetime import date
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Self, TypeVar
 
+import structlog
 import trio
 
 from pinning_worker.adapters.blocks.durability import make_durable
+from pinning_worker.adapters.blocks.quarantine import Quarantine
 from pinning_worker.domain.multihash import is_hash_of
-from pinning_worker.ports import DiskFull, Trouble
+from pinning_worker.ports import DiskFull, Quarantined, Trouble
+
+log = structlog.get_logger(__name__)
 
 Result = TypeVar("Result")
 
-_ASIDE = "aside"
+MIB = 1 << 20
+_ASIDE, _FREED = "aside", "freed"
+_ROOM_AT_ONCE = 64 * MIB  # deleted from quarantine when the disk is full
+_RESERVE = 1024 * MIB  # kept free of quarantine, for the database and the log; on a small disk a twentieth of it
 _AT_ONCE = 8
 _NAMES_AT_ONCE = 1000
 _READS_AT_ONCE = 32  # blocks that an audit reads before it can be cancelled
@@ -38,16 +49,19 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 class DiskBlocks:
     """Port Blocks. Every method may raise Trouble (the disk fails); `put` and `sync` DiskFull as well."""
 
-    def __init__(self, path: Path) -> None:
-        """Use `open`, which makes the folders."""
+    def __init__(self, path: Path, most_unpaid: int | None = None) -> None:
+        """Use `open`, which makes the folders. `most_unpaid`: bytes in quarantine that were never paid for."""
         self._path = str(path)
+        self._quarantine = Quarantine(f"{path}/{_FREED}", most_unpaid)
+        self._broken: set[bytes] = set()  # found by a read, and not yet replaced
+        self.found_broken: Callable[[bytes], None] = lambda _multihash: None
         self._threads = trio.CapacityLimiter(_AT_ONCE)
         self._numbers = count()
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
+    async def open(cls, path: Path, most_unpaid: int | None = None) -> Self:
         """Makes what is missing, and throws away what a killed worker had half written. Raises Trouble, DiskFull."""
-        blocks = cls(path)
+        blocks = cls(path, most_unpaid)
         await blocks._in_thread(blocks._prepare)
         return blocks
 
@@ -55,10 +69,22 @@ class DiskBlocks:
         await self._in_thread(self._write, multihash, data)
 
     async def get(self, multihash: bytes) -> bytes | None:
-        return await self._in_thread(self._read, multihash)
+        data, is_whole = await self._in_thread(self._read_checked, multihash)
+        if data is not None and not is_whole:
+            log.error("block.broken", multihash=multihash.hex(), bytes=len(data))
+            self._broken.add(multihash)
+            self.found_broken(multihash)
+            return None
+        return data
 
     async def size(self, multihash: bytes) -> int | None:
         return await self._in_thread(self._size, multihash)
+
+    async def sizes(self, multihashes: Sequence[bytes]) -> dict[bytes, int]:
+        found: dict[bytes, int] = {}
+        for piece in _pieces(multihashes, _NAMES_AT_ONCE):
+            found |= await self._in_thread(self._sizes, piece)
+        return found
 
     async def sync(self, multihashes: Sequence[bytes]) -> None:
         await self._in_thread(make_durable, [self._file(multihash) for multihash in multihashes], self._path)
@@ -70,9 +96,19 @@ class DiskBlocks:
             bad |= await self._in_thread(self._audit, piece)
         return bad
 
-    async def delete(self, multihashes: Sequence[bytes]) -> None:
+    async def free(self, multihashes: Sequence[bytes], day: date, *, was_paid: bool) -> None:
         for piece in _pieces(multihashes, _NAMES_AT_ONCE):
-            await self._in_thread(self._unlink, piece)
+            await self._in_thread(partial(self._free, piece, day, was_paid=was_paid))
+
+    async def recall(self, multihashes: Sequence[bytes]) -> None:
+        for piece in _pieces(multihashes, _READS_AT_ONCE):
+            await self._in_thread(self._recall, piece)
+
+    async def purge(self, before: date) -> None:
+        await self._in_thread(self._purge, before)
+
+    async def quarantined(self) -> Sequence[Quarantined]:
+        return await self._in_thread(self._quarantine.days)
 
     async def all(self) -> AsyncGenerator[Sequence[bytes], None]:
         """Of blocks that come or go meanwhile, some are seen and some not."""
@@ -95,15 +131,25 @@ class DiskBlocks:
             os.makedirs(f"{self._path}/{folder}", exist_ok=True)
         for entry in os.scandir(f"{self._path}/{_ASIDE}"):
             os.unlink(entry.path)
+        self._quarantine.open()
         make_durable([self._path], self._path)
 
     def _file(self, multihash: bytes) -> str:
         return f"{self._path}/{multihash[-1]:02x}/{b32encode(multihash).decode().rstrip('=').lower()}"
 
     def _write(self, multihash: bytes, data: bytes) -> None:
-        """A file of the right length stays; a shorter one is what a power cut left."""
-        if self._size(multihash) == len(data):
+        """A file of the right length stays, unless it is known to be broken; a shorter one is what a power cut left."""
+        if self._size(multihash) == len(data) and multihash not in self._broken:
             return
+        try:
+            self._write_aside(multihash, data)
+        except OSError as error:
+            if error.errno not in _NO_ROOM or not self._make_room(max(len(data), _ROOM_AT_ONCE)):
+                raise
+            self._write_aside(multihash, data)
+        self._broken.discard(multihash)
+
+    def _write_aside(self, multihash: bytes, data: bytes) -> None:
         aside = f"{self._path}/{_ASIDE}/{next(self._numbers)}"
         try:
             with open(aside, "xb", buffering=0) as file:
@@ -122,6 +168,40 @@ class DiskBlocks:
         except FileNotFoundError:
             return None
 
+    def _read_checked(self, multihash: bytes) -> tuple[bytes | None, bool]:
+        data = self._read(multihash)
+        return data, is_hash_of(multihash, data)
+
+    def _make_room(self, size: int) -> int:
+        deleted = self._quarantine.make_room(size)
+        if deleted:
+            log.warning("quarantine.cut_short", reason="the disk is full", deleted_bytes=deleted)
+        return deleted
+
+    def _purge(self, before: date) -> None:
+        self._quarantine.purge(before)
+        disk = os.statvfs(self._path)
+        reserve = min(_RESERVE, disk.f_blocks * disk.f_frsize // 20)
+        missing = reserve - disk.f_bavail * disk.f_frsize
+        if missing > 0:
+            self._make_room(missing)
+
+    def _free(self, multihashes: Sequence[bytes], day: date, *, was_paid: bool) -> None:
+        for multihash in multihashes:
+            self._quarantine.take(self._file(multihash), day, was_paid=was_paid)
+            self._broken.discard(multihash)
+
+    def _recall(self, multihashes: Sequence[bytes]) -> None:
+        if self._quarantine.is_empty():
+            return
+        for multihash in multihashes:
+            if self._size(multihash) is None:
+                self._quarantine.give_back(multihash, self._file(multihash))
+
+    def _sizes(self, multihashes: Sequence[bytes]) -> dict[bytes, int]:
+        sizes = {multihash: self._size(multihash) for multihash in multihashes}
+        return {multihash: size for multihash, size in sizes.items() if size is not None}
+
     def _size(self, multihash: bytes) -> int | None:
         try:
             return os.stat(self._file(multihash)).st_size
@@ -130,10 +210,6 @@ class DiskBlocks:
 
     def _audit(self, multihashes: Sequence[bytes]) -> set[bytes]:
         return {multihash for multihash in multihashes if not is_hash_of(multihash, self._read(multihash))}
-
-    def _unlink(self, multihashes: Sequence[bytes]) -> None:
-        for multihash in multihashes:
-            _unlink_if_there(self._file(multihash))
 
     def _list(self, last_byte: int) -> list[bytes]:
         names = os.listdir(f"{self._path}/{last_byte:02x}")

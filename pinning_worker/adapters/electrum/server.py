@@ -60,6 +60,11 @@ class Server:
         """Looked at in full, or tried in vain."""
         return self.fault is not None or (self.session is not None and self.session.has_looked)
 
+    @property
+    def refuses_history(self) -> bool:
+        """It was looked at, and does not tell the history of a script."""
+        return self.session is not None and self.session.refuses_history
+
     def state(self) -> ServerState:
         shown = self.session.shown_tip if self.session else None
         return ServerState(

@@ -74,6 +74,10 @@ class Session:
         """The header of this server that is too far ahead of our clock."""
         return self._follower.waits_for
 
+    @property
+    def refuses_history(self) -> bool:
+        return bool(self._refused)
+
     def ring(self) -> None:
         """Look again."""
         self._bell.set()

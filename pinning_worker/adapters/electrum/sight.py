@@ -57,7 +57,7 @@ class Sight:
 
     def look(self) -> None:
         now = trio.current_time()
-        if any(self._is_fresh(server) for server in self._servers):
+        if any(self.is_fresh(server) for server in self._servers):
             self._fresh_at = now
         if self._is_starting and all(server.is_heard for server in self._servers):
             self._complain_at = now
@@ -95,7 +95,7 @@ class Sight:
         )
         self.changed(reason)
 
-    def _is_fresh(self, server: Server) -> bool:
+    def is_fresh(self, server: Server) -> bool:
         shown = server.session.shown_tip if server.session is not None else None
         chain = self._view.chain
         if shown is None or server.session is None or not server.session.tells_payments:

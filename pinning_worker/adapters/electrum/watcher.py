@@ -35,6 +35,7 @@ from pinning_worker.ports import BlockOfNames, ChainListener, Clock, Trouble
 
 MOST_SERVERS = 16
 LONGEST_UNSEEN = timedelta(hours=2)
+WAIT_FOR_ALL_SECONDS = 900.0  # until every server has been heard; then one that has been read is enough
 
 _log = structlog.get_logger(__name__)
 
@@ -69,6 +70,8 @@ class PaymentWatcher:
         ]
         self.sight = Sight(self._view, self._servers, longest_unseen)
         self._news, self._unsaved = trio.Event(), trio.Event()
+        self._is_telling = self._is_read = False
+        self._started_at = 0.0
         self._view.watch(scripts)
         self._view.ring, self._view.ring_sessions = self._ring, self._ring_sessions
         self._view.everybody_heard = lambda: all(server.is_heard for server in self._servers)
@@ -81,6 +84,22 @@ class PaymentWatcher:
 
     async def is_seen(self) -> bool:
         return self.sight.is_seen()
+
+    async def is_read(self) -> bool:
+        """True for good once a fresh server was read in full, the others were heard, and all has been told."""
+        if not self._is_read:
+            told = not self._is_telling and not self._news.is_set()
+            self._is_read = told and self._servers_are_read()
+        return self._is_read
+
+    def _servers_are_read(self) -> bool:
+        waited = trio.current_time() - self._started_at >= WAIT_FOR_ALL_SECONDS
+        if not waited and not all(server.is_heard or server.refuses_history for server in self._servers):
+            return False
+        return any(
+            server.session is not None and server.session.has_looked and self.sight.is_fresh(server)
+            for server in self._servers
+        )
 
     async def has_block(self, height: int, block_hash: str) -> bool:
         return self._view.chain is not None and self._view.chain.has_block(height, block_hash)
@@ -123,6 +142,7 @@ class PaymentWatcher:
 
     async def run(self, listener: ChainListener, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled. Started once the stored headers are verified, whether or not any server can be reached."""
+        self._started_at = trio.current_time()
         if self._headers is not None:
             chain = await trio.to_thread.run_sync(self._headers.load)
             if chain is not None:
@@ -149,8 +169,9 @@ class PaymentWatcher:
     async def _tell(self, listener: ChainListener) -> None:
         """The one task that speaks to the listener, so that it hears things in order."""
         while True:
+            self._is_telling = False
             await self._news.wait()
-            self._news = trio.Event()
+            self._news, self._is_telling = trio.Event(), True
             news = self._view.take_news()
             if news.tip is not None:
                 await self._until_taken(partial(listener.tip_moved, news.tip, news.fork_height))

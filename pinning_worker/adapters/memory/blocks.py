@@ -1,4 +1,4 @@
-"""Blocks in a dict, with a disk that can fill up, rot and lose power.
+"""Blocks in a dict, with a quarantine beside it, on a disk that can fill up, rot and lose power.
 
 `capacity` may be set at any time; `data` is open, so a story can damage a block or take one away; `power_cut` forgets
 what was not synced, as a disk may.
@@ -6,23 +6,27 @@ what was not synced, as a disk may.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from datetime import date
 from itertools import islice
 
 from trio.lowlevel import checkpoint
 
 from pinning_worker.domain.multihash import is_hash_of
-from pinning_worker.ports import DiskFull
+from pinning_worker.ports import DiskFull, Quarantined
 
 _PIECE = 1000
 
 
 class MemoryBlocks:
-    """Port Blocks. `capacity`: bytes, None for no limit."""
+    """Port Blocks. `capacity`: bytes, None for no limit; what is in quarantine does not count, for it would make room.
+    `most_unpaid`: bytes in quarantine that were never paid for."""
 
-    def __init__(self, capacity: int | None = None) -> None:
-        self.capacity = capacity
+    def __init__(self, capacity: int | None = None, most_unpaid: int | None = None) -> None:
+        self.capacity, self.most_unpaid = capacity, most_unpaid
         self.data: dict[bytes, bytes] = {}
+        self.freed: dict[tuple[date, bool], dict[bytes, bytes]] = {}  # (day, was paid) -> blocks
+        self.found_broken: Callable[[bytes], None] = lambda _multihash: None
         self._unsynced: set[bytes] = set()
 
     @property
@@ -31,7 +35,7 @@ class MemoryBlocks:
 
     async def put(self, multihash: bytes, data: bytes) -> None:
         await checkpoint()
-        if multihash in self.data:
+        if is_hash_of(multihash, self.data.get(multihash)):
             return
         if self.capacity is not None and self.used + len(data) > self.capacity:
             raise DiskFull(f"no room for a block of {len(data)} bytes: {self.used} of {self.capacity} are used")
@@ -40,12 +44,20 @@ class MemoryBlocks:
 
     async def get(self, multihash: bytes) -> bytes | None:
         await checkpoint()
-        return self.data.get(multihash)
+        data = self.data.get(multihash)
+        if data is not None and not is_hash_of(multihash, data):
+            self.found_broken(multihash)
+            return None
+        return data
 
     async def size(self, multihash: bytes) -> int | None:
         await checkpoint()
         block = self.data.get(multihash)
         return None if block is None else len(block)
+
+    async def sizes(self, multihashes: Sequence[bytes]) -> dict[bytes, int]:
+        await checkpoint()
+        return {name: len(self.data[name]) for name in multihashes if name in self.data}
 
     async def sync(self, multihashes: Sequence[bytes]) -> None:
         await checkpoint()
@@ -55,10 +67,43 @@ class MemoryBlocks:
         await checkpoint()
         return {name for name in multihashes if not is_hash_of(name, self.data.get(name))}
 
-    async def delete(self, multihashes: Sequence[bytes]) -> None:
+    async def free(self, multihashes: Sequence[bytes], day: date, *, was_paid: bool) -> None:
         await checkpoint()
-        for multihash in multihashes:
-            self.data.pop(multihash, None)
+        folder = self.freed.setdefault((day, was_paid), {})
+        folder |= {name: self.data.pop(name) for name in multihashes if name in self.data}
+        if not was_paid:
+            self._limit_unpaid()
+
+    def _limit_unpaid(self) -> None:
+        unpaid = [
+            (key, name, data) for key in sorted(self.freed) if not key[1] for name, data in self.freed[key].items()
+        ]
+        over = sum(len(data) for _, _, data in unpaid) - self.most_unpaid if self.most_unpaid is not None else 0
+        for key, name, data in unpaid:
+            if over > 0:
+                del self.freed[key][name]
+                over -= len(data)
+
+    async def recall(self, multihashes: Sequence[bytes]) -> None:
+        await checkpoint()
+        for name in multihashes:
+            copies = [folder[name] for folder in self.freed.values() if is_hash_of(name, folder.get(name))]
+            if copies and name not in self.data:
+                self.data[name] = copies[0]
+                self._unsynced.add(name)
+
+    async def purge(self, before: date) -> None:
+        await checkpoint()
+        self.freed = {key: folder for key, folder in self.freed.items() if key[0] >= before}
+
+    async def quarantined(self) -> Sequence[Quarantined]:
+        await checkpoint()
+        found = [
+            Quarantined(day, was_paid, len(folder), sum(map(len, folder.values())))
+            for (day, was_paid), folder in self.freed.items()
+            if folder
+        ]
+        return sorted(found, key=lambda each: (each.day, each.was_paid))
 
     async def all(self) -> AsyncGenerator[Sequence[bytes], None]:
         names = iter(list(self.data))

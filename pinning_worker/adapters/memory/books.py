@@ -168,6 +168,10 @@ class MemoryBooks:
         await checkpoint()
         return sorted(self._held.get(root, ()))
 
+    async def holders(self, multihash: bytes) -> Sequence[bytes]:
+        await checkpoint()
+        return sorted(root for root, held in self._held.items() if multihash in held)
+
     async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
         await checkpoint()
         return {multihash for multihash in multihashes if multihash not in self._holders}

@@ -28,6 +28,7 @@ class MemoryChain:
     mempool: dict[str, Sighting] = field(default_factory=dict)
     scripts: set[bytes] = field(default_factory=set)
     seen: bool = True
+    read: bool = False  # as a watcher is after a start: until everything has been told
     _blocks: list[_Block] = field(default_factory=list)
     _mined: int = 0
 
@@ -41,6 +42,9 @@ class MemoryChain:
 
     async def is_seen(self) -> bool:
         return self.seen
+
+    async def is_read(self) -> bool:
+        return self.read
 
     async def has_block(self, height: int, block_hash: str) -> bool:
         return 0 <= height < len(self._blocks) and self._blocks[height].hash == block_hash
@@ -98,12 +102,14 @@ class MemoryChain:
 
     async def tell_everything(self) -> None:
         """What a watcher says after a start: the tip, then its scripts' whole history."""
+        self.read = False
         await self._tell_tip(None)
         for block in self._blocks:
             for tx in block.transactions:
                 await self._tell(tx)
         for tx in tuple(self.mempool.values()):
             await self._tell(tx)
+        self.read = True
 
     def _append(self, transactions: tuple[Sighting, ...]) -> None:
         self._mined += 1

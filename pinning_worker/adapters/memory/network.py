@@ -60,6 +60,7 @@ class MemoryFetcher:
         raise OverBudget(f"deeper than {budget.depth} links", got)
 
     async def _take(self, cid: Cid, got: dict[bytes, int], budget: Budget) -> Sequence[Cid]:
+        await self.store.recall([cid.multihash])
         block = await self.store.get(cid.multihash)
         if block is None:
             block = await self._from_peers(cid, got, budget)

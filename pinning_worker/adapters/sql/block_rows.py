@@ -25,6 +25,11 @@ def held(connection: Connection, root: bytes) -> Sequence[bytes]:
     return connection.execute(query.order_by(block_references.c.multihash)).scalars().all()
 
 
+def holders(connection: Connection, multihash: bytes) -> Sequence[bytes]:
+    query = select(block_references.c.root).where(block_references.c.multihash == multihash)
+    return connection.execute(query.order_by(block_references.c.root)).scalars().all()
+
+
 def unreferenced(connection: Connection, multihashes: Sequence[bytes]) -> set[bytes]:
     free = set(multihashes)
     for piece in pieces(multihashes):

@@ -91,6 +91,9 @@ class SqlBooks:
     async def held(self, root: bytes) -> Sequence[bytes]:
         return await self._database.read(lambda connection: block_rows.held(connection, root))
 
+    async def holders(self, multihash: bytes) -> Sequence[bytes]:
+        return await self._database.read(lambda connection: block_rows.holders(connection, multihash))
+
     async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
         return await self._database.read(lambda connection: block_rows.unreferenced(connection, multihashes))
 

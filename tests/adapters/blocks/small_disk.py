@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from datetime import date
 from pathlib import Path
 
 import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.ports import DiskFull
+
+DAY = date(2026, 11, 29)
 
 
 async def until_full(path: Path) -> None:
@@ -26,9 +29,9 @@ async def until_full(path: Path) -> None:
         print("DiskFull", "no room" if "no room for blocks" in str(error) else error)
     print("whole", await blocks.audit(names) == set() and len(names) > 5)
     print("aside", len(os.listdir(path / "aside")))
-    await blocks.delete(names[:2])
+    await blocks.free(names[:2], DAY, was_paid=True)
     await blocks.put(name, data)
-    print("after a delete", await blocks.audit((name,)) == set())
+    print("after two were freed", await blocks.audit((name,)) == set())
 
 
 async def too_few_inodes(path: Path) -> None:

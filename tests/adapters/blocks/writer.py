@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from datetime import date
 from pathlib import Path
 
 import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
+
+DAY = date(2026, 11, 29)
 
 
 async def put_for_ever(blocks: DiskBlocks, number: int) -> None:
@@ -16,7 +19,7 @@ async def put_for_ever(blocks: DiskBlocks, number: int) -> None:
     data = bytes([number]) * 4_000_000
     name = b"\x12\x20" + hashlib.sha256(data).digest()
     while True:
-        await blocks.delete((name,))
+        await blocks.free((name,), DAY, was_paid=True)
         await blocks.put(name, data)
         print("put", flush=True)
 

@@ -74,7 +74,7 @@ async def test_a_tip_that_is_old_is_not_fresh() -> None:
         clock.seconds -= 1
         await until_seen(watcher)
         clock.seconds = tip_time(server.ledger) - MOST_AHEAD_SECONDS - 1
-        assert not watcher.sight._is_fresh(watcher._servers[0]), "a clock that was set back makes nothing fresh"
+        assert not watcher.sight.is_fresh(watcher._servers[0]), "a clock that was set back makes nothing fresh"
 
 
 async def test_the_complaint_is_repeated_every_ten_minutes(autojump_clock: MockClock) -> None:
@@ -151,7 +151,7 @@ async def test_a_rival_tip_that_is_not_ours_is_no_sight() -> None:
         rival.is_open = True
         await eventually(lambda: watcher.servers()[1].connected, "the rival is there")
         await eventually(lambda: watcher.servers()[1].height is not None, "the rival has shown its tip")
-        assert not watcher.sight._is_fresh(watcher._servers[1])
+        assert not watcher.sight.is_fresh(watcher._servers[1])
 
 
 async def test_the_chain_is_lost_from_sight_when_nobody_shows_it_any_more() -> None:

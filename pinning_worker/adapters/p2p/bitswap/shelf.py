@@ -1,7 +1,8 @@
 """The block store as sessions see it: what another session is just writing is waited for, not asked of the network.
 
 Without it, a session that looks for a block in the moment when its twin has received it but not yet written it would
-ask for it again; and Helia does not answer that for five seconds.
+ask for it again; and Helia does not answer that for five seconds. A block in quarantine comes back when it is looked
+for: what is owed, or asked for again, is then not fetched twice.
 """
 
 from __future__ import annotations
@@ -37,7 +38,11 @@ class Shelf:
 
     async def size(self, multihash: bytes) -> int | None:
         await self._settled(multihash)
-        return await self._blocks.size(multihash)
+        size = await self._blocks.size(multihash)
+        if size is None:
+            await self._blocks.recall([multihash])
+            size = await self._blocks.size(multihash)
+        return size
 
     async def _settled(self, multihash: bytes) -> None:
         written = self._writing.get(multihash)

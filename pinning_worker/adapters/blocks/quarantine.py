@@ -1,0 +1,144 @@
+"""Where freed blocks wait: out of sight, and for some days not out of reach.
+
+    <path>/paid/2026-11-29/ciqovs…     freed that day; paid for once, or of unknown origin
+    <path>/unpaid/2026-11-29/ciqovs…   freed that day, and never paid for
+
+Rules: a block comes and goes by a rename or a link, so it costs no room and no copying. Nobody who pays nothing can
+push out what was paid: unpaid blocks have at most `most_unpaid` bytes, beyond which their oldest go. A day folder goes
+whole when its day is over; `make_room` takes from the oldest, unpaid first.
+
+These functions block, and are called from several threads.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import date
+from threading import Lock
+
+from pinning_worker.domain.multihash import is_hash_of
+from pinning_worker.ports import Quarantined
+
+PAID, UNPAID = "paid", "unpaid"
+
+
+class Quarantine:
+    """`most_unpaid`: bytes, None for no limit. Every method may raise OSError."""
+
+    def __init__(self, path: str, most_unpaid: int | None) -> None:
+        self._path, self._most_unpaid = path, most_unpaid
+        self._unpaid_bytes = 0
+        self._lock = Lock()
+
+    def open(self) -> None:
+        for kind in (PAID, UNPAID):
+            os.makedirs(f"{self._path}/{kind}", exist_ok=True)
+        self._unpaid_bytes = sum(each.bytes for each in self.days() if not each.was_paid)
+
+    def take(self, file: str, day: date, *, was_paid: bool) -> None:
+        """Moves a block's file here; one that is not there is no error."""
+        folder = f"{self._path}/{PAID if was_paid else UNPAID}/{day.isoformat()}"
+        place = f"{folder}/{os.path.basename(file)}"
+        try:
+            size = os.stat(file).st_size
+            os.makedirs(folder, exist_ok=True)
+            os.replace(file, place)
+        except FileNotFoundError:
+            return
+        if not was_paid:
+            self._count_unpaid(size)
+
+    def give_back(self, multihash: bytes, file: str) -> bool:
+        """A whole copy becomes that file, and stays here too: only its day takes it away. False where there is none."""
+        name = os.path.basename(file)
+        for folder in self._folders():
+            try:
+                with open(f"{folder}/{name}", "rb") as copy:
+                    data = copy.read()
+                if is_hash_of(multihash, data):
+                    os.link(f"{folder}/{name}", file)
+                    return True
+            except FileExistsError:
+                return True
+            except FileNotFoundError:
+                continue
+        return False
+
+    def is_empty(self) -> bool:
+        return next(self._folders(), None) is None
+
+    def purge(self, before: date) -> None:
+        for folder in list(self._folders()):
+            if _day_of(folder) < before:
+                shutil.rmtree(folder)
+        self._recount()
+
+    def make_room(self, size: int) -> int:
+        """Deletes blocks of at least so many bytes, if there are so many; the bytes that were deleted."""
+        freed = sum(self._delete(size, UNPAID))
+        if freed < size:
+            freed += sum(self._delete(size - freed, PAID))
+        self._recount()
+        return freed
+
+    def days(self) -> list[Quarantined]:
+        found = []
+        for folder in self._folders():
+            sizes = [size for _, size in _files(folder)]
+            found.append(Quarantined(_day_of(folder), f"/{PAID}/" in folder, len(sizes), sum(sizes)))
+        return sorted(found, key=lambda each: (each.day, each.was_paid))
+
+    def _folders(self) -> Iterator[str]:
+        """The newest days last; of what was never paid first."""
+        for kind in (UNPAID, PAID):
+            with suppress(FileNotFoundError):
+                for day in sorted(os.listdir(f"{self._path}/{kind}")):
+                    folder = f"{self._path}/{kind}/{day}"
+                    if _is_day(day) and os.path.isdir(folder):
+                        yield folder
+
+    def _count_unpaid(self, size: int) -> None:
+        with self._lock:
+            self._unpaid_bytes += size
+            over = self._unpaid_bytes - self._most_unpaid if self._most_unpaid is not None else 0
+            if over > 0:
+                self._unpaid_bytes -= sum(self._delete(over, UNPAID))
+
+    def _recount(self) -> None:
+        with self._lock:
+            self._unpaid_bytes = sum(each.bytes for each in self.days() if not each.was_paid)
+
+    def _delete(self, size: int, kind: str) -> Iterator[int]:
+        """Blocks of the oldest days, until so many bytes are gone; the size of each."""
+        for folder in [folder for folder in self._folders() if f"/{kind}/" in folder]:
+            for file, length in _files(folder):
+                if size <= 0:
+                    return
+                with suppress(FileNotFoundError):
+                    os.unlink(file)
+                    size -= length
+                    yield length
+            with suppress(OSError):  # somebody is just putting something in
+                os.rmdir(folder)
+
+
+def _files(folder: str) -> Iterator[tuple[str, int]]:
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                yield entry.path, entry.stat().st_size
+
+
+def _is_day(name: str) -> bool:
+    try:
+        date.fromisoformat(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _day_of(folder: str) -> date:
+    return date.fromisoformat(os.path.basename(folder))

@@ -1,0 +1,121 @@
+"""Checking: "kept" is said only of what this run has found to be kept.
+
+The audit before a pin says that every block was there, once. A disk loses blocks afterwards: a restore that is not
+whole, a bad sector, a hand that slips. So before a root is called kept for the first time in a run, its blocks are
+compared with the books: their names, their sizes together, and the hashes of a few drawn at random. The rest of the
+store follows in the background. What is missing or broken is owed from that moment on, and fetched again.
+
+A read that finds a broken block leads to the same at once, for every root that holds it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+
+import structlog
+import trio
+
+from pinning_worker.domain.cid import cid_text
+from pinning_worker.domain.pin import LIVE
+from pinning_worker.ports import Blocks, Books, Clock, Trouble
+
+log = structlog.get_logger()
+
+SAMPLE = 4  # blocks of a root that are hashed
+MOST_BROKEN = 1000  # found by reads and not yet looked at; the next read finds what is beyond
+PACE_SECONDS = 0.05  # between two roots in the background
+AGAIN_SECONDS = 60.0  # after a disk or a database that failed
+
+
+@dataclass(slots=True)
+class Checking:
+    """`damaged(root, bad)` is told of a root whose blocks are not all there."""
+
+    books: Books
+    blocks: Blocks
+    clock: Clock
+    damaged: Callable[[bytes, Collection[bytes]], Awaitable[None]]
+    _kept: set[bytes] = field(default_factory=set)  # roots found whole in this run
+    _broken: dict[bytes, None] = field(default_factory=dict)
+    _news: trio.Event = field(default_factory=trio.Event)
+
+    def note_kept(self, root: bytes) -> None:
+        """It has just been audited."""
+        self._kept.add(root)
+
+    def note_broken(self, multihash: bytes) -> None:
+        """A read found it to be something else than its name says."""
+        if len(self._broken) < MOST_BROKEN:
+            self._broken[multihash] = None
+            self._news.set()
+
+    async def is_kept(self, root: bytes) -> bool:
+        """Whether all of a root that LIVE pins keep is here. Raises Trouble."""
+        if root in self._kept:
+            return True
+        bad = await self._look(root)
+        if bad is None:
+            self._kept.add(root)
+            return True
+        await self.damaged(root, bad)
+        return False
+
+    async def run(self) -> None:
+        """Until cancelled: what reads have found, then root by root."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look_at_broken)
+            nursery.start_soon(self._look_at_all)
+
+    async def _look(self, root: bytes) -> set[bytes] | None:
+        """The blocks that are missing or broken, perhaps none; None where the root is whole."""
+        held, request = await self.books.held(root), await self.books.request(root)
+        if not held or request is None or request.sizes is None:
+            return set()
+        sizes = await self.blocks.sizes(held)
+        as_counted = len(sizes) == len(held) and sum(sizes.values()) == request.sizes.total
+        drawn = held if not as_counted else random.sample(held, min(SAMPLE, len(held)))  # no secret
+        bad = await self.blocks.audit(drawn)
+        if bad and as_counted:
+            bad = await self.blocks.audit(held)
+        return bad or None
+
+    async def _look_at_all(self) -> None:
+        while True:
+            try:
+                roots = dict.fromkeys(pin.root for pin in await self.books.all_pins() if pin.state in LIVE)
+                damaged = 0
+                for root in roots:
+                    if await self._is_live(root) and not await self.is_kept(root):
+                        damaged += 1
+                        log.error("check.root_damaged", cid=cid_text(root))
+                    await self.clock.sleep(PACE_SECONDS)
+                log.info("check.store_compared", roots=len(roots), damaged=damaged)
+                return
+            except Trouble as trouble:
+                log.error("check.put_off", seconds=AGAIN_SECONDS, reason=str(trouble))
+                await self.clock.sleep(AGAIN_SECONDS)
+
+    async def _is_live(self, root: bytes) -> bool:
+        """It may have ended, or been found damaged, since the list was made."""
+        return any(pin.state in LIVE for pin in await self.books.pins_of(root))
+
+    async def _look_at_broken(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news = trio.Event()
+            try:
+                while self._broken:
+                    multihash = next(iter(self._broken))
+                    await self._tell_holders(multihash)
+                    del self._broken[multihash]
+            except Trouble as trouble:
+                log.error("check.put_off", seconds=AGAIN_SECONDS, reason=str(trouble))
+                self._news.set()
+                await self.clock.sleep(AGAIN_SECONDS)
+
+    async def _tell_holders(self, multihash: bytes) -> None:
+        for root in await self.books.holders(multihash):
+            self._kept.discard(root)
+            await self.damaged(root, {multihash})

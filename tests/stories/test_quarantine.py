@@ -1,0 +1,142 @@
+"""What is freed waits: it comes back when it is owed, and is not there for anybody else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+from trio.testing import MockClock
+
+from pinning_worker.domain.pin import PinKey, State
+from pinning_worker.steps import shelf
+from tests import content
+from tests.stories.world import World, terms
+
+
+async def test_a_late_payer_gets_what_lapsed_though_nobody_has_it_any_more(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(content.noise(600_000))
+    async with World().running() as w:
+        w.offer(blocks)
+        amount = await w.quoted(cid)
+        await w.later(hours=30)
+        assert (await w.blocks_on_disk(), w.in_quarantine()) == (set(), set(blocks))
+        w.fetcher.peers.clear()
+        await w.pay(cid, amount)
+        await w.mine(3)
+        await w.later(minutes=2)
+        assert w.hear_statuses()[-2:] == ["ADDED-CID", "CID-PINNED-WITH-NAME"]
+
+
+async def test_an_ended_pin_waits_seven_days_and_is_not_said_to_be_kept(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(content.noise(600_000))
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+        await w.months_later(245)
+        assert (await w.blocks_on_disk(), w.in_quarantine()) == (set(), set(blocks))
+        w.fetcher.peers.clear()
+        await w.months_later(5)
+        assert w.in_quarantine() == set(blocks)
+        await w.months_later(5)
+        assert w.in_quarantine() == set()
+        w.hear()
+        await w.say(f"NEW-CID:{cid}")
+        await w.later(minutes=2)
+        assert "CID-PINNED-WITH-NAME" not in w.hear_statuses()
+
+
+async def test_a_clock_that_runs_ahead_alone_empties_no_quarantine(autojump_clock: MockClock) -> None:
+    """Catches: one clock, set a year ahead for a minute, ends every wait."""
+    cid, blocks = content.file(b"one clock")
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+        await w.months_later(245)
+        await w.later(days=300)
+        assert w.in_quarantine() == set(blocks)
+
+
+async def test_before_the_chain_has_been_read_nothing_leaves_the_shelf(autojump_clock: MockClock) -> None:
+    """Catches: a term that was renewed, as older books do not know, ends at the start."""
+    cid, blocks = content.file(content.noise(600_000))
+    world = World()
+    async with world.running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+    world.clock.moved = timedelta(days=260)
+    await world.chain.mine(11)
+    world.chain.read = False
+    life = world.life = world.new_life()
+    world.chain.listener = life
+    async with trio.open_nursery() as nursery:
+        await nursery.start(life.run)
+        await world.later(days=3)
+        await world.mine(1)
+        assert (await world.pin(cid)).state in (State.PINNED, State.EXPIRING)
+        assert await world.blocks_on_disk() == set(blocks)
+        world.chain.read = True
+        await world.mine(1)
+        await world.later(minutes=10)
+        assert (await world.pin(cid)).state is State.RELEASED
+        nursery.cancel_scope.cancel()
+
+
+async def test_orphans_beyond_what_a_crash_leaves_are_held_until_released(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: the wrong books free the whole store in the first second."""
+    monkeypatch.setattr(shelf, "SWEEP_LEAST", 100_000)
+    _, blocks = content.file(content.noise(600_000))
+    world = World()
+    for multihash, block in blocks.items():
+        await world.blocks.put(multihash, block)
+    with capture_logs() as logs:
+        async with world.running() as w:
+            await w.later(days=2)
+            assert await w.blocks_on_disk() == set(blocks)
+            held = [line for line in logs if line["event"] == "blocks.held"]
+            assert held
+            assert (held[0]["blocks"], held[0]["log_level"]) == (len(blocks), "error")
+            w.life.shelf.released = lambda: 700_000
+            await w.later(hours=1)
+            assert (await w.blocks_on_disk(), w.in_quarantine()) == (set(), set(blocks))
+
+
+async def test_unpaid_blocks_push_out_nothing_that_was_paid(autojump_clock: MockClock) -> None:
+    """Catches: a stranger fills the quarantine with what he never pays, and the paid blocks go before their day."""
+    paid, paid_blocks = content.file(content.noise(300_000, 1))
+    world = World(terms=terms(quote_life=timedelta(hours=1)))
+    world.blocks.most_unpaid = 500_000
+    async with world.running() as w:
+        w.offer(paid_blocks)
+        await w.pinned(paid)
+        await w.months_later(245)
+        for number in range(2, 8):
+            cid, blocks = content.file(content.noise(300_000, number))
+            w.offer(blocks)
+            await w.quoted(cid)
+            await w.later(hours=2)
+        assert set(paid_blocks) <= w.in_quarantine()
+        unpaid = [each for each in await w.blocks.quarantined() if not each.was_paid]
+        assert sum(each.bytes for each in unpaid) <= 500_000
+
+
+async def test_the_last_name_of_a_root_leaves_its_blocks_to_quarantine_and_a_new_payment_brings_them_back(
+    autojump_clock: MockClock,
+) -> None:
+    cid, blocks = content.file(content.noise(600_000))
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+        await w.months_later(245)
+        w.fetcher.peers.clear()
+        w.hear()
+        await w.pay(cid, 3_397_411, "art/2")
+        await w.mine(3)
+        await w.later(minutes=5)
+        pin = await w.books.pin(PinKey(cid.key, b"art/2"))
+        assert pin is not None
+        assert pin.state is State.PINNED
+        assert await w.blocks_on_disk() == set(blocks)
