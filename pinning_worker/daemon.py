@@ -19,6 +19,7 @@ import structlog
 import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
+from pinning_worker.adapters.blocks.receipt_journal import JournaledReceipts
 from pinning_worker.adapters.clock import SystemClock
 from pinning_worker.adapters.datadir import hold_data_dir
 from pinning_worker.adapters.electrum.header_file import HeaderFile
@@ -45,6 +46,7 @@ from pinning_worker.domain.verdict import Depth
 from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.network import Network, open_network
 from pinning_worker.one_error import one_error
+from pinning_worker.pairing import Store
 from pinning_worker.settings import Settings
 from pinning_worker.steps.providing import Kept, Providing
 from pinning_worker.steps.terms import Terms
@@ -90,7 +92,7 @@ async def _end_on_signal(
 @dataclass(frozen=True, slots=True)
 class _Stores:
     books: SqlBooks
-    receipts: SqlReceipts
+    receipts: JournaledReceipts
     index: SqlNameIndex
     blocks: DiskBlocks
 
@@ -99,8 +101,11 @@ class _Stores:
 async def _stores(settings: Settings) -> AsyncGenerator[_Stores, None]:
     database = Database(settings.database_url)
     try:
-        blocks = await DiskBlocks.open(settings.data_dir / BLOCKS_FOLDER)
-        yield _Stores(SqlBooks(database), SqlReceipts(database), SqlNameIndex(database), blocks)
+        folder = settings.data_dir / BLOCKS_FOLDER
+        await Store(database, settings.database_url, folder).open_together()
+        blocks = await DiskBlocks.open(folder, most_unpaid=settings.staging_quota)
+        receipts = await JournaledReceipts.open(SqlReceipts(database), folder)
+        yield _Stores(SqlBooks(database), receipts, SqlNameIndex(database), blocks)
     finally:
         await database.close()
 
@@ -210,6 +215,7 @@ def terms_of(settings: Settings) -> Terms:
         depth=Depth(settings.confirmations, settings.credit_blocks),
         budget=settings.budget,
         staging_quota=settings.staging_quota,
+        quarantine=settings.quarantine,
         quote_life=settings.quote_life,
         most_months=settings.most_months,
         most_active=settings.queue_size,

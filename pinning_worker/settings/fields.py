@@ -157,6 +157,7 @@ class Settings(StoreSettings):
     min_fee: Amount = Swartz(1_000_000)
     price_version: int = Field(default=1, ge=1, le=2_147_483_647)
     most_months: int = Field(default=8, ge=1)
+    quarantine: Duration = Field(default=timedelta(days=7), ge=timedelta(0), le=A_YEAR)  # what is freed waits so long
     quote_life: Duration = Field(default=timedelta(hours=24), ge=timedelta(minutes=1), le=A_YEAR)
     confirmations: int = Field(default=6, ge=1, le=1000)  # 1 is the block that holds the payment
     credit_blocks: int = Field(default=100, ge=1, le=10_000)  # a pin outlives its payment's reorg so long

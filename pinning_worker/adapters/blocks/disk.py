@@ -46,6 +46,11 @@ _READS_AT_ONCE = 32  # blocks that an audit reads before it can be cancelled
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
+def file_of(path: str, multihash: bytes) -> str:
+    """Where a block lies in a block folder."""
+    return f"{path}/{multihash[-1]:02x}/{b32encode(multihash).decode().rstrip('=').lower()}"
+
+
 class DiskBlocks:
     """Port Blocks. Every method may raise Trouble (the disk fails); `put` and `sync` DiskFull as well."""
 
@@ -135,7 +140,7 @@ class DiskBlocks:
         make_durable([self._path], self._path)
 
     def _file(self, multihash: bytes) -> str:
-        return f"{self._path}/{multihash[-1]:02x}/{b32encode(multihash).decode().rstrip('=').lower()}"
+        return file_of(self._path, multihash)
 
     def _write(self, multihash: bytes, data: bytes) -> None:
         """A file of the right length stays, unless it is known to be broken; a shorter one is what a power cut left."""

@@ -151,3 +151,7 @@ receipts = Table(
     Column("ends", Moment, nullable=False),
     Column("released_at", Moment),
 )
+
+store_mark = Table(
+    "store_mark", metadata, Column("id", String(32), primary_key=True), Column("starts", Integer, nullable=False)
+)

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0001"
+down_revision = "0002"
 
 def upgrade() -> None:
     with op.batch_alter_table("payments", recreate="always") as payments:
@@ -111,7 +111,7 @@ async def test_a_later_revision_that_copies_a_table_keeps_its_rows_and_their_chi
     (scripts / "versions/9999_note.py").write_text(SECOND_REVISION)
     monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
 
-    with pytest.raises(migrate.UnusableDatabase, match="at revision 0001, not 9999: run `pinning-worker migrate`"):
+    with pytest.raises(migrate.UnusableDatabase, match="at revision 0002, not 9999: run `pinning-worker migrate`"):
         migrate.require_current(url)
     assert migrate.migrate(url) == "9999"
     assert await everything(url) == before
@@ -132,7 +132,7 @@ async def test_a_migration_that_fails_halfway_changes_nothing(
     monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
     with pytest.raises(migrate.UnusableDatabase, match="rows without their parents"):
         migrate.migrate(url)
-    assert migrate.revision_of(url) == "0001"
+    assert migrate.revision_of(url) == "0002"
     assert await everything(url) == before
 
 

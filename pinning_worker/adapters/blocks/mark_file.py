@@ -1,0 +1,66 @@
+"""The mark of a block folder, `<path>/store.json`, and whether there is any block.
+
+These functions block; they run before the blocks are opened, and make nothing but the mark.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+
+from pinning_worker.adapters.blocks.quarantine import PAID, UNPAID
+from pinning_worker.adapters.private_file import replace
+from pinning_worker.domain.store_mark import Mark
+from pinning_worker.ports import Trouble
+
+MARK_FILE = "store.json"
+
+
+def read_mark(folder: Path) -> Mark | None:
+    """None where there is none. Raises Trouble: it cannot be read, or is not what was written."""
+    file = folder / MARK_FILE
+    try:
+        data = json.loads(file.read_bytes())
+        return Mark(str(data["id"]), int(data["starts"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Trouble(
+            f"{file} is damaged or out of reach ({error}): put it back from a backup, or remove it; without it the "
+            "blocks are known by those that the database holds"
+        ) from error
+
+
+def write_mark(folder: Path, mark: Mark) -> None:
+    """Raises Trouble."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace(folder / MARK_FILE, json.dumps({"id": mark.id, "starts": mark.starts}).encode() + b"\n")
+    except OSError as error:
+        raise Trouble(f"{folder / MARK_FILE} cannot be written: {error.strerror}") from error
+
+
+def has_any_block(folder: Path) -> bool:
+    """Also one in quarantine. Raises Trouble."""
+    shelves = (folder / f"{last_byte:02x}" for last_byte in range(256))
+    days = chain.from_iterable(_entries(folder / "freed" / kind) for kind in (PAID, UNPAID))
+    try:
+        return any(_is_filled(place) for place in chain(shelves, days))
+    except OSError as error:
+        raise Trouble(f"the blocks in {folder} are out of reach: {error}") from error
+
+
+def _entries(folder: Path) -> Iterable[Path]:
+    with suppress(FileNotFoundError):
+        return list(folder.iterdir())
+    return ()
+
+
+def _is_filled(folder: Path) -> bool:
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        return any(entry.is_file() for entry in entries)
+    return False

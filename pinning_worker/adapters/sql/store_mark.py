@@ -1,0 +1,34 @@
+"""The mark of the books, in a table of one row; see `domain.store_mark`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete, insert, select
+
+from pinning_worker.adapters.sql.book_tables import block_references, store_mark
+from pinning_worker.adapters.sql.database import Database
+from pinning_worker.domain.store_mark import Mark
+
+
+async def read_mark(database: Database) -> Mark | None:
+    """Raises Trouble."""
+    row = await database.read(lambda connection: connection.execute(select(store_mark)).one_or_none())
+    return Mark(row.id, row.starts) if row else None
+
+
+async def write_mark(database: Database, mark: Mark) -> None:
+    """Raises Trouble."""
+
+    def replace(connection: Connection) -> None:
+        connection.execute(delete(store_mark))
+        connection.execute(insert(store_mark).values(id=mark.id, starts=mark.starts))
+
+    await database.write(replace)
+
+
+async def some_held(database: Database, most: int) -> Sequence[bytes]:
+    """So many multihashes that roots reference; of different roots, where there are so many. Raises Trouble."""
+    roots = select(block_references.c.root).distinct().limit(most)
+    query = select(block_references.c.multihash).where(block_references.c.root.in_(roots)).limit(most * 4)
+    return await database.read(lambda connection: connection.execute(query).scalars().all())
