@@ -20,6 +20,7 @@ import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.adapters.blocks.receipt_journal import JournaledReceipts
+from pinning_worker.adapters.blocks.release_file import ReleaseFile
 from pinning_worker.adapters.clock import SystemClock
 from pinning_worker.adapters.datadir import hold_data_dir
 from pinning_worker.adapters.electrum.header_file import HeaderFile
@@ -138,6 +139,7 @@ async def _tell_stories(
         chain=watcher,
         new_id=lambda: secrets.token_hex(8),
         note_metadata=catalogue.note_metadata,
+        release=ReleaseFile(settings.data_dir / BLOCKS_FOLDER),
         has_last_words=True,
     )
 

@@ -57,7 +57,7 @@ from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.due import DueLoop
 from pinning_worker.steps.fetching import KEEP_REFUSED, Fetching
 from pinning_worker.steps.quoting import Quoting
-from pinning_worker.steps.shelf import Shelf
+from pinning_worker.steps.shelf import NoRelease, Release, Shelf
 from pinning_worker.steps.terms import Terms
 
 log = structlog.get_logger()
@@ -84,7 +84,7 @@ class Lifecycle:
     chain: Chain
     new_id: Callable[[], str]
     note_metadata: Callable[[bytes, bool], Awaitable[None]] | None = None
-    released_bytes: Callable[[], int] = lambda: 0  # of blocks that the operator lets go, see steps/shelf.py
+    release: Release = field(default_factory=NoRelease)
     has_last_words: bool = False  # its end waits until what is stored is said; a death does not
 
     quoting: Quoting = field(init=False)
@@ -105,7 +105,7 @@ class Lifecycle:
             self.clock, self.books, self.announcer, self.chain, self.quoting, self.checking, self._take_up
         )
         self.blocks.found_broken = self.checking.note_broken
-        self.shelf = Shelf(self.books, self.blocks, self.clock, self.chain, self.terms.quarantine, self.released_bytes)
+        self.shelf = Shelf(self.books, self.blocks, self.clock, self.chain, self.terms.quarantine, self.release)
         self.fetching = Fetching(
             self.terms,
             self.clock,

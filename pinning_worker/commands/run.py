@@ -84,9 +84,11 @@ def _outcomes() -> dict[type[Exception], ExitCode]:
     from pinning_worker.adapters.sql.migrate import UnusableDatabase
     from pinning_worker.domain.anchor import WrongCheckpoint
     from pinning_worker.domain.chain import BadCheckpoint
+    from pinning_worker.pairing import NotItsBlocks
     from pinning_worker.ports import Trouble
 
     return {
+        NotItsBlocks: ExitCode.CONFIGURATION,
         BadCheckpoint: ExitCode.CONFIGURATION,
         WrongCheckpoint: ExitCode.CONFIGURATION,
         DataDirHeld: ExitCode.IN_USE,

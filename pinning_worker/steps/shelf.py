@@ -13,10 +13,11 @@ Rules for what is freed:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from typing import Protocol
 
 import structlog
 import trio
@@ -47,16 +48,43 @@ class Orphans:
         return max(SWEEP_LEAST, min(SWEEP_MOST, self.store_bytes // 100))
 
 
+class Release(Protocol):
+    """What the operator lets go of orphans."""
+
+    def bytes(self) -> int: ...
+
+    def spend(self) -> None:
+        """It was for one sweep."""
+
+
+class NoRelease:
+    def bytes(self) -> int:
+        return 0
+
+    def spend(self) -> None: ...
+
+
+async def count_orphans(books: Books, blocks: Blocks) -> Orphans:
+    """Reads the size of every block there is."""
+    found = size = total = 0
+    async with aclosing(blocks.all()) as pieces:
+        async for multihashes in pieces:
+            sizes = await blocks.sizes(multihashes)
+            nobodys = await books.unreferenced(multihashes)
+            total += sum(sizes.values())
+            found += len(nobodys)
+            size += sum(sizes.get(multihash, 0) for multihash in nobodys)
+    return Orphans(found, size, total)
+
+
 @dataclass(slots=True)
 class Shelf:
-    """`released`: bytes of orphans that the operator lets go."""
-
     books: Books
     blocks: Blocks
     clock: Clock
     chain: Chain
     quarantine: timedelta
-    released: Callable[[], int] = lambda: 0
+    release: Release = field(default_factory=NoRelease)
     untidy: bool = True  # something may lie there that nothing references: true at every start
     _has_swept: bool = False  # what lies there since then was left by fetches of this run, so nobody has paid for it
     _sweep_at: datetime | None = None  # not before; None: at once
@@ -129,24 +157,12 @@ class Shelf:
             self._purge_at = now + PURGE_EVERY
             await self._purge(now)
 
-    async def orphans(self) -> Orphans:
-        """Reads the size of every block there is."""
-        found = size = total = 0
-        async with aclosing(self.blocks.all()) as pieces:
-            async for multihashes in pieces:
-                sizes = await self.blocks.sizes(multihashes)
-                nobodys = await self.books.unreferenced(multihashes)
-                total += sum(sizes.values())
-                found += len(nobodys)
-                size += sum(sizes.get(multihash, 0) for multihash in nobodys)
-        return Orphans(found, size, total)
-
     async def _sweep(self) -> bool:
         """What a crash or a full disk left between a put and its record. False where it is too much to be that."""
-        orphans = await self.orphans()
+        orphans = await count_orphans(self.books, self.blocks)
         if not orphans.blocks:
             return True
-        if orphans.bytes > max(orphans.may_go, self.released()):
+        if orphans.bytes > max(orphans.may_go, self.release.bytes()):
             log.error(
                 "blocks.held",
                 blocks=orphans.blocks,
@@ -163,6 +179,7 @@ class Shelf:
                 async with self._lock:
                     nobodys = await self.books.unreferenced(multihashes)
                     await self.blocks.free(tuple(nobodys), await self._today(), was_paid=not self._has_swept)
+        self.release.spend()
         return True
 
     async def _purge(self, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
@@ -99,9 +100,21 @@ async def test_orphans_beyond_what_a_crash_leaves_are_held_until_released(
             held = [line for line in logs if line["event"] == "blocks.held"]
             assert held
             assert (held[0]["blocks"], held[0]["log_level"]) == (len(blocks), "error")
-            w.life.shelf.released = lambda: 700_000
+            w.life.shelf.release = released = Released(700_000)
             await w.later(hours=1)
             assert (await w.blocks_on_disk(), w.in_quarantine()) == (set(), set(blocks))
+            assert released.bytes() == 0, "it was for one sweep"
+
+
+@dataclass
+class Released:
+    most: int
+
+    def bytes(self) -> int:
+        return self.most
+
+    def spend(self) -> None:
+        self.most = 0
 
 
 async def test_unpaid_blocks_push_out_nothing_that_was_paid(autojump_clock: MockClock) -> None:

@@ -1,0 +1,115 @@
+"""`recover`: a database that is new, or of an earlier day, becomes that of the blocks that are there."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pinning_worker.commands.configured import env_file_option, json_option, worker_settings
+from pinning_worker.commands.telling import ExitCode, Told, say_json, telling
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pinning_worker.adapters.sql.books import SqlBooks
+    from pinning_worker.adapters.sql.receipts import SqlReceipts
+    from pinning_worker.domain.receipt import Receipt
+    from pinning_worker.settings import Settings
+
+
+@click.command()
+@click.option("--blocks-are-lost", is_flag=True, help="Go on without the blocks: what was paid for is fetched again.")
+@env_file_option
+@json_option
+def recover(blocks_are_lost: bool, env_file: Path | None, as_json: bool) -> None:
+    """Make a new or older database that of the blocks which are there.
+
+    For the day when the database was lost, or an older copy was put back: `run` refuses such a database, because it
+    would take paid blocks for orphans. Takes the promises (months, prices) from the receipts that lie beside the
+    blocks, then the next `run` reads every payment from the chain, proves it, and finds the content on disk. Until the
+    chain has been read nothing is freed. Deletes nothing, and may be repeated.
+
+    Payments are found by PINNING_PAYMENT_ADDRESS: let it name every address that you were ever paid at. The worker
+    must not run meanwhile.
+
+    \b
+    Examples:
+      pinning-worker migrate && pinning-worker recover && pinning-worker run
+      pinning-worker recover --blocks-are-lost
+    """
+    settings = worker_settings(env_file)
+
+    import trio
+
+    from pinning_worker.adapters.datadir import DataDirHeld, DataDirRefused, hold_data_dir
+    from pinning_worker.adapters.sql.migrate import UnusableDatabase, require_current
+    from pinning_worker.logs import configure_logs
+    from pinning_worker.ports import Trouble
+
+    configure_logs("warning", settings.log_format)
+    outcomes: dict[type[Exception], ExitCode] = {
+        DataDirHeld: ExitCode.IN_USE,
+        DataDirRefused: ExitCode.CONFIGURATION,
+        UnusableDatabase: ExitCode.UNAVAILABLE,
+        Trouble: ExitCode.UNAVAILABLE,
+    }
+    with telling(outcomes), hold_data_dir(settings.data_dir, settings.network):
+        require_current(settings.database_url)
+        promises = trio.run(_recover, settings, blocks_are_lost)
+    if as_json:
+        say_json({"receipts": promises})
+        return
+    click.echo(f"the database is now that of {settings.data_dir}/blocks; {promises} receipts were taken from there")
+    click.echo("next: `pinning-worker run` reads the payments from the chain; nothing is freed before that is done")
+
+
+async def _recover(settings: Settings, blocks_are_lost: bool) -> int:
+    """How many receipts were new to the database. Raises Told, Trouble."""
+    import trio
+
+    from pinning_worker.adapters.blocks.receipt_journal import read_journal
+    from pinning_worker.adapters.sql.books import SqlBooks
+    from pinning_worker.adapters.sql.database import Database
+    from pinning_worker.adapters.sql.receipts import SqlReceipts
+    from pinning_worker.daemon import BLOCKS_FOLDER
+    from pinning_worker.domain.store_mark import Mismatch, mismatch, next_mark
+    from pinning_worker.pairing import Store
+
+    database = Database(settings.database_url)
+    store = Store(database, settings.database_url, settings.data_dir / BLOCKS_FOLDER)
+    try:
+        found = await store.look()
+        kind = mismatch(found)
+        if kind is Mismatch.LOST and not blocks_are_lost:
+            store.require_pair(found)
+        if blocks_are_lost and found.has_blocks:
+            raise Told(
+                f"{store.blocks} has blocks: without --blocks-are-lost the database becomes theirs", ExitCode.REFUSED
+            )
+        journal = await trio.to_thread.run_sync(read_journal, store.blocks)
+        taken = await _take(settings, SqlBooks(database), SqlReceipts(database), journal)
+        await store.write(next_mark(found, secrets.token_hex(16)))
+        return taken
+    finally:
+        await database.close()
+
+
+async def _take(settings: Settings, books: SqlBooks, receipts: SqlReceipts, journal: Sequence[Receipt]) -> int:
+    """Stores the receipts that the database does not have, and the promises that they name. Raises Trouble."""
+    from pinning_worker.ports import Change
+    from pinning_worker.steps.recovering import quotes_of
+
+    known = {receipt.key: receipt for receipt in await receipts.all()}
+    for receipt in journal:
+        if receipt != known.get(receipt.key):
+            await receipts.put(receipt)
+    promised = quotes_of(
+        journal, address=settings.quoted_address, script=settings.payment_scripts[0], network=settings.network
+    )
+    for quote in promised:
+        if quote.id not in {one.id for one in await books.quotes(quote.root)}:
+            await books.commit(Change(quotes=(quote,)))
+    return sum(receipt.key not in known for receipt in journal)

@@ -1,0 +1,44 @@
+"""Books made anew from the receipts: what was promised for each payment, so that the same payment buys it again.
+
+The rest is the story's own: the chain tells of every payment, each is judged by these quotes, and its content is found
+on disk, block by block, before anything is asked of a peer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from pinning_worker.domain.cid import parse_cid
+from pinning_worker.domain.pricing import Quote
+from pinning_worker.domain.receipt import Receipt
+from pinning_worker.domain.sizes import Sizes
+
+# A payment was made before its pin was: by the time that a quote stands and its confirmations take.
+_BEFORE_THE_PIN = timedelta(days=2)
+
+
+def quotes_of(receipts: Iterable[Receipt], *, address: str, script: bytes, network: str) -> list[Quote]:
+    """One for each quote that a receipt names, live when its payment was made. How its bytes were split between
+    metadata and images the receipt does not tell; the price does not depend on it."""
+    found: dict[str, Quote] = {}
+    for receipt in sorted(receipts, key=lambda receipt: receipt.pinned_at):
+        if receipt.quote_id in found:
+            continue
+        found[receipt.quote_id] = Quote(
+            id=receipt.quote_id,
+            root=parse_cid(receipt.cid).key,
+            cid_text=receipt.cid,
+            months=receipt.months,
+            amount=receipt.fee,
+            price_version=1,
+            sizes=Sizes(receipt.size, 0, receipt.size),
+            blocks=receipt.blocks,
+            issued=receipt.pinned_at - _BEFORE_THE_PIN,
+            expires=receipt.pinned_at,
+            payment_address=address,
+            payment_script=script,
+            network=network,
+            foreign=(),
+        )
+    return list(found.values())
