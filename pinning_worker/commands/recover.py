@@ -47,12 +47,14 @@ def recover(blocks_are_lost: bool, env_file: Path | None, as_json: bool) -> None
     from pinning_worker.adapters.datadir import DataDirHeld, DataDirRefused, hold_data_dir
     from pinning_worker.adapters.sql.migrate import UnusableDatabase, require_current
     from pinning_worker.logs import configure_logs
+    from pinning_worker.pairing import NotItsBlocks
     from pinning_worker.ports import Trouble
 
     configure_logs("warning", settings.log_format)
     outcomes: dict[type[Exception], ExitCode] = {
         DataDirHeld: ExitCode.IN_USE,
         DataDirRefused: ExitCode.CONFIGURATION,
+        NotItsBlocks: ExitCode.CONFIGURATION,
         UnusableDatabase: ExitCode.UNAVAILABLE,
         Trouble: ExitCode.UNAVAILABLE,
     }

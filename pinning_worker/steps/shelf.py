@@ -173,12 +173,15 @@ class Shelf:
                 "`pinning-worker blocks release --yes`",
             )
             return False
-        log.info("blocks.swept", blocks=orphans.blocks, bytes=orphans.bytes, kept_days=self.quarantine.days)
+        swept = 0
         async with aclosing(self.blocks.all()) as pieces:
             async for multihashes in pieces:
                 async with self._lock:
                     nobodys = await self.books.unreferenced(multihashes)
                     await self.blocks.free(tuple(nobodys), await self._today(), was_paid=not self._has_swept)
+                    swept += len(nobodys)
+        if swept:
+            log.info("blocks.swept", blocks=swept, quarantine_days=self.quarantine.days)
         self.release.spend()
         return True
 
