@@ -39,7 +39,6 @@ from pinning_worker.catalogue import Catalogue
 from pinning_worker.domain.anchor import anchor_heights
 from pinning_worker.domain.chain import NETWORKS, BadCheckpoint, starting_lower, with_checkpoint
 from pinning_worker.domain.chain import Network as ChainRules
-from pinning_worker.domain.cid import cid_from_bytes
 from pinning_worker.domain.messages import AddedCid, ExpiredCid, Message
 from pinning_worker.domain.payment import Sighting, Tip
 from pinning_worker.domain.pricing import PriceList
@@ -49,7 +48,9 @@ from pinning_worker.network import Network, open_network
 from pinning_worker.one_error import one_error
 from pinning_worker.pairing import Store
 from pinning_worker.settings import Settings
+from pinning_worker.settings.denylist import DenylistFile
 from pinning_worker.steps.providing import Kept, Providing
+from pinning_worker.steps.takedown import TakeDown
 from pinning_worker.steps.terms import Terms
 
 log = structlog.get_logger()
@@ -123,13 +124,15 @@ async def _tell_stories(
     topic = await peers.pubsub.join(settings.topic)
     if host.hop is not None:
         host.hop.welcome = topic.has_subscriber if settings.relay_for == "topic" else lambda _peer: True
-    providing = Providing(peers.dht, Kept(stores.books)) if peers.dht is not None else None
+    denylist, takedown = DenylistFile(settings.denylist_file), TakeDown(stores.books)
+    await takedown.apply(await trio.to_thread.run_sync(denylist.read))
+    providing = Providing(peers.dht, Kept(stores.books, takedown.is_blocked)) if peers.dht is not None else None
     announcer = _Announcers(TopicAnnouncer(topic), providing)
-    engine = Engine(host, stores.blocks, providers=peers.dht)
+    engine = Engine(host, stores.blocks, providers=peers.dht, serves=takedown.serves)
     watcher = await _payment_watcher(settings, network, stores.books, clock)
     catalogue = Catalogue(network, clock, watcher, stores.index, announcer)
     lifecycle = Lifecycle(
-        terms=terms_of(settings),
+        terms=terms_of(settings, takedown),
         clock=clock,
         books=stores.books,
         blocks=stores.blocks,
@@ -160,6 +163,7 @@ async def _tell_stories(
         await services.start(catalogue.run)
         await services.start(lifecycle.run)
         await services.start(watcher.run, _Listeners(lifecycle, catalogue))
+        services.start_soon(takedown.run, denylist, lifecycle.denylist_changed)
         services.start_soon(reader.run)
         services.start_soon(peers.find_peers)
         if providing is not None:
@@ -206,9 +210,8 @@ async def _payment_watcher(
     )
 
 
-def terms_of(settings: Settings) -> Terms:
+def terms_of(settings: Settings, takedown: TakeDown) -> Terms:
     """What the operator decided, in the story's words."""
-    denied = {cid_from_bytes(key).multihash for key in settings.denied}
     return Terms(
         prices=PriceList(settings.price_version, settings.price_per_mib_month, settings.min_fee),
         payment_address=settings.quoted_address,
@@ -223,7 +226,8 @@ def terms_of(settings: Settings) -> Terms:
         most_active=settings.queue_size,
         most_active_per_peer=settings.queue_size_per_peer,
         fetches_at_once=settings.fetches_at_once,
-        denied=lambda cid: cid.multihash in denied,
+        denied=takedown.denies,
+        blocked=takedown.is_blocked,
     )
 
 

@@ -153,8 +153,8 @@ class Lifecycle:
         """A NEW-CID: the standing answer if there is one, else a place in the queue, where it is one with all that ask
         for the same CID. `peer` signed it, `through` handed it to us (peer ids, often the same)."""
         asker = Asker(ask.text, ask.id, months_to_sell(ask.months, self.terms.most_months), peer, ask.origins)
-        if self.terms.denied(ask.cid):
-            return await self.answering.refuse([asker], ErrorCode.DENIED, "this operator does not keep that CID")
+        if self.terms.denied(ask.cid) or self.terms.blocked(ask.cid.key):
+            return await self.answering.refuse_denied([asker])
         if not await self.chain.is_seen():
             return await self.answering.refuse_unseen([asker])
         await self._take_up(ask.cid.key, asker, through)
@@ -354,8 +354,9 @@ class Lifecycle:
             if not await self.books.commit(Change(requests=(request,), pins=(pinned,))):
                 return None
             log.info("pinned", cid=pin.cid_text, name=name_text(pin.name), ends=pin.ends.isoformat(), blocks=len(held))
-            await self.announcer.say(AddedCid(pin.cid_text))
-            await self.answering.say_pinned(pinned, pin.cid_text, self.terms.most_months)
+            if not self.terms.blocked(pin.root):
+                await self.announcer.say(AddedCid(pin.cid_text))
+                await self.answering.say_pinned(pinned, pin.cid_text, self.terms.most_months)
         return None
 
     async def _damaged(self, root: bytes, bad: Collection[bytes]) -> None:
@@ -420,10 +421,10 @@ class Lifecycle:
         log.error("OWED", cid=pin.cid_text, name=name_text(pin.name), reason=pin.reason, attempts=pin.attempts)
         request = await self.books.request(pin.root)
         denied = self.terms.denied(cid_from_bytes(pin.root))
-        over = over or denied
         idle = request is None or request.state in (State.REFUSED, State.LAPSED, State.STALLED)
-        again = (_asked(request, pin.root, now),) if idle and not over and not (request and request.sizes) else ()
-        reason = _END_OF_TRYING[denied] if over else pin.reason
+        is_asked = idle and not over and not denied and not (request and request.sizes)
+        again = (_asked(request, pin.root, now),) if is_asked else ()
+        reason = _TERM_ENDED if over else _DENIED if denied else pin.reason
         owed = pin.moved(Event.OWES, None if over else now + wait, attempts=pin.attempts + 1, reason=reason)
         if over:  # what is left of it is kept no longer
             await self._close_receipts(await self.books.payments_of(pin.key))
@@ -432,6 +433,15 @@ class Lifecycle:
             self.ring()
             if request and request.sizes:
                 self.nudge(pin.key)
+
+    async def denylist_changed(self) -> None:
+        """What is blocked is told to the operator; what is owed and no longer denied is asked for now."""
+        for pin in await self.books.all_pins():
+            if pin.state in LIVE and self.terms.blocked(pin.root):
+                log.warning("pin.blocked", cid=pin.cid_text, name=name_text(pin.name), reason=_DENIED)
+            elif pin.reason == _DENIED and not self.terms.denied(cid_from_bytes(pin.root)):
+                await self.books.commit(Change(pins=(replace(pin, due_at=self.clock.now(), reason="", attempts=0),)))
+        self.ring()
 
     # ------------------------------------------------------------ remind, expire
 
@@ -462,7 +472,7 @@ class Lifecycle:
         with self._told_once_stored():
             if not await self.books.commit(Change(pins=(reminded,))):
                 return
-            if quote is not None and pin.ends is not None:
+            if quote is not None and pin.ends is not None and not self.terms.blocked(pin.root):
                 left = remaining_days(pin.ends, self.clock.now())
                 await self.announcer.say(ExpiringCid(pin.cid_text, pin.name, pin.ends, left, Renewal.of(quote)))
 
@@ -567,7 +577,7 @@ class Lifecycle:
                 raise AssertionError(f"a pin that is {pin.state.value} has nothing due")
 
 
-_END_OF_TRYING = {False: "its term ended before the content could be had", True: "on the operator's denylist"}
+_TERM_ENDED, _DENIED = "its term ended before the content could be had", "on the operator's denylist"
 
 
 def _asked(request: Request | None, root: bytes, now: datetime) -> Request:

@@ -12,28 +12,33 @@ from pinning_worker.commands.store import ask, timestamp
 from pinning_worker.commands.telling import say_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from pinning_worker.adapters.sql.books import SqlBooks
     from pinning_worker.domain.payment import Payment
     from pinning_worker.domain.pin import Pin
+    from pinning_worker.settings import StoreSettings
 
 # The pin's lane of domain.pin.State, here as text so that --help needs no domain; a test holds the two together.
 STATES = (
     "seen", "short", "confirmed", "pinned", "expiring", "credit", "suspended", "owed", "released", "vanished",
 )  # fmt: skip
+BLOCKED = "blocked"  # by the denylist; beneath it the pin has one of the states
 
 
 @click.command()
-@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only these; may be repeated.")
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice((*STATES, BLOCKED)), help="Only these; may be repeated."
+)
 @env_file_option
 @json_option
 def pins(states: tuple[str, ...], env_file: Path | None, as_json: bool) -> None:
     """List the pins: state, end, days left, name, CID, what was paid.
 
     Reads the store; the worker may run meanwhile. A pin is per (CID, name). "owed" is a liability: paid, but the
-    content cannot be had. Payments that name no CID are listed apart.
+    content cannot be had. "blocked" is one that your denylist takes down: paid, kept on disk, served to nobody.
+    Payments that name no CID are listed apart.
 
     \b
     Examples:
@@ -42,15 +47,23 @@ def pins(states: tuple[str, ...], env_file: Path | None, as_json: bool) -> None:
       pinning-worker pins --json | jq '.pins[] | select(.remainingDays < 30) | .name'
     """
 
+    settings = store_settings(env_file)
+
     async def question(books: SqlBooks, now: datetime) -> dict[str, Any]:
-        wanted = [pin for pin in await books.all_pins() if not states or pin.state.value in states]
+        is_blocked = await _blocked(settings, books)
         payments = await books.all_payments()
+        told = [
+            _describe(pin, payments_of, now, is_blocked(pin.root) and pin.state in LIVE)
+            for pin, payments_of in _joined(await books.all_pins(), payments)
+        ]
         return {
-            "pins": [_describe(pin, payments_of, now) for pin, payments_of in _joined(wanted, payments)],
+            "pins": [pin for pin in told if not states or pin["state"] in states],
             "unassigned": [_payment(payment) for payment in payments if not payment.root],
         }
 
-    found = ask(store_settings(env_file), question)
+    from pinning_worker.domain.pin import LIVE
+
+    found = ask(settings, question)
     if as_json:
         say_json(found)
         return
@@ -69,14 +82,25 @@ def _joined(wanted: Sequence[Pin], payments: Sequence[Payment]) -> list[tuple[Pi
     return [(pin, by_key.get((pin.root, pin.name), [])) for pin in wanted]
 
 
-def _describe(pin: Pin, payments: list[Payment], now: datetime) -> dict[str, Any]:
+async def _blocked(settings: StoreSettings, books: SqlBooks) -> Callable[[bytes], bool]:
+    """Whether the denylist, as it is now, takes a root down."""
+    from pinning_worker.settings.denylist import DenylistFile
+    from pinning_worker.steps.takedown import TakeDown
+
+    takedown = TakeDown(books)
+    await takedown.apply(DenylistFile(settings.denylist_file).read())
+    return takedown.is_blocked
+
+
+def _describe(pin: Pin, payments: list[Payment], now: datetime, is_blocked: bool) -> dict[str, Any]:
     from pinning_worker.domain.name_row import name_text
     from pinning_worker.domain.pricing import remaining_days
 
     return {
         "cid": pin.cid_text,
         "name": name_text(pin.name),
-        "state": pin.state.value,
+        "state": BLOCKED if is_blocked else pin.state.value,
+        "beneath": pin.state.value if is_blocked else None,
         "starts": timestamp(pin.starts),
         "ends": timestamp(pin.ends),
         "remainingDays": remaining_days(pin.ends, now) if pin.ends else None,

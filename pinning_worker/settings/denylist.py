@@ -27,6 +27,30 @@ def read_denylist(path: Path) -> frozenset[bytes]:
     return frozenset(keys)
 
 
+class DenylistFile:
+    """The list as a file that changes while the worker runs; `path` None: nothing is denied."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+
+    def read(self) -> frozenset[bytes]:
+        """Raises ValueError, as `read_denylist`."""
+        self._seen = self._stamp()
+        return read_denylist(self._path) if self._path is not None else frozenset()
+
+    def is_changed(self) -> bool:
+        """Also when it went away."""
+        return self._stamp() != self._seen
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat() if self._path is not None else None
+        except OSError:
+            return None
+        return (found.st_ino, found.st_size, found.st_mtime_ns) if found is not None else None
+
+
 def _key(text: str, complaint: str) -> bytes:
     try:
         return parse_cid(text).key

@@ -64,6 +64,7 @@ class StoreSettings(BaseModel):
     data_dir: PathName = Path("~/.pinning-worker").expanduser()
     database_url: str = Field(default="", repr=False)  # empty: `pinning.db` in the data directory
     swarm_key: PathName | None = None
+    denylist_file: PathName | None = None
     clock_offset_file: PathName | None = None  # regtest only: the sandbox moves the time
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "logfmt", "json"] = "auto"
@@ -85,6 +86,13 @@ class StoreSettings(BaseModel):
         if not url.startswith("sqlite:///") or url == "sqlite:///" or ":memory:" in url:
             raise ValueError("must be sqlite:///<file> (four slashes for an absolute path) or postgresql://…")
         return url
+
+    @field_validator("denylist_file")
+    @classmethod
+    def _list_of_cids(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            read_denylist(path)
+        return path
 
     @field_validator("clock_offset_file")
     @classmethod
@@ -135,7 +143,6 @@ class Settings(StoreSettings):
     messages_per_peer_per_second: int = Field(default=100, ge=1)
     messages_per_second: int = Field(default=1_000, ge=1)
     gossip_bytes_per_second: ByteCount = Field(default=4 << 20, ge=1 << 20)
-    denylist_file: PathName | None = None
 
     # --- a worker at home: behind a router, beside other peers
     relays_wanted: int = Field(default=0, ge=0, le=16)
@@ -198,11 +205,6 @@ class Settings(StoreSettings):
     def payment_scripts(self) -> tuple[bytes, ...]:
         """The output script of each payment address, in their order."""
         return tuple(address_to_script(address, NETWORKS[self.network]) for address in self.payment_address)
-
-    @property
-    def denied(self) -> frozenset[bytes]:
-        """The CIDs of the denylist by their CIDv1 bytes (`Cid.key`), as the file says now."""
-        return read_denylist(self.denylist_file) if self.denylist_file else frozenset()
 
     @property
     def budget(self) -> Budget:
@@ -302,13 +304,6 @@ class Settings(StoreSettings):
         if price is not None and months is not None and price.amount * largest * months >= MIB << 63:
             raise ValueError("costs more than there are coins, at PINNING_PRICE_PER_MIB_MONTH: lower one of them")
         return largest
-
-    @field_validator("denylist_file")
-    @classmethod
-    def _list_of_cids(cls, path: Path | None) -> Path | None:
-        if path is not None:
-            read_denylist(path)
-        return path
 
     @field_validator("bootstrap")
     @classmethod

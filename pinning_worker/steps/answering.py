@@ -9,7 +9,7 @@ would not be noticed, and the payer would wait for a pin that does not come.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -51,6 +51,9 @@ class Answering:
     ) -> None:
         for asker in askers:
             await self.announcer.say(Error(asker.text, code, message, asker.id, retry_after))
+
+    async def refuse_denied(self, askers: Iterable[Asker]) -> None:
+        await self.refuse(askers, ErrorCode.DENIED, "this operator does not keep that CID")
 
     async def refuse_unseen(self, askers: Iterable[Asker]) -> None:
         await self.refuse(askers, ErrorCode.BUSY, UNSEEN, UNSEEN_AGAIN_SECONDS)
@@ -105,6 +108,9 @@ class Answering:
         if not await self.chain.is_seen():
             await self.refuse_unseen(askers)
             return []
+        if self.quoting.terms.blocked(root):  # since it was asked for
+            await self.refuse_denied(askers)
+            return []
         known, unserved = await self._checked(root), []
         for asker in askers:
             for pin in known.naming:
@@ -122,14 +128,17 @@ class Answering:
         return unserved
 
     async def _checked(self, root: bytes) -> Dossier:
-        """The dossier, naming only pins whose blocks are here; where some were found missing, as it is since then."""
+        """The dossier, naming only pins that are not blocked and whose blocks are here; where some were found missing,
+        as it is since then."""
         known = await self.books.dossier(root, MOST_NAMES)
         whole = [await self.checking.is_kept(pin_root) for pin_root in dict.fromkeys(pin.root for pin in known.naming)]
-        return known if all(whole) else await self.books.dossier(root, MOST_NAMES)
+        if not all(whole):
+            known = await self.books.dossier(root, MOST_NAMES)
+        return replace(known, naming=tuple(pin for pin in known.naming if not self.quoting.terms.blocked(pin.root)))
 
     async def say_pinned(self, pin: Pin, text: str, months: int, id_: str | None = None) -> None:
         """CID-PINNED-WITH-NAME. It offers a renewal, so it is not said while the chain is not seen."""
-        if not await self.chain.is_seen():
+        if not await self.chain.is_seen() or self.quoting.terms.blocked(pin.root):
             return
         quote = await self.quoting.standing(pin.root, months, pin.cid_text)
         if pin.ends is None or quote is None:

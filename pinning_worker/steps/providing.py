@@ -90,12 +90,13 @@ class Providing:
 class Kept:
     """The multihashes of the roots of all pins that stand, and of the images that they name."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, books: Books, blocked: Callable[[bytes], bool] = lambda root: False) -> None:
+        self._books, self._blocked = books, blocked
         self._named: dict[bytes, tuple[bytes, ...]] = {}  # of a root that was measured: never changes
 
     async def __call__(self) -> set[bytes]:
         roots = {pin.root for pin in await self._books.all_pins() if pin.state in STANDING}
+        roots = {root for root in roots if not self._blocked(root)}
         self._named = {root: named for root, named in self._named.items() if root in roots}
         for root in roots - self._named.keys():
             request = await self._books.request(root)

@@ -32,3 +32,4 @@ class Terms:
     steps_at_once: int = 16
     longest_rest: timedelta = timedelta(hours=1)  # a clock may be set, a machine may sleep: look again
     denied: Callable[[Cid], bool] = lambda cid: False  # by its block, whatever codec it is asked for with
+    blocked: Callable[[bytes], bool] = lambda root: False  # it is denied, or holds what is (steps/takedown.py)

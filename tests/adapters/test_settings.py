@@ -11,13 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.daemon import terms_of
 from pinning_worker.domain.address import p2pkh_script, script_to_address
 from pinning_worker.domain.chain import DOICHAIN
 from pinning_worker.domain.cid import RAW, Cid, cid_of, parse_cid
 from pinning_worker.domain.money import Swartz
 from pinning_worker.settings import PREFIX, Refused, Settings, StoreSettings, advice, load, mask, spell
+from pinning_worker.settings.denylist import DenylistFile
 from pinning_worker.settings.values import as_bytes, as_duration, as_list
+from pinning_worker.steps.takedown import TakeDown
 
 EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
 REGTEST_ADDRESS = "mfWyW5fc9NUj75YAnFgoRLrjxgLDn2MMth"
@@ -231,15 +234,17 @@ def test_no_price_is_beyond_what_a_quote_can_hold() -> None:
     assert configured(PINNING_PRICE_PER_MIB_MONTH=dear, PINNING_MAX_BYTES="1023MiB").max_bytes == 1023 << 20
 
 
-def test_a_denylist_names_the_line_that_is_no_cid(tmp_path: Path) -> None:
+async def test_a_denylist_names_the_line_that_is_no_cid(tmp_path: Path) -> None:
     denied = tmp_path / "denied"
     v0 = "QmbWqxBEKC3P8tqsKc98xmWNzrzDtRLMiMPL8wBuTGsMnR"
     v1 = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
     denied.write_text(f"# stolen\n{v0}\nipfs://{v1}  # asked by its owner\n/ipfs/{v1}\n")
     settings = configured(PINNING_DENYLIST_FILE=str(denied))
-    assert settings.denied == {parse_cid(v1).key}  # three spellings of one CID
+    assert DenylistFile(settings.denylist_file).read() == {parse_cid(v1).key}  # three spellings of one CID
     as_raw = Cid(1, RAW, parse_cid(v1).multihash)
-    denies = terms_of(settings).denied
+    takedown = TakeDown(MemoryBooks())
+    await takedown.apply(DenylistFile(settings.denylist_file).read())
+    denies = terms_of(settings, takedown).denied
     assert [denies(cid) for cid in (parse_cid(v1), as_raw, cid_of(RAW, b""))] == [True, True, False]
     denied.write_text(f"{v1}\nhttps://example.org\n")
     (problem,) = refusal(PINNING_DENYLIST_FILE=str(denied))

@@ -44,11 +44,18 @@ SWEEP = 30.0
 class Engine:
     """Implements `ports.Fetcher`, and serves `source` (by default all blocks of the store) to every peer.
 
+    `serves`: whether a block may be given out.
     `providers`: a directory to look into for others when those who asked don't give a block.
     """
 
     def __init__(
-        self, host: Host, blocks: Blocks, *, source: BlockSource | None = None, providers: Providers | None = None
+        self,
+        host: Host,
+        blocks: Blocks,
+        *,
+        source: BlockSource | None = None,
+        providers: Providers | None = None,
+        serves: Callable[[bytes], bool] = lambda multihash: True,
     ) -> None:
         self._host = host
         self._providers = providers
@@ -56,7 +63,7 @@ class Engine:
         self._nursery: trio.Nursery | None = None
         self._ended = False
         self.conduct = Conduct()
-        self.server = Server(source or blocks, self._open_stream, self._start)
+        self.server = Server(source or blocks, self._open_stream, self._start, serves)
         self._wants = Wants(self._connected, self._open_stream, self._start)
         self._shelf = Shelf(blocks, self.server.stored)
         self.receiver = Receiver(self._wants, self.server, self.conduct, self._ban)

@@ -68,12 +68,14 @@ class Server:
         source: BlockSource,
         open_stream: Callable[[str], Awaitable[ByteStream]],
         start: Callable[[Callable[[], Awaitable[None]]], None],
+        serves: Callable[[bytes], bool] = lambda multihash: True,
     ) -> None:
         self.blocks_sent = 0
         self.bytes_sent = 0
         self._source = source
         self._open_stream = open_stream
         self._start = start
+        self._serves = serves
         self._clients: OrderedDict[str, _Client] = OrderedDict()
         self._places = Places(SENDERS, SLOW)
 
@@ -207,6 +209,8 @@ class Server:
 
     async def _look_for(self, want: Want) -> Block | Presence:
         multihash = cid_from_bytes(want.cid).multihash
+        if not self._serves(multihash):
+            return Presence(want.cid, have=False)
         try:
             if want.kind is WantType.HAVE:
                 size = await self._source.size(multihash)

@@ -1,0 +1,94 @@
+"""Taking down: what the operator denies is neither fetched, nor called kept, nor served, from the moment he says so.
+
+Denied is a block, whatever codec it is asked for with. A root is *blocked* while it is denied itself or holds a denied
+block: then no other part of it is given out either, but what another root holds as well. The list is the truth and
+nothing is stored about it: a pin that is blocked stays as it was (paid, its term running, its blocks on the shelf), and
+stands again when the list no longer names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+import trio
+
+from pinning_worker.domain.cid import Cid, cid_from_bytes
+from pinning_worker.ports import Books, Trouble
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 15.0  # whether the list has changed
+AGAIN_LOOKS = 240  # without a change it is applied again, for what came or went meanwhile: every hour
+
+
+class Denylist(Protocol):
+    """The operator's list, wherever it is kept."""
+
+    def read(self) -> frozenset[bytes]:
+        """The `Cid.key` of each. Blocks. Raises ValueError: it says what is wrong with it."""
+
+    def is_changed(self) -> bool:
+        """Since it was last read. Blocks."""
+
+
+class TakeDown:
+    """`denies`, `is_blocked` and `serves` are asked all the time and touch nothing."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._denied: frozenset[bytes] = frozenset()  # multihashes
+        self._blocked: frozenset[bytes] = frozenset()  # roots
+        self._withheld: frozenset[bytes] = frozenset()  # multihashes
+        self._bell = trio.Event()
+
+    def denies(self, cid: Cid) -> bool:
+        return cid.multihash in self._denied
+
+    def is_blocked(self, root: bytes) -> bool:
+        """`root`: CIDv1 bytes."""
+        return root in self._blocked or (bool(self._denied) and cid_from_bytes(root).multihash in self._denied)
+
+    def serves(self, multihash: bytes) -> bool:
+        return multihash not in self._withheld
+
+    def look_again(self) -> None:
+        """The operator says that the list has changed."""
+        self._bell.set()
+
+    async def apply(self, keys: frozenset[bytes]) -> bool:
+        """`keys`: the `Cid.key` of all that is denied from now on. Whether that changed anything. Raises Trouble."""
+        before = (self._denied, self._blocked)
+        self._denied = frozenset(cid_from_bytes(key).multihash for key in keys)
+        self._withheld |= self._denied  # at once; what else is blocked takes a look into the books
+        blocked: set[bytes] = set()
+        for multihash in self._denied:
+            blocked.update(await self._books.holders(multihash))
+        self._blocked = frozenset(blocked)
+        self._withheld = self._denied | await self._held_by_nobody_else(blocked)
+        return (self._denied, self._blocked) != before
+
+    async def _held_by_nobody_else(self, blocked: set[bytes]) -> frozenset[bytes]:
+        parts = {multihash for root in blocked for multihash in await self._books.held(root)}
+        return frozenset([multihash for multihash in parts if blocked.issuperset(await self._books.holders(multihash))])
+
+    async def run(self, denylist: Denylist, changed: Callable[[], Awaitable[None]]) -> None:
+        """Until cancelled: a list that changed is applied, one that cannot be read leaves the last one in force."""
+        looks = 0
+        while True:
+            self._bell = trio.Event()
+            with trio.move_on_after(LOOK_SECONDS):
+                await self._bell.wait()
+            looks += 1
+            try:
+                if self._bell.is_set() or looks >= AGAIN_LOOKS or await trio.to_thread.run_sync(denylist.is_changed):
+                    looks = 0
+                    if await self.apply(await trio.to_thread.run_sync(denylist.read)):
+                        log.warning("denylist.applied", denied=len(self._denied), blocked_roots=len(self._blocked))
+                        await changed()
+            except ValueError as error:
+                log.error("denylist.not_read", reason=f"it {error}", in_force="the last one that could be read")
+            except Trouble as trouble:
+                log.error("denylist.put_off", reason=str(trouble))
+                looks = AGAIN_LOOKS
