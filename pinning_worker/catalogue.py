@@ -70,7 +70,7 @@ class Catalogue:
                 while await self.index_next():
                     pause = FIRST_RETRY
             except Trouble as trouble:
-                log.warning("name index: will try again", error=str(trouble), seconds=pause)
+                log.warning("names.put_off", error=str(trouble), seconds=pause)
                 await self.clock.sleep(pause)
                 pause = min(2 * pause, LAST_RETRY)
                 continue
@@ -91,12 +91,12 @@ class Catalogue:
             return await self._begin(tip)
         fork = await self._fork(min(height - 1, tip.height))
         if fork is not None:
-            log.info("name index: a reorg", from_height=fork)
+            log.info("names.reorg", from_height=fork)
             return await self._resume(fork)
         if height <= tip.height:
             return await self._add(height)
         if height > tip.height + 1 and self._is_fresh(tip):
-            log.info("name index: a shorter chain", tip=tip.height)
+            log.info("names.shorter_chain", tip=tip.height)
             return await self._resume(tip.height + 1)
         return False  # at the end, or headers that are had anew: what they will reach again is not forgotten
 
@@ -193,6 +193,6 @@ class Catalogue:
             with trio.fail_after(FIND_SECONDS):
                 rows = await self.index.find(query.filter, times, query.offset, query.limit)
         except (Trouble, trio.TooSlowError) as trouble:
-            log.warning("LIST failed", error=str(trouble))
+            log.warning("list.failed", error=str(trouble))
             return ListError("the name index cannot be read now")
         return NameOps(tuple(rows)) if rows else NoneFound(query.day)

@@ -52,6 +52,7 @@ from pinning_worker.settings.denylist import DenylistFile
 from pinning_worker.steps.providing import Kept, Providing
 from pinning_worker.steps.takedown import TakeDown
 from pinning_worker.steps.terms import Terms
+from pinning_worker.tally import Tally
 
 log = structlog.get_logger()
 
@@ -84,7 +85,7 @@ async def _end_on_signal(
     """First the stories; what they have said may leave yet, for a moment."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
-            log.info("ending", signal=signal.Signals(number).name)
+            log.info("worker.ending", signal=signal.Signals(number).name)
             on_ending()
             stories.cancel()
             everything.deadline = trio.current_time() + LAST_WORDS_SECONDS
@@ -127,7 +128,8 @@ async def _tell_stories(
     denylist, takedown = DenylistFile(settings.denylist_file), TakeDown(stores.books)
     await takedown.apply(await trio.to_thread.run_sync(denylist.read))
     providing = Providing(peers.dht, Kept(stores.books, takedown.is_blocked)) if peers.dht is not None else None
-    announcer = _Announcers(TopicAnnouncer(topic), providing)
+    tally = Tally()
+    announcer = _Announcers(TopicAnnouncer(topic), tally, providing)
     engine = Engine(host, stores.blocks, providers=peers.dht, serves=takedown.serves)
     watcher = await _payment_watcher(settings, network, stores.books, clock)
     catalogue = Catalogue(network, clock, watcher, stores.index, announcer)
@@ -154,9 +156,9 @@ async def _tell_stories(
     reader = RequestReader(
         topic.intake,
         RequestBudget(settings.requests_per_peer_per_minute, settings.requests_per_minute),
-        asked=lifecycle.asked,
+        asked=tally.counting("requests", lifecycle.asked),
         ill_asked=lifecycle.ill_asked,
-        listed=catalogue.listed,
+        listed=tally.counting("lists", catalogue.listed),
     )
     async with trio.open_nursery() as services:
         await services.start(engine.run)
@@ -166,6 +168,7 @@ async def _tell_stories(
         services.start_soon(takedown.run, denylist, lifecycle.denylist_changed)
         services.start_soon(reader.run)
         services.start_soon(peers.find_peers)
+        services.start_soon(tally.run, lambda: _served(engine, host))
         if providing is not None:
             services.start_soon(providing.run)
         log.info("ready", peer=host.peer_id, addresses=host.addresses, network=network.name, topic=settings.topic)
@@ -231,15 +234,23 @@ def terms_of(settings: Settings, takedown: TakeDown) -> Terms:
     )
 
 
+def _served(engine: Engine, host: Host) -> dict[str, int]:
+    """What has been given to peers since the start, and how many there are now."""
+    server = engine.server
+    return {"blocks_served": server.blocks_sent, "bytes_served": server.bytes_sent, "peers_now": len(host.peers())}
+
+
 @dataclass(frozen=True, slots=True)
 class _Announcers:
     """What is said on the topic; a pin that begins or ends changes what the DHT is told."""
 
     topic: TopicAnnouncer
+    tally: Tally
     providing: Providing | None
 
     async def say(self, message: Message) -> None:
         await self.topic.say(message)
+        self.tally.note_said(message)
         if self.providing is not None and isinstance(message, AddedCid | ExpiredCid):
             self.providing.ring()
 

@@ -174,8 +174,11 @@ class Lifecycle:
                         continue
             if (request is None or request.state not in ACTIVE) and (full := await self._queue_full(peer, through)):
                 return await self.answering.refuse([asker], ErrorCode.BUSY, full, retry_after=30)
+            is_new = request is None or request.state not in ACTIVE
             request = _asked(request, root, self.clock.now()).with_asker(asker)
             if await self.books.commit(Change(requests=(request,))):
+                if is_new:  # who asks for the same is counted, not logged
+                    log.info("request.taken", cid=asker.text, months=asker.months, peer=peer)
                 asking = self._asking.setdefault(root, set())
                 if len(asking) < MOST_ASKERS:
                     asking.add((peer, through))
@@ -233,17 +236,31 @@ class Lifecycle:
                 return None
             if not payment.root:
                 if known is None:
-                    log.warning("paid without naming a CID: owed", txid=payment.txid, amount=str(payment.amount))
+                    log.warning("payment.names_no_cid", txid=payment.txid, amount=str(payment.amount))
                 if await self.books.commit(Change(payments=(payment,))):
                     return None
                 continue
+            is_new = known is None or (known.proof is None and payment.proof is not None)
             key = PinKey(payment.root, payment.name)
             request = await self.books.request(payment.root)  # it holds its blocks from now on: no lapse overlooks it
             pin = await self.books.pin(key) or await self._first_seen(payment)
             guard = (request,) if request else ()
             if await self.books.commit(Change(requests=guard, pins=(pin,), payments=(payment,))):
+                if is_new:
+                    self._log_payment(payment, pin)
                 return self.nudge(key)
         return None
+
+    def _log_payment(self, payment: Payment, pin: Pin) -> None:
+        log.info(
+            "payment.proven" if payment.proof else "payment.seen",
+            txid=payment.txid,
+            amount=str(payment.amount),
+            cid=pin.cid_text,
+            name=name_text(pin.name),
+            height=payment.proof.height if payment.proof else None,
+            confirmations_needed=self.terms.depth.confirmations,
+        )
 
     async def _first_seen(self, payment: Payment) -> Pin:
         quotes = await self.books.quotes(payment.root)
@@ -268,7 +285,7 @@ class Lifecycle:
                     seen_all = False  # our headers do not reach it yet: they are had anew, and say nothing of it
                     continue
                 if not await self.chain.has_block(payment.proof.height, payment.proof.block_hash):
-                    log.warning("a reorg took a payment back", txid=payment.txid, height=payment.proof.height)
+                    log.warning("payment.reorged", txid=payment.txid, height=payment.proof.height)
                     await self._update_payment(payment.txid, _without_proof)
         self._looked_back, self._highest = seen_all, max(tip.height, self._highest)
         for key in await self.books.unsettled():
@@ -353,11 +370,24 @@ class Lifecycle:
         with self._told_once_stored():
             if not await self.books.commit(Change(requests=(request,), pins=(pinned,))):
                 return None
-            log.info("pinned", cid=pin.cid_text, name=name_text(pin.name), ends=pin.ends.isoformat(), blocks=len(held))
+            self._log_kept(pinned, request)
             if not self.terms.blocked(pin.root):
                 await self.announcer.say(AddedCid(pin.cid_text))
                 await self.answering.say_pinned(pinned, pin.cid_text, self.terms.most_months)
         return None
+
+    def _log_kept(self, pin: Pin, request: Request) -> None:
+        assert pin.starts is not None
+        assert pin.ends is not None
+        log.info(
+            "pin.kept",
+            cid=pin.cid_text,
+            name=name_text(pin.name),
+            starts=pin.starts.isoformat(),
+            ends=pin.ends.isoformat(),
+            bytes=request.sizes.total if request.sizes else 0,
+            blocks=request.blocks,
+        )
 
     async def _damaged(self, root: bytes, bad: Collection[bytes]) -> None:
         """Blocks are missing or broken: they are put aside and fetched again. Until they are back we owe them to every
@@ -368,7 +398,7 @@ class Lifecycle:
             live = [pin for pin in known.pins if pin.state in LIVE]
             if not live and (known.request is None or known.request.sizes is None):
                 return
-            log.error("audit failed", cid=cid_text(root), bad_blocks=len(bad), owed_to=len(live))
+            log.error("audit.failed", cid=cid_text(root), bad_blocks=len(bad), owed_to=len(live))
             owed = tuple(each.moved(Event.OWES, now, reason="blocks were lost or broken on disk") for each in live)
             request = known.request
             if request is not None and request.state in (State.QUOTED, State.LAPSED):
@@ -418,7 +448,8 @@ class Lifecycle:
         now = self.clock.now()
         over = pin.ends is not None and pin.ends <= now and await self._is_over_by_chain(pin, now)
         wait = min(OWED_FIRST_RETRY * 2 ** min(pin.attempts, 16), OWED_LAST_RETRY)
-        log.error("OWED", cid=pin.cid_text, name=name_text(pin.name), reason=pin.reason, attempts=pin.attempts)
+        if pin.attempts:  # of the first one "pin.owed" has just been logged
+            log.error("pin.still_owed", cid=pin.cid_text, name=name_text(pin.name), why=pin.reason, tried=pin.attempts)
         request = await self.books.request(pin.root)
         denied = self.terms.denied(cid_from_bytes(pin.root))
         idle = request is None or request.state in (State.REFUSED, State.LAPSED, State.STALLED)
@@ -494,7 +525,7 @@ class Lifecycle:
         ended = pin.moved(Event.ENDED, None)
         with self._told_once_stored():
             if await self.shelf.let_go(ended, Change(requests=(request,) if request else (), pins=(ended,))):
-                log.info("expired", cid=pin.cid_text, name=name_text(pin.name))
+                log.info("pin.ended", cid=pin.cid_text, name=name_text(pin.name), ended=pin.ends.isoformat())
                 await self.announcer.say(ExpiredCid(pin.cid_text, pin.name, pin.ends))
 
     async def _is_over_by_chain(self, pin: Pin, now: datetime) -> bool:
@@ -508,7 +539,8 @@ class Lifecycle:
             self._past_end.discard(pin.key)
             return True
         if tip is None or abs(now - tip.median_time) > CLOCKS_APART:
-            log.error("clocks disagree: nothing is freed", ours=now.isoformat(), chain=str(tip and tip.median_time))
+            chain = tip.median_time.isoformat() if tip is not None else None
+            log.error("clock.disagrees", ours=now.isoformat(), chain=chain, effect="nothing is freed")
         return False
 
     async def _lapse_if_over(self, root: bytes) -> None:
@@ -540,7 +572,7 @@ class Lifecycle:
         release = () if kept else (request.root,)
         change = Change(requests=(lapsed,), release=release)
         if await self.shelf.store_and_free(change, was_paid=bool(pins)):
-            log.info("lapsed", cid=cid_text(request.root))
+            log.info("quote.lapsed", cid=cid_text(request.root))
 
     async def _forget(self, request: Request, pins: Iterable[Pin]) -> None:
         """A refused request that nobody paid for leaves the books: who asks for what does not exist fills no disk."""
@@ -595,7 +627,7 @@ def _log_turn(before: Pin, after: Pin) -> None:
     if before.state is not after.state:
         level = log.error if after.state in (State.OWED, State.CREDIT, State.SUSPENDED) else log.info
         level(
-            after.state.value,
+            f"pin.{after.state.value}",
             cid=after.cid_text,
             name=name_text(after.name),
             was=before.state.value,

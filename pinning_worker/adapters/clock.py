@@ -49,7 +49,7 @@ class SystemClock:
         self._looked_at = at
         offset = _read_offset(offset_file)
         if offset is not None and offset != self._offset:
-            log.warning("clock moved by the sandbox", offset=str(offset))
+            log.warning("clock.moved_by_sandbox", offset=str(offset))
             self._offset = offset
 
 

@@ -65,4 +65,4 @@ class Systemd:
                 notify.setblocking(False)
                 notify.sendto(lines.encode(), address)
         except OSError as error:
-            log.warning("systemd cannot be told", error=str(error))
+            log.warning("systemd.not_told", error=str(error))

@@ -72,7 +72,7 @@ class DueLoop:
                 try:
                     await self._turn(nursery)
                 except Trouble as trouble:  # the books cannot be read: they hold all that there is to do
-                    log.error("put off", seconds=PUT_OFF.seconds, reason=str(trouble))
+                    log.error("step.put_off", seconds=PUT_OFF.seconds, reason=str(trouble))
                     await self.clock.sleep(PUT_OFF.total_seconds())
 
     async def _turn(self, nursery: trio.Nursery) -> None:
@@ -98,7 +98,7 @@ class DueLoop:
                     await self.shelf.sweep_if_due()
             except Trouble as trouble:
                 self.shelf.untidy = True
-                log.error("could not sweep: at the next quiet moment again", reason=str(trouble))
+                log.error("sweep.put_off", reason=str(trouble))
             finally:
                 self._is_tidying = False
 
@@ -159,7 +159,7 @@ class DueLoop:
             try:
                 await work(item)
             except Trouble as trouble:
-                log.error("put off", seconds=PUT_OFF.seconds, reason=str(trouble))
+                log.error("step.put_off", seconds=PUT_OFF.seconds, reason=str(trouble))
                 await self.clock.sleep(PUT_OFF.total_seconds())  # still at work: nobody takes it up meanwhile
                 if isinstance(key, PinKey):
                     self.nudge(key)

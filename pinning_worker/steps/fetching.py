@@ -34,7 +34,7 @@ from pinning_worker.ports import (
 from pinning_worker.steps.answering import UNSEEN, UNSEEN_AGAIN_SECONDS, Answering
 from pinning_worker.steps.closure import Closure, DeniedPart, Gathering
 from pinning_worker.steps.compare_and_swap import attempts
-from pinning_worker.steps.quoting import Quoting
+from pinning_worker.steps.quoting import Quoting, log_quote
 from pinning_worker.steps.shelf import Shelf
 from pinning_worker.steps.terms import Terms
 
@@ -116,12 +116,12 @@ class Fetching:
         except QuotaUsedUp:
             await self._over_quota(request, gathering, "no room at the moment")
         except DiskFull as failure:
-            log.error("disk full", cid=cid_text(request.root), reason=str(failure))
+            log.error("disk.full", cid=cid_text(request.root), reason=str(failure))
             self.shelf.untidy = True  # what was put before it filled up is known to nobody
             await self._give_up(request, gathering, ErrorCode.BUSY, "no room at the moment", retry_after=600)
         except Exception:  # a bug met by one DAG is logged whole and answered; it must not end the worker
             self.shelf.untidy, reference = True, self.quoting.new_id()
-            log.exception("fetching failed by a fault of ours", cid=cid_text(request.root), reference=reference)
+            log.exception("fetch.crashed", cid=cid_text(request.root), reference=reference)
             await self._give_up(request, gathering, ErrorCode.INTERNAL, f"reference {reference}", retry_after=600)
         return None
 
@@ -217,6 +217,8 @@ class Fetching:
             quotes = self.quoting.first(known, request, now)
             hold = ((root, tuple(closure.blocks)),)
             if await self.books.commit(Change(requests=(request,), quotes=quotes, hold=hold)):
+                for quote in quotes:
+                    log_quote(quote)
                 return current.askers
         return ()
 
@@ -242,7 +244,7 @@ class Fetching:
         return None
 
     async def _over_quota(self, request: Request, gathering: Gathering, reason: str) -> None:
-        log.warning("staging quota used up", cid=cid_text(request.root), raise_this="PINNING_STAGING_QUOTA")
+        log.warning("staging.used_up", cid=cid_text(request.root), raise_this="PINNING_STAGING_QUOTA")
         await self._give_up(request, gathering, ErrorCode.BUSY, reason, retry_after=600)
 
     async def _give_up(
@@ -261,6 +263,6 @@ class Fetching:
             release = () if kept else (request.root,)
             change = Change(requests=(refused,), release=release)
             if await self.shelf.store_and_free(change, tuple(gathering.blocks), was_paid=bool(pins)):
-                log.info("refused", cid=cid_text(request.root), code=code.value, reason=reason)
+                log.info("request.refused", cid=cid_text(request.root), code=code.value, reason=reason)
                 return await self.answering.refuse(current.askers, code, reason, retry_after)
         return None

@@ -10,11 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from pinning_worker.domain.pin import Event, Request
 from pinning_worker.domain.pricing import Quote, fee
 from pinning_worker.ports import Books, Change, Clock, Dossier
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.terms import Terms
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Quoting:
             quote = self._make(request, months, text, self.clock.now())
             request = request.moved(Event.MEASURED, max(request.due_at or quote.expires, quote.expires))
             if await self.books.commit(Change(requests=(request,), quotes=(quote,))):
+                log_quote(quote)
                 return quote
         return None
 
@@ -72,3 +77,16 @@ class Quoting:
             terms = dict.fromkeys(range(1, self.terms.most_months + 1), known.pins[0].cid_text) | terms
         live = {quote.months for quote in known.quotes if quote.is_live(now)}
         return tuple(self._make(request, months, text, now) for months, text in terms.items() if months not in live)
+
+
+def log_quote(quote: Quote) -> None:
+    log.info(
+        "quote.given",
+        cid=quote.cid_text,
+        amount=str(quote.amount),
+        months=quote.months,
+        bytes=quote.sizes.total,
+        blocks=quote.blocks,
+        expires=quote.expires.isoformat(),
+        quote=quote.id,
+    )

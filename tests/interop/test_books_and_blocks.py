@@ -110,7 +110,7 @@ async def all_kept_again(operator: Operator, pins: dict[str, tuple[str, str]], f
     """The worker alone, with no peer to fetch from: every pin as before, every block in its place."""
     async with operator.market.worker() as worker:
         for name in pins:
-            await worker.logged(rf'{name}.*"pinned"')
+            await worker.logged(rf'{name}.*"pin.kept"')
         assert await operator.pins() == pins
         assert operator.block_files() == files
         await no_sweep(worker)
@@ -138,7 +138,7 @@ async def test_an_older_backup_put_back_is_brought_up_to_date(tmp_path: Path) ->
         await operator.is_refused("is older than the blocks", "pinning-worker recover")
         assert (await operator.run("recover"))[0] == 0
         async with operator.market.worker() as worker:
-            await worker.logged('art/2.*"pinned"')
+            await worker.logged('art/2.*"pin.kept"')
             assert await operator.pins() == pins
             assert operator.block_files() == files
 

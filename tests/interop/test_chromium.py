@@ -276,7 +276,7 @@ async def test_a_worker_that_comes_back_is_heard_again(tmp_path: Path) -> None:
             PINNING_LISTEN=f"{elsewhere} {elsewhere}/ws"
         ) as worker:  # where the page cannot hear it
             await market.mine(CONFIRMATIONS)
-            await worker.logged(r"\bpinned\b")
+            await worker.logged(r"pin\.kept")
         async with market.worker():
             await browser.shows("#headline", "Kept until", deadline=60)
             await browser.shows("#connection", "Connected to worker")

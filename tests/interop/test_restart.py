@@ -80,8 +80,8 @@ async def test_what_is_pinned_when_sigterm_comes_is_told(tmp_path: Path) -> None
                 if number % 8 == 7:
                     await market.mine()  # the wallet has so many coins at a time
             await market.mine(CONFIRMATIONS)
-            await worker.logged(r"\bpinned\b")
+            await worker.logged(r"pin\.kept")
             assert await worker.stop() == 0
-            pinned = {cid for cid in files if any("pinned" in line and cid in line for line in worker.log)}
+            pinned = {cid for cid in files if any("pin.kept" in line and cid in line for line in worker.log)}
         for cid in pinned:
             await alice.heard(partial(Heard.says, status="CID-PINNED-WITH-NAME", cid=cid))

@@ -129,7 +129,7 @@ async def test_a_quota_that_is_used_up_is_told_as_what_it_is_and_not_as_a_full_d
             await w.say(f"NEW-CID:{second}")
         assert [m["code"] for m in w.hear()] == ["BUSY"]
         [told] = [line for line in logs if line["log_level"] in ("warning", "error")]
-        assert (told["event"], told["raise_this"]) == ("staging quota used up", "PINNING_STAGING_QUOTA")
+        assert (told["event"], told["raise_this"]) == ("staging.used_up", "PINNING_STAGING_QUOTA")
         assert not w.life.shelf.untidy
         assert await w.blocks_on_disk() == set(first_blocks)
 

@@ -25,4 +25,4 @@ class TopicAnnouncer:
         await trio.lowlevel.checkpoint()
         if not self._topic.publish(message.encode()):
             self.lost += 1
-            log.warning("answer lost: the queue to the topic is full", kind=type(message).__name__, lost=self.lost)
+            log.warning("answer.lost", kind=type(message).__name__, lost=self.lost)

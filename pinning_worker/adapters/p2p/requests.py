@@ -89,7 +89,7 @@ class RequestReader:
             try:
                 await self.take(heard)
             except Trouble as trouble:
-                log.error("request dropped", origin=heard.origin, reason=str(trouble))
+                log.error("request.dropped", origin=heard.origin, reason=str(trouble))
 
     async def take(self, heard: Heard) -> None:
         request = parse(heard.data)
@@ -100,7 +100,7 @@ class RequestReader:
         if over > 0:
             self.ignored["over-budget"] += 1
             if over == 1:
-                log.warning("too many requests", origin=heard.origin, per_minute=self.budget.per_origin)
+                log.warning("requests.too_many", origin=heard.origin, per_minute=self.budget.per_origin)
                 if isinstance(request, Ask):
                     busy = "too many requests of yours in this minute"
                     await self.ill_asked(BadAsk(request.text, request.id, ErrorCode.BUSY, busy))

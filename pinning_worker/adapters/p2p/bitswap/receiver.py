@@ -64,7 +64,7 @@ class Receiver:
         except (BadFrame, BadMessage) as error:
             self._blame(peer, Fault.BAD_MESSAGE, str(error))
         except StreamGone as error:
-            log.debug("bitswap stream ended", peer=peer, error=str(error))
+            log.debug("bitswap.stream_ended", peer=peer, error=str(error))
         finally:
             self._streams[peer] -= 1
             self._streams += Counter()  # forgets the zeros
@@ -117,6 +117,6 @@ class Receiver:
 
     def _blame(self, peer: str, fault: Fault, what: str) -> None:
         banned = self._conduct.blame(peer, fault, trio.current_time())
-        log.info("bitswap fault", peer=peer, fault=fault.name, what=what, banned=banned)
+        log.info("bitswap.fault", peer=peer, fault=fault.name, what=what, banned=banned)
         if banned:
             self._ban(peer)

@@ -148,7 +148,7 @@ class Server:
                     failures = 0
                 except StreamGone as error:
                     failures += 1
-                    log.debug("bitswap answer lost", peer=str(peer), error=str(error), failures=failures)
+                    log.debug("bitswap.answer_lost", peer=str(peer), error=str(error), failures=failures)
                     await trio.sleep(PAUSE)
         client.serving = None
         if failures < TRIES and self._clients.get(peer) is client:
@@ -218,7 +218,7 @@ class Server:
                     return Presence(want.cid, size is not None)
             data = await self._source.get(multihash)
         except (Trouble, OSError) as error:
-            log.warning("a wanted block could not be read", multihash=multihash.hex(), error=str(error))
+            log.warning("block.unreadable", multihash=multihash.hex(), error=str(error))
             data = None
         if data is None or len(data) > LARGEST_BLOCK:
             return Presence(want.cid, have=False)

@@ -141,7 +141,7 @@ class Wants:
             with scope:
                 await wantlist.say(partial(self._open, peer, wantlist))
         except StreamGone as error:
-            log.debug("bitswap peer can't be asked", peer=peer, error=str(error))
+            log.debug("bitswap.peer_not_asked", peer=peer, error=str(error))
             if self._wantlists.get(peer) is wantlist:  # and not one for a connection that has come meanwhile
                 self._unwilling[peer] = trio.current_time() + UNWILLING
                 self.forget(peer)
