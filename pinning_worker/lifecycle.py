@@ -252,15 +252,17 @@ class Lifecycle:
         return None
 
     def _log_payment(self, payment: Payment, pin: Pin) -> None:
-        log.info(
-            "payment.proven" if payment.proof else "payment.seen",
-            txid=payment.txid,
-            amount=str(payment.amount),
-            cid=pin.cid_text,
-            name=name_text(pin.name),
-            height=payment.proof.height if payment.proof else None,
-            confirmations_needed=self.terms.depth.confirmations,
-        )
+        about = {
+            "txid": payment.txid,
+            "amount": str(payment.amount),
+            "cid": pin.cid_text,
+            "name": name_text(pin.name),
+            "confirmations_needed": self.terms.depth.confirmations,
+        }
+        if payment.proof is None:
+            log.info("payment.seen", **about)
+        else:
+            log.info("payment.proven", height=payment.proof.height, **about)
 
     async def _first_seen(self, payment: Payment) -> Pin:
         quotes = await self.books.quotes(payment.root)
