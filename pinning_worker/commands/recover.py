@@ -12,11 +12,6 @@ from pinning_worker.commands.configured import env_file_option, json_option, wor
 from pinning_worker.commands.telling import ExitCode, Told, say_json, telling
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pinning_worker.adapters.sql.books import SqlBooks
-    from pinning_worker.adapters.sql.receipts import SqlReceipts
-    from pinning_worker.domain.receipt import Receipt
     from pinning_worker.settings import Settings
 
 
@@ -79,6 +74,7 @@ async def _recover(settings: Settings, blocks_are_lost: bool) -> int:
     from pinning_worker.daemon import BLOCKS_FOLDER
     from pinning_worker.domain.store_mark import Mismatch, mismatch, next_mark
     from pinning_worker.pairing import Store
+    from pinning_worker.steps.recovering import quotes_of, take_up
 
     database = Database(settings.database_url)
     store = Store(database, settings.database_url, settings.data_dir / BLOCKS_FOLDER)
@@ -92,26 +88,11 @@ async def _recover(settings: Settings, blocks_are_lost: bool) -> int:
                 f"{store.blocks} has blocks: without --blocks-are-lost the database becomes theirs", ExitCode.REFUSED
             )
         journal = await trio.to_thread.run_sync(read_journal, store.blocks)
-        taken = await _take(settings, SqlBooks(database), SqlReceipts(database), journal)
+        promises = quotes_of(
+            journal, address=settings.quoted_address, script=settings.payment_scripts[0], network=settings.network
+        )
+        taken = await take_up(SqlBooks(database), SqlReceipts(database), journal, promises)
         await store.write(next_mark(found, secrets.token_hex(16)))
         return taken
     finally:
         await database.close()
-
-
-async def _take(settings: Settings, books: SqlBooks, receipts: SqlReceipts, journal: Sequence[Receipt]) -> int:
-    """Stores the receipts that the database does not have, and the promises that they name. Raises Trouble."""
-    from pinning_worker.ports import Change
-    from pinning_worker.steps.recovering import quotes_of
-
-    known = {receipt.key: receipt for receipt in await receipts.all()}
-    for receipt in journal:
-        if receipt != known.get(receipt.key):
-            await receipts.put(receipt)
-    promised = quotes_of(
-        journal, address=settings.quoted_address, script=settings.payment_scripts[0], network=settings.network
-    )
-    for quote in promised:
-        if quote.id not in {one.id for one in await books.quotes(quote.root)}:
-            await books.commit(Change(quotes=(quote,)))
-    return sum(receipt.key not in known for receipt in journal)

@@ -6,13 +6,14 @@ on disk, block by block, before anything is asked of a peer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from pinning_worker.domain.cid import parse_cid
 from pinning_worker.domain.pricing import Quote
 from pinning_worker.domain.receipt import Receipt
 from pinning_worker.domain.sizes import Sizes
+from pinning_worker.ports import Books, Change, Receipts
 
 # A payment was made before its pin was: by the time that a quote stands and its confirmations take.
 _BEFORE_THE_PIN = timedelta(days=2)
@@ -42,3 +43,15 @@ def quotes_of(receipts: Iterable[Receipt], *, address: str, script: bytes, netwo
             foreign=(),
         )
     return list(found.values())
+
+
+async def take_up(books: Books, receipts: Receipts, journal: Sequence[Receipt], promises: Iterable[Quote]) -> int:
+    """Stores what the books do not have yet. How many receipts were new to them. Raises Trouble."""
+    known = {receipt.key: receipt for receipt in await receipts.all()}
+    for receipt in journal:
+        if receipt != known.get(receipt.key):
+            await receipts.put(receipt)
+    for quote in promises:
+        if quote.id not in {one.id for one in await books.quotes(quote.root)}:
+            await books.commit(Change(quotes=(quote,)))
+    return sum(receipt.key not in known for receipt in journal)

@@ -25,6 +25,7 @@ import trio
 import trio.testing
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
+from pinning_worker.adapters.blocks.receipt_journal import JournaledReceipts
 from pinning_worker.adapters.memory.chain import MemoryChain
 from pinning_worker.adapters.memory.clock import START
 from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetcher
@@ -106,7 +107,7 @@ async def living(folder: Path, clock: StoredClock, chain: MemoryChain, traffic: 
         clock=clock,
         books=traffic.watch(SqlBooks(database)),
         blocks=blocks,
-        receipts=traffic.watch(SqlReceipts(database)),
+        receipts=traffic.watch(await JournaledReceipts.open(SqlReceipts(database), folder / "blocks")),
         fetcher=traffic.watch(MemoryFetcher(blocks, {BROWSER: goods}, BLOCK_SECONDS)),
         announcer=MemoryAnnouncer(),
         chain=chain,

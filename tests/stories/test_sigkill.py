@@ -1,5 +1,6 @@
 """Killed as real processes are: SIGKILL at any moment, SQLite and block files left as they were, and started again.
 
+Between two lives a database is lost and made anew, from the receipts that lie beside the blocks.
 Nothing is asked of the processes but to run. What is so is read from outside, in their database and their block folder,
 and held against the market that they lived through.
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
+from pinning_worker.adapters.blocks.receipt_journal import read_journal
 from pinning_worker.adapters.memory.chain import MemoryChain
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
@@ -28,12 +30,15 @@ from pinning_worker.domain.money import ZERO, Swartz
 from pinning_worker.domain.payment import term_of
 from pinning_worker.domain.pin import STANDING, State
 from pinning_worker.domain.verdict import accounts
+from pinning_worker.steps.recovering import quotes_of, take_up
 from tests.stories.market_days import Paid, happen, market, works
 from tests.stories.mortal_process import EventClock, database_url
 from tests.stories.stored_clock import read_clock
+from tests.stories.world import ADDRESS, SCRIPT
 
 SEEDS = 3
 KILLS_IN_THE_MARKET, KILLS_AT_THE_ENDS = 14, 3  # of each worker: 51 in all
+DATABASE_LOST_BEFORE = (5, 11)  # of the lives in the market
 PATIENCE = 120  # seconds, for anything that a process does
 CLOSURES = {work.cid.key: tuple(work.blocks) for work in works()}
 
@@ -47,7 +52,9 @@ async def test_whatever_the_moment_of_sigkill(tmp_path: Path) -> None:
 
 
 async def many_lives(worker: Worker) -> None:
-    for _ in range(KILLS_IN_THE_MARKET):
+    for life in range(KILLS_IN_THE_MARKET):
+        if life in DATABASE_LOST_BEFORE:
+            await worker.lose_and_recover_database()
         await worker.life_cut_short("market")
         await what_was_promised_is_there(worker)
     await worker.whole_life("calm")
@@ -83,6 +90,16 @@ class Worker:
             process.kill()
             assert await process.wait() == -signal.SIGKILL, "it ended before it could be killed"
             self.kills += 1
+
+    async def lose_and_recover_database(self) -> None:
+        """As `rm pinning.db*; pinning-worker migrate; pinning-worker recover`."""
+        for part in self.folder.glob("books.db*"):
+            part.unlink()
+        migrate(database_url(self.folder))
+        journal = await trio.to_thread.run_sync(read_journal, self.folder / "blocks")
+        promises = quotes_of(journal, address=ADDRESS, script=SCRIPT, network="doichain-regtest")
+        async with left_by(self) as (books, receipts):
+            await take_up(books, receipts, journal, promises)
 
     async def whole_life(self, phase: str) -> None:
         async with self._life(phase) as process:
@@ -190,4 +207,5 @@ async def nothing_is_held(worker: Worker) -> None:
         assert {pin.state for pin in await books.all_pins()} <= over
         assert await books.next_due(datetime.min.replace(tzinfo=UTC)) is None
         assert all(receipt.released_at for receipt in await receipts.all())
-    assert [path for path in (worker.folder / "blocks").rglob("*") if path.is_file()] == []
+    blocks = await DiskBlocks.open(worker.folder / "blocks")
+    assert [piece async for piece in blocks.all()] == [], "all of it is in quarantine, or deleted"
