@@ -45,7 +45,9 @@ class JournaledReceipts:
         opened = cls(receipts, folder / JOURNAL)
         known = await receipts.all()
         if await trio.to_thread.run_sync(_needs_writing, opened._file, known):
-            await _in_thread(opened._file, write_journal, opened._file, known)
+            noted = await trio.to_thread.run_sync(read_journal, folder)  # the books may know less
+            newest = {receipt.key: receipt for receipt in (*noted, *known)}
+            await _in_thread(opened._file, write_journal, opened._file, newest.values())
         return opened
 
     async def put(self, receipt: Receipt) -> None:

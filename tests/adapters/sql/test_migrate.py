@@ -118,6 +118,16 @@ async def test_a_later_revision_that_copies_a_table_keeps_its_rows_and_their_chi
     revise(path, f"UPDATE payments SET note = 'kept' WHERE txid = '{TXID}'")
 
 
+async def test_books_of_the_first_revision_get_a_mark_and_keep_every_row(url: str, path: Path) -> None:
+    migrate.migrate(url)
+    await fill(url)
+    before = await everything(url)
+    revise(path, "DROP TABLE store_mark")
+    revise(path, "UPDATE alembic_version SET version_num = '0001'")
+    assert migrate.migrate(url) == "0002"
+    assert await everything(url) == before
+
+
 async def test_a_migration_that_fails_halfway_changes_nothing(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
