@@ -4,16 +4,17 @@
 
 Nesting is the shutdown order: SIGTERM ends the innermost first, so nothing is taken in that could not be finished, and
 whoever is asked still has what it needs to answer. `on_ready` is called once everything runs, `on_ending` when the end
-begins, `on_sight` when the chain comes into sight (None) or is lost (why).
+begins, `on_sight` when the chain comes into sight (None) or is lost (why). SIGHUP never ends the worker: from the
+first line of `run` to the last it rings whatever is read again while the worker runs.
 """
 
 from __future__ import annotations
 
 import secrets
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 import trio
@@ -67,14 +68,42 @@ async def run(
     on_sight: Callable[[Blindness | None], None] = lambda _: None,
 ) -> None:
     """The worker, until SIGTERM or SIGINT. Raises what opening the adapters raises, each with its own advice."""
-    with one_error(), hold_data_dir(settings.data_dir, settings.network):
+    with one_error(), trio.open_signal_receiver(signal.SIGHUP) as hangups:
+        async with trio.open_nursery() as outermost:
+            rereading = _Rereading()
+            outermost.start_soon(rereading.run, hangups)
+            await _hold_and_run(settings, rereading, on_ready, on_ending, on_sight)
+            outermost.cancel_scope.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Rereading:
+    """What SIGHUP rings: each only wakes whoever reads, and says for itself what could not be read."""
+
+    bells: list[Callable[[], None]] = field(default_factory=list)
+
+    async def run(self, hangups: AsyncIterator[int]) -> None:
+        async for _ in hangups:
+            log.info("settings.reread", what="the denylist, and what `blocks release` lets go")
+            for ring in self.bells:
+                ring()
+
+
+async def _hold_and_run(
+    settings: Settings,
+    rereading: _Rereading,
+    on_ready: Callable[[Host], Awaitable[None]] | None,
+    on_ending: Callable[[], None],
+    on_sight: Callable[[Blindness | None], None],
+) -> None:
+    with hold_data_dir(settings.data_dir, settings.network):
         await trio.to_thread.run_sync(require_current, settings.database_url)
         async with trio.open_nursery() as nursery:
             stories = trio.CancelScope()
             nursery.start_soon(_end_on_signal, stories, nursery.cancel_scope, on_ending)
             async with open_network(settings) as network, _stores(settings) as opened:
                 with stories:
-                    await _tell_stories(settings, network, opened, on_ready, on_sight)
+                    await _tell_stories(settings, network, opened, rereading, on_ready, on_sight)
                 await network.pubsub.said()
             nursery.cancel_scope.cancel()
 
@@ -117,6 +146,7 @@ async def _tell_stories(
     settings: Settings,
     peers: Network,
     stores: _Stores,
+    rereading: _Rereading,
     on_ready: Callable[[Host], Awaitable[None]] | None,
     on_sight: Callable[[Blindness | None], None],
 ) -> None:
@@ -153,6 +183,7 @@ async def _tell_stories(
         lifecycle.ring()  # requests that were kept waiting may be fetched now
 
     watcher.sight.changed = sight_changed
+    rereading.bells.extend([takedown.look_again, lifecycle.look_again])
     reader = RequestReader(
         topic.intake,
         RequestBudget(settings.requests_per_peer_per_minute, settings.requests_per_minute),

@@ -467,6 +467,11 @@ class Lifecycle:
             if request and request.sizes:
                 self.nudge(pin.key)
 
+    def look_again(self) -> None:
+        """The operator has changed something: what he released may go now."""
+        self.shelf.look_again()
+        self.ring()
+
     async def denylist_changed(self) -> None:
         """What is blocked is told to the operator; what is owed and no longer denied is asked for now."""
         for pin in await self.books.all_pins():

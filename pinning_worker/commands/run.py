@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ def run(env_file: Path | None) -> None:
     Example:
       PINNING_PAYMENT_ADDRESS=N… pinning-worker run
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the daemon listens, and after it: SIGHUP never ends a worker
     settings = worker_settings(env_file)
 
     import structlog

@@ -65,6 +65,10 @@ class Worker:
                 await self._news.wait()
         raise WorkerError(f"did not log {pattern!r} within {deadline} s {self.end_of_log()}")
 
+    async def news(self) -> None:
+        """Waits for the next lines of the log."""
+        await self._news.wait()
+
     async def kill(self) -> None:
         """SIGKILL: no goodbye, as by a power cut."""
         self.process.kill()
