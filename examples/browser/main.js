@@ -1,6 +1,7 @@
 /**
- * The page: add a picture, ask the worker for a price, pay, follow. The parts to copy are `helia.js`, `pinning.js`,
- * `payment.js`, `names.js`, `coins.js`, `electrum.js`, `qr.js`; what the user sees is in `view.js`.
+ * The page: choose something, ask the worker for a price, pay, follow. The parts to copy are `helia.js`, `pinning.js`,
+ * `payment.js`, `names.js`, `coins.js`, `electrum.js`, `qr.js`; what the user sees is in `view.js` and `list.js`, and
+ * what outlives a reload in `remember.js` and `files.js`.
  *
  * What it works with stands in the address:
  *   ?worker=<multiaddr with /p2p/…>   once for each address of the one worker
@@ -10,79 +11,182 @@
  *   &address=…  &sandbox              the sandbox: whose coins, and its buttons
  *   #<cid>                            a CID to follow at once (the page puts it there)
  */
-import { unixfs } from '@helia/unixfs'
+import { add } from './add.js'
 import { coinsOf } from './coins.js'
+import { connect } from './connect.js'
 import { withElectrum } from './electrum.js'
-import { peerOf, startHelia, stayConnected } from './helia.js'
+import { filesOf, putAway, throwAway } from './files.js'
+import { offerChoice } from './form.js'
+import { showAsked } from './list.js'
 import { nameToSpend } from './names.js'
 import { buildPayment } from './payment.js'
-import { follow, TOPIC, toPay } from './pinning.js'
+import { follow, isKept, toPay } from './pinning.js'
+import { everythingAsked, forget, recall, remember, rememberPin, restored, storable, unrepeated } from './remember.js'
 import { offerSandbox } from './sandbox.js'
-import { hidePayment, onSubmit, showConnection, showPayment, showPin, showPreview, showWire } from './view.js'
-import { daysLeft } from './words.js'
+import { hidePayment, hidePin, onSubmit, showLost, showPayment, showPin, showWire } from './view.js'
+import { daysLeft, ends } from './words.js'
 
 const $ = (id) => document.getElementById(id)
 const settings = new URLSearchParams(location.search)
 const network = settings.get('network') ?? 'doichain'
-const workerAddresses = settings.getAll('worker')
-let helia, worker, pin, payment, paid
+const ASKED_AGAIN = ['joining', 'asking']
+const WANTS_BLOCKS = ['asking', 'joining', 'fetching', 'error']
+const inThisPage = new Set() // CIDs whose blocks are in the page's node
+let helia, worker, cid, pin, payment
 let following = new AbortController()
 
-async function start () {
-  helia = await startHelia({ listen: settings.getAll('listen') })
-  const { libp2p } = helia
-  worker = peerOf(workerAddresses)
-  const look = (trouble) => showConnection(worker, libp2p.getConnections(worker)[0], libp2p.services.pubsub.getMeshPeers(TOPIC), trouble)
-  libp2p.addEventListener('connection:open', () => look())
-  libp2p.addEventListener('connection:close', () => look())
-  libp2p.services.pubsub.addEventListener('gossipsub:graft', () => look())
-  libp2p.services.pubsub.subscribe(TOPIC) // now, so that the mesh stands when the first question is asked
-  stayConnected(libp2p, workerAddresses, { signal: new AbortController().signal, onTrouble: look })
-  if (location.hash.length > 1) followCid(location.hash.slice(1))
+/** Adds it, puts it away for a reload, and asks. */
+async function ask ({ kind, label, entries, ...words }) {
+  if (helia == null) throw new Error('There is no worker to ask yet.')
+  const added = await add(helia, { kind, entries, ...words })
+  const file = label ?? entries.map(({ path }) => path).slice(0, 3).join(', ')
+  const entry = { kind, file, size: added.size, label: words.title || file, title: words.title, description: words.description }
+  remember(added.cid, entry).forEach((dropped) => throwAway(dropped.cid))
+  inThisPage.add(added.cid)
+  await putAway(added.cid, entries)
+  followCid(added.cid)
 }
 
-/** The picture, and a metadata.json that names it: one quote covers both. Returns the metadata's CID. */
-async function add ({ picture, title, description }) {
-  const fs = unixfs(helia)
-  const image = await fs.addByteStream(picture.stream())
-  const metadata = { name: title, description, image: `ipfs://${image}` }
-  return String(await fs.addBytes(new TextEncoder().encode(JSON.stringify(metadata))))
+/** What was lost is chosen again: it must be the same, for the CID is what was asked for. */
+async function chooseAgain (chosen) {
+  const { kind, title, description, file } = recall(cid)
+  const given = chosen && await add(helia, { ...chosen, kind, title, description })
+  if (given?.cid !== cid) throw new Error(`${chosen?.label ?? 'This'} is not what was asked for (${file}): its content is another.`)
+  inThisPage.add(cid)
+  await putAway(cid, chosen.entries)
+  followCid(cid)
 }
 
-async function followCid (cid) {
+/** Whether the worker can fetch it from here: what was put away is added again. Nothing else was asked for but its CID. */
+async function isHere (entry) {
+  if (entry.kind == null || inThisPage.has(entry.cid)) return true
+  const entries = await filesOf(entry.cid)
+  if (entries == null || (await add(helia, { ...entry, entries })).cid !== entry.cid) return false
+  inThisPage.add(entry.cid)
+  return true
+}
+
+async function followCid (which, known = unrepeated(recall(which), String(worker))) {
   following.abort()
   following = new AbortController()
   const { signal } = following
-  const origins = helia.libp2p.getMultiaddrs().map(String)
+  cid = which
   history.replaceState(null, '', `#${cid}`)
-  hidePayment()
+  remember(cid, {}).forEach((dropped) => throwAway(dropped.cid))
+  showMade({})
+  show(known ?? { step: 'joining', names: {} }, true)
   try {
-    for await (pin of follow(helia.libp2p, cid, worker, { signal, ...origins.length > 0 && { origins } })) {
-      if (pin.payment !== paid) hidePayment() // what was shown has been paid, or is too little now
-      paid = pin.payment
-      showPin(cid, pin)
-    }
+    const here = await isHere(recall(cid)).catch(() => false)
+    signal.throwIfAborted()
+    const { months } = recall(cid)
+    const origins = helia.libp2p.getMultiaddrs().map(String)
+    const wishes = { ...months && { durationMonths: months }, ...origins.length > 0 && { origins } }
+    for await (const news of follow(helia.libp2p, cid, worker, { signal, known, ...wishes })) show(news, here)
   } catch (error) {
     if (!signal.aborted) throw error
   }
 }
 
+/** Shows news, and remembers them. Until the worker has spoken, what it said last time stands. */
+function show (news, here) {
+  const before = recall(cid)
+  if (before == null) return // forgotten
+  const stands = ASKED_AGAIN.includes(news.step) && before.worker === String(worker) && before.pin && !WANTS_BLOCKS.includes(before.pin.step)
+  pin = stands ? before.pin : news
+  if (!stands) {
+    rememberPin(cid, String(worker), news)
+    learnMonths(before, news)
+    if (before.made && !isStillDue(before, news)) remember(cid, { made: undefined, sent: undefined })
+  }
+  const entry = recall(cid)
+  showPin(pin, entry, stands ? entry.heard : undefined)
+  showLost(here || !WANTS_BLOCKS.includes(pin.step) || (pin.step === 'error' && !['NOT_FOUND', 'TIMEOUT'].includes(pin.error.code)) ? undefined : entry)
+  showMade(entry)
+  if (isKept(pin)) throwAway(cid) // the worker has it
+  showAsked(everythingAsked(), cid, forgetOne)
+}
+
+/** The longest that is sold is what a request without a wish is offered; a wish beyond it is cut. */
+function learnMonths ({ months }, { offer }) {
+  if (offer == null) return
+  if (months == null) remember(cid, { most: offer.durationMonths })
+  else if (offer.durationMonths < months) remember(cid, { most: offer.durationMonths, months: offer.durationMonths })
+}
+
+/** A payment is of no use any more once one was seen, or when the price is another. */
+function isStillDue ({ made, sent }, news) {
+  const offer = toPay(news)
+  return ASKED_AGAIN.includes(news.step) || (made.after === standing(news) && (sent != null || offer == null || BigInt(offer.amount) === BigInt(made.fee)))
+}
+
+const standing = ({ payment: p, ...kept }) => [p?.status, p?.txid, ends(kept)].join(' ')
+
+function showMade ({ made, sent }) {
+  if (made == null || sent != null) {
+    payment = undefined
+    hidePayment()
+  } else if (payment == null && made.psbt != null) {
+    payment = restored(made)
+    showPayment(payment, made.name)
+  }
+}
+
 async function pay ({ name, address }) {
-  const cid = location.hash.slice(1)
-  hidePayment() // what was made before may be of another name
+  remember(cid, { made: undefined, sent: undefined })
+  showMade({})
   payment = await withElectrum(settings.get('electrum'), async (electrum) => {
     const named = await nameToSpend(electrum, name, address, network)
     const coins = await coinsOf(electrum, address, network)
     return buildPayment({ network, cid, offer: toPay(pin), name, owner: address, coins, named })
   })
+  remember(cid, { made: storable({ ...payment, name, after: standing(pin) }) })
+  showPin(pin, recall(cid))
   showPayment(payment, name)
 }
 
+function forgetOne (which) {
+  forget(which)
+  throwAway(which)
+  if (which === cid) {
+    following.abort()
+    history.replaceState(null, '', location.pathname + location.search)
+    cid = undefined
+    hidePin()
+  }
+  showAsked(everythingAsked(), cid, forgetOne)
+}
+
+function chooseMonths (months) {
+  remember(cid, { months, made: undefined, sent: undefined })
+  followCid(cid, { ...pin, offer: undefined })
+}
+
+function followHash () {
+  const asked = location.hash.slice(1)
+  if (helia != null && asked !== '' && asked !== cid) followCid(asked)
+}
+
 showWire()
-onSubmit('picture-form', async (fields) => { followCid(await add(fields)) })
+showAsked(everythingAsked(), undefined, forgetOne)
+offerChoice({ onAsk: ask, onChosenAgain: chooseAgain })
 onSubmit('payment-form', pay)
-$('again').addEventListener('click', () => followCid(location.hash.slice(1)))
-$('picture').addEventListener('change', () => showPreview($('picture').files[0]))
+$('again').addEventListener('click', () => followCid(cid))
+$('months').addEventListener('change', () => chooseMonths(Number($('months').value)))
+$('anew').addEventListener('click', () => {
+  remember(cid, { made: undefined, sent: undefined })
+  show(pin, true)
+})
 $('address').value = settings.get('address') ?? ''
-if (settings.has('sandbox')) offerSandbox(() => ({ psbt: payment.psbt, depth: 6, daysLeft: daysLeft(pin) }))
-start()
+if (settings.has('sandbox')) {
+  const current = () => ({ psbt: payment?.psbt, depth: 6, daysLeft: daysLeft(pin), isEnding: pin.step === 'expiring' })
+  offerSandbox(current, (txid) => {
+    if (recall(cid)?.made == null) return // the worker was faster
+    remember(cid, { sent: { txid } })
+    show(pin, true)
+  })
+}
+addEventListener('hashchange', followHash)
+connect(settings, (found) => {
+  ({ helia, worker } = found)
+  followHash()
+})

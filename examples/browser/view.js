@@ -1,7 +1,8 @@
 /** What the page shows. Nothing here knows libp2p; every element stands in index.html. */
+import { estimate } from './payment.js'
 import { isKept, toPay } from './pinning.js'
 import { animate, psbtLink } from './qr.js'
-import { count, day, describe, doi, moment } from './words.js'
+import { count, day, describe, doi, moment, percent } from './words.js'
 
 const $ = (id) => document.getElementById(id)
 const element = (tag, text, className = '') => Object.assign(document.createElement(tag), { textContent: text, className })
@@ -28,19 +29,51 @@ export function showPreview (file) {
 
 const LOOKS = { error: 'is-error', pinned: 'is-kept', expiring: 'is-ending', expired: 'is-ending', short: 'is-ending' }
 
-export function showPin (cid, pin) {
-  const { headline, explanation } = describe(pin)
+/** A pin, and what is remembered of it (remember.js). `asOf`: the worker said so then, and is asked again now. */
+export function showPin (pin, entry, asOf) {
+  const { headline, explanation } = describe(pin, entry)
   $('pin').hidden = false
   $('pin').className = LOOKS[pin.step] ?? ''
+  $('label').textContent = entry.label === entry.cid ? '' : entry.label
   $('headline').textContent = headline
   $('explanation').textContent = explanation
-  $('cid').textContent = cid
+  $('as-of').hidden = asOf == null
+  $('as-of').textContent = `As the worker said on ${moment(asOf ?? 0)}. It is being asked again.`
+  $('cid').textContent = entry.cid
   $('again').hidden = !(pin.step === 'expired' || (pin.step === 'error' && !pin.error.again))
+  $('anew').hidden = entry.sent == null
+  $('progress').hidden = pin.step !== 'fetching' || !entry.size
+  if (!$('progress').hidden) $('progress').value = percent(pin.fetched, entry.size)
   showDepth(pin.step === 'paid' ? pin.payment : undefined)
   const names = Object.values(pin.names)
   $('names').replaceChildren(...names.map(({ nameId, expirationDate }) => element('li', `${nameId}: until ${day(expirationDate)}`)))
-  showOffer(pin)
-  $('move-time').disabled = pin.step !== 'pinned'
+  showOffer(pin, entry)
+  $('move-time').disabled = !isKept(pin)
+  $('move-time').textContent = pin.step === 'expiring' ? 'Let time pass until after the end' : 'Let time pass until a week before the end'
+}
+
+export function hidePin () {
+  $('pin').hidden = $('pay').hidden = true
+  hidePayment()
+}
+
+/** That what was to be fetched from here is not here any more; nothing if it is. */
+export function showLost (entry) {
+  $('lost').hidden = entry == null
+  if (entry == null) return
+  const isFolder = entry.kind === 'folder'
+  $('lost-said').textContent = `The ${entry.kind} is no longer in this browser, and the worker fetches it from here. Choose it again: ${entry.file}.`
+  $('lost-folder-field').hidden = !isFolder
+  $('lost-picture-field').hidden = isFolder
+}
+
+/** Why there is no worker, and what to do; nothing once there is one. */
+export function showNoWorker (why) {
+  $('no-worker').hidden = why == null
+  if (why == null) return
+  $('no-worker-said').textContent = why
+  $('connection').className = 'connection is-off'
+  if ($('connection').textContent.startsWith('Starting')) $('connection').textContent = 'Not connected. Trying again …'
 }
 
 function showDepth (seen) {
@@ -49,27 +82,50 @@ function showDepth (seen) {
   $('depth').replaceChildren(...blocks)
 }
 
-function showOffer (pin) {
+function showOffer (pin, { months, most, sent }) {
   const offer = toPay(pin)
-  $('pay').hidden = offer == null
-  if (offer == null) return
+  const isAsked = offer == null && (pin.step === 'quoted' || (isKept(pin) && pin.payment == null && months != null)) // for other months
+  $('pay').hidden = sent != null || (offer == null && !isAsked)
+  if ($('pay').hidden) return
+  const isLapsed = Date.parse(offer?.expires) < Date.now()
   $('pay-title').textContent = isKept(pin) ? 'Keep it longer' : pin.step === 'short' ? 'The rest' : 'The price'
   $('name').value ||= pin.payment?.nameId ?? Object.keys(pin.names)[0] ?? ''
-  $('amount').textContent = doi(offer.amount)
-  $('term').textContent = `for ${count(offer.durationMonths, isKept(pin) ? 'more month' : 'month')}`
-  $('expires').textContent = moment(offer.expires)
-  const { sizes, foreign = [] } = pin.quote ?? {}
-  list('sizes', sizes ? [['Title and description', sizes.metadata], ['Picture', sizes.image], ['Together', sizes.total]] : [])
+  showMonths(offer?.durationMonths ?? months, most, pin.step === 'short')
+  $('make').hidden = offer == null || isLapsed
+  $('lapsed').hidden = !isLapsed
+  $('term').textContent = offer ? `for ${count(offer.durationMonths, isKept(pin) ? 'more month' : 'month')}` : ''
+  $('promise').hidden = offer == null || isLapsed
+  $('expires').textContent = offer ? moment(offer.expires) : ''
+  const price = offer && estimate(offer, pin.step === 'short' || isKept(pin))
+  $('amount').textContent = price ? doi(price.total) : 'Asking …'
+  list('price', price ? amounts(price, { inName: ' (stays yours)', about: ' (about)' }) : [])
+  const { sizes, bytes, foreign = [] } = pin.quote ?? {}
+  const parts = sizes && bytes?.image !== 0 ? [['Title and description', sizes.metadata], ['Picture', sizes.image]] : []
+  list('sizes', sizes ? [...parts, ['To be kept', sizes.total]] : [])
   $('foreign').hidden = foreign.length === 0
   $('foreign').textContent = `Not on IPFS, so not kept: ${foreign.join(', ')}`
 }
 
-export function showPayment ({ psbt, fee, nameAmount, nameBefore, networkFee, total }, name) {
+function showMonths (months, most = months, isFixed = false) {
+  $('months-field').hidden = isFixed || most == null
+  if ($('months').length !== most) {
+    $('months').replaceChildren(...Array.from({ length: most ?? 0 }, (_, at) => new Option(count(at + 1, 'month'), at + 1)))
+  }
+  if (months != null) $('months').value = months
+}
+
+/** The rows of a price, before or after it is a payment. */
+function amounts ({ fee, nameAmount, nameBefore, networkFee, total }, { inName = '', about = '' } = {}) {
+  const before = nameBefore > 0n ? [['Was in the name', doi(-nameBefore)]] : []
+  return [['Worker\'s fee', doi(fee)], [`In the name${inName}`, doi(nameAmount)], ...before, [`Network fee${about}`, doi(networkFee)], [`Together${about}`, doi(total)]]
+}
+
+export function showPayment (payment, name) {
   hidePayment()
   showing = new AbortController()
+  const { psbt } = payment
   $('payment').hidden = $('sign').disabled = false
-  const inName = [['In the name', doi(nameAmount)], ...nameBefore > 0n ? [['Was in the name', doi(-nameBefore)]] : []]
-  list('outputs', [['Worker\'s fee', doi(fee)], ...inName, ['Network fee', doi(networkFee)], ['Together', doi(total)]])
+  list('outputs', amounts(payment))
   psbtLink($('psbt'), psbt, `${name.replace(/[^\w-]+/g, '-')}.psbt`)
   animate($('qr'), psbt, { signal: showing.signal, isPaused: () => $('pause').ariaPressed === 'true' })
 }
