@@ -27,5 +27,9 @@ const bytesOf = async (fs, cid) => Number((await fs.stat(cid, { extended: true }
 /** A file's content; not every browser can iterate over its stream. */
 async function * chunks (file) {
   const reader = file.stream().getReader()
-  for (let read; !(read = await reader.read()).done;) yield read.value
+  try {
+    for (let read; !(read = await reader.read()).done;) yield read.value
+  } catch (cause) {
+    throw new Error(`${file.name} cannot be read, or was changed since: choose it again`, { cause })
+  }
 }

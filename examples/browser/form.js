@@ -3,17 +3,18 @@ import { fromDrop, fromInput, inWords } from './choose.js'
 import { onSubmit, showPreview } from './view.js'
 
 const $ = (id) => document.getElementById(id)
-let chosen
+let chosen, from
 
 /** @param {{onAsk: function, onChosenAgain: function}} told each with what choose.js makes of the files; may throw */
 export function offerChoice ({ onAsk, onChosenAgain }) {
-  $('picture').addEventListener('change', () => take('picture-form', () => fromInput($('picture'))))
-  $('folder').addEventListener('change', () => take('picture-form', () => fromInput($('folder'))))
+  $('picture').addEventListener('change', () => take($('picture'), () => fromInput($('picture'))))
+  $('folder').addEventListener('change', () => take($('folder'), () => fromInput($('folder'))))
   for (const each of ['dragover', 'drop']) addEventListener(each, (event) => event.preventDefault()) // or the browser opens the file
   $('drop').addEventListener('dragover', () => $('drop').classList.add('is-over'))
   for (const each of ['dragleave', 'drop']) $('drop').addEventListener(each, () => $('drop').classList.remove('is-over'))
-  $('drop').addEventListener('drop', ({ dataTransfer }) => take('picture-form', () => fromDrop(dataTransfer)))
+  $('drop').addEventListener('drop', ({ dataTransfer }) => take(undefined, () => fromDrop(dataTransfer)))
   onSubmit('picture-form', async (words) => {
+    if (from?.files.length > 0) chosen = fromInput(from) // a file that was changed and chosen again makes no `change`
     if (chosen == null) throw new Error('Choose a picture or a folder first, or drop one here.')
     await onAsk({ ...chosen, ...chosen.kind === 'picture' && { title: words.title, description: words.description } })
   })
@@ -22,10 +23,13 @@ export function offerChoice ({ onAsk, onChosenAgain }) {
   }
 }
 
-const take = (id, act) => trouble(id, async () => {
+/** From a field, or from none: then no field shows what it had before. */
+const take = (field, act) => trouble('picture-form', async () => {
   const taken = await act()
   if (taken == null) return
+  for (const other of [$('picture'), $('folder')]) if (other !== field) other.value = ''
   chosen = taken
+  from = field
   const isPicture = chosen.kind === 'picture'
   $('chosen').textContent = inWords(chosen)
   $('words').hidden = !isPicture

@@ -21,9 +21,10 @@ import { showAsked } from './list.js'
 import { nameToSpend } from './names.js'
 import { buildPayment } from './payment.js'
 import { follow, isKept, toPay } from './pinning.js'
+import { hidePayment, showPayment } from './price.js'
 import { everythingAsked, forget, recall, remember, rememberPin, restored, storable, unrepeated } from './remember.js'
 import { offerSandbox } from './sandbox.js'
-import { hidePayment, hidePin, onSubmit, showLost, showPayment, showPin, showWire } from './view.js'
+import { hidePin, onSubmit, showLost, showPin, showWire } from './view.js'
 import { daysLeft, ends } from './words.js'
 
 const $ = (id) => document.getElementById(id)
@@ -45,6 +46,7 @@ async function ask ({ kind, label, entries, ...words }) {
   inThisPage.add(added.cid)
   await putAway(added.cid, entries)
   followCid(added.cid)
+  $('pin').scrollIntoView({ behavior: 'smooth' })
 }
 
 /** What was lost is chosen again: it must be the same, for the CID is what was asked for. */
@@ -66,10 +68,11 @@ async function isHere (entry) {
   return true
 }
 
-async function followCid (which, known = unrepeated(recall(which), String(worker))) {
+async function followCid (which, known = unrepeated(recall(which), String(worker)), isAgain = false) {
   following.abort()
   following = new AbortController()
   const { signal } = following
+  if (which !== cid) $('name').value = ''
   cid = which
   history.replaceState(null, '', `#${cid}`)
   remember(cid, {}).forEach((dropped) => throwAway(dropped.cid))
@@ -78,10 +81,14 @@ async function followCid (which, known = unrepeated(recall(which), String(worker
   try {
     const here = await isHere(recall(cid)).catch(() => false)
     signal.throwIfAborted()
-    const { months } = recall(cid)
+    const { months, number: since } = recall(cid)
     const origins = helia.libp2p.getMultiaddrs().map(String)
     const wishes = { ...months && { durationMonths: months }, ...origins.length > 0 && { origins } }
-    for await (const news of follow(helia.libp2p, cid, worker, { signal, known, ...wishes })) show(news, here)
+    for await (const news of follow(helia.libp2p, cid, worker, { signal, known, since, ...wishes })) {
+      show(news, here)
+      // it may have looked before the blocks were here (again): once, it need not wait for a minute
+      if (here && !isAgain && recall(cid)?.kind != null && isMissed(news)) return followCid(cid, known, true)
+    }
   } catch (error) {
     if (!signal.aborted) throw error
   }
@@ -100,11 +107,13 @@ function show (news, here) {
   }
   const entry = recall(cid)
   showPin(pin, entry, stands ? entry.heard : undefined)
-  showLost(here || !WANTS_BLOCKS.includes(pin.step) || (pin.step === 'error' && !['NOT_FOUND', 'TIMEOUT'].includes(pin.error.code)) ? undefined : entry)
+  showLost(here || !WANTS_BLOCKS.includes(pin.step) || (pin.step === 'error' && !isMissed(pin)) ? undefined : entry)
   showMade(entry)
   if (isKept(pin)) throwAway(cid) // the worker has it
   showAsked(everythingAsked(), cid, forgetOne)
 }
+
+const isMissed = ({ step, error }) => step === 'error' && ['NOT_FOUND', 'TIMEOUT'].includes(error.code)
 
 /** The longest that is sold is what a request without a wish is offered; a wish beyond it is cut. */
 function learnMonths ({ months }, { offer }) {
@@ -142,6 +151,7 @@ async function pay ({ name, address }) {
   remember(cid, { made: storable({ ...payment, name, after: standing(pin) }) })
   showPin(pin, recall(cid))
   showPayment(payment, name)
+  $('payment').scrollIntoView({ behavior: 'smooth', block: 'nearest' })
 }
 
 function forgetOne (which) {
@@ -163,7 +173,9 @@ function chooseMonths (months) {
 
 function followHash () {
   const asked = location.hash.slice(1)
-  if (helia != null && asked !== '' && asked !== cid) followCid(asked)
+  if (helia == null || asked === '' || asked === cid) return
+  followCid(asked)
+  $('pin').scrollIntoView()
 }
 
 showWire()

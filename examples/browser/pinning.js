@@ -15,6 +15,7 @@ export const TOPIC = '/doichain-nfc/1/message/proto'
 const PATIENCE = { asking: 5, fetching: 15, quoted: 60, paid: 60, short: 60 }
 const LONGEST_PATIENCE = 3600 // at the most; also for a price that lapses much later
 const MOST_UNREAD = 100
+const HOUR_NS = 3_600_000_000_000n
 
 /**
  * What is known about a pin, each time that it changes:
@@ -25,16 +26,17 @@ const MOST_UNREAD = 100
  *   payment  the newest PAYMENT-SEEN or PAYMENT-SHORT that still waits
  *   names    {nameId: {expirationDate, remainingDays, renewal}}, for each name that pays for it
  *   error    the ERROR message, with `again`: the Date at which we ask again, if that can help
+ *   number   of the newest message: to be given as `since` after a reload
  *
  * Ends after an error that asking again does not cure. Throws when `signal` aborts.
  *
  * @param {PeerId} worker whose answers count
  * @param {object} options `signal`; `known`, a pin to go on from, for the worker does not repeat a payment that is under
- *   way; and what the request may say besides: `durationMonths`, `origins`
+ *   way; `since`, what is older was heard before; and what the request may say besides: `durationMonths`, `origins`
  */
-export async function * follow (libp2p, cid, worker, { signal, known, ...wishes } = {}) {
+export async function * follow (libp2p, cid, worker, { signal, known, since, ...wishes } = {}) {
   const request = { type: 'NEW-CID', cid, id: crypto.randomUUID(), ...wishes }
-  const talk = openTalk(libp2p, worker, request, signal)
+  const talk = openTalk(libp2p, worker, request, since, signal)
   let pin = known ?? { step: 'joining', names: {} }
   try {
     yield pin
@@ -42,7 +44,7 @@ export async function * follow (libp2p, cid, worker, { signal, known, ...wishes 
       await talk.ask()
       if (pin.step === 'joining' || pin.step === 'error') yield pin = { ...pin, step: 'asking', error: undefined }
       for (let said; (said = await talk.answer(patience(pin))) != null;) {
-        yield pin = next(pin, said, request)
+        yield pin = { ...next(pin, said, request), number: talk.number() }
         if (pin.step === 'error' && pin.error.again == null) return
       }
     }
@@ -58,10 +60,11 @@ export function next (pin, said, request = {}) {
   const { [said.nameId]: known, ...others } = pin.names
   const payment = known?.expirationDate === said.expirationDate ? pin.payment : undefined // it bought a longer term
   const told = said.renewal ?? (said.fee && { ...said.fee, quoteId: said.quote?.id, expires: said.quote?.expires })
-  const offer = told != null && isFor(request, said, told) ? newest(pin.offer, told) : pin.offer
+  const isOurs = told != null && isFor(request, said, told)
+  const offer = isOurs ? newest(pin.offer, told) : pin.offer
   switch (said.status) {
     case 'FETCHING-CID': return waits ? { ...pin, step: 'fetching', fetched: said } : pin
-    case 'ADDING-CID': return { ...pin, step: waits ? underWay(pin) : pin.step, quote: said, offer }
+    case 'ADDING-CID': return !isOurs ? pin : { ...pin, step: waits ? underWay(pin) : pin.step, quote: said, offer }
     case 'PAYMENT-SEEN': return { ...pin, step: unlessKept('paid'), payment: said }
     case 'PAYMENT-SHORT': return { ...pin, step: unlessKept('short'), payment: said }
     case 'ADDED-CID': return { ...pin, step: 'pinned', payment: undefined }
@@ -108,18 +111,31 @@ function patience ({ step, error, payment, offer }) {
 const untilLapsed = ({ expires }) => Math.max(PATIENCE.quoted, Math.min((Date.parse(expires) - Date.now()) / 1000, LONGEST_PATIENCE))
 
 /** The request on its way out, and the worker's answers to it in their order. */
-function openTalk (libp2p, worker, request, signal) {
+function openTalk (libp2p, worker, request, since, signal) {
   const { pubsub } = libp2p.services
   const unread = []
+  let newest = since
   let isBack = false
   let wake = () => {}
 
-  function hear ({ detail: { topic, from, data } }) {
+  /**
+   * Gossip repeats what was said in the last seconds to a page that was reloaded, and in no order: what was kept would
+   * seem to be kept still. A worker's messages are numbered by the time in nanoseconds (other peers' by chance).
+   */
+  function isOld (number) {
+    const apart = (number ?? 0n) - BigInt(Date.now()) * 1_000_000n
+    if (apart > HOUR_NS || apart < -HOUR_NS) return false
+    if (newest != null && number <= BigInt(newest)) return true
+    newest = String(number)
+    return false
+  }
+  function hear ({ detail: { topic, from, data, sequenceNumber } }) {
     if (topic !== TOPIC || !worker.equals(from)) return
     let said
     try { said = JSON.parse(new TextDecoder().decode(data)) } catch { return }
     if (said?.cid !== request.cid || said.status == null) return
     if (said.status === 'ERROR' && said.id !== request.id) return // somebody else's
+    if (isOld(sequenceNumber)) return
     performance.mark(said.status, { detail: said }) // every message is a mark: see DevTools, or a PerformanceObserver
     if (unread.push(said) > MOST_UNREAD) unread.shift()
     wake()
@@ -170,6 +186,7 @@ function openTalk (libp2p, worker, request, signal) {
       }
       return unread.shift()
     },
+    number: () => newest,
     close () {
       listeners.forEach(([target, event, listener]) => target?.removeEventListener(event, listener))
     }

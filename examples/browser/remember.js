@@ -5,7 +5,8 @@
  * nor what a payment lacked: only the page can remember those, and without them it would ask for the money twice.
  *
  *   {cid, label, kind, title, description, file, size, asked,    what it is; `size` in bytes of blocks
- *    worker, pin, heard,       where it stood when the worker last spoke (pinning.js), and when that was
+ *    worker, pin, heard, number,   where it stood when the worker last spoke (pinning.js), when that was, and which
+ *                              of its messages it was
  *    months, most,             for how long it is wanted, and the longest that is sold
  *    kept,                     {until, nameId}, if it ever was
  *    made, sent}               the payment that was made for it, and {txid} if it was sent from here
@@ -44,10 +45,10 @@ export const forget = (cid) => write(everythingAsked().filter((each) => each.cid
 
 /** News of a pin. */
 export function rememberPin (cid, worker, pin) {
-  const { step, names, quote, offer, payment, fetched, error } = pin
+  const { step, names, quote, offer, payment, fetched, error, number } = pin
   const told = error && { code: error.code, message: error.message }
   const kept = isKept(pin) ? { kept: { until: ends(pin), nameId: Object.keys(names)[0] } } : {}
-  return remember(cid, { worker, heard: Date.now(), pin: { step, names, quote, offer, payment, fetched, error: told }, ...kept })
+  return remember(cid, { worker, heard: Date.now(), pin: { step, names, quote, offer, payment, fetched, error: told }, ...number && { number }, ...kept })
 }
 
 /** From where `follow` goes on after a reload: what the worker will not say again. */

@@ -110,8 +110,12 @@ class Chromium:
     async def marks(self) -> list[Mark]:
         return [Mark(**each) for each in (await self._ask("marks"))["marks"]]
 
+    async def is_seen(self, selector: str) -> bool:
+        """Whether the element is there to be seen at this moment; `shows` waits."""
+        return bool(await self.evaluate(f"document.querySelector({json.dumps(selector)}).checkVisibility()"))
+
     async def evaluate(self, expression: str) -> Any:
-        return (await self._ask("evaluate", expression=expression))["value"]
+        return (await self._ask("evaluate", expression=expression)).get("value")
 
     async def traffic(self) -> tuple[list[str], list[str]]:
         """(every address that the page asked for, its console's errors), since it was opened."""

@@ -48,7 +48,7 @@ async def test_the_price_is_whole_and_for_as_long_as_wanted(tmp_path: Path) -> N
         await browser.screenshot("price")
 
         asked = await make_payment(scene, tmp_path, "art/three-months")
-        assert [int(each.amount) for each in asked.unsigned.outputs[:2]] == [1_000_000, fee["amount"]]
+        assert [each.amount.amount for each in asked.unsigned.outputs[:2]] == [1_000_000, fee["amount"]]
         await browser.shows("#outputs", f"Together\\s*{together}")
         await browser.reload()
         await browser.shows("#term", "for 3 months")
@@ -99,7 +99,7 @@ async def test_without_a_worker_it_says_what_to_do(tmp_path: Path) -> None:
         await browser.shows("#headline", "Waiting for the worker")
         async with market.worker():
             await browser.shows("#headline", "Here is the price", deadline=60)
-            assert not await browser.evaluate("document.getElementById('no-worker').checkVisibility()")
+            assert not await browser.is_seen("#no-worker")
 
         for wrong, told in {
             "": "does not know its worker",
