@@ -26,7 +26,7 @@ const REDIAL_MS = 3000
  * @param {string[]} [options.listen] multiaddrs ending in /p2p-circuit: relays through which this page can be dialled
  */
 export async function startHelia ({ listen = [] } = {}) {
-  // In memory: what was added is gone with the page. `blockstore-idb` keeps it over a reload.
+  // In memory: blocks are gone with the page. files.js keeps the files over a reload, which give the same blocks again.
   const light = createHeliaLight({ blockstore: new MemoryBlockstore(), datastore: new MemoryDatastore() })
   return withBitswap(withLibp2pLight(light, {
     addresses: { listen },
@@ -67,5 +67,19 @@ const event = (target, name, signal) => new Promise((resolve) => {
   signal.addEventListener('abort', resolve, { once: true })
 })
 
-/** Who is behind the addresses: the peer id at their end. */
-export const peerOf = (addresses) => peerIdFromString(addresses[0].split('/p2p/').at(-1))
+/** Who is behind the addresses: the peer id at their end. Throws what a person can read. */
+export function peerOf (addresses) {
+  if (addresses.length === 0) throw new Error('This page does not know its worker yet.')
+  const ids = new Set(addresses.map(peerIdIn))
+  if (ids.size > 1) throw new Error('These are addresses of several workers: this page talks to one.')
+  return peerIdFromString([...ids][0])
+}
+
+function peerIdIn (address) {
+  try {
+    const [, id] = String(multiaddr(address)).match(/\/p2p\/([^/]+)$/)
+    return String(peerIdFromString(id))
+  } catch (cause) {
+    throw new Error(`${address} is no worker's address: that ends in /p2p/ and the worker's peer id.`, { cause })
+  }
+}

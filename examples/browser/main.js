@@ -1,6 +1,7 @@
 /**
- * The page: add a picture, ask the worker for a price, pay, follow. The parts to copy are `helia.js`, `pinning.js`,
- * `payment.js`, `names.js`, `coins.js`, `electrum.js`, `qr.js`; what the user sees is in `view.js`.
+ * The page: choose something, ask the worker for a price, pay, follow. The parts to copy are `helia.js`, `pinning.js`,
+ * `payment.js`, `names.js`, `coins.js`, `electrum.js`, `qr.js`; what the user sees is in `view.js`, `price.js`,
+ * `list.js`, and what outlives a reload in `remember.js` and `files.js`. `story.js` ties them together.
  *
  * What it works with stands in the address:
  *   ?worker=<multiaddr with /p2p/…>   once for each address of the one worker
@@ -10,79 +11,98 @@
  *   &address=…  &sandbox              the sandbox: whose coins, and its buttons
  *   #<cid>                            a CID to follow at once (the page puts it there)
  */
-import { unixfs } from '@helia/unixfs'
+import { add } from './add.js'
 import { coinsOf } from './coins.js'
+import { connect } from './connect.js'
 import { withElectrum } from './electrum.js'
-import { peerOf, startHelia, stayConnected } from './helia.js'
+import { putAway, throwAway } from './files.js'
+import { offerChoice } from './form.js'
+import { showAsked } from './list.js'
 import { nameToSpend } from './names.js'
 import { buildPayment } from './payment.js'
-import { follow, TOPIC, toPay } from './pinning.js'
+import { toPay } from './pinning.js'
+import { showPayment } from './price.js'
+import { everythingAsked, recall, remember, storable } from './remember.js'
 import { offerSandbox } from './sandbox.js'
-import { hidePayment, onSubmit, showConnection, showPayment, showPin, showPreview, showWire } from './view.js'
+import { chooseMonths, followCid, forgetOne, inThisPage, now, show, showMade, standing } from './story.js'
+import { onSubmit, showPin, showWire } from './view.js'
 import { daysLeft } from './words.js'
 
 const $ = (id) => document.getElementById(id)
 const settings = new URLSearchParams(location.search)
 const network = settings.get('network') ?? 'doichain'
-const workerAddresses = settings.getAll('worker')
-let helia, worker, pin, payment, paid
-let following = new AbortController()
 
-async function start () {
-  helia = await startHelia({ listen: settings.getAll('listen') })
-  const { libp2p } = helia
-  worker = peerOf(workerAddresses)
-  const look = (trouble) => showConnection(worker, libp2p.getConnections(worker)[0], libp2p.services.pubsub.getMeshPeers(TOPIC), trouble)
-  libp2p.addEventListener('connection:open', () => look())
-  libp2p.addEventListener('connection:close', () => look())
-  libp2p.services.pubsub.addEventListener('gossipsub:graft', () => look())
-  libp2p.services.pubsub.subscribe(TOPIC) // now, so that the mesh stands when the first question is asked
-  stayConnected(libp2p, workerAddresses, { signal: new AbortController().signal, onTrouble: look })
-  if (location.hash.length > 1) followCid(location.hash.slice(1))
+/** Adds it, puts it away for a reload, and asks. */
+async function ask ({ kind, label, entries, ...words }) {
+  if (now.helia == null) throw new Error('There is no worker to ask yet.')
+  const { cid, size } = await add(now.helia, { kind, entries, ...words })
+  const file = label ?? entries.map(({ path }) => path).slice(0, 3).join(', ')
+  const entry = { kind, file, size, label: words.title || file, title: words.title, description: words.description }
+  remember(cid, entry).forEach((dropped) => throwAway(dropped.cid))
+  inThisPage.add(cid)
+  await putAway(cid, entries)
+  followCid(cid)
+  $('pin').scrollIntoView({ behavior: 'smooth' })
 }
 
-/** The picture, and a metadata.json that names it: one quote covers both. Returns the metadata's CID. */
-async function add ({ picture, title, description }) {
-  const fs = unixfs(helia)
-  const image = await fs.addByteStream(picture.stream())
-  const metadata = { name: title, description, image: `ipfs://${image}` }
-  return String(await fs.addBytes(new TextEncoder().encode(JSON.stringify(metadata))))
-}
-
-async function followCid (cid) {
-  following.abort()
-  following = new AbortController()
-  const { signal } = following
-  const origins = helia.libp2p.getMultiaddrs().map(String)
-  history.replaceState(null, '', `#${cid}`)
-  hidePayment()
-  try {
-    for await (pin of follow(helia.libp2p, cid, worker, { signal, ...origins.length > 0 && { origins } })) {
-      if (pin.payment !== paid) hidePayment() // what was shown has been paid, or is too little now
-      paid = pin.payment
-      showPin(cid, pin)
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error
-  }
+/** What was lost is chosen again: it must be the same, for the CID is what was asked for. */
+async function chooseAgain (chosen) {
+  if (chosen == null) return
+  const { cid } = now
+  const { kind, title, description, file } = recall(cid)
+  const given = await add(now.helia, { ...chosen, kind, title, description })
+  if (given.cid !== cid) throw new Error(`${chosen.label ?? 'This'} is not what was asked for (${file}): its content is another.`)
+  inThisPage.add(cid)
+  await putAway(cid, chosen.entries)
+  followCid(cid)
 }
 
 async function pay ({ name, address }) {
-  const cid = location.hash.slice(1)
-  hidePayment() // what was made before may be of another name
-  payment = await withElectrum(settings.get('electrum'), async (electrum) => {
+  const { cid, pin } = now
+  remember(cid, { made: undefined, sent: undefined })
+  showPin(pin, recall(cid))
+  showMade({})
+  const payment = await withElectrum(settings.get('electrum'), async (electrum) => {
     const named = await nameToSpend(electrum, name, address, network)
     const coins = await coinsOf(electrum, address, network)
     return buildPayment({ network, cid, offer: toPay(pin), name, owner: address, coins, named })
   })
+  if (cid !== now.cid) return
+  now.payment = payment
+  remember(cid, { made: storable({ ...payment, name, after: standing(pin) }) })
+  showPin(now.pin, recall(cid))
   showPayment(payment, name)
+  $('payment').scrollIntoView({ behavior: 'smooth', block: 'nearest' })
+}
+
+function followHash () {
+  const asked = location.hash.slice(1)
+  if (now.helia == null || asked === '' || asked === now.cid) return
+  followCid(asked)
+  $('pin').scrollIntoView()
 }
 
 showWire()
-onSubmit('picture-form', async (fields) => { followCid(await add(fields)) })
+showAsked(everythingAsked(), undefined, forgetOne)
+offerChoice({ onAsk: ask, onChosenAgain: chooseAgain })
 onSubmit('payment-form', pay)
-$('again').addEventListener('click', () => followCid(location.hash.slice(1)))
-$('picture').addEventListener('change', () => showPreview($('picture').files[0]))
+$('again').addEventListener('click', () => followCid(now.cid))
+$('months').addEventListener('change', () => chooseMonths(Number($('months').value)))
+$('anew').addEventListener('click', () => {
+  remember(now.cid, { made: undefined, sent: undefined })
+  show(now.pin)
+})
 $('address').value = settings.get('address') ?? ''
-if (settings.has('sandbox')) offerSandbox(() => ({ psbt: payment.psbt, depth: 6, daysLeft: daysLeft(pin) }))
-start()
+if (settings.has('sandbox')) {
+  const current = () => ({ psbt: now.payment?.psbt, depth: 6, daysLeft: daysLeft(now.pin), isEnding: now.pin.step === 'expiring' })
+  offerSandbox(current, (txid) => {
+    if (recall(now.cid)?.made == null) return // the worker was faster
+    remember(now.cid, { sent: { txid } })
+    show(now.pin)
+  })
+}
+addEventListener('hashchange', followHash)
+connect(settings, (found) => {
+  Object.assign(now, found)
+  followHash()
+})

@@ -99,6 +99,16 @@ export function buildPayment ({ network, cid, offer, name, owner, coins, named }
   throw new Error(`the wallet has ${sum(coins)} swartz that can be spent now, and ${needed} are needed`)
 }
 
+/**
+ * What a payment will cost, before the wallet was looked at: one coin is enough for most. The same amounts as
+ * `buildPayment` gives. `isNamed`: the name lives and is the payer's, so what lies in it comes back.
+ */
+export function estimate (offer, isNamed) {
+  const [fee, nameBefore, inputs] = [BigInt(offer.amount), isNamed ? NAME_AMOUNT : 0n, isNamed ? 2 : 1]
+  const forNetwork = networkFee(inputs, 3)
+  return { fee, nameAmount: NAME_AMOUNT, nameBefore, networkFee: forNetwork, total: fee + NAME_AMOUNT - nameBefore + forNetwork }
+}
+
 /** {networkFee, change} of what the inputs have beyond the outputs; nothing if they do not suffice. */
 function divide (inputs, outputs) {
   const left = sum(inputs) - sum(outputs)

@@ -13,8 +13,9 @@ export const TOPIC = '/doichain-nfc/1/message/proto'
 
 /** Seconds of silence after which to ask again, by step; in a step that is not here there is nothing to wait for. */
 const PATIENCE = { asking: 5, fetching: 15, quoted: 60, paid: 60, short: 60 }
-const LONGEST_PATIENCE = 3600
+const LONGEST_PATIENCE = 3600 // at the most; also for a price that lapses much later
 const MOST_UNREAD = 100
+const HOUR_NS = 3_600_000_000_000n
 
 /**
  * What is known about a pin, each time that it changes:
@@ -25,23 +26,25 @@ const MOST_UNREAD = 100
  *   payment  the newest PAYMENT-SEEN or PAYMENT-SHORT that still waits
  *   names    {nameId: {expirationDate, remainingDays, renewal}}, for each name that pays for it
  *   error    the ERROR message, with `again`: the Date at which we ask again, if that can help
+ *   number   of the newest message: to be given as `since` after a reload
  *
  * Ends after an error that asking again does not cure. Throws when `signal` aborts.
  *
  * @param {PeerId} worker whose answers count
- * @param {object} options `signal`, and what the request may say besides: `durationMonths`, `origins`
+ * @param {object} options `signal`; `known`, a pin to go on from, for the worker does not repeat a payment that is under
+ *   way; `since`, what is older was heard before; and what the request may say besides: `durationMonths`, `origins`
  */
-export async function * follow (libp2p, cid, worker, { signal, ...wishes } = {}) {
+export async function * follow (libp2p, cid, worker, { signal, known, since, ...wishes } = {}) {
   const request = { type: 'NEW-CID', cid, id: crypto.randomUUID(), ...wishes }
-  const talk = openTalk(libp2p, worker, request, signal)
-  let pin = { step: 'joining', names: {} }
+  const talk = openTalk(libp2p, worker, request, since, signal)
+  let pin = known ?? { step: 'joining', names: {} }
   try {
     yield pin
     while (true) {
       await talk.ask()
       if (pin.step === 'joining' || pin.step === 'error') yield pin = { ...pin, step: 'asking', error: undefined }
       for (let said; (said = await talk.answer(patience(pin))) != null;) {
-        yield pin = next(pin, said)
+        yield pin = { ...next(pin, said, request), number: talk.number() }
         if (pin.step === 'error' && pin.error.again == null) return
       }
     }
@@ -50,17 +53,18 @@ export async function * follow (libp2p, cid, worker, { signal, ...wishes } = {})
   }
 }
 
-/** What a message makes of what was known. Pure; the same message again changes nothing. */
-export function next (pin, said) {
+/** What a message makes of what was known, for whoever asked that `request`. Pure; the same again changes nothing. */
+export function next (pin, said, request = {}) {
   const waits = ['joining', 'asking', 'fetching', 'error'].includes(pin.step)
   const unlessKept = (step) => isKept(pin) ? pin.step : step
   const { [said.nameId]: known, ...others } = pin.names
   const payment = known?.expirationDate === said.expirationDate ? pin.payment : undefined // it bought a longer term
   const told = said.renewal ?? (said.fee && { ...said.fee, quoteId: said.quote?.id, expires: said.quote?.expires })
-  const offer = newest(pin.offer, told)
+  const isOurs = told != null && isFor(request, said, told)
+  const offer = isOurs ? newest(pin.offer, told) : pin.offer
   switch (said.status) {
     case 'FETCHING-CID': return waits ? { ...pin, step: 'fetching', fetched: said } : pin
-    case 'ADDING-CID': return { ...pin, step: waits ? 'quoted' : pin.step, quote: said, offer }
+    case 'ADDING-CID': return !isOurs ? pin : { ...pin, step: waits ? underWay(pin) : pin.step, quote: said, offer }
     case 'PAYMENT-SEEN': return { ...pin, step: unlessKept('paid'), payment: said }
     case 'PAYMENT-SHORT': return { ...pin, step: unlessKept('short'), payment: said }
     case 'ADDED-CID': return { ...pin, step: 'pinned', payment: undefined }
@@ -71,6 +75,14 @@ export function next (pin, said) {
     default: return pin // a newer worker may say more than this page knows
   }
 }
+
+/** A price is for whom it answers; one that answers nobody, if it is for as long as was wished. */
+function isFor (request, said, { durationMonths }) {
+  if (said.id != null) return request.id == null || said.id === request.id
+  return request.durationMonths == null || request.durationMonths === durationMonths
+}
+
+const underWay = ({ payment }) => payment == null ? 'quoted' : payment.missing == null ? 'paid' : 'short'
 
 /** A pin lasts as long as the last of the names that paid for it. */
 function keptBy (names, pin) {
@@ -83,31 +95,47 @@ export const isKept = ({ step }) => step === 'pinned' || step === 'expiring'
 
 /** What to pay now, as `offer`: the price, or what a payment lacked. Nothing while one is under way. */
 export function toPay ({ step, offer, payment }) {
-  if (step === 'short') return { ...offer, amount: payment.missing, paymentAddress: payment.paymentAddress }
+  if (step === 'short' && offer != null) return { ...offer, amount: payment.missing, paymentAddress: payment.paymentAddress }
   return step === 'quoted' || (isKept({ step }) && payment == null) ? offer : undefined
 }
 
-const newest = (known, told) => told == null || known?.expires > told.expires ? known : told
+const newest = (known, told) => known?.expires > told.expires ? known : told
 const again = ({ retryAfterSeconds: s }) => s == null ? undefined : new Date(Date.now() + Math.min(s, LONGEST_PATIENCE) * 1000)
 
-function patience ({ step, error, payment }) {
+function patience ({ step, error, payment, offer }) {
   if (error?.again) return (error.again - Date.now()) / 1000
+  if (payment == null && isKept({ step }) && offer != null) return untilLapsed(offer)
   return PATIENCE[step] ?? (payment ? PATIENCE.paid : Infinity)
 }
 
+const untilLapsed = ({ expires }) => Math.max(PATIENCE.quoted, Math.min((Date.parse(expires) - Date.now()) / 1000, LONGEST_PATIENCE))
+
 /** The request on its way out, and the worker's answers to it in their order. */
-function openTalk (libp2p, worker, request, signal) {
+function openTalk (libp2p, worker, request, since, signal) {
   const { pubsub } = libp2p.services
   const unread = []
+  let newest = since
   let isBack = false
   let wake = () => {}
 
-  function hear ({ detail: { topic, from, data } }) {
+  /**
+   * Gossip repeats what was said in the last seconds to a page that was reloaded, and in no order: what was kept would
+   * seem to be kept still. A worker's messages are numbered by the time in nanoseconds (other peers' by chance).
+   */
+  function isOld (number) {
+    const apart = (number ?? 0n) - BigInt(Date.now()) * 1_000_000n
+    if (apart > HOUR_NS || apart < -HOUR_NS) return false
+    if (newest != null && number <= BigInt(newest)) return true
+    newest = String(number)
+    return false
+  }
+  function hear ({ detail: { topic, from, data, sequenceNumber } }) {
     if (topic !== TOPIC || !worker.equals(from)) return
     let said
     try { said = JSON.parse(new TextDecoder().decode(data)) } catch { return }
     if (said?.cid !== request.cid || said.status == null) return
     if (said.status === 'ERROR' && said.id !== request.id) return // somebody else's
+    if (isOld(sequenceNumber)) return
     performance.mark(said.status, { detail: said }) // every message is a mark: see DevTools, or a PerformanceObserver
     if (unread.push(said) > MOST_UNREAD) unread.shift()
     wake()
@@ -158,6 +186,7 @@ function openTalk (libp2p, worker, request, signal) {
       }
       return unread.shift()
     },
+    number: () => newest,
     close () {
       listeners.forEach(([target, event, listener]) => target?.removeEventListener(event, listener))
     }

@@ -2,19 +2,30 @@
 const $ = (id) => document.getElementById(id)
 const BLOCK_MS = 1000
 
-/** @param {() => {psbt: Uint8Array, depth: number, daysLeft: number}} current what the buttons act on */
-export function offerSandbox (current) {
+/**
+ * @param {() => {psbt: Uint8Array, depth: number, daysLeft: number, isEnding: boolean}} current what the buttons act on
+ * @param {(txid: string) => void} onSent
+ */
+export function offerSandbox (current, onSent) {
   $('sandbox').classList.add('is-offered')
+  $('who-sends-here').hidden = false
   onClick('sign', async () => {
     const { psbt, depth } = current()
-    tell(`Paid. Transaction ${await post('pay', psbt)}`)
+    const txid = await post('pay', psbt)
+    onSent(txid)
+    tell(`Paid. Transaction ${txid}`)
     for (let block = 0; block < depth; block++) { // one after the other, so that they can be seen to come
       await new Promise((resolve) => setTimeout(resolve, BLOCK_MS))
       await post('mine')
     }
   })
+  onClick('mine', async () => {
+    tell(`Block ${await post('mine')}`)
+    $('mine').disabled = false
+  })
   onClick('move-time', async () => {
-    const days = current().daysLeft - 6
+    const { daysLeft, isEnding } = current()
+    const days = isEnding ? daysLeft + 1 : daysLeft - 6
     await post('move-time', JSON.stringify({ days }))
     tell(`${days} days later`)
   })
@@ -22,10 +33,14 @@ export function offerSandbox (current) {
 
 const tell = (text) => { $('sandbox-said').textContent = text }
 
+/** The button rests until its order is done; `showPin` and `showPayment` say when it makes sense again. */
 function onClick (id, order) {
   $(id).addEventListener('click', async () => {
     $(id).disabled = true
-    await order().catch((error) => tell(error.message))
+    await order().catch((error) => {
+      tell(error.message)
+      $(id).disabled = false
+    })
   })
 }
 

@@ -1,11 +1,10 @@
 /** What the page shows. Nothing here knows libp2p; every element stands in index.html. */
-import { isKept, toPay } from './pinning.js'
-import { animate, psbtLink } from './qr.js'
-import { count, day, describe, doi, moment } from './words.js'
+import { isKept } from './pinning.js'
+import { hidePayment, showOffer } from './price.js'
+import { day, describe, moment, percent } from './words.js'
 
 const $ = (id) => document.getElementById(id)
 const element = (tag, text, className = '') => Object.assign(document.createElement(tag), { textContent: text, className })
-let showing = new AbortController()
 
 export function showConnection (worker, connection, meshPeers, trouble) {
   const isHeard = meshPeers.includes(worker.toString())
@@ -28,55 +27,57 @@ export function showPreview (file) {
 
 const LOOKS = { error: 'is-error', pinned: 'is-kept', expiring: 'is-ending', expired: 'is-ending', short: 'is-ending' }
 
-export function showPin (cid, pin) {
-  const { headline, explanation } = describe(pin)
+/** A pin, and what is remembered of it (remember.js). `asOf`: the worker said so then, and is asked again now. */
+export function showPin (pin, entry, asOf) {
+  const { headline, explanation } = describe(pin, entry)
   $('pin').hidden = false
   $('pin').className = LOOKS[pin.step] ?? ''
+  $('label').textContent = entry.label === entry.cid ? '' : entry.label
   $('headline').textContent = headline
   $('explanation').textContent = explanation
-  $('cid').textContent = cid
-  $('again').hidden = !(pin.step === 'expired' || (pin.step === 'error' && !pin.error.again))
+  $('as-of').hidden = asOf == null
+  $('as-of').textContent = `As the worker said on ${moment(asOf ?? 0)}. It is being asked again.`
+  $('cid').textContent = entry.cid
+  $('again').hidden = !['expired', 'error'].includes(pin.step)
+  $('anew').hidden = entry.sent == null
+  $('progress').hidden = pin.step !== 'fetching' || !entry.size
+  if (!$('progress').hidden) $('progress').value = percent(pin.fetched, entry.size)
   showDepth(pin.step === 'paid' ? pin.payment : undefined)
   const names = Object.values(pin.names)
   $('names').replaceChildren(...names.map(({ nameId, expirationDate }) => element('li', `${nameId}: until ${day(expirationDate)}`)))
-  showOffer(pin)
-  $('move-time').disabled = pin.step !== 'pinned'
+  showOffer(pin, entry)
+  $('move-time').disabled = !isKept(pin)
+  $('move-time').textContent = pin.step === 'expiring' ? 'Let time pass until after the end' : 'Let time pass until a week before the end'
+}
+
+export function hidePin () {
+  $('pin').hidden = $('pay').hidden = true
+  hidePayment()
+}
+
+/** That what was to be fetched from here is not here any more; nothing if it is. */
+export function showLost (entry) {
+  $('lost').hidden = entry == null
+  if (entry == null) return
+  const isFolder = entry.kind === 'folder'
+  $('lost-said').textContent = `The ${entry.kind} is no longer in this browser, and the worker fetches it from here. Choose it again: ${entry.file}.`
+  $('lost-folder-field').hidden = !isFolder
+  $('lost-picture-field').hidden = isFolder
+}
+
+/** Why there is no worker, and what to do; nothing once there is one. */
+export function showNoWorker (why) {
+  $('no-worker').hidden = why == null
+  if (why == null) return
+  $('no-worker-said').textContent = why
+  $('connection').className = 'connection is-off'
+  if ($('connection').textContent.startsWith('Starting')) $('connection').textContent = 'Not connected. Trying again …'
 }
 
 function showDepth (seen) {
   $('depth').hidden = seen == null
   const blocks = Array.from({ length: seen?.confirmationsNeeded ?? 0 }, (_, at) => element('li', '', at < seen.confirmations ? 'is-done' : ''))
   $('depth').replaceChildren(...blocks)
-}
-
-function showOffer (pin) {
-  const offer = toPay(pin)
-  $('pay').hidden = offer == null
-  if (offer == null) return
-  $('pay-title').textContent = isKept(pin) ? 'Keep it longer' : pin.step === 'short' ? 'The rest' : 'The price'
-  $('name').value ||= pin.payment?.nameId ?? Object.keys(pin.names)[0] ?? ''
-  $('amount').textContent = doi(offer.amount)
-  $('term').textContent = `for ${count(offer.durationMonths, isKept(pin) ? 'more month' : 'month')}`
-  $('expires').textContent = moment(offer.expires)
-  const { sizes, foreign = [] } = pin.quote ?? {}
-  list('sizes', sizes ? [['Title and description', sizes.metadata], ['Picture', sizes.image], ['Together', sizes.total]] : [])
-  $('foreign').hidden = foreign.length === 0
-  $('foreign').textContent = `Not on IPFS, so not kept: ${foreign.join(', ')}`
-}
-
-export function showPayment ({ psbt, fee, nameAmount, nameBefore, networkFee, total }, name) {
-  hidePayment()
-  showing = new AbortController()
-  $('payment').hidden = $('sign').disabled = false
-  const inName = [['In the name', doi(nameAmount)], ...nameBefore > 0n ? [['Was in the name', doi(-nameBefore)]] : []]
-  list('outputs', [['Worker\'s fee', doi(fee)], ...inName, ['Network fee', doi(networkFee)], ['Together', doi(total)]])
-  psbtLink($('psbt'), psbt, `${name.replace(/[^\w-]+/g, '-')}.psbt`)
-  animate($('qr'), psbt, { signal: showing.signal, isPaused: () => $('pause').ariaPressed === 'true' })
-}
-
-export function hidePayment () {
-  showing.abort()
-  $('payment').hidden = $('sign').disabled = true
 }
 
 /** Every message is a performance mark (pinning.js): shown here as it goes. */
@@ -86,14 +87,6 @@ export function showWire () {
     line.prepend(element('span', `${(startTime / 1000).toFixed(2)} s `, 'note'), element('b', `${name === 'NEW-CID' ? '→' : '←'} ${name} `))
     $('messages').append(line)
   })).observe({ type: 'mark' })
-}
-
-function list (id, rows) {
-  $(id).replaceChildren(...rows.map(([what, value]) => {
-    const row = element('div')
-    row.append(element('dt', what), element('dd', value))
-    return row
-  }))
 }
 
 /** A form's fields go to `act`; its button rests meanwhile, and what went wrong is told below it. */
@@ -112,5 +105,3 @@ export function onSubmit (id, act) {
   })
 }
 
-$('pause').addEventListener('click', () => { $('pause').ariaPressed = String($('pause').ariaPressed !== 'true') })
-if (matchMedia('(prefers-reduced-motion: reduce)').matches) $('pause').ariaPressed = 'true'

@@ -1,25 +1,35 @@
 /** What the page says: every state and error of a pin in words, amounts and dates as people read them. Pure. */
 const SWARTZ_PER_DOI = 100_000_000n
 
-/** {headline, explanation} of a pin as `follow` yields it. */
-export function describe (pin) {
+/** {headline, explanation} of a pin as `follow` yields it, and of what this browser remembers of it (remember.js). */
+export function describe (pin, { made, sent, size: whole, kept } = {}) {
   const { fetched, quote, payment, error } = pin
+  const before = kept ? `It was kept until ${day(kept.until)} under the name ${kept.nameId}, and is no longer. ` : ''
   switch (pin.step) {
-    case 'joining': return say('Waiting for the worker', 'The question goes out as soon as somebody hears it.')
-    case 'asking': return say('Asking for a price', 'The worker has been asked. Keep this page open: it fetches the picture from here.')
-    case 'fetching': return say(`Fetching: ${count(fetched.blocks, 'block')}, ${size(fetched.bytes)}`, 'Keep this page open until the price is there.')
-    case 'quoted': return say('Here is the price', `The worker has all of it (${count(quote.blocks, 'block')}) and waits for your payment.`)
+    case 'joining': return say('Waiting for the worker', `${before}The question goes out as soon as the worker hears it.`)
+    case 'asking': return say('Asking for a price', `${before}The worker has been asked. Keep this page open: it fetches from here.`)
+    case 'fetching': return say(`Fetching: ${progress(fetched, whole)}`, `${before}${whole ? `${count(fetched.blocks, 'block')}, ${size(fetched.bytes)} of ${size(whole)}. ` : ''}Keep this page open until the price is there.`)
+    case 'quoted':
+      if (sent) return say('The payment is on its way', `Transaction ${sent.txid} was sent. The worker says so as soon as it sees it.`)
+      if (made) return say('The payment waits for your wallet', `It was made under the name ${made.name}. Once your wallet has signed and sent it, the worker sees it by itself.`)
+      return say('Here is the price', `${before}The worker has all of it (${count(quote.blocks, 'block')}) and waits for your payment.`)
     case 'paid': return say(`Payment seen: ${payment.confirmations} of ${payment.confirmationsNeeded} confirmations`, `Under the name ${payment.nameId}. You may close this page, the payment is on its way.`)
     case 'short': return say(`${doi(payment.missing)} are missing`, `${doi(payment.received)} came under the name ${payment.nameId}. Pay the rest under the same name, and it counts together.`)
-    case 'pinned': return say(`Kept until ${day(ends(pin))}`, furtherPayment(pin) ?? 'Every block is on the worker\'s disk. Anybody can read it there, whether you are here or not.')
-    case 'expiring': return say(`Ends in ${count(daysLeft(pin), 'day')}`, 'Pay again under the same name, and it stays.')
-    case 'expired': return say('Expired', 'The paid time is over, and the worker has let it go. Ask again to keep it anew.')
-    case 'error': return say(ERRORS[error.code] ?? 'It did not work', `The worker says: ${error.message}.${error.again ? ` Asks again at ${clock(error.again)}.` : ''}`)
+    case 'pinned': return say(`Kept until ${day(ends(pin))}`, furtherPayment(pin, sent) ?? 'Every block is on the worker\'s disk. Anybody can read it there, whether you are here or not.')
+    case 'expiring': return say(`Ends in ${count(daysLeft(pin), 'day')}`, furtherPayment(pin, sent) ?? 'Pay again under the same name, and it stays.')
+    case 'expired': return say('Expired', `${before}The paid time is over, and the worker has let it go. Ask again to keep it anew.`)
+    case 'error': return say(ERRORS[error.code] ?? 'It did not work', `${before}The worker says: ${error.message}.${error.again ? ` Asks again at ${clock(error.again)}.` : ''}`)
   }
 }
 
+/** 99 at most: what is fetched is still to be measured, and the worker may count what we do not know of. */
+export const percent = ({ bytes }, whole) => Math.min(99, Math.floor(100 * bytes / whole))
+const progress = (fetched, whole) => whole ? `${percent(fetched, whole)} %` : `${count(fetched.blocks, 'block')}, ${size(fetched.bytes)}`
+
 const say = (headline, explanation) => ({ headline, explanation })
-const furtherPayment = ({ payment: p }) => p && `A further payment has ${p.confirmations ?? 0} of ${p.confirmationsNeeded ?? '?'} confirmations.`
+const furtherPayment = ({ payment: p }, sent) => p
+  ? `A further payment has ${p.confirmations ?? 0} of ${p.confirmationsNeeded ?? '?'} confirmations.`
+  : sent && `A further payment was sent: transaction ${sent.txid}. The worker says so as soon as it sees it.`
 
 const ERRORS = {
   BAD_REQUEST: 'The worker does not understand this page',
@@ -50,7 +60,7 @@ export const day = (iso) => iso == null ? 'soon' : new Date(iso).toLocaleDateStr
 const clock = (date) => date.toLocaleTimeString('en', { timeStyle: 'medium' })
 export const moment = (iso) => new Date(iso).toLocaleString('en', { dateStyle: 'medium', timeStyle: 'short' })
 
-function size (bytes) {
+export function size (bytes) {
   if (bytes < 1024) return count(bytes, 'byte')
   return bytes < 1_048_576 ? `${(bytes / 1024).toFixed(1)} KB` : `${(bytes / 1_048_576).toFixed(1)} MB`
 }

@@ -54,14 +54,33 @@ class Chromium:
         """A new window without any memory; the one before is gone."""
         await self._ask("open", url=url)
 
+    async def reload(self) -> None:
+        """The same window again, with what the page has put away."""
+        await self._ask("reload")
+
     async def click(self, name: str) -> None:
         await self._ask("click", name=name)
 
     async def fill(self, label: str, text: str) -> None:
         await self._ask("fill", label=label, text=text)
 
+    async def choose(self, label: str, option: str) -> None:
+        """One of a list, by its words."""
+        await self._ask("choose", label=label, option=option)
+
     async def upload(self, label: str, path: Path) -> None:
+        """A file; or a folder, into a field for folders."""
         await self._ask("upload", label=label, path=str(path))
+
+    async def drop(self, selector: str, *paths: Path) -> None:
+        """Drags files and folders from outside onto an element, and lets go."""
+        await self._ask("drop", selector=selector, paths=[str(path) for path in paths])
+
+    async def fits(self, width: int) -> None:
+        """Raises ChromiumError if the page scrolls sideways on a screen of that width."""
+        found = await self._ask("overflow", width=width)
+        if found["pixels"] > 0:
+            raise ChromiumError(f"{found['pixels']} pixels wider than {width}: {', '.join(found['by'])}")
 
     async def shows(self, selector: str, pattern: str, deadline: float = DEADLINE) -> str:
         """Waits until the element is visible and its text fits the regular expression; returns that text."""
@@ -91,8 +110,12 @@ class Chromium:
     async def marks(self) -> list[Mark]:
         return [Mark(**each) for each in (await self._ask("marks"))["marks"]]
 
+    async def is_seen(self, selector: str) -> bool:
+        """Whether the element is there to be seen at this moment; `shows` waits."""
+        return bool(await self.evaluate(f"document.querySelector({json.dumps(selector)}).checkVisibility()"))
+
     async def evaluate(self, expression: str) -> Any:
-        return (await self._ask("evaluate", expression=expression))["value"]
+        return (await self._ask("evaluate", expression=expression)).get("value")
 
     async def traffic(self) -> tuple[list[str], list[str]]:
         """(every address that the page asked for, its console's errors), since it was opened."""

@@ -243,9 +243,11 @@ class Helia:
         """Is this block in the peer's own store?"""
         return bool((await self._ask("has", 30, cid=cid))["has"])
 
-    async def cat(self, cid: str, *, offset: int = 0, length: int | None = None, deadline: float = 60) -> Read:
-        """Read a file, its blocks from whoever is connected and has them."""
-        answer = await self._ask("cat", deadline, cid=cid, offset=offset, length=length)
+    async def cat(
+        self, cid: str, *, path: str | None = None, offset: int = 0, length: int | None = None, deadline: float = 60
+    ) -> Read:
+        """Read a file, or the one at `path` of a directory, its blocks from whoever is connected and has them."""
+        answer = await self._ask("cat", deadline, cid=cid, path=path, offset=offset, length=length)
         return Read(answer["bytes"], answer["sha256"], answer["ms"])
 
     async def forget(self) -> int:

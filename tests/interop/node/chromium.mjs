@@ -35,9 +35,36 @@ const commands = {
     await page.goto(url)
   },
 
+  /** The same window again, with what the page has put away. */
+  async reload () {
+    await page.reload()
+  },
+
   click: async ({ name, role = 'button' }) => page.getByRole(role, { name, exact: true }).click(),
   fill: async ({ label, text }) => page.getByLabel(label, { exact: true }).fill(text),
+  choose: async ({ label, option }) => { await page.getByLabel(label, { exact: true }).selectOption({ label: option }) },
   upload: async ({ label, path }) => page.getByLabel(label, { exact: true }).setInputFiles(path),
+  /** Files or folders let go over an element, as from a file manager. */
+  async drop ({ selector, paths }) {
+    const { x, y, width, height } = await page.locator(selector).boundingBox()
+    const devtools = await page.context().newCDPSession(page)
+    const data = { items: [], files: paths, dragOperationsMask: 1 }
+    for (const type of ['dragEnter', 'dragOver', 'drop']) {
+      await devtools.send('Input.dispatchDragEvent', { type, x: x + width / 2, y: y + height / 2, data })
+    }
+    await devtools.detach()
+  },
+  /** How far the page can be scrolled sideways on a screen of that width, and by which elements. */
+  async overflow ({ width }) {
+    const before = page.viewportSize()
+    await page.setViewportSize({ ...before, width })
+    const found = await page.evaluate(() => ({
+      pixels: document.documentElement.scrollWidth - innerWidth,
+      by: [...document.querySelectorAll('body *')].filter((each) => each.getBoundingClientRect().right > innerWidth + 0.5).map((each) => each.id || each.tagName)
+    }))
+    await page.setViewportSize(before)
+    return found
+  },
   value: async ({ label }) => ({ text: await page.getByLabel(label, { exact: true }).inputValue() }),
   text: async ({ selector }) => ({ text: await page.locator(selector).innerText() }),
   /** Waits until an element is seen and its text fits a regular expression. */
