@@ -18,8 +18,9 @@ from tests.interop.worker import Worker
 pytestmark = [pytest.mark.interop, needs_node]
 
 
-async def states(market: Market) -> list[str]:
-    return [pin["state"] for pin in json.loads(await market.command("pins", "--json"))["pins"]]
+async def states(market: Market, denylist: Path) -> list[str]:
+    told = await market.command("pins", "--json", PINNING_DENYLIST_FILE=str(denylist))
+    return [pin["state"] for pin in json.loads(told)["pins"]]
 
 
 async def applied(worker: Worker, times: int, event: str = "denylist.applied") -> None:
@@ -46,7 +47,7 @@ async def test_a_cid_is_taken_down_and_stands_again(tmp_path: Path) -> None:
 
         denylist.write_text(f"{cid}  # a court said so\n")
         await applied(worker, 1)
-        assert await states(market) == ["blocked"]
+        assert await states(market, denylist) == ["blocked"]
         await join(bob, worker)
         await bob.publish(f"NEW-CID:{cid}")
         assert (await answer(bob, "ERROR", cid, worker))["code"] == "DENIED"
@@ -62,7 +63,7 @@ async def test_a_cid_is_taken_down_and_stands_again(tmp_path: Path) -> None:
         denylist.write_text("")
         worker.process.send_signal(signal.SIGHUP)
         await applied(worker, 2)
-        assert await states(market) == ["pinned"]
+        assert await states(market, denylist) == ["pinned"]
         await bob.publish(f"NEW-CID:{cid}")
         await answer(bob, "CID-PINNED-WITH-NAME", cid, worker)
         assert (await bob.cat(cid)).bytes == 700_000
