@@ -101,7 +101,7 @@ def ask(
     from pinning_worker.ports import Trouble
 
     configure_logs("error", settings.log_format)
-    question = _Question(wanted, addresses, months, not no_follow, timeout, as_json)
+    question = _Question(wanted, addresses, to is None, months, not no_follow, timeout, as_json)
     outcomes: dict[type[Exception], ExitCode] = {
         BadAddress: ExitCode.CONFIGURATION,
         HostError: ExitCode.UNAVAILABLE,
@@ -118,6 +118,7 @@ def ask(
 class _Question:
     wanted: Cid | Path
     addresses: list[str]
+    is_own: bool
     months: int | None
     follow: bool
     timeout: float | None
@@ -181,6 +182,7 @@ async def _ask(settings: PeerSettings, question: _Question) -> int:
 
     from pinning_worker.adapters.blocks.disk import DiskBlocks
     from pinning_worker.adapters.p2p.asker import open_asker
+    from pinning_worker.adapters.p2p.errors import CannotConnect
     from pinning_worker.domain.following import Following
 
     with tempfile.TemporaryDirectory(prefix="pinning-ask-") as folder:
@@ -192,8 +194,13 @@ async def _ask(settings: PeerSettings, question: _Question) -> int:
         following = Following(cid, secrets.token_hex(8), question.months)
         shown = _shown(settings, cid, size, question.as_json)
         shown.note(f"asking for {cid}")
-        async with open_asker(question.addresses, settings.topic, settings.private_network, blocks) as asker:
-            return await _follow(asker, following, shown, question)
+        try:
+            async with open_asker(question.addresses, settings.topic, settings.private_network, blocks) as asker:
+                return await _follow(asker, following, shown, question)
+        except CannotConnect as error:
+            if not question.is_own:
+                raise
+            raise NoAnswer(f"{error}: does the worker run, with these settings? `pinning-worker run`") from error
 
 
 async def _follow(asker: Asker, following: Following, shown: Shown, question: _Question) -> int:

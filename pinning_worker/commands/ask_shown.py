@@ -37,8 +37,10 @@ class Shown:
     _open_line: bool = False
 
     def step(self, step: Step) -> None:
-        from pinning_worker.domain.following import Fetching
+        from pinning_worker.domain.following import Fetching, Kept
 
+        if isinstance(step, Kept):
+            self.name = step.name  # paid under the same name, it is kept longer; another would begin a second term
         if self.as_json:
             click.echo(json_line(step))
         elif isinstance(step, Fetching):
