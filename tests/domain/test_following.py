@@ -35,9 +35,7 @@ FEE = Swartz(7_004_482)
 
 def quote(months: int = 8, network: str = "doichain-regtest") -> Quote:
     sizes, script = Sizes(9, 0, 9), b"\x00\x14" + bytes(20)
-    return Quote(
-        "q1", CID.key, TEXT, months, FEE, 1, sizes, 1, NOW, NOW + timedelta(days=1), "ncrt1q", script, network
-    )
+    return Quote("q1", CID.key, TEXT, months, FEE, 1, sizes, 1, NOW, NOW + timedelta(days=1), "ncrt1q", script, network)
 
 
 def pinned(name: str, days: int = 241, id_: str | None = None) -> CidPinnedWithName:
