@@ -126,7 +126,7 @@ class _Question:
 
 
 def _wanted(what: str) -> Cid | Path:
-    """A file of that name wins over a CID. Raises Told."""
+    """A file of that name wins over a CID. Raises click.BadParameter."""
     from pinning_worker.domain.cid import BadCid, UnsupportedCid, parse_cid
 
     path = Path(what)
