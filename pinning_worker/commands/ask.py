@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import click
 
+from pinning_worker.commands.ask_conversation import NoAnswer, follow, serve
 from pinning_worker.commands.ask_shown import Shown
 from pinning_worker.commands.configured import env_file_option, peer_settings
 from pinning_worker.commands.own_peer import addresses_from_here, ending_in, own_peer
@@ -21,20 +21,8 @@ from pinning_worker.commands.telling import ExitCode, Told, telling
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from pinning_worker.adapters.p2p.asker import Asker
     from pinning_worker.domain.cid import Cid
-    from pinning_worker.domain.following import Following, Step
-    from pinning_worker.ports import Blocks
     from pinning_worker.settings import PeerSettings
-
-QUOTE_SECONDS = 20 * 60.0  # a worker gives up a fetch after 15 minutes, unless told otherwise
-PIN_SECONDS = 24 * 3600.0  # a quote stands so long, unless told otherwise
-ASK_AGAIN_SECONDS = 10.0  # gossip may lose the first message of a connection
-ASK_ABOUT_PAYMENT_SECONDS = 60.0
-
-
-class NoAnswer(Exception):
-    """The worker is there, and did not say what was waited for in time."""
 
 
 def _as_seconds(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:
@@ -188,7 +176,7 @@ async def _ask(settings: PeerSettings, question: _Question) -> int:
     with tempfile.TemporaryDirectory(prefix="pinning-ask-") as folder:
         blocks = await DiskBlocks.open(Path(folder) / "blocks")
         if isinstance(question.wanted, Path):
-            cid, size = await _add(question.wanted, blocks)
+            cid, size = await serve(question.wanted, blocks)
         else:
             cid, size = question.wanted, None
         following = Following(cid, secrets.token_hex(8), question.months)
@@ -196,80 +184,11 @@ async def _ask(settings: PeerSettings, question: _Question) -> int:
         shown.note(f"asking for {cid}")
         try:
             async with open_asker(question.addresses, settings.topic, settings.private_network, blocks) as asker:
-                return await _follow(asker, following, shown, question)
+                return await follow(asker, following, shown, to_the_pin=question.follow, timeout=question.timeout)
         except CannotConnect as error:
             if not question.is_own:
                 raise
             raise NoAnswer(f"{error}: does the worker run, with these settings? `pinning-worker run`") from error
-
-
-async def _follow(asker: Asker, following: Following, shown: Shown, question: _Question) -> int:
-    from pinning_worker.domain.following import Offer, Pinned
-
-    def is_answer(step: Step) -> bool:
-        return isinstance(step, Offer) or following.ends_with(step)
-
-    quoted = await _next(asker, following, shown, is_answer, question.timeout or QUOTE_SECONDS, ASK_AGAIN_SECONDS)
-    if quoted is None:
-        raise NoAnswer(f"{asker.worker} gave no quote in time: its log says why, or it is busy with others")
-    if not isinstance(quoted, Offer):
-        return int(ExitCode.REFUSED)
-    if not question.follow:
-        return 0
-    wait = question.timeout or PIN_SECONDS
-    pinned = await _next(asker, following, shown, following.ends_with, wait, ASK_ABOUT_PAYMENT_SECONDS)
-    if not isinstance(pinned, Pinned):
-        raise NoAnswer("it was not pinned in time: pay the quote, and ask again")
-    return 0
-
-
-async def _next(
-    asker: Asker,
-    following: Following,
-    shown: Shown,
-    is_it: Callable[[Step], bool],
-    seconds: float,
-    again_every: float,
-) -> Step | None:
-    """Shows every step up to the first that is it; None after so many seconds. Asks now, and again while it waits."""
-    import trio
-
-    async def ask_again() -> None:
-        while True:
-            asker.say(following.question())
-            await trio.sleep(again_every)
-
-    found: Step | None = None
-    with trio.move_on_after(seconds):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask_again)
-            while found is None:
-                step = following.heard(await asker.hear())
-                if step is not None:
-                    shown.step(step)
-                    found = step if is_it(step) else None
-            nursery.cancel_scope.cancel()
-    return found
-
-
-async def _add(path: Path, blocks: Blocks) -> tuple[Cid, int]:
-    """(the root's CID, bytes of all blocks); the blocks are in the store. Nothing else runs yet: reading may block."""
-    from pinning_worker.domain.unixfs_file import file_blocks
-
-    size = 0
-    with path.open("rb") as file:
-        for cid, block in file_blocks(_chunks(file)):
-            await blocks.put(cid.multihash, block)
-            size += len(block)
-            root = cid
-    return root, size
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    from pinning_worker.domain.unixfs_file import CHUNK
-
-    while chunk := file.read(CHUNK):
-        yield chunk
 
 
 def _shown(settings: PeerSettings, cid: Cid, size: int | None, as_json: bool) -> Shown:

@@ -106,7 +106,7 @@ def locked(name: str) -> dict[str, str]:
 
 def asked_for(package: str, extra: str | None) -> set[str]:
     """What an installed package needs on this platform, with that extra; names as locks write them."""
-    found = set()
+    found: set[str] = set()
     for text in metadata.requires(package) or ():
         requirement = Requirement(text)
         if requirement.marker is None or requirement.marker.evaluate({"extra": extra or ""}):
