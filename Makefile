@@ -43,8 +43,11 @@ check: venv ## lint, format, types, and which way imports go
 	.venv/bin/lint-imports
 
 run: venv ## the worker, as PINNING_… and .env say
+	@.venv/bin/pinning-worker check-config > /dev/null || { code=$$?; [ -e .env ] || echo $(NO_ENV) >&2; exit $$code; }
 	@.venv/bin/pinning-worker migrate
 	@.venv/bin/pinning-worker run
+
+NO_ENV = "There is no .env here: \`cp .env.example .env\` and set the address in it, or try it all without coins: see README.md"
 
 bench: venv node page ## figures against Helia and Kubo, side by side
 	@for bench in tests/bench/bench_*.py; do .venv/bin/python -m tests.bench.$$(basename $$bench .py) || exit 1; done
@@ -80,7 +83,8 @@ $(KUBO_STAMP):
 	@cd $(KUBO) && go build -mod=readonly -o $(CURDIR)/.tools/kubo/ipfs github.com/ipfs/kubo/cmd/ipfs
 	@rm -f .tools/kubo/.set-up-* && touch $@
 
-# Two lists, for developers (with every extra) and for the service: exact versions, hashes, no registry address.
+# Three lists, for developers (with every extra), for the service, and for the service with [webrtc]: exact versions,
+# hashes, no registry address.
 # The override: libp2p pins a fastecdsa that must be compiled; ours has wheels, and only unused keys touch it.
 UV := .tools/uv/bin/uv
 COMPILE = $(UV) pip compile pyproject.toml --quiet --python-version 3.11 --overrides deploy/overrides.txt \
@@ -88,6 +92,7 @@ COMPILE = $(UV) pip compile pyproject.toml --quiet --python-version 3.11 --overr
 lock: $(UV) ## the locked lists in step with pyproject.toml; FLAGS=--upgrade for newer versions
 	$(COMPILE) --all-extras --group dev -o $(LOCK)
 	$(COMPILE) --constraints $(LOCK) -o deploy/requirements.lock
+	$(COMPILE) --constraints $(LOCK) --extra webrtc -o deploy/requirements-webrtc.lock
 
 $(UV):
 	$(PYTHON) -m venv .tools/uv

@@ -6,8 +6,10 @@ from __future__ import annotations
 import click
 
 from pinning_worker import __version__
+from pinning_worker.commands.ask import ask
 from pinning_worker.commands.blocks import blocks
 from pinning_worker.commands.check_config import check_config
+from pinning_worker.commands.id import id_
 from pinning_worker.commands.keygen import keygen
 from pinning_worker.commands.migrate import migrate
 from pinning_worker.commands.peers import peers
@@ -31,6 +33,7 @@ def main() -> None:
       pinning-worker check-config      what is wrong with the settings, and how to mend it
       pinning-worker migrate           makes or upgrades the database
       pinning-worker run               the worker, until SIGTERM or Ctrl-C
+      pinning-worker ask FILE          asks it as a customer would, from another terminal
 
     \b
     Without any coins:
@@ -42,12 +45,13 @@ def main() -> None:
       1   a fault of this program: please report it with the log
       2   the command line is wrong
       3   quote: nothing is known of that CID
-      65  what was asked for is refused: the reason is said
-      69  something outside is not there: a port, the database, a sandbox
-      75  another worker holds the data directory
+      65  what was asked for is refused, by the worker that was asked too: the reason is said
+      69  something outside is not there: a port, the database, a sandbox, a worker to ask
+      75  another worker, or another sandbox, holds the directory
       78  the settings, the key or the data directory need mending
+      130 ask: ended by Ctrl-C
     """
 
 
-for command in (run, migrate, check_config, keygen, peers, quote, pins, blocks, recover, sandbox):
+for command in (run, migrate, check_config, keygen, id_, peers, quote, pins, blocks, recover, ask, sandbox):
     main.add_command(command)

@@ -11,7 +11,7 @@ import click
 from pinning_worker.commands.telling import ExitCode, Told
 
 if TYPE_CHECKING:
-    from pinning_worker.settings import Settings, StoreSettings
+    from pinning_worker.settings import PeerSettings, Settings, StoreSettings
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -29,6 +29,16 @@ def store_settings(env_file: Path | None) -> StoreSettings:
 
     try:
         return load(StoreSettings, env_file=env_file or Path(".env"))
+    except Refused as refused:
+        raise Told(as_list(refused.problems), ExitCode.CONFIGURATION) from None
+
+
+def peer_settings(env_file: Path | None) -> PeerSettings:
+    """Where things are, and how the worker is reached; a payment address is not asked for. Raises Told."""
+    from pinning_worker.settings import PeerSettings, Refused, load
+
+    try:
+        return load(PeerSettings, env_file=env_file or Path(".env"))
     except Refused as refused:
         raise Told(as_list(refused.problems), ExitCode.CONFIGURATION) from None
 

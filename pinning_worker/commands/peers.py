@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pinning_worker.commands.configured import env_file_option, json_option, store_settings, worker_settings
+from pinning_worker.commands.own_peer import ending_in, own_peer, told_addresses
 from pinning_worker.commands.telling import ExitCode, Told, say_json, telling
 
 if TYPE_CHECKING:
@@ -108,29 +109,14 @@ def import_(what: tuple[str, ...], passphrase_file: Path | None, env_file: Path 
 
 
 def _invitation(settings: Settings, addresses: Sequence[str]) -> Invitation:
-    from pinning_worker.adapters.p2p.addresses import parse, reachable
+    from pinning_worker.adapters.p2p.addresses import parse
     from pinning_worker.adapters.p2p.errors import BadAddress
-    from pinning_worker.adapters.p2p.identity import BadKey, load_key, peer_id_of
     from pinning_worker.adapters.p2p.invitation import Invitation
 
-    try:
-        with telling({BadKey: ExitCode.CONFIGURATION, PermissionError: ExitCode.CONFIGURATION}):
-            peer = peer_id_of(load_key(settings.key_file))
-    except FileNotFoundError:
-        raise Told(
-            f"there is no key in {settings.key_file} yet: `pinning-worker keygen` makes one", ExitCode.CONFIGURATION
-        ) from None
+    peer = own_peer(settings)
     with telling({BadAddress: ExitCode.CONFIGURATION}):
-        told = [str(parse(text)) for text in addresses or settings.announce]
-        if not told:  # a certhash is known only while the worker runs
-            listening = [parse(text) for text in settings.listen if "webrtc" not in text]
-            found = [str(address) for address in reachable(listening)]
-            told = [text for text in found if not text.startswith(("/ip4/127.", "/ip6/::1/"))] or found
-    return Invitation(peer, tuple(_ending_in(text, peer) for text in told), settings.private_network)
-
-
-def _ending_in(address: str, peer: str) -> str:
-    return address if f"/p2p/{peer}" in address else f"{address}/p2p/{peer}"
+        told = [str(parse(text)) for text in addresses] or told_addresses(settings)
+    return Invitation(peer, tuple(ending_in(text, peer) for text in told), settings.private_network)
 
 
 def _passphrase(file: Path | None, *, confirm: bool = False) -> str:

@@ -37,16 +37,16 @@ def sandbox(context: click.Context, directory: Path) -> None:
     """Start a Doichain of your own, or make a running one pay, mine, reorganise, move the time.
 
     Without a sub-command it starts: a regtest node with a wallet under a real ElectrumX, on the loopback only. It
-    prints lines for the .env of a worker that sells on it, and runs until Ctrl-C. The chain lives in memory and begins
-    anew each time. Needs the extra [sandbox] of the package.
+    prints every line that the .env of a worker needs to sell on it, and runs until Ctrl-C. The chain lives in memory
+    and begins anew each time, and so must the worker: take the new lines. Needs the extra [sandbox] of the package.
 
     \b
-    A paid pin, from three terminals:
-      pinning-worker sandbox                               # prints settings: put them into .env
+    A paid pin, from three terminals in one empty folder:
+      pinning-worker sandbox | tee .env
       pinning-worker migrate && pinning-worker run
-      pinning-worker sandbox pay N… 1000000 art/1 bafy…    # what ADDING-CID asked for
+      pinning-worker ask FILE                              # prints the two commands that pay it:
+      pinning-worker sandbox pay m… 1000000 ask/1 bafy…
       pinning-worker sandbox mine 6
-      pinning-worker sandbox move-time 240d
     """
     context.obj = directory.expanduser()
     if context.invoked_subcommand is None:
@@ -169,10 +169,16 @@ def _start(directory: Path) -> None:
     import trio
 
     from pinning_worker.sandbox.control import serve_sandbox
+    from pinning_worker.sandbox.directory import DirectoryHeld, DirectoryRefused
     from pinning_worker.sandbox.electrumx import ElectrumXFailed
 
-    with telling({ElectrumXFailed: ExitCode.UNAVAILABLE, PermissionError: ExitCode.UNAVAILABLE}):
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    outcomes: dict[type[Exception], ExitCode] = {
+        DirectoryHeld: ExitCode.IN_USE,
+        DirectoryRefused: ExitCode.CONFIGURATION,
+        ElectrumXFailed: ExitCode.UNAVAILABLE,
+        PermissionError: ExitCode.UNAVAILABLE,
+    }
+    with telling(outcomes):
         trio.run(serve_sandbox, directory, click.echo)
 
 

@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 69
     IN_USE = 75
     CONFIGURATION = 78
+    INTERRUPTED = 130
 
 
 class Told(click.ClickException):

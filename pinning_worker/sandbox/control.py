@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +20,7 @@ import trio
 
 from pinning_worker.domain.address import BadAddress
 from pinning_worker.domain.money import Swartz
+from pinning_worker.sandbox.directory import CONTROL_URL_FILE, WORKER, hold_directory
 from pinning_worker.sandbox.electrumx import Certificate
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.rpc import Method
@@ -25,8 +28,8 @@ from pinning_worker.sandbox.rpc_client import call
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
 from pinning_worker.sandbox.wallet import Kind, Wallet
 
-CONTROL_URL_FILE = "control-url"
 MOST_BLOCKS_AT_ONCE = 1000
+FIRST_PORT = 4001
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,9 @@ class SandboxControl:
 
 
 async def serve_sandbox(directory: Path, say: Callable[[str], None], *, certificate: Certificate | None = None) -> None:
-    """Runs a sandbox until SIGINT or SIGTERM; `say` takes the lines to show. Raises ElectrumXFailed."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    """Runs a sandbox until SIGINT or SIGTERM; `say` takes the lines to show. Raises ElectrumXFailed,
+    DirectoryRefused, OSError."""
+    with hold_directory(directory), trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with open_sandbox(directory, certificate=certificate) as sandbox:
             sandbox.rpc.methods.update(control_methods(sandbox))
             control_file = directory / CONTROL_URL_FILE
@@ -135,15 +139,35 @@ def _info(sandbox: Sandbox) -> dict[str, Any]:
 
 
 def _introduction(sandbox: Sandbox) -> list[str]:
-    """What somebody needs to point a worker at the sandbox: lines for its `.env`."""
+    """What a worker on this machine needs to sell on the sandbox: every line of its `.env`, the rest as comments.
+
+    The data directory is a new one each time: the chain that a former one knows is gone. The clock's file comes last.
+    """
+    port, began = _port(), datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return [
-        f"# a sandbox on {sandbox.network.name}, with {sandbox.wallet.balance()} to pay from",
+        f"# a sandbox on {sandbox.network.name}, with {sandbox.wallet.balance()} to pay from; until Ctrl-C",
         *(f"# electrum at {url}" for url in sandbox.electrum_urls.values()),
+        "# a worker that sells on it has these lines in its .env:",
         f"PINNING_NETWORK={sandbox.network.name}",
+        f"PINNING_DATA_DIR={sandbox.directory.absolute() / f'{WORKER}{began}'}",
+        f"PINNING_LISTEN=/ip4/127.0.0.1/tcp/{port},/ip4/127.0.0.1/tcp/{port}/ws",
         f"PINNING_ELECTRUM_SERVERS={sandbox.electrum_urls['ws']}",
         f"PINNING_PAYMENT_ADDRESS={_operator(sandbox).address()}",
         f"PINNING_CLOCK_OFFSET_FILE={sandbox.clock_offset_file.absolute()}",
     ]
+
+
+def _port() -> int:
+    """The first from 4001 on that nobody has: Kubo, or a worker that earns, may have that one."""
+    for port in range(FIRST_PORT, FIRST_PORT + 100):
+        with socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    return FIRST_PORT  # `run` will say that it is taken
 
 
 def _operator(sandbox: Sandbox) -> Wallet:

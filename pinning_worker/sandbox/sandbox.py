@@ -29,6 +29,7 @@ from pinning_worker.domain.chain import DOICHAIN_REGTEST, Network
 from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.transaction import Transaction
 from pinning_worker.one_error import one_error
+from pinning_worker.sandbox.directory import CLOCK_OFFSET_FILE
 from pinning_worker.sandbox.electrumx import Certificate, ElectrumX
 from pinning_worker.sandbox.node import Node
 from pinning_worker.sandbox.node_rpc import node_methods
@@ -37,7 +38,6 @@ from pinning_worker.sandbox.rpc import RpcServer
 from pinning_worker.sandbox.transaction_rules import COINBASE_MATURITY
 from pinning_worker.sandbox.wallet import Kind, Payment, Wallet, browser_payment, sign
 
-CLOCK_OFFSET_FILE = "clock-offset"
 FIRST_COINS = 10
 
 _RPC_USER = "sandbox"

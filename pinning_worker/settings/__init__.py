@@ -17,7 +17,7 @@ Read by the command line and the daemon only: everything else is handed plain va
 """
 
 from pinning_worker.settings.advice import advice
-from pinning_worker.settings.fields import PREFIX, Settings, StoreSettings
+from pinning_worker.settings.fields import PREFIX, PeerSettings, Settings, StoreSettings
 from pinning_worker.settings.load import Refused, load
 from pinning_worker.settings.sources import Origin, Sources, read_sources
 from pinning_worker.settings.spelling import mask, spell
@@ -25,6 +25,7 @@ from pinning_worker.settings.spelling import mask, spell
 __all__ = [
     "PREFIX",
     "Origin",
+    "PeerSettings",
     "Refused",
     "Settings",
     "Sources",

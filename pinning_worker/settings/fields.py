@@ -113,23 +113,50 @@ class StoreSettings(BaseModel):
         return self.swarm_key or self.data_dir / SWARM_KEY_NAME
 
 
-class Settings(StoreSettings):
+class PeerSettings(StoreSettings):
+    """How this worker is reached as a peer: enough for `id` and `ask`."""
+
+    listen: Annotated[tuple[ListenAddress, ...], BeforeValidator(values.as_list), Field(min_length=1)] = (
+        "/ip4/0.0.0.0/tcp/4001",
+        "/ip4/0.0.0.0/tcp/4001/ws",
+    )
+    announce: Annotated[tuple[AnnounceAddress, ...], BeforeValidator(values.as_list)] = ()
+    topic: str = Field(default=DEFAULT_TOPIC, min_length=1)
+
+    @property
+    def private_network(self) -> bytes | None:
+        """The 32 bytes of the swarm key; None: the network is open to all. Raises ValueError: the file went bad."""
+        found = swarm_key_file(self.data_dir, self.swarm_key)
+        return read_swarm_key(found) if found is not None else None
+
+    @field_validator("listen")
+    @classmethod
+    def _closed_to_strangers(cls, listen: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        key_file = swarm_key_file(info.data.get("data_dir"), info.data.get("swarm_key"))
+        if key_file is not None:
+            refuse_unprotected(listen, key_file)
+        return listen
+
+    @field_validator("swarm_key")
+    @classmethod
+    def _key_of_a_private_network(cls, named: Path | None, info: ValidationInfo) -> Path | None:
+        key_file = swarm_key_file(info.data.get("data_dir"), named)
+        if key_file is not None:
+            read_swarm_key(key_file)
+        return named
+
+
+class Settings(PeerSettings):
     """All that `run` needs to know. Sizes are bytes, durations are timedelta, amounts are Swartz."""
 
     profile: ProfileName = "server"
 
     # --- the network of peers
-    listen: Annotated[tuple[ListenAddress, ...], BeforeValidator(values.as_list), Field(min_length=1)] = (
-        "/ip4/0.0.0.0/tcp/4001",
-        "/ip4/0.0.0.0/tcp/4001/ws",
-    )
     tls_cert: PathName | None = None
     tls_key: PathName | None = None
     bootstrap: Annotated[tuple[BootstrapAddress, ...], BeforeValidator(values.as_list)] = ()
     direct_peers: Annotated[tuple[PeerAddress, ...], BeforeValidator(values.as_list)] = ()
-    topic: str = Field(default=DEFAULT_TOPIC, min_length=1)
     discovery_topic: str = Field(default=DEFAULT_DISCOVERY_TOPIC, min_length=1)
-    announce: Annotated[tuple[AnnounceAddress, ...], BeforeValidator(values.as_list)] = ()
     max_connections: int = Field(default=300, ge=10, le=100_000)
     stream_window: ByteCount = Field(default=2 << 20, ge=256 << 10, le=8 << 20)
     max_connections_per_peer: int = Field(default=2, ge=1, le=100)
@@ -183,12 +210,6 @@ class Settings(StoreSettings):
     fetches_at_once: int = Field(default=8, ge=1, le=256)
     queue_size: int = Field(default=200, ge=1, le=100_000)  # requests that wait or are fetched
     queue_size_per_peer: int = Field(default=50, ge=1, le=100_000)
-
-    @property
-    def private_network(self) -> bytes | None:
-        """The 32 bytes of the swarm key; None: the network is open to all. Raises ValueError: the file went bad."""
-        found = swarm_key_file(self.data_dir, self.swarm_key)
-        return read_swarm_key(found) if found is not None else None
 
     @property
     def bootstrap_peers(self) -> tuple[str, ...]:
@@ -313,22 +334,6 @@ class Settings(StoreSettings):
         if bootstrap != (NONE,) and (data_dir := info.data.get("data_dir")) is not None:
             read_imported(data_dir)
         return bootstrap
-
-    @field_validator("swarm_key")
-    @classmethod
-    def _key_of_a_private_network(cls, named: Path | None, info: ValidationInfo) -> Path | None:
-        key_file = swarm_key_file(info.data.get("data_dir"), named)
-        if key_file is not None:
-            read_swarm_key(key_file)
-        return named
-
-    @field_validator("listen")
-    @classmethod
-    def _closed_to_strangers(cls, listen: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        key_file = swarm_key_file(info.data.get("data_dir"), info.data.get("swarm_key"))
-        if key_file is not None:
-            refuse_unprotected(listen, key_file)
-        return listen
 
     @field_validator("staging_quota")
     @classmethod

@@ -7,9 +7,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from pinning_worker.cli import main
 from pinning_worker.commands.pins import STATES
@@ -110,3 +113,44 @@ def test_every_exit_code_is_told_in_the_help() -> None:
     assert main.help is not None
     told = {int(code) for code in re.findall(r"^ {2,}(\d+) ", main.help, re.MULTILINE)}
     assert told == {0, 1, 2} | {int(code) for code in ExitCode}
+
+
+LOCKS = [f"deploy/requirements{kind}.lock" for kind in ("", "-webrtc", "-dev")]
+
+
+def locked(name: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+)(?:\[[\w,]+\])?==(\S+)", (ROOT / name).read_text("utf-8"), re.MULTILINE))
+
+
+def asked_for(package: str, extra: str | None) -> set[str]:
+    """What an installed package needs on this platform, with that extra; names as locks write them."""
+    found: set[str] = set()
+    for text in metadata.requires(package) or ():
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": extra or ""}):
+            found.add(canonicalize_name(requirement.name))
+    return found
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_locked_package_has_a_hash_and_none_a_registry(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    assert text.count(" \\\n    --hash=sha256:") >= len(locked(name)) > 50
+    assert "://" not in text
+
+
+def test_the_lock_for_webrtc_is_that_of_the_service_and_what_the_extra_needs() -> None:
+    service, webrtc = locked("deploy/requirements.lock"), locked("deploy/requirements-webrtc.lock")
+    assert service.items() <= webrtc.items() <= locked("deploy/requirements-dev.lock").items()
+    assert "aiortc" in set(webrtc) - set(service)
+    assert asked_for("pinning-worker", "webrtc") | asked_for("libp2p", "webrtc") | asked_for("aiortc", None) <= set(
+        webrtc
+    )
+
+
+def test_what_is_installed_from_source_is_python_only_and_told() -> None:
+    """These publish no wheel. Everything else is installed by `--only-binary :all:`: no compiler."""
+    told = re.findall(r"--no-binary ([\w,-]+)", (ROOT / "deploy" / "README.md").read_text("utf-8"))
+    assert set(told) == {"python-baseconv,varint"}
+    assert set(told[0].split(",")) <= set(locked("deploy/requirements-webrtc.lock"))
+    assert "requirements-webrtc.lock" in (ROOT / "deploy" / "README.md").read_text("utf-8")

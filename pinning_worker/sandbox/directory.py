@@ -1,0 +1,69 @@
+"""The sandbox's directory: one sandbox at a time, and nothing else in it.
+
+A sandbox begins by throwing away the index of the one before, so a directory that holds something it did not make is
+refused, whoever's it is. The lock is flock(2) on `sandbox.lock`: the kernel lets go of it when the process ends.
+Workers that sell on a sandbox may have their data here too, each under a name of its own (`worker-…`): the chain of
+a sandbox is gone with it, and a worker that remembers it would wait for it for ever.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOCK = "sandbox.lock"
+WORKER = "worker-"
+CONTROL_URL_FILE = "control-url"
+CLOCK_OFFSET_FILE = "clock-offset"
+_OURS = frozenset({LOCK, CONTROL_URL_FILE, CLOCK_OFFSET_FILE, f"{CLOCK_OFFSET_FILE}.new", "electrumx", "lost+found"})
+
+
+class DirectoryRefused(Exception):
+    """It holds something else. The text says what, and what to do."""
+
+
+class DirectoryHeld(DirectoryRefused):
+    """Another sandbox runs in it; its pid is in the text."""
+
+
+@contextmanager
+def hold_directory(path: Path) -> Iterator[None]:
+    """Makes it, and holds it for this process while the block runs. Raises DirectoryRefused, DirectoryHeld, OSError."""
+    if path.exists():
+        _refuse_others(path)
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _lock(descriptor, path)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_others(path: Path) -> None:
+    if not path.is_dir():
+        raise DirectoryRefused(f"{path} is no directory: let --dir name an empty or a new one")
+    others = sorted(entry.name for entry in path.iterdir() if not _is_ours(entry.name))
+    if others:
+        raise DirectoryRefused(
+            f"{path} holds {others[0]}, which no sandbox has made: let --dir name an empty or a new directory"
+        )
+
+
+def _is_ours(name: str) -> bool:
+    return name in _OURS or name.startswith(WORKER)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        raise DirectoryHeld(
+            f"another sandbox (pid {holder}) runs in {path}: stop it, or let --dir name another directory"
+        ) from None
