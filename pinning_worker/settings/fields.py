@@ -85,6 +85,11 @@ class StoreSettings(BaseModel):
             return url
         if not url.startswith("sqlite:///") or url == "sqlite:///" or ":memory:" in url:
             raise ValueError("must be sqlite:///<file> (four slashes for an absolute path) or postgresql://…")
+        if not (name := url.removeprefix("sqlite:///")).startswith("/"):
+            raise ValueError(
+                f"has the relative path {name.partition('?')[0]}: in each folder that a command starts in it is another "
+                f"database. If the one here is meant, write sqlite:///{Path(name).expanduser().absolute()}"
+            )
         return url
 
     @field_validator("denylist_file")

@@ -146,6 +146,8 @@ def test_no_payment_address() -> None:
         ("ELECTRUM_SERVERS", "ssl://example.org:port", "which is not a server's address"),
         ("DENYLIST_FILE", "/nowhere/denied.txt", "names /nowhere/denied.txt, which cannot be read: No such file"),
         ("DATABASE_URL", "sqlite://", "must be sqlite:///<file>"),
+        ("DATABASE_URL", "sqlite:///pins/pinning.db", f"write sqlite:///{Path.cwd()}/pins/pinning.db (in the"),
+        ("DATABASE_URL", "sqlite:///~/pinning.db?timeout=5", f"write sqlite:///{Path.home()}/pinning.db?timeout=5 (in"),
         ("LOG_LEVEL", "loud", "must be 'debug', 'info', 'warning' or 'error'"),
     ],
 )
