@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pinning_worker.adapters.disk_faults import reason_of
+
 MARK = "network"
 LOCK = "worker.lock"
 # What may be there before the mark is: a fresh volume's own, and what an operator brings along from a back-up.
@@ -37,16 +39,17 @@ def prepare_data_dir(path: Path, network: str) -> None:
         if path.stat().st_mode & 0o077:
             path.chmod(0o700)
     except OSError as error:
-        raise DataDirRefused(
-            f"the data directory {path} cannot be used: {error.strerror} (PINNING_DATA_DIR names it)"
-        ) from error
+        raise _refused(path, error) from error
 
 
 @contextmanager
 def hold_data_dir(path: Path, network: str) -> Iterator[None]:
     """Prepares it, and holds it for this process while the block runs. Raises DataDirRefused, DataDirHeld."""
     prepare_data_dir(path, network)
-    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _refused(path, error) from error
     try:
         _lock(descriptor, path)
         os.ftruncate(descriptor, 0)
@@ -54,6 +57,13 @@ def hold_data_dir(path: Path, network: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _refused(path: Path, error: OSError) -> DataDirRefused:
+    return DataDirRefused(
+        f"the data directory {path} cannot be used: {reason_of(error)}. It must be the worker's user's own, on a disk "
+        "that can be written (PINNING_DATA_DIR names it)"
+    )
 
 
 def _mark(path: Path, network: str) -> None:

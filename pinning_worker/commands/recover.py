@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pinning_worker.commands.configured import env_file_option, json_option, worker_settings
+from pinning_worker.commands.store import store_outcomes
 from pinning_worker.commands.telling import ExitCode, Told, say_json, telling
 
 if TYPE_CHECKING:
@@ -39,21 +40,12 @@ def recover(blocks_are_lost: bool, env_file: Path | None, as_json: bool) -> None
 
     import trio
 
-    from pinning_worker.adapters.datadir import DataDirHeld, DataDirRefused, hold_data_dir
-    from pinning_worker.adapters.sql.migrate import UnusableDatabase, require_current
+    from pinning_worker.adapters.datadir import hold_data_dir
+    from pinning_worker.adapters.sql.migrate import require_current
     from pinning_worker.logs import configure_logs
-    from pinning_worker.pairing import NotItsBlocks
-    from pinning_worker.ports import Trouble
 
     configure_logs("warning", settings.log_format)
-    outcomes: dict[type[Exception], ExitCode] = {
-        DataDirHeld: ExitCode.IN_USE,
-        DataDirRefused: ExitCode.CONFIGURATION,
-        NotItsBlocks: ExitCode.CONFIGURATION,
-        UnusableDatabase: ExitCode.UNAVAILABLE,
-        Trouble: ExitCode.UNAVAILABLE,
-    }
-    with telling(outcomes), hold_data_dir(settings.data_dir, settings.network):
+    with telling(store_outcomes()), hold_data_dir(settings.data_dir, settings.network):
         require_current(settings.database_url)
         promises = trio.run(_recover, settings, blocks_are_lost)
     if as_json:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pinning_worker.commands.configured import env_file_option, worker_settings
+from pinning_worker.commands.store import store_outcomes
 from pinning_worker.commands.telling import ExitCode, telling
 
 if TYPE_CHECKING:
@@ -80,25 +81,17 @@ async def _run(settings: Settings) -> None:
 
 
 def _outcomes() -> dict[type[Exception], ExitCode]:
-    from pinning_worker.adapters.datadir import DataDirHeld, DataDirRefused
     from pinning_worker.adapters.p2p.errors import BadAddress, HostError
     from pinning_worker.adapters.p2p.identity import BadKey
-    from pinning_worker.adapters.sql.migrate import UnusableDatabase
     from pinning_worker.domain.anchor import WrongCheckpoint
     from pinning_worker.domain.chain import BadCheckpoint
-    from pinning_worker.pairing import NotItsBlocks
-    from pinning_worker.ports import Trouble
 
     return {
-        NotItsBlocks: ExitCode.CONFIGURATION,
         BadCheckpoint: ExitCode.CONFIGURATION,
         WrongCheckpoint: ExitCode.CONFIGURATION,
-        DataDirHeld: ExitCode.IN_USE,
-        DataDirRefused: ExitCode.CONFIGURATION,
         BadAddress: ExitCode.CONFIGURATION,
         BadKey: ExitCode.CONFIGURATION,
         PermissionError: ExitCode.CONFIGURATION,
         HostError: ExitCode.UNAVAILABLE,
-        UnusableDatabase: ExitCode.UNAVAILABLE,
-        Trouble: ExitCode.UNAVAILABLE,
+        **store_outcomes(),
     }

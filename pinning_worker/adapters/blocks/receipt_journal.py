@@ -20,10 +20,11 @@ from typing import Any, Self
 import structlog
 import trio
 
+from pinning_worker.adapters.disk_faults import trouble_of
 from pinning_worker.adapters.private_file import replace
 from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.receipt import Receipt
-from pinning_worker.ports import Receipts, Trouble
+from pinning_worker.ports import Receipts
 
 JOURNAL = "receipts.jsonl"
 _OUTDATED = 4  # lines for each receipt, above which it is written anew
@@ -71,7 +72,7 @@ def read_journal(folder: Path) -> list[Receipt]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise Trouble(f"{file} cannot be read: {error.strerror}") from error
+        raise trouble_of(f"the receipts in {file} cannot be read", error) from error
     for number, line in enumerate(lines, start=1):
         try:
             receipt = _receipt(json.loads(line))
@@ -93,6 +94,8 @@ def _needs_writing(file: Path, known: Sequence[Receipt]) -> bool:
             return sum(1 for _ in lines) > _OUTDATED * (len(known) + 100)
     except FileNotFoundError:
         return True
+    except OSError as error:
+        raise trouble_of(f"the receipts in {file} cannot be read", error) from error
 
 
 def _append(file: Path, line: bytes) -> None:
@@ -110,7 +113,7 @@ async def _in_thread(file: Path, work: Any, *given: object) -> None:
     try:
         await trio.to_thread.run_sync(work, *given)
     except OSError as error:
-        raise Trouble(f"{file} cannot be written: {error.strerror}") from error
+        raise trouble_of(f"the receipts in {file} cannot be written", error) from error
 
 
 def _line(receipt: Receipt) -> bytes:
