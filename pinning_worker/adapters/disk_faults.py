@@ -28,9 +28,10 @@ def reason_of(error: OSError) -> str:
     return f"{error.strerror or error}{named}{us}"
 
 
-def user_name() -> str:
-    """Whose rights count here."""
+def user_name(number: int | None = None) -> str:
+    """Of that user, else of the one whose rights count here."""
+    user = os.geteuid() if number is None else number
     try:
-        return pwd.getpwuid(os.geteuid()).pw_name
+        return pwd.getpwuid(user).pw_name
     except KeyError:
-        return str(os.geteuid())
+        return str(user)

@@ -41,12 +41,12 @@ def recover(blocks_are_lost: bool, env_file: Path | None, as_json: bool) -> None
     import trio
 
     from pinning_worker.adapters.datadir import hold_data_dir
-    from pinning_worker.adapters.sql.migrate import require_current
+    from pinning_worker.adapters.sql.migrate import require_ready
     from pinning_worker.logs import configure_logs
 
     configure_logs("warning", settings.log_format)
     with telling(store_outcomes()), hold_data_dir(settings.data_dir, settings.network):
-        require_current(settings.database_url)
+        require_ready(settings.database_url)
         promises = trio.run(_recover, settings, blocks_are_lost)
     if as_json:
         say_json({"receipts": promises})

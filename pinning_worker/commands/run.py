@@ -43,7 +43,7 @@ def run(env_file: Path | None) -> None:
     notes = read_sources(os.environ, env_file or Path(".env")).notes
     for sentence in (*notes, *advice(settings)):
         structlog.get_logger(__name__).warning("settings.advice", advice=sentence)
-    with telling(_outcomes()):
+    with telling(outcomes()):
         trio.run(_run, settings)
 
 
@@ -80,8 +80,9 @@ async def _run(settings: Settings) -> None:
             nursery.cancel_scope.cancel()
 
 
-def _outcomes() -> dict[type[Exception], ExitCode]:
-    from pinning_worker.adapters.p2p.errors import BadAddress, HostError
+def outcomes() -> dict[type[Exception], ExitCode]:
+    """How a start is refused, by what refuses it."""
+    from pinning_worker.adapters.p2p.errors import BadAddress, BadCertificate, HostError
     from pinning_worker.adapters.p2p.identity import BadKey
     from pinning_worker.domain.anchor import WrongCheckpoint
     from pinning_worker.domain.chain import BadCheckpoint
@@ -89,6 +90,7 @@ def _outcomes() -> dict[type[Exception], ExitCode]:
     return {
         BadCheckpoint: ExitCode.CONFIGURATION,
         WrongCheckpoint: ExitCode.CONFIGURATION,
+        BadCertificate: ExitCode.CONFIGURATION,
         BadAddress: ExitCode.CONFIGURATION,
         BadKey: ExitCode.CONFIGURATION,
         PermissionError: ExitCode.CONFIGURATION,

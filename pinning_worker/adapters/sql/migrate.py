@@ -29,7 +29,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from pinning_worker.adapters.disk_faults import trouble_of
 from pinning_worker.adapters.sql.database import engine_of
 from pinning_worker.adapters.sql.faults import meaning_of
-from pinning_worker.adapters.sql.sqlite_file import is_there, require_ours, sqlite_path
+from pinning_worker.adapters.sql.sqlite_file import is_there, require_ours, require_writable, sqlite_path
 from pinning_worker.ports import DiskFull, NeedsMending
 
 
@@ -70,6 +70,12 @@ def require_current(url: str) -> None:
         raise UnusableDatabase("the database has no tables yet: run `pinning-worker migrate`")
     if found != _head():
         raise UnusableDatabase(f"the database is at revision {found}, not {_head()}: run `pinning-worker migrate`")
+
+
+def require_ready(url: str) -> None:
+    """All that can be seen before a worker starts on it. Raises UnusableDatabase, NeedsMending."""
+    require_current(url)
+    require_writable(url)
 
 
 def _make_folder(url: str) -> None:
