@@ -41,6 +41,7 @@ def check_config(env_file: Path | None, as_json: bool, connect: bool) -> None:
       pinning-worker check-config --env-file /etc/pinning-worker/worker.env
       pinning-worker check-config --json | jq .advice
     """
+    from pinning_worker.adapters.electrum.probe import about_the_clock
     from pinning_worker.commands.openings import look
     from pinning_worker.settings import Refused
 
@@ -53,6 +54,8 @@ def check_config(env_file: Path | None, as_json: bool, connect: bool) -> None:
     if found.problems:
         _refuse(_refusal(found.problems), found.problems, as_json)
     probes = _ask_servers(settings, found.network) if connect and found.network else None
+    if probes is not None and not (found.network and found.network.blocks_on_demand):
+        found.advice += filter(None, [about_the_clock(probes)])
     _show(settings, found.advice, probes, env_file or Path(".env"), as_json)
     if probes is not None and all(probe.fault for probe in probes):
         raise SystemExit(ExitCode.UNAVAILABLE)

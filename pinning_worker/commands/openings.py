@@ -52,6 +52,7 @@ def look(settings: Settings) -> Findings:
         found.take(_webrtc, settings)
         if has_books:
             found.take(_blocks, settings)
+            found.take(_shared_address, settings)
         found.take(lambda settings: _chain(settings, found, has_books), settings)
     found.take(_certificate, settings)
     return found
@@ -145,6 +146,28 @@ def _blocks(settings: Settings) -> Iterable[str]:
 
     trio.run(belong_together)
     return ()
+
+
+def _shared_address(settings: Settings) -> Iterator[str]:
+    """One may be a customer who pays without asking; several are another worker's."""
+    import trio
+
+    from pinning_worker.adapters.sql.database import Database
+    from pinning_worker.adapters.sql.never_quoted import paid_and_never_quoted
+
+    async def count() -> int:
+        database = Database(settings.database_url)
+        try:
+            return await paid_and_never_quoted(database)
+        finally:
+            await database.close()
+
+    if (unasked := trio.run(count)) > 1:
+        yield (
+            f"{unasked} CIDs were paid for at PINNING_PAYMENT_ADDRESS, and this worker had never quoted them: does "
+            "another worker name the same address? Both then owe what either sold. Give each worker an address of its "
+            "own (`pinning-worker pins --state owed` lists what is owed)"
+        )
 
 
 def _chain(settings: Settings, found: Findings, has_books: bool) -> Iterable[str]:

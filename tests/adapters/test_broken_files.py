@@ -12,12 +12,18 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import trio
 
+from pinning_worker.adapters.sql.books import SqlBooks
+from pinning_worker.adapters.sql.database import Database
+from pinning_worker.ports import Change
 from tests.adapters.test_cli import CID_V0, command, settings, told
 from tests.certificates import self_signed
+from tests.contract.samples import OTHER, ROOT, bare_payment
 from tests.interop.worker import COMMAND, free_port, worker_environment
 
 READERS = [["run"], ["pins"], ["quote", CID_V0], ["blocks"], ["recover"], ["check-config"]]
@@ -106,6 +112,11 @@ def a_folder_for_a_database(data: Path) -> None:
     (data / "pinning.db").mkdir()
 
 
+def a_file_for_a_shelf(data: Path) -> None:
+    (data / "blocks" / "7f").rmdir()
+    (data / "blocks" / "7f").touch()
+
+
 def a_file_for_the_data(data: Path) -> None:
     shutil.rmtree(data)
     data.write_text("a file")
@@ -122,7 +133,7 @@ BROKEN: list[tuple[Callable[[Path], object], str]] = [
         "is the data directory of a worker on doichain-test",
     ),
     (lambda data: (data / "blocks" / "store.json").write_text("{"), "data/blocks/store.json is damaged"),
-    (lambda data: (data / "blocks" / "7f").rmdir() or (data / "blocks" / "7f").touch(), "data/blocks/7f is no folder"),
+    (a_file_for_a_shelf, "data/blocks/7f is no folder"),
     (a_block_of_nobody, "data/blocks has some: is PINNING_DATABASE_URL right?"),
     (a_file_for_the_data, "data is no folder: let PINNING_DATA_DIR name one"),
     (a_folder_for_a_database, "pinning.db is a folder: let PINNING_DATABASE_URL name"),
@@ -209,6 +220,11 @@ def as_user(folder: Path, *arguments: str, **changed: str) -> subprocess.Complet
     )
 
 
+def give_away_the_lock(data: Path) -> None:
+    (data / "worker.lock").touch()
+    give_away(data / "worker.lock")
+
+
 def give_away(path: Path, mode: int = 0o600) -> None:
     os.chown(path, SOMEBODY, SOMEBODY)
     path.chmod(mode)
@@ -218,7 +234,7 @@ RIGHTS: list[tuple[Callable[[Path], object], str]] = [
     (lambda data: give_away(data, 0o777), f"data is that of user {SOMEBODY}, and this is user {USER}: run it as that"),
     (lambda data: data.chmod(0o500), "data is not to be read and written by user"),
     (
-        lambda data: give_away(data / "worker.lock") if (data / "worker.lock").touch() is None else 0,
+        give_away_the_lock,
         "data/worker.lock is",
     ),
     (lambda data: give_away(data / "identity.key"), "data/identity.key (this is user 12321). It must be the worker's"),
@@ -263,7 +279,33 @@ def test_a_directory_that_cannot_be_written_is_named_by_every_command(name: str,
     assert ended.returncode == (69 if name in ("pins", "blocks") else 78), ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [(-1, "THE CERTIFICATE HAS EXPIRED: {} was good until 20"), (10, "the certificate {} ends in 9 days"), (30, None)],
+)
+def test_a_certificate_that_ends(days: int, words: str | None, data: Path) -> None:
+    files = self_signed(data.parent, until=timedelta(days=days))
+    named = {"PINNING_TLS_CERT": str(files.certificate), "PINNING_TLS_KEY": str(files.key)}
+    ended = command(data.parent, "check-config", **named)
+    assert ended.returncode == 0, ended.stderr
+    said = [line for line in ended.stdout.splitlines() if line.startswith("!")]
+    assert [line.startswith("! " + words.format(files.certificate)) for line in said] if words else said == []
+
+
 def test_root_is_warned_of_what_it_leaves_in_a_users_directory(his: Path) -> None:
     ended = command(his.parent, "check-config")
     assert ended.returncode == 0
     assert f"! the data directory {his} is that of user {USER}, and this is root" in ended.stdout
+
+
+def test_two_workers_that_share_a_payment_address(data: Path) -> None:
+    async def pay_for_two() -> None:
+        database = Database(f"sqlite:///{data}/pinning.db")
+        paid = (bare_payment("aa" * 32, ROOT), bare_payment("bb" * 32, OTHER))
+        assert await SqlBooks(database).commit(Change(payments=paid))
+        await database.close()
+
+    trio.run(pay_for_two)
+    ended = command(data.parent, "check-config")
+    assert ended.returncode == 0, ended.stderr
+    assert "! 2 CIDs were paid for at PINNING_PAYMENT_ADDRESS, and this worker had never quoted them" in ended.stdout
