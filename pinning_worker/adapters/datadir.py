@@ -19,7 +19,8 @@ MARK = "network"
 LOCK = "worker.lock"
 # What may be there before the mark is: a fresh volume's own, and what an operator brings along from a back-up.
 _WELCOME = frozenset(
-    {"lost+found", "identity.key", "swarm.key", "bootstrap.peers", "pinning.db", "pinning.db-wal", "pinning.db-shm"}
+    {"lost+found", "identity.key", "webrtc.pem", "swarm.key", "bootstrap.peers", "blocks"}
+    | {"pinning.db", "pinning.db-wal", "pinning.db-shm"}
 )
 
 

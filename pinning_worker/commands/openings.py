@@ -72,8 +72,9 @@ def _data_dir(settings: Settings) -> Iterator[str]:
     require_usable(settings.data_dir, settings.network)
     if (owner := strange_owner(settings.data_dir)) is not None:
         yield (
-            f"the data directory {settings.data_dir} is that of user {owner}, and this is root: what root makes there "
-            f"{owner} cannot use. Run the commands as `runuser -u {owner} -- …`"
+            f"the data directory {settings.data_dir} is that of user {owner}, and this is root, which "
+            f"sees no missing rights, and makes files that {owner} cannot use. Run the commands by "
+            f"`runuser -u {owner} -- …`"
         )
 
 

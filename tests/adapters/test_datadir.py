@@ -50,8 +50,9 @@ def test_somebody_elses_directory_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_fresh_volume_and_what_a_back_up_brings_are_welcome(tmp_path: Path) -> None:
-    (tmp_path / "lost+found").mkdir()
-    for name in ("identity.key", "swarm.key", "bootstrap.peers", "pinning.db"):
+    for name in ("lost+found", "blocks"):
+        (tmp_path / name).mkdir()
+    for name in ("identity.key", "webrtc.pem", "swarm.key", "bootstrap.peers", "pinning.db"):
         (tmp_path / name).touch()
     prepare_data_dir(tmp_path, "doichain")
 
