@@ -201,7 +201,9 @@ class DiskBlocks:
             return
         for multihash in multihashes:
             if self._size(multihash) is None:
-                self._quarantine.give_back(multihash, self._file(multihash))
+                data = self._quarantine.give_back(multihash, self._file(multihash))
+                if data is not None:
+                    self._write(multihash, data)
 
     def _sizes(self, multihashes: Sequence[bytes]) -> dict[bytes, int]:
         sizes = {multihash: self._size(multihash) for multihash in multihashes}
