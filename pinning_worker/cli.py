@@ -6,12 +6,14 @@ from __future__ import annotations
 import click
 
 from pinning_worker import __version__
+from pinning_worker.commands.backup import backup
 from pinning_worker.commands.check_config import check_config
 from pinning_worker.commands.keygen import keygen
 from pinning_worker.commands.migrate import migrate
 from pinning_worker.commands.peers import peers
 from pinning_worker.commands.pins import pins
 from pinning_worker.commands.quote import quote
+from pinning_worker.commands.restore import restore
 from pinning_worker.commands.run import run
 from pinning_worker.commands.sandbox import sandbox
 
@@ -40,12 +42,12 @@ def main() -> None:
       1   a fault of this program: please report it with the log
       2   the command line is wrong
       3   quote: nothing is known of that CID
-      65  the sandbox refused what was asked of it
+      65  data are not right: a backup or what it copies is damaged, or the sandbox refused an order
       69  something outside is not there: a port, the database, a sandbox
       75  another worker holds the data directory
       78  the settings, the key or the data directory need mending
     """
 
 
-for command in (run, migrate, check_config, keygen, peers, quote, pins, sandbox):
+for command in (run, migrate, check_config, keygen, peers, quote, pins, backup, restore, sandbox):
     main.add_command(command)
