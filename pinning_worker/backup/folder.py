@@ -48,7 +48,8 @@ class BackupFolder:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = self.path / OWNER
         if not owner.exists():
-            others = sorted({entry.name for entry in self.path.iterdir()} - _FRESH_VOLUME)
+            names = {entry.name for entry in self.path.iterdir()} - _FRESH_VOLUME
+            others = sorted(name for name in names if not name.startswith(f".{OWNER}."))  # of one that was killed here
             if others:
                 raise WrongPlace(f"{self.path} holds {others[0]} and is no backup: name an empty or a new directory")
             replace(owner, f"{store_id}\n".encode())

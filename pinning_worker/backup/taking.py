@@ -46,6 +46,12 @@ class Taken:
     missing: list[bytes] = field(default_factory=list)
     to_sync: list[str] = field(default_factory=list)
 
+    def note_copied(self, file: str, size: int | None) -> None:
+        if size is not None:
+            self.copied += 1
+            self.copied_bytes += size
+            self.to_sync.append(file)
+
 
 def take(
     source: Source,
@@ -88,19 +94,19 @@ def _copy_blocks(source: Source, folder: BackupFolder, held: Sequence[bytes], *,
     prepare_folder(folder.blocks)
     taken = Taken(held=len(held))
     for multihash in held:
+        file = file_of(str(folder.blocks), multihash)
         size = _size_if_there(source, folder, multihash, again=again)
         if size is None:
             size = copy_block(source.blocks, folder.blocks, multihash)
-            taken.copied += size is not None
-            taken.copied_bytes += size or 0
+            taken.note_copied(file, size)
         if size is None and is_whole(folder.blocks, multihash):
             size = size_of(folder.blocks, multihash)  # broken in the source, and not here
         if size is None:
             taken.missing.append(multihash)
             continue
         taken.held_bytes += size
-        if again or taken.copied:
-            taken.to_sync.append(file_of(str(folder.blocks), multihash))
+        if again:
+            taken.to_sync.append(file)
     return taken
 
 

@@ -1,7 +1,7 @@
 """docs/operating.md, "Back-up", followed to the letter: copied from a worker that runs, put back, and all is there.
 
-While it is copied for the first time somebody asks and pays: what had been announced before is in the backup, what comes
-meanwhile may be in it or not. Then it is copied again, the worker's disk burns, and each of the two is put back.
+While it is copied for the first time somebody asks and pays: what had been announced before is in the backup, what
+comes meanwhile may be in it or not. Then it is copied again, the worker's disk burns, and each of the two is put back.
 """
 
 from __future__ import annotations

@@ -47,7 +47,11 @@ def sqlite_file(url: str) -> Path | None:
 
 def take_snapshot(source: Path, target: Path) -> None:
     """`target` must not be there. Raises UnreadableDatabase."""
-    with _meant(source), closing(_open(source, "mode=rw")) as live, closing(_open(target, "mode=rwc")) as copy:
+    with (
+        _meant(f"the database {source} cannot be copied to {target}"),
+        closing(_open(source, "mode=rw")) as live,
+        closing(_open(target, "mode=rwc")) as copy,
+    ):
         live.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE").fetchall()
         found = [row[0] for row in copy.execute("PRAGMA integrity_check(3)")]
@@ -57,7 +61,7 @@ def take_snapshot(source: Path, target: Path) -> None:
 
 def read_snapshot(file: Path) -> Contents:
     """Of any revision, also one from before the marks. Raises UnreadableDatabase."""
-    with _meant(file), closing(_open(file, "mode=ro&immutable=1")) as copy:
+    with _meant(f"the database {file} cannot be read"), closing(_open(file, "mode=ro&immutable=1")) as copy:
         tables = {row[0] for row in copy.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
         def rows(table: str, query: str) -> list[tuple[Any, ...]]:
@@ -78,8 +82,8 @@ def _open(file: Path, how: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def _meant(file: Path) -> Iterator[None]:
+def _meant(failure: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise UnreadableDatabase(f"the database {file} cannot be read: {error}") from error
+        raise UnreadableDatabase(f"{failure}: {error}") from error
