@@ -38,15 +38,16 @@ def database_url(folder: Path) -> str:
     return f"sqlite:///{folder}/data/pinning.db"
 
 
-async def keep(folder: Path, blocks: dict[bytes, bytes], root: bytes = ROOT) -> None:
+async def keep(folder: Path, blocks: dict[bytes, bytes], root: bytes = ROOT, url: str | None = None) -> None:
     """One start of a worker that keeps these blocks for a root, besides what it kept before."""
+    url = url or database_url(folder)
     if not (folder / "data").exists():
         prepare_data_dir(folder / "data", "doichain-regtest")
-        await trio.to_thread.run_sync(migrate, database_url(folder))
+        await trio.to_thread.run_sync(migrate, url)
         save_key(new_key(), folder / "data" / "identity.key")
-    database = Database(database_url(folder))
+    database = Database(url)
     try:
-        await Store(database, database_url(folder), folder / "data" / "blocks").open_together()
+        await Store(database, url, folder / "data" / "blocks").open_together()
         shelf = await DiskBlocks.open(folder / "data" / "blocks")
         for multihash, block in blocks.items():
             await shelf.put(multihash, block)

@@ -23,6 +23,7 @@ from pinning_worker.backup.manifest import sha256_of
 from pinning_worker.pairing import NotItsBlocks, Store
 from tests.adapters.stored_worker import PAID_DAY, database_url, ended, free, keep, pictures
 from tests.adapters.test_cli import printed, told
+from tests.contract.postgresql import a_server, new_database
 
 KEPT = pictures(range(12))
 
@@ -157,11 +158,12 @@ async def test_the_marks_of_a_restored_worker_are_a_pair(worker: Path, tmp_path:
     assert read_mark(tmp_path / "new" / "data" / "blocks") == mark
 
 
-async def start(folder: Path) -> None:
+async def start(folder: Path, url: str | None = None) -> None:
     """What `run` does first. Raises NotItsBlocks."""
-    database = Database(database_url(folder))
+    url = url or database_url(folder)
+    database = Database(url)
     try:
-        await Store(database, database_url(folder), folder / "data" / "blocks").open_together()
+        await Store(database, url, folder / "data" / "blocks").open_together()
     finally:
         await database.close()
 
@@ -268,6 +270,18 @@ async def test_postgresql_is_not_ours_to_copy(worker: Path) -> None:
     pytest.importorskip("psycopg")
     url = "postgresql://nobody@127.0.0.1:1/pins"
     assert "run pg_dump first" in await refusal(worker, 78, "backup", "../backup", PINNING_DATABASE_URL=url)
+
+
+async def test_with_postgresql_everything_else_is_copied_and_put_back(tmp_path: Path) -> None:
+    with a_server() as socket_folder:
+        url = new_database(socket_folder)
+        await keep(tmp_path / "worker", KEPT, url=url)
+        printed(await ended(tmp_path / "worker", "backup", "--without-database", "../backup", PINNING_DATABASE_URL=url))
+        assert not (tmp_path / "backup" / "pinning.db").exists()
+        assert "names SQLite" in await refusal(tmp_path / "new", 78, "restore", "../backup")
+        await restore(tmp_path / "new", PINNING_DATABASE_URL=url)
+        assert blocks_there(tmp_path / "new" / "data")
+        await start(tmp_path / "new", url)
 
 
 # ---------------------------------------------------------------- restore: refused, and nothing written
