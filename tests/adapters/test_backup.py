@@ -131,6 +131,7 @@ async def test_what_is_freed_and_taken_back_while_it_is_copied_is_in_it(worker: 
         nursery.start_soon(copy)
         while not ending.is_set():
             await shelf.free(list(many), PAID_DAY, was_paid=turns % 2 == 0)
+            await trio.sleep(0.05)
             await shelf.recall(list(many))
             turns += 1
     assert turns > 1
