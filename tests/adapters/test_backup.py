@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,8 @@ async def test_what_is_freed_and_taken_back_while_it_is_copied_is_in_it(worker: 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(copy)
         while not ending.is_set():
-            await shelf.free(list(many), PAID_DAY, was_paid=turns % 2 == 0)
+            day = PAID_DAY + timedelta(days=turns)  # freed into the same day again, a file would stay where it is
+            await shelf.free(list(many), day, was_paid=turns % 2 == 0)
             await trio.sleep(0.05)
             await shelf.recall(list(many))
             turns += 1
