@@ -59,7 +59,7 @@ class Operator:
     async def run(self, *arguments: str) -> tuple[int, str]:
         """A command that ends by itself: its code and what it complained of."""
         folder = self.data.parent
-        environment = worker_environment(folder, self.market._settings("worker"))
+        environment = worker_environment(folder, self.market.settings("worker"))
         code, _, complained = await command_ended(arguments, environment, folder)
         return code, complained
 
