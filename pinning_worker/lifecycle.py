@@ -578,7 +578,7 @@ class Lifecycle:
         lapsed = request.moved(Event.LAPSED, forget_at, sizes=request.sizes if kept else None)
         release = () if kept else (request.root,)
         change = Change(requests=(lapsed,), release=release)
-        if await self.shelf.store_and_free(change, was_paid=bool(pins)):
+        if await self.shelf.store_and_free(change, was_paid=bool(pins)) and not kept:  # nothing went for a renewal's
             log.info("quote.lapsed", cid=cid_text(request.root))
 
     async def _forget(self, request: Request, pins: Iterable[Pin]) -> None:
