@@ -35,10 +35,10 @@ async def test_a_paid_life_is_six_lines(autojump_clock: MockClock) -> None:
     ]
     taken, quoted, seen, proven, _, kept = story[:6]
     assert (taken["months"], taken["peer"]) == (8, "12D3KooWBrowser")
-    assert (quoted["amount"], quoted["months"], quoted["bytes"]) == ("0.03397411 DOI", 8, 600_158)
+    assert (quoted["amount"], quoted["months"], quoted["bytes"]) == ("0.03397411 DOI", 8, 600_142)
     assert (seen["txid"], seen["amount"], seen["confirmations_needed"]) == (txid, quoted["amount"], 3)
     assert (proven["txid"], proven["height"]) == (txid, 1)
-    assert (kept["name"], kept["bytes"], kept["starts"][:4], kept["ends"][:4]) == ("art/1", 600_158, "2026", "2027")
+    assert (kept["name"], kept["bytes"], kept["starts"][:4], kept["ends"][:4]) == ("art/1", 600_142, "2026", "2027")
 
 
 async def test_who_asks_again_is_no_new_line(autojump_clock: MockClock) -> None:
