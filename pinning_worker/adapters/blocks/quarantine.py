@@ -61,7 +61,7 @@ class Quarantine:
             try:
                 with open(f"{folder}/{name}", "rb") as copy:
                     data = copy.read()
-            except FileNotFoundError:
+            except OSError:  # gone just now, or rotten: a peer may have it
                 continue
             if is_hash_of(multihash, data):
                 return None if _link(f"{folder}/{name}", file) else data
