@@ -15,12 +15,14 @@ import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
-from pinning_worker.adapters.blocks.receipt_journal import JournaledReceipts
+from pinning_worker.adapters.blocks.quote_journal import QuoteJournal, read_quotes
+from pinning_worker.adapters.blocks.receipt_journal import JournaledReceipts, read_journal
 from pinning_worker.adapters.blocks.release_file import ReleaseFile
 from pinning_worker.adapters.clock import SystemClock
 from pinning_worker.adapters.datadir import hold_data_dir
@@ -51,6 +53,7 @@ from pinning_worker.pairing import Store
 from pinning_worker.settings import Settings
 from pinning_worker.settings.denylist import DenylistFile
 from pinning_worker.steps.providing import Kept, Providing
+from pinning_worker.steps.recovering import quotes_of, take_up
 from pinning_worker.steps.takedown import TakeDown
 from pinning_worker.steps.terms import Terms
 from pinning_worker.tally import Tally
@@ -136,10 +139,29 @@ async def _stores(settings: Settings) -> AsyncGenerator[_Stores, None]:
         folder = settings.data_dir / BLOCKS_FOLDER
         await Store(database, settings.database_url, folder).open_together()
         blocks = await DiskBlocks.open(folder, most_unpaid=settings.staging_quota)
+        books = SqlBooks(database, QuoteJournal(folder).note)
         receipts = await JournaledReceipts.open(SqlReceipts(database), folder)
-        yield _Stores(SqlBooks(database), receipts, SqlNameIndex(database), blocks)
+        await _bring_up_to_date(settings, SqlBooks(database), SqlReceipts(database), folder)
+        yield _Stores(books, receipts, SqlNameIndex(database), blocks)
     finally:
         await database.close()
+
+
+async def _bring_up_to_date(settings: Settings, books: SqlBooks, receipts: SqlReceipts, folder: Path) -> None:
+    """A database copied and put back within one run looks like today's, and knows less than the journals: what was
+    promised since then is taken from there, before the chain tells of its payments."""
+    journal = await trio.to_thread.run_sync(read_journal, folder)
+    promises = await trio.to_thread.run_sync(lambda: list(read_quotes(folder)))
+    known = {receipt.key for receipt in await receipts.all()}
+    newest = promises[-1:]
+    quoted = [quote.id in {one.id for one in await books.quotes(quote.root)} for quote in newest]
+    if all(quoted) and all(receipt.key in known for receipt in journal):
+        return
+    promises += quotes_of(
+        journal, address=settings.quoted_address, script=settings.payment_scripts[0], network=settings.network
+    )
+    taken = await take_up(books, receipts, journal, promises)
+    log.warning("books.behind", receipts_taken=taken, reason="it knew less than the journals beside the blocks")
 
 
 async def _tell_stories(

@@ -11,7 +11,15 @@ from pinning_worker.backup.errors import WrongPlace
 from pinning_worker.backup.folder import BLOCKS
 
 # What is there of these is copied. The rest of a data directory is had again (headers), or is of a process (the lock).
-SMALL_FILES = ("identity.key", "swarm.key", "bootstrap.peers", "webrtc.pem", "network", f"{BLOCKS}/receipts.jsonl")
+SMALL_FILES = (
+    "identity.key",
+    "swarm.key",
+    "bootstrap.peers",
+    "webrtc.pem",
+    "network",
+    f"{BLOCKS}/receipts.jsonl",
+    f"{BLOCKS}/quotes.jsonl",
+)
 
 
 @dataclass(frozen=True, slots=True)

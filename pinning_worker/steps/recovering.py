@@ -16,6 +16,7 @@ from pinning_worker.domain.sizes import Sizes
 from pinning_worker.ports import Books, Change, Receipts
 
 # A payment was made before its pin was: by the time that a quote stands and its confirmations take.
+_AT_ONCE = 500  # quotes in one change
 _BEFORE_THE_PIN = timedelta(days=2)
 
 
@@ -46,12 +47,21 @@ def quotes_of(receipts: Iterable[Receipt], *, address: str, script: bytes, netwo
 
 
 async def take_up(books: Books, receipts: Receipts, journal: Sequence[Receipt], promises: Iterable[Quote]) -> int:
-    """Stores what the books do not have yet. How many receipts were new to them. Raises Trouble."""
-    known = {receipt.key: receipt for receipt in await receipts.all()}
-    for receipt in journal:
-        if receipt != known.get(receipt.key):
-            await receipts.put(receipt)
+    """Stores what the books do not have yet, and changes nothing that they have. How many receipts were new to them.
+    `promises`: of two quotes with one id the first counts. Raises Trouble."""
+    known = {receipt.key for receipt in await receipts.all()}
+    missing = [receipt for receipt in journal if receipt.key not in known]
+    for receipt in missing:
+        await receipts.put(receipt)
+    by_root: dict[bytes, dict[str, Quote]] = {}
     for quote in promises:
-        if quote.id not in {one.id for one in await books.quotes(quote.root)}:
-            await books.commit(Change(quotes=(quote,)))
-    return sum(receipt.key not in known for receipt in journal)
+        by_root.setdefault(quote.root, {}).setdefault(quote.id, quote)
+    batch: list[Quote] = []
+    for root, quotes in by_root.items():
+        stored = {quote.id for quote in await books.quotes(root)}
+        batch += [quote for id_, quote in quotes.items() if id_ not in stored]
+        if len(batch) >= _AT_ONCE:
+            await books.commit(Change(quotes=tuple(batch)))
+            batch = []
+    await books.commit(Change(quotes=tuple(batch)))
+    return len(missing)
