@@ -53,7 +53,7 @@ from pinning_worker.pairing import Store
 from pinning_worker.settings import Settings
 from pinning_worker.settings.denylist import DenylistFile
 from pinning_worker.steps.providing import Kept, Providing
-from pinning_worker.steps.recovering import quotes_of, take_up
+from pinning_worker.steps.recovering import promised_scripts, quotes_of, take_up
 from pinning_worker.steps.takedown import TakeDown
 from pinning_worker.steps.terms import Terms
 from pinning_worker.tally import Tally
@@ -183,7 +183,7 @@ async def _tell_stories(
     tally = Tally()
     announcer = _Announcers(TopicAnnouncer(topic), tally, providing)
     engine = Engine(host, stores.blocks, providers=peers.dht, serves=takedown.serves)
-    watcher = await _payment_watcher(settings, network, stores.books, clock)
+    watcher = await _payment_watcher(settings, network, stores, clock)
     catalogue = Catalogue(network, clock, watcher, stores.index, announcer)
     lifecycle = Lifecycle(
         terms=terms_of(settings, takedown),
@@ -251,15 +251,20 @@ async def network_followed(settings: Settings, books: SqlBooks, index: SqlNameIn
 
 
 async def _payment_watcher(
-    settings: Settings, network: ChainRules, books: SqlBooks, clock: SystemClock
+    settings: Settings, network: ChainRules, stores: _Stores, clock: SystemClock
 ) -> PaymentWatcher:
     """Knows what the books remember: whom money is still expected from, and which payments were proven where."""
+    books, now = stores.books, clock.now()
     known = await books.all_payments()
     return PaymentWatcher(
         network,
         clock,
         settings.electrum_servers,
-        scripts=[*settings.payment_scripts, *await books.scripts_in_use(clock.now())],
+        scripts=[
+            *settings.payment_scripts,
+            *await books.scripts_in_use(now),
+            *await promised_scripts(books, stores.receipts, now),
+        ],
         headers=HeaderFile(settings.data_dir, network),
         remembered={payment.txid: payment.proof for payment in known if not payment.gone},
         longest_unseen=settings.longest_unseen,

@@ -7,9 +7,10 @@ on disk, block by block, before anything is asked of a peer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from pinning_worker.domain.cid import parse_cid
+from pinning_worker.domain.cid import cid_text, parse_cid
+from pinning_worker.domain.name_row import name_text
 from pinning_worker.domain.pricing import Quote
 from pinning_worker.domain.receipt import Receipt
 from pinning_worker.domain.sizes import Sizes
@@ -44,6 +45,26 @@ def quotes_of(receipts: Iterable[Receipt], *, address: str, script: bytes, netwo
             foreign=(),
         )
     return list(found.values())
+
+
+async def promised_to_nobody(books: Books, receipts: Receipts, now: datetime) -> list[Receipt]:
+    """Receipts whose term runs and whose pin the books do not know: its payment has not been found (yet)."""
+    running = [each for each in await receipts.all() if each.released_at is None and each.ends > now]
+    if not running:
+        return []
+    known = {(cid_text(pin.root), name_text(pin.name)) for pin in await books.all_pins()}
+    return [receipt for receipt in running if (receipt.cid, receipt.name_id) not in known]
+
+
+async def promised_scripts(books: Books, receipts: Receipts, now: datetime) -> set[bytes]:
+    """Payment scripts by which the payments of those receipts are found, also when the settings name them no more."""
+    missing = await promised_to_nobody(books, receipts, now)
+    return {
+        quote.payment_script
+        for receipt in missing
+        for quote in await books.quotes(parse_cid(receipt.cid).key)
+        if quote.id == receipt.quote_id
+    }
 
 
 async def take_up(books: Books, receipts: Receipts, journal: Sequence[Receipt], promises: Iterable[Quote]) -> int:

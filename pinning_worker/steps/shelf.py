@@ -23,11 +23,10 @@ from typing import Protocol
 import structlog
 import trio
 
-from pinning_worker.domain.cid import cid_text
-from pinning_worker.domain.name_row import name_text
 from pinning_worker.domain.pin import REQUEST_HOLDS, Pin
 from pinning_worker.ports import Blocks, Books, Chain, Change, Clock, Receipts
 from pinning_worker.steps.closure import Closure
+from pinning_worker.steps.recovering import promised_to_nobody
 
 log = structlog.get_logger()
 
@@ -167,7 +166,7 @@ class Shelf:
         if not orphans.blocks:
             self.release.spend()
             return True
-        if promised := await self._promised_to_nobody():
+        if promised := len(await promised_to_nobody(self.books, self.receipts, self.clock.now())):
             log.error(
                 "blocks.held",
                 blocks=orphans.blocks,
@@ -199,15 +198,6 @@ class Shelf:
             log.info("blocks.swept", blocks=swept, quarantine_days=self.quarantine.days)
         self.release.spend()
         return True
-
-    async def _promised_to_nobody(self) -> int:
-        """Receipts whose term runs and whose pin the books do not know."""
-        now = self.clock.now()
-        running = [each for each in await self.receipts.all() if each.released_at is None and each.ends > now]
-        if not running:
-            return 0
-        known = {(cid_text(pin.root), name_text(pin.name)) for pin in await self.books.all_pins()}
-        return sum((receipt.cid, receipt.name_id) not in known for receipt in running)
 
     async def _purge(self, now: datetime) -> None:
         """A day's blocks go when all of them have waited long enough, by our clock and by the chain's."""
