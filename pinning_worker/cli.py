@@ -50,7 +50,7 @@ def main() -> None:
       65  refused: by the worker that was asked, or because data or a backup are damaged; the reason is said
       69  something outside is not there: a port, the database, a sandbox, a worker to ask
       75  another worker, or another sandbox, holds the directory
-      78  the settings, the key or the data directory need mending
+      78  the settings, or a file that is opened (database, key, certificate …), need mending
       130 ask: ended by Ctrl-C
     """
 

@@ -24,6 +24,7 @@ from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.adapters.blocks.quote_journal import QuoteJournal, read_quotes
 from pinning_worker.adapters.blocks.receipt_journal import JournaledReceipts, read_journal
 from pinning_worker.adapters.blocks.release_file import ReleaseFile
+from pinning_worker.adapters.blocks.rights import require_usable
 from pinning_worker.adapters.clock import SystemClock
 from pinning_worker.adapters.datadir import hold_data_dir
 from pinning_worker.adapters.electrum.header_file import HeaderFile
@@ -35,7 +36,7 @@ from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.requests import RequestBudget, RequestReader
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
-from pinning_worker.adapters.sql.migrate import require_current
+from pinning_worker.adapters.sql.migrate import require_ready
 from pinning_worker.adapters.sql.name_index import SqlNameIndex
 from pinning_worker.adapters.sql.receipts import SqlReceipts
 from pinning_worker.catalogue import Catalogue
@@ -100,7 +101,7 @@ async def _hold_and_run(
     on_sight: Callable[[Blindness | None], None],
 ) -> None:
     with hold_data_dir(settings.data_dir, settings.network):
-        await trio.to_thread.run_sync(require_current, settings.database_url)
+        await trio.to_thread.run_sync(require_ready, settings.database_url)
         async with trio.open_nursery() as nursery:
             stories = trio.CancelScope()
             nursery.start_soon(_end_on_signal, stories, nursery.cancel_scope, on_ending)
@@ -137,6 +138,7 @@ async def _stores(settings: Settings) -> AsyncGenerator[_Stores, None]:
     database = Database(settings.database_url)
     try:
         folder = settings.data_dir / BLOCKS_FOLDER
+        await trio.to_thread.run_sync(require_usable, folder)
         await Store(database, settings.database_url, folder).open_together()
         blocks = await DiskBlocks.open(folder, most_unpaid=settings.staging_quota)
         books = SqlBooks(database, QuoteJournal(folder).note)

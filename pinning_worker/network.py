@@ -89,7 +89,7 @@ def _host_config(settings: Settings) -> HostConfig:
         kept_for_dialling=min(50, settings.max_connections // 6),
         stream_window=settings.stream_window,
         relay=_relay_caps(settings),
-        certificate=_certificate(settings),
+        certificate=certificate_files(settings),
         relays_wanted=settings.relays_wanted,
         webrtc_pem=settings.data_dir / WEBRTC_FILE,
     )
@@ -103,7 +103,8 @@ def _gossip_limits(settings: Settings) -> GossipLimits:
     )
 
 
-def _certificate(settings: Settings) -> CertificateFiles | None:
+def certificate_files(settings: Settings) -> CertificateFiles | None:
+    """As the settings name them."""
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return CertificateFiles(settings.tls_cert, settings.tls_key)

@@ -32,6 +32,11 @@ class DiskFull(Trouble):
     """The disk (or our quota on it) has no room."""
 
 
+class NeedsMending(Trouble):
+    """A file is damaged, somebody else's, or not ours to use: only the operator can cure it. The text names the file,
+    and says what to do. No start on it; a worker that runs already goes on, as with any other trouble."""
+
+
 # ---------------------------------------------------------------- time
 
 

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pinning_worker.adapters.disk_faults import reason_of, user_name
+
 MARK = "network"
 LOCK = "worker.lock"
 RESTORING = ".restoring"  # a restore that is going on, or was cut short
@@ -36,13 +38,47 @@ class DataDirHeld(DataDirRefused):
 
 def prepare_data_dir(path: Path, network: str) -> None:
     """Makes the directory and its parents, marks it, and closes it to others. Repeatable. Raises DataDirRefused."""
+    require_usable(path, network)
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _mark(path, network)
+        if not (path / MARK).exists():
+            (path / MARK).write_text(f"{network}\n", "utf-8")
         if path.stat().st_mode & 0o077:
             path.chmod(0o700)
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise _refused(path, error) from error
+
+
+def require_usable(path: Path, network: str) -> None:
+    """Whether `prepare_data_dir` would take it; one that is missing would be made. Changes nothing.
+
+    Raises DataDirRefused.
+    """
+    try:
+        if not path.exists():
+            above = next(folder for folder in path.absolute().parents if folder.exists())
+            if not above.is_dir():
+                raise DataDirRefused(_cannot_be_used(path, f"{above} is no folder"))
+            _require_rights(path, above)
+            return
+        if not path.is_dir():
+            raise DataDirRefused(f"{path} is no folder: let PINNING_DATA_DIR name one, or a name that is free")
+        owner = path.stat().st_uid
+        if os.geteuid() not in (0, owner):
+            raise DataDirRefused(
+                f"the data directory {path} is that of user {user_name(owner)}, and this is user {user_name()}: run it "
+                f"as that user, or `chown -R {user_name()} {path}`"
+            )
+        _require_rights(path, path)
+        _require_mark(path, network)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def strange_owner(path: Path) -> str | None:
+    """Whose it is, where that is neither this user nor root: what root makes there would be out of its reach."""
+    owner = path.stat().st_uid if path.exists() else os.geteuid()
+    return user_name(owner) if owner not in (0, os.geteuid()) else None
 
 
 @contextmanager
@@ -60,7 +96,7 @@ def hold_for_restore(path: Path) -> Iterator[None]:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.chmod(0o700)
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise _refused(path, error) from error
     with _held(path):
         yield
 
@@ -70,7 +106,7 @@ def _held(path: Path) -> Iterator[None]:
     try:
         descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise _refused(path, error) from error
     try:
         _lock(descriptor, path)
         _write_pid(descriptor, path)
@@ -79,11 +115,25 @@ def _held(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _unusable(path: Path, error: OSError) -> DataDirRefused:
-    return DataDirRefused(f"the data directory {path} cannot be used: {error.strerror} (PINNING_DATA_DIR names it)")
+def _require_rights(path: Path, *places: Path) -> None:
+    """Raises DataDirRefused, PermissionError."""
+    for place in (*places, path / MARK, path / LOCK):
+        if os.path.lexists(place) and not os.access(place, os.R_OK | os.W_OK | (os.X_OK if place.is_dir() else 0)):
+            raise DataDirRefused(_cannot_be_used(path, f"{place} is not to be read and written by user {user_name()}"))
 
 
-def _mark(path: Path, network: str) -> None:
+def _refused(path: Path, error: OSError) -> DataDirRefused:
+    return DataDirRefused(_cannot_be_used(path, reason_of(error)))
+
+
+def _cannot_be_used(path: Path, why: str) -> str:
+    return (
+        f"the data directory {path} cannot be used: {why}. It must be the worker's user's own, on a disk that can be "
+        "written (PINNING_DATA_DIR names it)"
+    )
+
+
+def _require_mark(path: Path, network: str) -> None:
     mark = path / MARK
     if (path / RESTORING).exists():
         raise DataDirRefused(
@@ -99,7 +149,6 @@ def _mark(path: Path, network: str) -> None:
                 f"{path} holds {others[0]} and is no data directory of a worker: let PINNING_DATA_DIR name an empty "
                 "or a new one"
             ) from None
-        mark.write_text(f"{network}\n", "utf-8")
         return
     if found != network:
         raise DataDirRefused(
@@ -113,7 +162,7 @@ def _write_pid(descriptor: int, path: Path) -> None:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise _refused(path, error) from error
 
 
 def _lock(descriptor: int, path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pinning_worker.commands.configured import env_file_option, json_option, store_settings
+from pinning_worker.commands.store import store_outcomes
 from pinning_worker.commands.telling import ExitCode, Told, say_json, telling
 
 if TYPE_CHECKING:
@@ -86,9 +87,8 @@ def _look(settings: StoreSettings) -> dict[str, Any]:
     from pinning_worker.adapters.blocks.disk import DiskBlocks
     from pinning_worker.adapters.sql.books import SqlBooks
     from pinning_worker.adapters.sql.database import Database
-    from pinning_worker.adapters.sql.migrate import UnusableDatabase, require_current
+    from pinning_worker.adapters.sql.migrate import require_current
     from pinning_worker.daemon import BLOCKS_FOLDER
-    from pinning_worker.ports import Trouble
     from pinning_worker.steps.shelf import count_orphans
 
     async def look() -> tuple[Orphans, list[dict[str, Any]]]:
@@ -102,7 +102,7 @@ def _look(settings: StoreSettings) -> dict[str, Any]:
         finally:
             await database.close()
 
-    with telling({UnusableDatabase: ExitCode.UNAVAILABLE, Trouble: ExitCode.UNAVAILABLE}):
+    with telling(store_outcomes()):
         require_current(settings.database_url)
         orphans, days = trio.run(look)
     return {

@@ -1,4 +1,5 @@
-"""`check-config`: what is wrong with the settings and how to mend it; what they are, and where each comes from.
+"""`check-config`: what is wrong with the settings and how to mend it; what they are, and where each comes from; and
+what `run` would refuse of the files that it opens (`openings.py`).
 
 With `--connect` also what the Electrum servers say: a worker that cannot see the chain sells nothing.
 """
@@ -6,9 +7,10 @@ With `--connect` also what the Electrum servers say: a worker that cannot see th
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -26,11 +28,12 @@ if TYPE_CHECKING:
 @json_option
 @click.option("--connect", is_flag=True, help="Ask every Electrum server, too: its chain, tip, age and round trip.")
 def check_config(env_file: Path | None, as_json: bool, connect: bool) -> None:
-    """Say what is wrong with the settings and how to mend it.
+    """Say what is wrong with the settings and the files of a worker, and how to mend it.
 
-    Starts nothing and changes nothing. Prints every setting with where it comes from, passwords masked; then what is
-    allowed and still deserves a word. Ends with 78 when the worker would refuse to start, and with 69 when --connect
-    finds no server through which it would see the chain.
+    Starts nothing and makes nothing; the worker may run meanwhile. Opens what `run` opens: data directory, database
+    (each page), key, certificates, blocks. Run it as the worker's user. Prints every setting with where it comes from,
+    passwords masked; then what is allowed and still deserves a word. Ends with 78 when the worker would refuse to
+    start, and with 69 when --connect finds no server through which it would see the chain.
 
     \b
     Examples:
@@ -39,33 +42,49 @@ def check_config(env_file: Path | None, as_json: bool, connect: bool) -> None:
       pinning-worker check-config --env-file /etc/pinning-worker/worker.env
       pinning-worker check-config --json | jq .advice
     """
+    from pinning_worker.adapters.electrum.probe import about_the_clock
+    from pinning_worker.commands.openings import look
     from pinning_worker.settings import Refused
 
     _log_to_stderr()
     try:
         settings = checked_settings(env_file)
-        network = _network(settings)
     except Refused as refused:
-        if as_json:
-            say_json({"ok": False, "problems": refused.problems, "advice": [], "settings": {}})
-            raise SystemExit(ExitCode.CONFIGURATION) from None
-        raise Told(as_list(refused.problems), ExitCode.CONFIGURATION) from None
-    probes = _ask_servers(settings, network) if connect else None
-    _show(settings, probes, env_file or Path(".env"), as_json)
+        _refuse(as_list(refused.problems), refused.problems, as_json)
+    found = look(settings)
+    if found.problems:
+        _refuse(_refusal(found.problems), found.problems, as_json)
+    probes = _ask_servers(settings, found.network) if connect and found.network else None
+    if probes is not None and not (found.network and found.network.blocks_on_demand):
+        found.advice += filter(None, [about_the_clock(probes)])
+    _show(settings, found.advice, probes, env_file or Path(".env"), as_json)
     if probes is not None and all(probe.fault for probe in probes):
         raise SystemExit(ExitCode.UNAVAILABLE)
 
 
-def _show(settings: Settings, probes: list[Probe] | None, env_file: Path, as_json: bool) -> None:
+def _refuse(text: str, problems: Sequence[str], as_json: bool) -> NoReturn:
+    if not as_json:
+        raise Told(text, ExitCode.CONFIGURATION)
+    say_json({"ok": False, "problems": list(problems), "advice": [], "settings": {}})
+    raise SystemExit(ExitCode.CONFIGURATION)
+
+
+def _refusal(problems: Sequence[str]) -> str:
+    return "the settings can be read, and `run` would refuse to start:\n" + "\n".join(
+        f"  - {each}" for each in problems
+    )
+
+
+def _show(settings: Settings, found: Sequence[str], probes: list[Probe] | None, env_file: Path, as_json: bool) -> None:
     from pinning_worker.settings import advice, read_sources, spell
 
     sources = read_sources(os.environ, env_file)
-    found = sources.found
+    places = sources.found
     shown = {
-        name: {"value": value, "from": found[name].where if name in found else "default"}
+        name: {"value": value, "from": places[name].where if name in places else "default"}
         for name, value in spell(settings).items()
     }
-    words = [*sources.notes, *advice(settings), *_about_the_store(settings)]
+    words = [*sources.notes, *advice(settings), *found]
     if as_json:
         servers = {} if probes is None else {"servers": [_as_json(probe) for probe in probes]}
         say_json({"ok": True, "problems": [], "advice": words, "settings": shown, **servers})
@@ -89,40 +108,6 @@ def _log_to_stderr() -> None:
     import structlog
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-
-
-def _network(settings: Settings) -> Network:
-    """The rules that `run` would follow, books and stored headers considered. Raises Refused where `run` would."""
-    import trio
-
-    from pinning_worker.adapters.electrum.header_file import HeaderFile
-    from pinning_worker.adapters.sql.books import SqlBooks
-    from pinning_worker.adapters.sql.database import Database
-    from pinning_worker.adapters.sql.migrate import UnusableDatabase, require_current
-    from pinning_worker.adapters.sql.name_index import SqlNameIndex
-    from pinning_worker.daemon import network_followed
-    from pinning_worker.domain.anchor import WrongCheckpoint
-    from pinning_worker.domain.chain import NETWORKS, BadCheckpoint, with_checkpoint
-    from pinning_worker.ports import Trouble
-    from pinning_worker.settings import Refused
-
-    async def followed() -> Network:
-        database = Database(settings.database_url)
-        try:
-            return await network_followed(settings, SqlBooks(database), SqlNameIndex(database))
-        finally:
-            await database.close()
-
-    try:
-        try:
-            require_current(settings.database_url)
-            network = trio.run(followed)
-        except (UnusableDatabase, Trouble):  # advice tells of the first; the second may pass: a worker is writing
-            network = with_checkpoint(NETWORKS[settings.network], settings.checkpoint)
-        HeaderFile(settings.data_dir, network).load()
-    except (BadCheckpoint, WrongCheckpoint) as error:
-        raise Refused([str(error)]) from error
-    return network
 
 
 def _ask_servers(settings: Settings, network: Network) -> list[Probe]:
@@ -168,16 +153,3 @@ def _as_json(probe: Probe) -> dict[str, object]:
         "fault": probe.fault,
         "mend": probe.mend,
     }
-
-
-def _about_the_store(settings: Settings) -> list[str]:
-    from pinning_worker.adapters.sql.migrate import UnusableDatabase, require_current
-
-    words = []
-    try:
-        require_current(settings.database_url)
-    except UnusableDatabase as error:
-        words.append(str(error))
-    if not settings.key_file.exists():
-        words.append(f"there is no key in {settings.key_file} yet: `run` makes one, `keygen --import` brings one along")
-    return words

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from pinning_worker.commands.configured import env_file_option, json_option, store_settings
-from pinning_worker.commands.telling import ExitCode, say_json, telling
+from pinning_worker.commands.store import store_outcomes
+from pinning_worker.commands.telling import say_json, telling
 
 
 @click.command()
@@ -26,16 +27,10 @@ def migrate(env_file: Path | None, as_json: bool) -> None:
     """
     settings = store_settings(env_file)
 
-    from pinning_worker.adapters.datadir import DataDirHeld, DataDirRefused, hold_data_dir, prepare_data_dir
+    from pinning_worker.adapters.datadir import hold_data_dir, prepare_data_dir
     from pinning_worker.adapters.sql import migrate as sql
-    from pinning_worker.adapters.sql.migrate import UnusableDatabase
 
-    outcomes: dict[type[Exception], ExitCode] = {
-        DataDirHeld: ExitCode.IN_USE,
-        DataDirRefused: ExitCode.CONFIGURATION,
-        UnusableDatabase: ExitCode.UNAVAILABLE,
-    }
-    with telling(outcomes):
+    with telling(store_outcomes()):
         prepare_data_dir(settings.data_dir, settings.network)
         changed = not _is_current(settings.database_url)
         # A worker of another version must not find its tables changed under it.

@@ -20,7 +20,7 @@ def own_peer(settings: StoreSettings) -> str:
     from pinning_worker.adapters.p2p.identity import BadKey, load_key, peer_id_of
 
     try:
-        with telling({BadKey: ExitCode.CONFIGURATION, PermissionError: ExitCode.CONFIGURATION}):
+        with telling({BadKey: ExitCode.CONFIGURATION}):
             return peer_id_of(load_key(settings.key_file))
     except FileNotFoundError:
         raise Told(

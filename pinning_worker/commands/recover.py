@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pinning_worker.commands.configured import env_file_option, json_option, worker_settings
+from pinning_worker.commands.store import store_outcomes
 from pinning_worker.commands.telling import ExitCode, Told, say_json, telling
 
 if TYPE_CHECKING:
@@ -40,22 +41,13 @@ def recover(this_database: bool, blocks_are_lost: bool, env_file: Path | None, a
 
     import trio
 
-    from pinning_worker.adapters.datadir import DataDirHeld, DataDirRefused, hold_data_dir
-    from pinning_worker.adapters.sql.migrate import UnusableDatabase, require_current
+    from pinning_worker.adapters.datadir import hold_data_dir
+    from pinning_worker.adapters.sql.migrate import require_ready
     from pinning_worker.logs import configure_logs
-    from pinning_worker.pairing import NotItsBlocks
-    from pinning_worker.ports import Trouble
 
     configure_logs("warning", settings.log_format)
-    outcomes: dict[type[Exception], ExitCode] = {
-        DataDirHeld: ExitCode.IN_USE,
-        DataDirRefused: ExitCode.CONFIGURATION,
-        NotItsBlocks: ExitCode.CONFIGURATION,
-        UnusableDatabase: ExitCode.UNAVAILABLE,
-        Trouble: ExitCode.UNAVAILABLE,
-    }
-    with telling(outcomes), hold_data_dir(settings.data_dir, settings.network):
-        require_current(settings.database_url)
+    with telling(store_outcomes()), hold_data_dir(settings.data_dir, settings.network):
+        require_ready(settings.database_url)
         promises = trio.run(_recover, settings, this_database, blocks_are_lost)
     if as_json:
         say_json({"receipts": promises})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pinning_worker.commands.configured import env_file_option, worker_settings
+from pinning_worker.commands.store import store_outcomes
 from pinning_worker.commands.telling import ExitCode, telling
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def run(env_file: Path | None) -> None:
     notes = read_sources(os.environ, env_file or Path(".env")).notes
     for sentence in (*notes, *advice(settings)):
         structlog.get_logger(__name__).warning("settings.advice", advice=sentence)
-    with telling(_outcomes()):
+    with telling(outcomes()):
         trio.run(_run, settings)
 
 
@@ -79,26 +80,20 @@ async def _run(settings: Settings) -> None:
             nursery.cancel_scope.cancel()
 
 
-def _outcomes() -> dict[type[Exception], ExitCode]:
-    from pinning_worker.adapters.datadir import DataDirHeld, DataDirRefused
-    from pinning_worker.adapters.p2p.errors import BadAddress, HostError
+def outcomes() -> dict[type[Exception], ExitCode]:
+    """How a start is refused, by what refuses it."""
+    from pinning_worker.adapters.p2p.errors import BadAddress, BadCertificate, HostError
     from pinning_worker.adapters.p2p.identity import BadKey
-    from pinning_worker.adapters.sql.migrate import UnusableDatabase
     from pinning_worker.domain.anchor import WrongCheckpoint
     from pinning_worker.domain.chain import BadCheckpoint
-    from pinning_worker.pairing import NotItsBlocks
-    from pinning_worker.ports import Trouble
 
     return {
-        NotItsBlocks: ExitCode.CONFIGURATION,
         BadCheckpoint: ExitCode.CONFIGURATION,
         WrongCheckpoint: ExitCode.CONFIGURATION,
-        DataDirHeld: ExitCode.IN_USE,
-        DataDirRefused: ExitCode.CONFIGURATION,
+        BadCertificate: ExitCode.CONFIGURATION,
         BadAddress: ExitCode.CONFIGURATION,
         BadKey: ExitCode.CONFIGURATION,
         PermissionError: ExitCode.CONFIGURATION,
         HostError: ExitCode.UNAVAILABLE,
-        UnusableDatabase: ExitCode.UNAVAILABLE,
-        Trouble: ExitCode.UNAVAILABLE,
+        **store_outcomes(),
     }

@@ -23,9 +23,8 @@ def ask(settings: StoreSettings, question: Callable[[SqlBooks, datetime], Awaita
     from pinning_worker.adapters.clock import SystemClock
     from pinning_worker.adapters.sql.books import SqlBooks
     from pinning_worker.adapters.sql.database import Database
-    from pinning_worker.adapters.sql.migrate import UnusableDatabase, require_current
+    from pinning_worker.adapters.sql.migrate import require_current
     from pinning_worker.logs import configure_logs
-    from pinning_worker.ports import Trouble
 
     async def answer() -> Answer:
         database = Database(settings.database_url)
@@ -35,9 +34,26 @@ def ask(settings: StoreSettings, question: Callable[[SqlBooks, datetime], Awaita
             await database.close()
 
     configure_logs("error", settings.log_format)  # standard output is for the answer alone
-    with telling({UnusableDatabase: ExitCode.UNAVAILABLE, Trouble: ExitCode.UNAVAILABLE}):
+    with telling(store_outcomes()):
         require_current(settings.database_url)
         return trio.run(answer)
+
+
+def store_outcomes() -> dict[type[Exception], ExitCode]:
+    """What opening the data directory, the database and the blocks may end with, for `telling`."""
+    from pinning_worker.adapters.datadir import DataDirHeld, DataDirRefused
+    from pinning_worker.adapters.sql.migrate import UnusableDatabase
+    from pinning_worker.pairing import NotItsBlocks
+    from pinning_worker.ports import NeedsMending, Trouble
+
+    return {
+        DataDirHeld: ExitCode.IN_USE,
+        DataDirRefused: ExitCode.CONFIGURATION,
+        NotItsBlocks: ExitCode.CONFIGURATION,
+        NeedsMending: ExitCode.CONFIGURATION,
+        UnusableDatabase: ExitCode.UNAVAILABLE,
+        Trouble: ExitCode.UNAVAILABLE,
+    }
 
 
 def timestamp(moment: datetime | None) -> str | None:

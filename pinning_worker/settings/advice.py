@@ -71,6 +71,30 @@ def _about_peers(settings: Settings) -> Iterator[str]:
         yield "PINNING_DHT has no way in: name a node that speaks it (any Kubo) in PINNING_BOOTSTRAP"
     if not any(address.endswith(("/ws", "/wss", "/webrtc-direct")) for address in settings.listen):
         yield "PINNING_LISTEN has no /ws and no /webrtc-direct address: browsers cannot connect"
+    elif settings.network != "doichain-regtest" and _wants_pages(settings) and not _is_dialled_from_https(settings):
+        yield (
+            "no page on https: can dial this worker: browsers want webrtc-direct or TLS there. Add to PINNING_LISTEN "
+            f"{_without_a_domain(settings)}/ip4/0.0.0.0/tcp/4001/tls/ws with the certificate of a domain in "
+            "PINNING_TLS_CERT and PINNING_TLS_KEY. Behind a proxy that speaks TLS, say /dns4/<domain>/tcp/443/tls/ws "
+            "in PINNING_ANNOUNCE"
+        )
+
+
+def _wants_pages(settings: Settings) -> bool:
+    """It is open to the world, and not only through relays."""
+    hosts = [ipaddress.ip_address(address.split("/")[2]) for address in settings.listen]
+    return not settings.relays_wanted and any(host.is_unspecified or host.is_global for host in hosts)
+
+
+def _without_a_domain(settings: Settings) -> str:
+    """Empty in a private network: no swarm key protects webrtc-direct."""
+    is_private = swarm_key_file(settings.data_dir, settings.swarm_key) is not None
+    return "" if is_private else "/ip4/0.0.0.0/udp/4001/webrtc-direct, which takes no domain, or "
+
+
+def _is_dialled_from_https(settings: Settings) -> bool:
+    told = (*settings.listen, *settings.announce)
+    return any("/tls/" in address or "/wss" in address or "/webrtc-direct" in address for address in told)
 
 
 def _dials_somebody(settings: Settings) -> bool:

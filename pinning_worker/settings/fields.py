@@ -7,6 +7,7 @@ they stand, and a later check may look at an earlier value (an address at the ne
 from __future__ import annotations
 
 import importlib.util
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -85,6 +86,11 @@ class StoreSettings(BaseModel):
             return url
         if not url.startswith("sqlite:///") or url == "sqlite:///" or ":memory:" in url:
             raise ValueError("must be sqlite:///<file> (four slashes for an absolute path) or postgresql://…")
+        if not (name := url.removeprefix("sqlite:///")).startswith("/"):
+            raise ValueError(
+                f"has the relative path {name.partition('?')[0]}, which is another database in each folder that a "
+                f"command starts in. If the one here is meant, write sqlite:///{Path(name).expanduser().absolute()}"
+            )
         return url
 
     @field_validator("denylist_file")
@@ -249,7 +255,8 @@ class Settings(PeerSettings):
                 "and PINNING_TLS_CERT are not set, and PINNING_LISTEN has /tls/ws. Set them, or take it away"
             )
         for path in (certificate, key):
-            if path is not None and not path.is_file():
+            # Not Path.is_file: where nobody lets us look, the start says so of the file itself.
+            if path is not None and not os.path.isfile(path) and os.access(path.parent, os.X_OK):
                 raise ValueError(f"or PINNING_TLS_CERT names {path}, which is not there")
         return key
 

@@ -21,7 +21,7 @@ def read_imported(data_dir: Path) -> tuple[str, ...]:
     path = data_dir / FILE_NAME
     try:
         lines = path.read_text("utf-8").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the second is said of the data directory itself
         return ()
     except UnicodeDecodeError:
         raise ValueError(f"is completed by {path}, which is not UTF-8") from None

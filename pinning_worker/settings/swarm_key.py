@@ -5,6 +5,7 @@ As a systemd credential it is that file itself, as for every name in FILE_FIELDS
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def swarm_key_file(data_dir: Path | None, named: Path | None) -> Path | None:
     if named is not None or data_dir is None:
         return named
     own = data_dir / SWARM_KEY_NAME
-    return own if own.exists() else None
+    return own if os.path.exists(own) else None  # not Path.exists, which raises where nobody lets us look
 
 
 def refuse_unprotected(listen: Iterable[str], key_file: Path) -> None:

@@ -66,7 +66,7 @@ def test_half_a_restore_is_refused_also_where_all_else_is_there(tmp_path: Path) 
 
 def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
-    with pytest.raises(DataDirRefused, match=r"cannot be used: File exists \(PINNING_DATA_DIR names it\)"):
+    with pytest.raises(DataDirRefused, match=r"data is no folder: let PINNING_DATA_DIR name one"):
         prepare_data_dir(tmp_path / "data", "doichain")
 
 

@@ -146,6 +146,8 @@ def test_no_payment_address() -> None:
         ("ELECTRUM_SERVERS", "ssl://example.org:port", "which is not a server's address"),
         ("DENYLIST_FILE", "/nowhere/denied.txt", "names /nowhere/denied.txt, which cannot be read: No such file"),
         ("DATABASE_URL", "sqlite://", "must be sqlite:///<file>"),
+        ("DATABASE_URL", "sqlite:///pins/pinning.db", f"write sqlite:///{Path.cwd()}/pins/pinning.db (in the"),
+        ("DATABASE_URL", "sqlite:///~/pinning.db?timeout=5", f"write sqlite:///{Path.home()}/pinning.db?timeout=5 (in"),
         ("LOG_LEVEL", "loud", "must be 'debug', 'info', 'warning' or 'error'"),
     ],
 )
@@ -315,6 +317,32 @@ def test_a_dht_without_a_way_in(way_in: str | None) -> None:
     peer = "/ip4/45.83.2.1/tcp/4001/p2p/12D3KooWKqJXCWBUEWuTNHArZgs7hsuAQxj3saiTGXf2RxNdkN82"
     said = advice(configured(PINNING_DHT="client", **({way_in: peer} if way_in else {})))
     assert any(sentence.startswith("PINNING_DHT has no way in") for sentence in said) is (way_in is None)
+
+
+TLS = "/ip4/0.0.0.0/tcp/443/tls/ws"
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_told"),
+    [
+        ({}, True),  # the shipped defaults
+        ({"PINNING_LISTEN": "/ip4/45.83.2.1/tcp/4001/ws"}, True),
+        ({"PINNING_ANNOUNCE": "/dns4/example.org/tcp/4001/ws"}, True),
+        ({"PINNING_ANNOUNCE": "/dns4/example.org/tcp/443/tls/ws"}, False),
+        ({"PINNING_ANNOUNCE": "/dns4/example.org/tcp/443/wss"}, False),
+        ({"PINNING_LISTEN": "/ip4/0.0.0.0/tcp/4001 /ip4/0.0.0.0/udp/4001/webrtc-direct"}, False),
+        ({"PINNING_LISTEN": TLS, "PINNING_TLS_CERT": str(EXAMPLE), "PINNING_TLS_KEY": str(EXAMPLE)}, False),
+        ({"PINNING_LISTEN": "/ip4/192.168.1.2/tcp/4001/ws"}, False),
+        ({"PINNING_LISTEN": "/ip4/127.0.0.1/tcp/4001/ws"}, False),
+        ({"PINNING_RELAYS_WANTED": "2"}, False),
+    ],
+)
+def test_no_https_page_can_dial_it(changed: dict[str, str], is_told: bool) -> None:
+    said = advice(load(Settings, environ={"PINNING_PAYMENT_ADDRESS": MAINNET_ADDRESS} | changed, env_file=None))
+    told = [sentence for sentence in said if sentence.startswith("no page on https: can dial this worker")]
+    assert len(told) == is_told
+    for what_to_add in ("/ip4/0.0.0.0/udp/4001/webrtc-direct", "PINNING_TLS_CERT", "PINNING_ANNOUNCE"):
+        assert all(what_to_add in sentence for sentence in told)
 
 
 def test_nothing_to_say_about_a_careful_sandbox(tmp_path: Path) -> None:

@@ -29,8 +29,9 @@ import trio
 
 from pinning_worker.adapters.blocks.durability import make_durable
 from pinning_worker.adapters.blocks.quarantine import Quarantine
+from pinning_worker.adapters.disk_faults import trouble_of
 from pinning_worker.domain.multihash import is_hash_of
-from pinning_worker.ports import DiskFull, Quarantined, Trouble
+from pinning_worker.ports import DiskFull, Quarantined
 
 log = structlog.get_logger(__name__)
 
@@ -128,7 +129,7 @@ class DiskBlocks:
         except OSError as error:
             if error.errno in _NO_ROOM:
                 raise DiskFull(f"no room for blocks in {self._path}: {error.strerror}") from error
-            raise Trouble(f"the blocks in {self._path} are out of reach: {error}") from error
+            raise trouble_of(f"the blocks in {self._path} are out of reach", error) from error
 
     # ---------------------------------------------------------------- in a thread
 

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import structlog
 
+from pinning_worker.adapters.disk_faults import trouble_of
 from pinning_worker.domain.money import Swartz
-from pinning_worker.ports import Trouble
 
 Row = TypeVar("Row")
 LONGEST = 64 * 1024  # bytes of a small file
@@ -60,7 +60,7 @@ def read_lines(file: Path, read: Callable[[dict[str, Any]], Row]) -> Iterator[Ro
     except FileNotFoundError:
         return
     except OSError as error:
-        raise Trouble(f"{file} cannot be read: {error.strerror}") from error
+        raise trouble_of(f"{file} cannot be read", error) from error
 
 
 def read_object(file: Path) -> dict[str, Any] | None:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from pinning_worker.adapters.blocks.json_lines import read_object, whole_number
 from pinning_worker.adapters.blocks.quarantine import PAID, UNPAID
+from pinning_worker.adapters.disk_faults import trouble_of
 from pinning_worker.adapters.private_file import replace
 from pinning_worker.domain.store_mark import Mark
-from pinning_worker.ports import Trouble
+from pinning_worker.ports import NeedsMending
 
 MARK_FILE = "store.json"
 
@@ -28,9 +29,11 @@ def read_mark(folder: Path) -> Mark | None:
     try:
         data = read_object(file)
         return Mark(_id(data.get("id")), whole_number(data.get("starts"))) if data is not None else None
-    except (OSError, ValueError) as error:
-        raise Trouble(
-            f"{file} is damaged or out of reach ({error}): put it back from a backup, or remove it; without it the "
+    except OSError as error:
+        raise trouble_of(f"{file} cannot be read", error) from error
+    except ValueError as error:
+        raise NeedsMending(
+            f"{file} is damaged ({error}): put it back from a backup, or remove it; without it the "
             "blocks are known by those that the database holds"
         ) from error
 
@@ -48,7 +51,7 @@ def write_mark(folder: Path, mark: Mark) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace(folder / MARK_FILE, json.dumps({"id": mark.id, "starts": mark.starts}).encode() + b"\n")
     except OSError as error:
-        raise Trouble(f"{folder / MARK_FILE} cannot be written: {error.strerror}") from error
+        raise trouble_of(f"{folder / MARK_FILE} cannot be written", error) from error
 
 
 def has_any_block(folder: Path) -> bool:
@@ -58,7 +61,7 @@ def has_any_block(folder: Path) -> bool:
     try:
         return any(_is_filled(place) for place in chain(shelves, days))
     except OSError as error:
-        raise Trouble(f"the blocks in {folder} are out of reach: {error}") from error
+        raise trouble_of(f"the blocks in {folder} are out of reach", error) from error
 
 
 def _entries(folder: Path) -> Iterable[Path]:

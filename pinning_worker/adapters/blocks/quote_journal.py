@@ -16,11 +16,11 @@ from typing import Any
 import trio
 
 from pinning_worker.adapters.blocks.json_lines import append_lines, plain, read_lines
+from pinning_worker.adapters.disk_faults import trouble_of
 from pinning_worker.domain.cid import cid_from_bytes
 from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.pricing import Quote
 from pinning_worker.domain.sizes import Sizes
-from pinning_worker.ports import Trouble
 
 JOURNAL = "quotes.jsonl"
 
@@ -36,7 +36,7 @@ class QuoteJournal:
             try:
                 await trio.to_thread.run_sync(append_lines, self._file, [_values(quote) for quote in quotes])
             except OSError as error:
-                raise Trouble(f"{self._file} cannot be written: {error.strerror}") from error
+                raise trouble_of(f"{self._file} cannot be written", error) from error
 
 
 def read_quotes(folder: Path) -> Iterator[Quote]:

@@ -20,11 +20,12 @@ from typing import Any, Self
 import trio
 
 from pinning_worker.adapters.blocks.json_lines import append_lines, line_of, plain, read_lines, whole_number
+from pinning_worker.adapters.disk_faults import trouble_of
 from pinning_worker.adapters.private_file import replace
 from pinning_worker.domain.cid import parse_cid
 from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.receipt import Receipt
-from pinning_worker.ports import Receipts, Trouble
+from pinning_worker.ports import Receipts
 
 JOURNAL = "receipts.jsonl"
 _OUTDATED = 4  # lines for each receipt, above which it is written anew
@@ -65,7 +66,7 @@ class JournaledReceipts:
         try:
             await trio.to_thread.run_sync(work)
         except OSError as error:
-            raise Trouble(f"{self._file} cannot be written: {error.strerror}") from error
+            raise trouble_of(f"the receipts in {self._file} cannot be written", error) from error
 
 
 def read_journal(folder: Path) -> list[Receipt]:
@@ -84,6 +85,8 @@ def _count_lines(file: Path) -> int:
             return sum(1 for _ in lines)
     except FileNotFoundError:
         return 0
+    except OSError as error:
+        raise trouble_of(f"the receipts in {file} cannot be read", error) from error
 
 
 def _values(receipt: Receipt) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from statistics import median_low as median
 
 import trio
 
@@ -25,6 +26,8 @@ from pinning_worker.domain.chain import Network
 from pinning_worker.domain.headerchain import MOST_AHEAD_SECONDS
 from pinning_worker.ports import Clock
 
+A_LITTLE_AHEAD = timedelta(minutes=5)  # a miner's clock is no better than ours
+LONG_WITHOUT_A_BLOCK = timedelta(hours=1)  # one in four hundred blocks takes longer
 _HISTORY = "blockchain.scripthash.get_history"
 
 
@@ -38,6 +41,29 @@ class Probe:
     round_trip: float | None = None  # seconds, of one small question
     fault: str = ""
     mend: str = ""
+
+
+def about_the_clock(probes: Collection[Probe]) -> str:
+    """A word where this machine's clock and the chain's newest blocks differ; empty where they do not.
+
+    The middle of all servers counts: one that is cut off, or lies, says nothing about our clock.
+    """
+    ages = [probe.age for probe in probes if probe.age is not None]
+    if not ages:
+        return ""
+    age = median(ages)
+    if age < -A_LITTLE_AHEAD:
+        return (
+            f"this machine's clock is behind: the newest blocks were made {readable(-age)} after it (the middle of "
+            f"{len(ages)} servers). Set the clock (NTP)"
+        )
+    if age > LONG_WITHOUT_A_BLOCK:
+        return (
+            f"the newest blocks are {readable(age)} old by this machine's clock (the middle of {len(ages)} servers), "
+            "and there is one every 10 minutes: if explorers show newer ones, the servers are behind; if not, see "
+            "whether this machine's clock is ahead (`timedatectl`)"
+        )
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,16 @@ import structlog
 import trio
 from cryptography import x509
 
-from pinning_worker.adapters.p2p.errors import CannotListen
+from pinning_worker.adapters.disk_faults import reason_of
+from pinning_worker.adapters.p2p.errors import BadCertificate
 
 LOOK_SECONDS = 30.0
 SOON = timedelta(days=7)  # certbot and acme.sh renew a month before the end
+
+_CURES = {
+    "KEY_VALUES_MISMATCH": "the key is not that of the certificate, name the two files of one pair",
+    "NO_START_LINE": "one of them is no PEM file",
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -33,7 +39,7 @@ class CertificateFiles:
 
 
 class TlsCertificate:
-    """`context` is for the listeners. Raises CannotListen when the files cannot be read, or do not fit together."""
+    """`context` is for the listeners. Raises BadCertificate when the files cannot be read, or do not fit together."""
 
     def __init__(self, files: CertificateFiles) -> None:
         self.files = files
@@ -42,7 +48,7 @@ class TlsCertificate:
         try:
             self.reload()
         except (OSError, ValueError) as error:
-            raise CannotListen(f"cannot use {files.certificate} with {files.key} for wss: {_reason(error)}") from error
+            raise _refused(files, error) from error
 
     def reload(self) -> bool:
         """Loads them if they have changed. False: as they were. Raises OSError (SSLError is one), ValueError."""
@@ -50,8 +56,7 @@ class TlsCertificate:
         if seen == self._seen:
             return False
         self._seen = seen
-        expires = _expiry(self.files.certificate)
-        _load(_server_context(), self.files)  # one that does not fit would spoil the live context
+        expires = _checked(self.files)  # one that does not fit would spoil the live context
         _load(self.context, self.files)
         tell = _log.warning if expires < datetime.now(UTC) + SOON else _log.info
         tell("tls.certificate", file=str(self.files.certificate), expires=expires.isoformat())
@@ -65,6 +70,28 @@ class TlsCertificate:
                 self.reload()
             except (OSError, ValueError) as error:
                 _log.warning("tls.not_renewed", file=str(self.files.certificate), reason=_reason(error))
+
+
+def end_of(files: CertificateFiles) -> datetime:
+    """Until when the certificate is good. Raises BadCertificate where a worker with these files would not start."""
+    try:
+        return _checked(files)
+    except (OSError, ValueError) as error:
+        raise _refused(files, error) from error
+
+
+def _checked(files: CertificateFiles) -> datetime:
+    """Raises OSError (SSLError is one), ValueError."""
+    expires = _expiry(files.certificate)
+    _load(_server_context(), files)
+    return expires
+
+
+def _refused(files: CertificateFiles, error: Exception) -> BadCertificate:
+    return BadCertificate(
+        f"cannot use {files.certificate} with {files.key} for wss: {_reason(error)} (PINNING_TLS_CERT and "
+        "PINNING_TLS_KEY name them)"
+    )
 
 
 def _server_context() -> ssl.SSLContext:
@@ -93,5 +120,6 @@ def _expiry(certificate: Path) -> datetime:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
-        return f"{error.reason or error}"
-    return f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
+        said = f"{error.reason or error}"
+        return f"{said}: {_CURES[said]}" if said in _CURES else said
+    return reason_of(error) if isinstance(error, OSError) else str(error)

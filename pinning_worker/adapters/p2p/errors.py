@@ -15,6 +15,10 @@ class CannotListen(HostError):
     """An address to listen on is not to be had: in use, not ours, or forbidden."""
 
 
+class BadCertificate(CannotListen):
+    """The certificate or its key cannot be used. The text names the files, and says what to do."""
+
+
 class CannotConnect(HostError):
     """No connection to that address within the deadline."""
 

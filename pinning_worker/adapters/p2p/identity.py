@@ -21,6 +21,7 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.keys import KeyPair
 from libp2p.peer.id import ID
 
+from pinning_worker.adapters.disk_faults import reason_of
 from pinning_worker.domain.protobuf import BadProtobuf, fields
 
 _ED25519 = 1
@@ -92,8 +93,18 @@ def import_key(source: bytes) -> KeyPair:
 
 
 def load_key(path: Path) -> KeyPair:
-    """The key in that file, in our form. Raises BadKey, FileNotFoundError, PermissionError."""
-    return decode_key(_read(path))
+    """The key in that file, in our form. Raises BadKey, FileNotFoundError."""
+    try:
+        return decode_key(_read(path))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise BadKey(f"the key file cannot be read: {reason_of(error)}. It must be the worker's user's own") from error
+    except BadKey as error:
+        raise BadKey(
+            f"the key file {path} cannot be used: {error}. Put it back from a backup: without it this worker is "
+            "another peer, which no browser has written down. If it is lost, move the file aside and a new key is made"
+        ) from error
 
 
 def import_file(path: Path) -> KeyPair:
@@ -123,7 +134,7 @@ def save_key(key: KeyPair, path: Path) -> None:
 
 
 def load_or_create(path: Path) -> KeyPair:
-    """The key in that file; on the first start, a new one is made and kept there. Raises BadKey, PermissionError."""
+    """The key in that file; on the first start, a new one is made and kept there. Raises BadKey, OSError."""
     try:
         return load_key(path)
     except FileNotFoundError:

@@ -13,7 +13,7 @@ import importlib.util
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 from cryptography import x509
@@ -23,11 +23,15 @@ from cryptography.x509.oid import NameOID
 from libp2p.abc import ITransport
 from libp2p.crypto.keys import KeyPair
 
+from pinning_worker.adapters.disk_faults import reason_of
 from pinning_worker.adapters.p2p.cures.half_open import Door
-from pinning_worker.adapters.p2p.errors import CannotListen
+from pinning_worker.adapters.p2p.errors import BadCertificate, CannotListen
 
 GOOD_FOR = timedelta(days=3653)
 NOT_SHORTER = timedelta(days=30)
+
+Pair: TypeAlias = tuple[ec.EllipticCurvePrivateKey, x509.Certificate]
+_MEND = "Put it back from a backup, or move it aside: a new one is made then, and the address changes"
 
 _log = structlog.get_logger(__name__)
 
@@ -41,7 +45,7 @@ def webrtc_transport(key: KeyPair, pem: Path | None, door: Door) -> ITransport:
     """The transport to listen with. `pem`: where its certificate is kept; None: a new one for this run. `door`: whose
     rules hold for who comes, and which counts them.
 
-    Raises CannotListen: the extra is not installed, or the file cannot be used.
+    Raises CannotListen: the extra is not installed; BadCertificate: the file cannot be used.
     """
     if missing():
         raise CannotListen(
@@ -76,29 +80,35 @@ def _as_aiortc(private: ec.EllipticCurvePrivateKey, certificate: x509.Certificat
     return RTCCertificate(key=private, cert=certificate)
 
 
-def _load_or_create(pem: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+def kept_pair(pem: Path) -> Pair | None:
+    """The key and certificate in that file; None: there is no such file yet. Raises BadCertificate."""
     try:
         data = pem.read_bytes()
     except FileNotFoundError:
-        return _create(pem)
+        return None
     except OSError as error:
-        raise CannotListen(f"cannot read {pem}, the certificate for webrtc-direct: {error.strerror}") from error
+        raise BadCertificate(f"cannot read the certificate for webrtc-direct: {reason_of(error)}") from error
     try:
         private = serialization.load_pem_private_key(data, password=None)
         certificate = x509.load_pem_x509_certificate(data)
     except (ValueError, TypeError) as error:
-        raise CannotListen(
-            f"{pem} holds no key and certificate. Without it a new one is made, and the address changes"
-        ) from error
+        raise BadCertificate(f"{pem} holds no key and certificate for webrtc-direct. {_MEND}") from error
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.public_key() != certificate.public_key():
-        raise CannotListen(f"the key in {pem} is not that of its certificate")
-    if certificate.not_valid_after_utc < datetime.now(UTC) + NOT_SHORTER:
-        _log.warning("webrtc.certificate_replaced", file=str(pem), reason="it ends soon: the address changes")
-        return _create(pem)
+        raise BadCertificate(f"the key in {pem} is not that of its certificate. {_MEND}")
     return private, certificate
 
 
-def _create(pem: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+def _load_or_create(pem: Path) -> Pair:
+    kept = kept_pair(pem)
+    if kept is None:
+        return _create(pem)
+    if kept[1].not_valid_after_utc < datetime.now(UTC) + NOT_SHORTER:
+        _log.warning("webrtc.certificate_replaced", file=str(pem), reason="it ends soon: the address changes")
+        return _create(pem)
+    return kept
+
+
+def _create(pem: Path) -> Pair:
     """Whole or not at all: written beside it, synced, and renamed."""
     private, certificate = _new_pair()
     pkcs8, no = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -114,11 +124,11 @@ def _create(pem: Path) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
             os.fsync(file.fileno())
         draft.replace(pem)
     except OSError as error:
-        raise CannotListen(f"cannot keep the certificate for webrtc-direct in {pem}: {error.strerror}") from error
+        raise BadCertificate(f"cannot keep the certificate for webrtc-direct in {pem}: {reason_of(error)}") from error
     return private, certificate
 
 
-def _new_pair() -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+def _new_pair() -> Pair:
     """P-256, as browsers ask for; it says nothing about us."""
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "webrtc-direct")])

@@ -5,7 +5,8 @@ A transaction is a plain function of a Connection, run in a thread: writers one 
   if the asking task is cancelled meanwhile, and the task then learns its outcome: an acknowledged commit is a fact.
 - SQLite: WAL, so that readers never wait; synchronous=FULL, so that a commit outlives a power cut; writers say
   BEGIN IMMEDIATE, because a reader that turns writer is refused without waiting (measured: 10 of 60 got through).
-- What happens any day (busy, no room, server away) is Trouble or DiskFull; any other error of the database is a bug.
+- What happens any day (busy, no room, server away, a damaged page) is Trouble (`faults.py`); any other error of the
+  database is a bug.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from typing import TypeVar
 import trio
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from pinning_worker.ports import DiskFull, Trouble
+from pinning_worker.adapters.sql.faults import meaning_of, name_of, way_out
+from pinning_worker.adapters.sql.rows import DamagedRow
 
 Result = TypeVar("Result")
 
@@ -28,10 +30,6 @@ READERS = 4
 _WAIT_SECONDS = 30  # for another process that writes: `migrate`, or a command line
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "journal_size_limit=67108864")
 _WRITES = "writes"
-_DISK_FULL_SQLSTATE = "53100"
-_ANY_DAY = frozenset(
-    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
-)
 
 
 class Database:
@@ -60,8 +58,13 @@ class Database:
         try:
             with self._engine.connect().execution_options(**{_WRITES: writes}) as connection, connection.begin():
                 return work(connection)
-        except OperationalError as error:
-            raise _meaning(error) from error
+        except DamagedRow as error:
+            raise DamagedRow(f"{error}. {name_of(self._engine.url)} is damaged: {way_out(self._engine.url)}") from error
+        except DBAPIError as error:
+            meaning = meaning_of(error, self._engine.url)
+            if meaning is None:
+                raise
+            raise meaning from error
 
 
 def engine_of(url: str) -> Engine:
@@ -99,16 +102,3 @@ def _prepare(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
 def _begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get(_WRITES, True)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _meaning(error: OperationalError) -> Exception:
-    """Trouble, DiskFull, or the error itself where it is neither."""
-    inner = error.orig
-    if isinstance(inner, sqlite3.Error):
-        code = getattr(inner, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the rest is the extended code
-        if code == sqlite3.SQLITE_FULL:
-            return DiskFull(f"no room for the database: {inner}")
-        return Trouble(f"the database is out of reach: {inner}") if code in _ANY_DAY else error
-    if getattr(inner, "sqlstate", None) == _DISK_FULL_SQLSTATE:
-        return DiskFull(f"no room for the database: {inner}")
-    return Trouble(f"the database is out of reach: {inner}")

@@ -1,5 +1,8 @@
 """The database's revision: brought up to this program's, or refused with a word on what to do.
 
+A database that has yet to be made, migrated or started is UnusableDatabase; one that somebody has to mend first
+(damaged, another program's, of a newer version, not ours to use) is NeedsMending.
+
 Revisions are Alembic's, in `migrations/` beside the package in a checkout, inside it in the wheel; so this works from
 any folder. A migration is one transaction: it happens wholly or not at all, and a second one meanwhile waits and then
 finds nothing to do. There is no way down: the cure for a bad upgrade is a copy made before.
@@ -19,23 +22,28 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, make_url
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from pinning_worker.adapters.disk_faults import trouble_of
 from pinning_worker.adapters.sql.database import engine_of
+from pinning_worker.adapters.sql.faults import meaning_of
+from pinning_worker.adapters.sql.sqlite_file import is_there, require_ours, require_writable, sqlite_path
+from pinning_worker.ports import DiskFull, NeedsMending
 
 
 class UnusableDatabase(Exception):
-    """The database cannot be opened, or is not at the revision that this program needs; the text says what to do."""
+    """The database is away, or is not at the revision that this program needs; the text says what to do."""
 
 
 def migrate(url: str) -> str:
     """Brings the database to this program's revision, which it returns; makes what is missing, keeps every row.
 
-    Raises UnusableDatabase, also where a newer program wrote it.
+    Raises UnusableDatabase, DiskFull, NeedsMending.
     """
     _make_folder(url)
+    require_ours(url)
     with _transaction(url, writes=True) as connection:
         require_known(MigrationContext.configure(connection).get_current_revision())
         config = _config()
@@ -46,16 +54,16 @@ def migrate(url: str) -> str:
 
 
 def revision_of(url: str) -> str | None:
-    """None where nothing was ever migrated; a file that is missing is not made. Raises UnusableDatabase."""
-    path = _sqlite_path(url)
-    if path is not None and not path.exists():
+    """None where nothing was ever migrated; a file that is missing is not made. Raises as `require_current`."""
+    if not is_there(url):
         return None
+    require_ours(url)
     with _transaction(url, writes=False) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def require_current(url: str) -> None:
-    """Raises UnusableDatabase unless the database is at exactly this program's revision."""
+    """Raises UnusableDatabase, NeedsMending unless the database is at exactly this program's revision."""
     found = revision_of(url)
     require_known(found)
     if found is None:
@@ -64,20 +72,26 @@ def require_current(url: str) -> None:
         raise UnusableDatabase(f"the database is at revision {found}, not {_head()}: run `pinning-worker migrate`")
 
 
+def require_ready(url: str) -> None:
+    """All that can be seen before a worker starts on it. Raises UnusableDatabase, NeedsMending."""
+    require_current(url)
+    require_writable(url)
+
+
 def _make_folder(url: str) -> None:
-    path = _sqlite_path(url)
+    path = sqlite_path(url)
     try:
         if path is not None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise UnusableDatabase(f"the database's folder cannot be made: {error}") from error
+        raise trouble_of("the database's folder cannot be made", error) from error
 
 
 def require_known(revision: str | None) -> None:
     """An older one is known. Raises UnusableDatabase."""
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if revision is not None and revision not in known:
-        raise UnusableDatabase(
+        raise NeedsMending(
             f"the database is at revision {revision}, which this version does not know: a newer pinning-worker wrote "
             "it. Run that version, or restore a copy of the database from before the upgrade"
         )
@@ -91,7 +105,7 @@ def _require_whole(connection: Connection) -> None:
 
 @contextmanager
 def _transaction(url: str, writes: bool) -> Iterator[Connection]:
-    """Raises UnusableDatabase."""
+    """Raises UnusableDatabase, DiskFull, NeedsMending."""
     engine = engine_of(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _without_foreign_keys)
@@ -99,8 +113,13 @@ def _transaction(url: str, writes: bool) -> Iterator[Connection]:
         with engine.connect().execution_options(writes=writes) as connection, connection.begin():
             yield connection
     except DBAPIError as error:
-        shown = engine.url.render_as_string()  # hides the password
-        raise UnusableDatabase(f"the database {shown} cannot be used: {error.orig}") from error
+        match meaning_of(error, engine.url):
+            case None:
+                raise
+            case DiskFull() | NeedsMending() as meaning:
+                raise meaning from error
+            case meaning:
+                raise UnusableDatabase(str(meaning)) from error
     finally:
         engine.dispose()
 
@@ -127,8 +146,3 @@ def _head() -> str:
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None, "the wheel carries no migrations"
     return head
-
-
-def _sqlite_path(url: str) -> Path | None:
-    parsed = make_url(url)
-    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None

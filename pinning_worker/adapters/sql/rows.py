@@ -9,13 +9,15 @@ from typing import Any, TypeAlias, TypeVar
 from sqlalchemy import Connection, Row, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
+from pinning_worker.ports import NeedsMending
+
 Value = TypeVar("Value")
 AnyRow: TypeAlias = Row[Any]  # the columns' types are those of the table
 
 _LONGEST_LIST = 1000  # placeholders of one statement; SQLite takes 32 766, PostgreSQL 65 535
 
 
-class DamagedRow(Exception):
+class DamagedRow(NeedsMending):
     """A stored row is not what this version writes: the database is damaged, or a newer version wrote it.
 
     Nothing was changed. Restore a copy of the database, or run the version that wrote it.

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 from pinning_worker.adapters.electrum.endpoint import parse_server_url
 from pinning_worker.adapters.electrum.patience import Patience
-from pinning_worker.adapters.electrum.probe import Probe, Prober
+from pinning_worker.adapters.electrum.probe import Probe, Prober, about_the_clock
 from pinning_worker.adapters.electrum.sight import Sight
 from pinning_worker.adapters.electrum.view import ChainView
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
@@ -297,3 +297,24 @@ async def test_a_probe_of_a_silent_server_ends() -> None:
         prober = Prober(STEADY, ClockAt(), HOUR, Patience(connect=0.1, answer=0.1))
         (probe,) = await prober.probe_all([parse_server_url(server.url)])
     assert probe.fault != ""
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        ([], ""),
+        ([0, 9, 59], ""),
+        ([-4], ""),
+        (
+            [-20, -21, 600],
+            "this machine's clock is behind: the newest blocks were made 20 min after it (the middle of 3",
+        ),
+        ([90, 90, 91], "the newest blocks are 1.5 h old by this machine's clock (the middle of 3 servers)"),
+        ([5, 6, 6000], ""),  # one that is cut off says nothing about our clock
+    ],
+)
+def test_the_clock_is_compared_with_the_chains(minutes: list[int], said: str) -> None:
+    probes = [Probe(NOBODY, 1, timedelta(minutes=each)) for each in minutes] + [Probe(NOBODY, fault="away")]
+    told = about_the_clock(probes)
+    assert told.startswith(said)
+    assert bool(told) is bool(said)

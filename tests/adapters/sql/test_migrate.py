@@ -14,7 +14,7 @@ from pinning_worker.adapters.sql import book_tables, migrate, name_tables
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database, engine_of
 from pinning_worker.adapters.sql.schema import metadata
-from pinning_worker.ports import Change
+from pinning_worker.ports import Change, NeedsMending
 from tests.contract.samples import ROOT, TXID, block_name, payment, pin, quote, request
 
 assert {book_tables.pins.metadata, name_tables.name_ops.metadata} == {metadata}
@@ -158,7 +158,7 @@ def test_a_database_of_a_newer_program_is_refused(url: str, path: Path) -> None:
     migrate.require_current(url)
     revise(path, "UPDATE alembic_version SET version_num = 'f00'")
     for refuse in (migrate.require_current, migrate.migrate):
-        with pytest.raises(migrate.UnusableDatabase, match="revision f00, which this version does not know: a newer"):
+        with pytest.raises(NeedsMending, match="revision f00, which this version does not know: a newer"):
             refuse(url)
     assert migrate.revision_of(url) == "f00"
 
@@ -167,7 +167,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(url: str, path: Pa
     path.parent.mkdir()
     path.write_bytes(b"a letter to my aunt " * 100)
     for refuse in (migrate.require_current, migrate.migrate):
-        with pytest.raises(migrate.UnusableDatabase, match="file is not a database"):
+        with pytest.raises(NeedsMending, match="file is not a database"):
             refuse(url)
     assert path.read_bytes() == b"a letter to my aunt " * 100
 

@@ -1,0 +1,38 @@
+"""Whether this user may use a block folder, seen before anything is written there.
+
+Later it would be too late: the first receipt is written when somebody has paid.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pinning_worker.adapters.blocks.mark_file import MARK_FILE
+from pinning_worker.adapters.blocks.receipt_journal import JOURNAL
+from pinning_worker.adapters.disk_faults import user_name
+from pinning_worker.ports import NeedsMending
+
+_OURS = ("aside", "freed", MARK_FILE, JOURNAL)
+
+
+def require_usable(folder: Path) -> None:
+    """A folder that is missing will be made. Raises NeedsMending, with the first thing that is not ours to use."""
+    for place in _places(folder):
+        if not os.path.lexists(place):
+            continue
+        if place.name not in (MARK_FILE, JOURNAL) and not place.is_dir():
+            raise NeedsMending(f"the blocks in {folder} cannot be used: {place} is no folder. Move it aside")
+        needed = os.R_OK | os.W_OK | (os.X_OK if place.is_dir() else 0)
+        if not os.access(place, needed):
+            raise NeedsMending(
+                f"the blocks in {folder} cannot be used: {place} is not to be read and written by user {user_name()}. "
+                "All in there must be that user's, on a disk that can be written"
+            )
+
+
+def _places(folder: Path) -> Iterator[Path]:
+    yield folder
+    yield from (folder / name for name in _OURS)
+    yield from (folder / f"{last_byte:02x}" for last_byte in range(256))

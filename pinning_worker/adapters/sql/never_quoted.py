@@ -1,0 +1,28 @@
+"""Paid to our address, and never quoted by us: the trace of a second worker that sells under the same address.
+
+The chain tells both workers of every payment. To the one that was not asked it is money for what it never offered.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, distinct, exists, func, select
+
+from pinning_worker.adapters.sql.book_tables import payments, quotes
+from pinning_worker.adapters.sql.database import Database
+
+
+async def paid_and_never_quoted(database: Database) -> int:
+    """How many CIDs: those for which we had given no quote when the payment was first seen. Raises Trouble.
+
+    A quote is never deleted, and `recover` makes them anew from the receipts; what is offered after a payment that
+    came unasked is later than that.
+    """
+    offered = exists().where(quotes.c.root == payments.c.root, quotes.c.issued <= payments.c.first_seen)
+    wanted = select(func.count(distinct(payments.c.root))).where(
+        func.length(payments.c.root) > 0, payments.c.gone.is_(False), ~offered
+    )
+
+    def count(connection: Connection) -> int:
+        return int(connection.execute(wanted).scalar_one())
+
+    return await database.read(count)
