@@ -7,6 +7,7 @@ import click
 
 from pinning_worker import __version__
 from pinning_worker.commands.ask import ask
+from pinning_worker.commands.backup import backup
 from pinning_worker.commands.blocks import blocks
 from pinning_worker.commands.check_config import check_config
 from pinning_worker.commands.id import id_
@@ -16,6 +17,7 @@ from pinning_worker.commands.peers import peers
 from pinning_worker.commands.pins import pins
 from pinning_worker.commands.quote import quote
 from pinning_worker.commands.recover import recover
+from pinning_worker.commands.restore import restore
 from pinning_worker.commands.run import run
 from pinning_worker.commands.sandbox import sandbox
 
@@ -45,7 +47,7 @@ def main() -> None:
       1   a fault of this program: please report it with the log
       2   the command line is wrong
       3   quote: nothing is known of that CID
-      65  what was asked for is refused, by the worker that was asked too: the reason is said
+      65  refused: by the worker that was asked, or because data or a backup are damaged; the reason is said
       69  something outside is not there: a port, the database, a sandbox, a worker to ask
       75  another worker, or another sandbox, holds the directory
       78  the settings, or a file that is opened (database, key, certificate …), need mending
@@ -53,5 +55,7 @@ def main() -> None:
     """
 
 
-for command in (run, migrate, check_config, keygen, id_, peers, quote, pins, blocks, recover, ask, sandbox):
+for command in (
+    run, migrate, check_config, keygen, id_, peers, quote, pins, blocks, recover, backup, restore, ask, sandbox,
+):  # fmt: skip
     main.add_command(command)

@@ -15,12 +15,14 @@ import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
-from pinning_worker.adapters.blocks.receipt_journal import JournaledReceipts
+from pinning_worker.adapters.blocks.quote_journal import QuoteJournal, read_quotes
+from pinning_worker.adapters.blocks.receipt_journal import JournaledReceipts, read_journal
 from pinning_worker.adapters.blocks.release_file import ReleaseFile
 from pinning_worker.adapters.blocks.rights import require_usable
 from pinning_worker.adapters.clock import SystemClock
@@ -52,6 +54,7 @@ from pinning_worker.pairing import Store
 from pinning_worker.settings import Settings
 from pinning_worker.settings.denylist import DenylistFile
 from pinning_worker.steps.providing import Kept, Providing
+from pinning_worker.steps.recovering import promised_scripts, quotes_of, take_up
 from pinning_worker.steps.takedown import TakeDown
 from pinning_worker.steps.terms import Terms
 from pinning_worker.tally import Tally
@@ -138,10 +141,29 @@ async def _stores(settings: Settings) -> AsyncGenerator[_Stores, None]:
         await trio.to_thread.run_sync(require_usable, folder)
         await Store(database, settings.database_url, folder).open_together()
         blocks = await DiskBlocks.open(folder, most_unpaid=settings.staging_quota)
+        books = SqlBooks(database, QuoteJournal(folder).note)
         receipts = await JournaledReceipts.open(SqlReceipts(database), folder)
-        yield _Stores(SqlBooks(database), receipts, SqlNameIndex(database), blocks)
+        await _bring_up_to_date(settings, SqlBooks(database), SqlReceipts(database), folder)
+        yield _Stores(books, receipts, SqlNameIndex(database), blocks)
     finally:
         await database.close()
+
+
+async def _bring_up_to_date(settings: Settings, books: SqlBooks, receipts: SqlReceipts, folder: Path) -> None:
+    """A database copied and put back within one run looks like today's, and knows less than the journals: what was
+    promised since then is taken from there, before the chain tells of its payments."""
+    journal = await trio.to_thread.run_sync(read_journal, folder)
+    promises = await trio.to_thread.run_sync(lambda: list(read_quotes(folder)))
+    known = {receipt.key for receipt in await receipts.all()}
+    newest = promises[-1:]
+    quoted = [quote.id in {one.id for one in await books.quotes(quote.root)} for quote in newest]
+    if all(quoted) and all(receipt.key in known for receipt in journal):
+        return
+    promises += quotes_of(
+        journal, address=settings.quoted_address, script=settings.payment_scripts[0], network=settings.network
+    )
+    taken = await take_up(books, receipts, journal, promises)
+    log.warning("books.behind", receipts_taken=taken, reason="it knew less than the journals beside the blocks")
 
 
 async def _tell_stories(
@@ -163,7 +185,7 @@ async def _tell_stories(
     tally = Tally()
     announcer = _Announcers(TopicAnnouncer(topic), tally, providing)
     engine = Engine(host, stores.blocks, providers=peers.dht, serves=takedown.serves)
-    watcher = await _payment_watcher(settings, network, stores.books, clock)
+    watcher = await _payment_watcher(settings, network, stores, clock)
     catalogue = Catalogue(network, clock, watcher, stores.index, announcer)
     lifecycle = Lifecycle(
         terms=terms_of(settings, takedown),
@@ -231,15 +253,20 @@ async def network_followed(settings: Settings, books: SqlBooks, index: SqlNameIn
 
 
 async def _payment_watcher(
-    settings: Settings, network: ChainRules, books: SqlBooks, clock: SystemClock
+    settings: Settings, network: ChainRules, stores: _Stores, clock: SystemClock
 ) -> PaymentWatcher:
     """Knows what the books remember: whom money is still expected from, and which payments were proven where."""
+    books, now = stores.books, clock.now()
     known = await books.all_payments()
     return PaymentWatcher(
         network,
         clock,
         settings.electrum_servers,
-        scripts=[*settings.payment_scripts, *await books.scripts_in_use(clock.now())],
+        scripts=[
+            *settings.payment_scripts,
+            *await books.scripts_in_use(now),
+            *await promised_scripts(books, stores.receipts, now),
+        ],
         headers=HeaderFile(settings.data_dir, network),
         remembered={payment.txid: payment.proof for payment in known if not payment.gone},
         longest_unseen=settings.longest_unseen,

@@ -105,7 +105,9 @@ class Lifecycle:
             self.clock, self.books, self.announcer, self.chain, self.quoting, self.checking, self._take_up
         )
         self.blocks.found_broken = self.checking.note_broken
-        self.shelf = Shelf(self.books, self.blocks, self.clock, self.chain, self.terms.quarantine, self.release)
+        self.shelf = Shelf(
+            self.books, self.blocks, self.receipts, self.clock, self.chain, self.terms.quarantine, self.release
+        )
         self.fetching = Fetching(
             self.terms,
             self.clock,
@@ -392,9 +394,15 @@ class Lifecycle:
         )
 
     async def _damaged(self, root: bytes, bad: Collection[bytes]) -> None:
-        """Blocks are missing or broken: they are put aside and fetched again. Until they are back we owe them to every
-        name that was promised them. A quote of what is not whole is none."""
+        """Blocks of a root are missing or broken: they are put aside and fetched again. Until they are back we owe them
+        to every name of every root that holds them. A quote of what is not whole is none."""
         await self.shelf.put_aside(tuple(bad))
+        holders = set[bytes]().union(*(await self.books.holders(bad)).values())
+        for each in (root, *sorted(holders - {root})):
+            self.checking.note_damaged(each)
+            await self._owe(each, bad)
+
+    async def _owe(self, root: bytes, bad: Collection[bytes]) -> None:
         for _ in attempts("damaged"):
             known, now = await self.books.dossier(root, 0), self.clock.now()
             live = [pin for pin in known.pins if pin.state in LIVE]
@@ -578,7 +586,7 @@ class Lifecycle:
         lapsed = request.moved(Event.LAPSED, forget_at, sizes=request.sizes if kept else None)
         release = () if kept else (request.root,)
         change = Change(requests=(lapsed,), release=release)
-        if await self.shelf.store_and_free(change, was_paid=bool(pins)):
+        if await self.shelf.store_and_free(change, was_paid=bool(pins)) and not kept:  # nothing went for a renewal's
             log.info("quote.lapsed", cid=cid_text(request.root))
 
     async def _forget(self, request: Request, pins: Iterable[Pin]) -> None:

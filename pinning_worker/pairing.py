@@ -66,6 +66,14 @@ class Store:
         self.require_pair(found)
         await self.write(next_mark(found, secrets.token_hex(16)))
 
+    async def count_backup(self) -> None:
+        """The books that were just copied are the older ones from now on: if they are put back beside these blocks, it
+        is seen. The books first; a worker that is just starting may have been faster with the file. Raises Trouble."""
+        mark = await store_mark.raise_mark(self.database)
+        there = await trio.to_thread.run_sync(mark_file.read_mark, self.blocks)
+        if mark is not None and (there is None or there.starts < mark.starts):
+            await trio.to_thread.run_sync(mark_file.write_mark, self.blocks, mark)
+
     def _text(self, kind: Mismatch, found: Found) -> str:
         database = make_url(self.database_url).render_as_string()  # hides the password
         match kind:

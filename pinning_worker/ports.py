@@ -130,8 +130,8 @@ class Books(Protocol):
     async def held(self, root: bytes) -> Sequence[bytes]:
         """The multihashes referenced by that root."""
 
-    async def holders(self, multihash: bytes) -> Sequence[bytes]:
-        """The roots that reference that block."""
+    async def holders(self, multihashes: Collection[bytes]) -> dict[bytes, set[bytes]]:
+        """The roots that reference each block; of those that any does."""
 
     async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
         """Those of them that no root references."""

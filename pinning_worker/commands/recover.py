@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.option("--this-database", is_flag=True, help="Also one that holds other blocks: another worker may need it.")
 @click.option("--blocks-are-lost", is_flag=True, help="Go on without the blocks: what was paid for is fetched again.")
 @env_file_option
 @json_option
-def recover(blocks_are_lost: bool, env_file: Path | None, as_json: bool) -> None:
+def recover(this_database: bool, blocks_are_lost: bool, env_file: Path | None, as_json: bool) -> None:
     """Make a new or older database that of the blocks which are there.
 
     For the day when the database was lost, or an older copy was put back: `run` refuses such a database, because it
@@ -47,7 +48,7 @@ def recover(blocks_are_lost: bool, env_file: Path | None, as_json: bool) -> None
     configure_logs("warning", settings.log_format)
     with telling(store_outcomes()), hold_data_dir(settings.data_dir, settings.network):
         require_ready(settings.database_url)
-        promises = trio.run(_recover, settings, blocks_are_lost)
+        promises = trio.run(_recover, settings, this_database, blocks_are_lost)
     if as_json:
         say_json({"receipts": promises})
         return
@@ -55,10 +56,12 @@ def recover(blocks_are_lost: bool, env_file: Path | None, as_json: bool) -> None
     click.echo("next: `pinning-worker run` reads the payments from the chain; nothing is freed before that is done")
 
 
-async def _recover(settings: Settings, blocks_are_lost: bool) -> int:
+async def _recover(settings: Settings, this_database: bool, blocks_are_lost: bool) -> int:
     """How many receipts were new to the database. Raises Told, Trouble."""
     import trio
+    from sqlalchemy import make_url
 
+    from pinning_worker.adapters.blocks.quote_journal import read_quotes
     from pinning_worker.adapters.blocks.receipt_journal import read_journal
     from pinning_worker.adapters.sql.books import SqlBooks
     from pinning_worker.adapters.sql.database import Database
@@ -75,12 +78,20 @@ async def _recover(settings: Settings, blocks_are_lost: bool) -> int:
         kind = mismatch(found)
         if kind is Mismatch.LOST and not blocks_are_lost:
             store.require_pair(found)
+        if kind is Mismatch.OTHER and found.books_hold and not found.shared and not this_database:
+            shown = make_url(settings.database_url).render_as_string()
+            raise Told(
+                f"{shown} holds other blocks than {store.blocks} has: it may be another worker's, who would lose "
+                "it. Put the right one back; or say --this-database",
+                ExitCode.REFUSED,
+            )
         if blocks_are_lost and found.has_blocks:
             raise Told(
                 f"{store.blocks} has blocks: without --blocks-are-lost the database becomes theirs", ExitCode.REFUSED
             )
         journal = await trio.to_thread.run_sync(read_journal, store.blocks)
-        promises = quotes_of(
+        promises = await trio.to_thread.run_sync(lambda: list(read_quotes(store.blocks)))
+        promises += quotes_of(
             journal, address=settings.quoted_address, script=settings.payment_scripts[0], network=settings.network
         )
         taken = await take_up(SqlBooks(database), SqlReceipts(database), journal, promises)

@@ -3,7 +3,8 @@
 The audit before a pin says that every block was there, once. A disk loses blocks afterwards: a restore that is not
 whole, a bad sector, a hand that slips. So before a root is called kept for the first time in a run, its blocks are
 compared with the books: their names, their sizes together, and the hashes of a few drawn at random. The rest of the
-store follows in the background. What is missing or broken is owed from that moment on, and fetched again.
+store follows in the background, and all of it again each day. What is missing or broken is owed from that moment on,
+and fetched again.
 
 A read that finds a broken block leads to the same at once, for every root that holds it.
 """
@@ -27,11 +28,12 @@ SAMPLE = 4  # blocks of a root that are hashed
 MOST_BROKEN = 1000  # found by reads and not yet looked at; the next read finds what is beyond
 PACE_SECONDS = 0.05  # between two roots in the background
 AGAIN_SECONDS = 60.0  # after a disk or a database that failed
+NEXT_PASS_SECONDS = 86_400.0  # the whole store is compared once a day: a file that goes missing tells nobody
 
 
 @dataclass(slots=True)
 class Checking:
-    """`damaged(root, bad)` is told of a root whose blocks are not all there."""
+    """`damaged(root, bad)` is told of a root whose blocks are not all there, and sees to all that hold the bad ones."""
 
     books: Books
     blocks: Blocks
@@ -44,6 +46,10 @@ class Checking:
     def note_kept(self, root: bytes) -> None:
         """It has just been audited."""
         self._kept.add(root)
+
+    def note_damaged(self, root: bytes) -> None:
+        """It is to be compared again, once it is whole."""
+        self._kept.discard(root)
 
     def note_broken(self, multihash: bytes) -> None:
         """A read found it to be something else than its name says."""
@@ -83,19 +89,40 @@ class Checking:
 
     async def _look_at_all(self) -> None:
         while True:
-            try:
-                roots = dict.fromkeys(pin.root for pin in await self.books.all_pins() if pin.state in LIVE)
-                damaged = 0
-                for root in roots:
-                    if await self._is_live(root) and not await self.is_kept(root):
-                        damaged += 1
-                        log.error("check.root_damaged", cid=cid_text(root))
+            todo, damaged, count = await self._live_roots(), 0, 0
+            while todo:
+                left = []
+                for root in todo:
+                    match await self._compare(root):
+                        case None:
+                            left.append(root)  # the disk or the database failed: the others are not kept waiting
+                        case is_kept:
+                            damaged, count = damaged + (not is_kept), count + 1
                     await self.clock.sleep(PACE_SECONDS)
-                log.info("check.store_compared", roots=len(roots), damaged=damaged)
-                return
+                todo = left
+                await self.clock.sleep(AGAIN_SECONDS if left else 0)
+            log.info("check.store_compared", roots=count, damaged=damaged)
+            await self.clock.sleep(NEXT_PASS_SECONDS)
+            self._kept.clear()
+
+    async def _live_roots(self) -> list[bytes]:
+        while True:
+            try:
+                return list(dict.fromkeys(pin.root for pin in await self.books.all_pins() if pin.state in LIVE))
             except Trouble as trouble:
                 log.error("check.put_off", seconds=AGAIN_SECONDS, reason=str(trouble))
                 await self.clock.sleep(AGAIN_SECONDS)
+
+    async def _compare(self, root: bytes) -> bool | None:
+        """Whether it is kept; None where that could not be found out."""
+        try:
+            if not await self._is_live(root) or await self.is_kept(root):
+                return True
+        except Trouble as trouble:
+            log.error("check.put_off", cid=cid_text(root), seconds=AGAIN_SECONDS, reason=str(trouble))
+            return None
+        log.error("check.root_damaged", cid=cid_text(root))
+        return False
 
     async def _is_live(self, root: bytes) -> bool:
         """It may have ended, or been found damaged, since the list was made."""
@@ -116,6 +143,6 @@ class Checking:
                 await self.clock.sleep(AGAIN_SECONDS)
 
     async def _tell_holders(self, multihash: bytes) -> None:
-        for root in await self.books.holders(multihash):
-            self._kept.discard(root)
+        for root in (await self.books.holders([multihash])).get(multihash, ()):
             await self.damaged(root, {multihash})
+            return  # it sees to the other holders as well

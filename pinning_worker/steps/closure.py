@@ -93,7 +93,11 @@ class Gathering:
             raise
         self.blocks.update(fetched.blocks)
         self._found.update(fetched.blocks)
-        if any(self.denied(Cid(1, RAW, multihash)) for multihash in fetched.blocks):
+        self.require_allowed()
+
+    def require_allowed(self) -> None:
+        """Raises DeniedPart: a block that was found is denied."""
+        if any(self.denied(Cid(1, RAW, multihash)) for multihash in self._found):
             raise self._denied_part()
 
     def _denied_part(self) -> DeniedPart:

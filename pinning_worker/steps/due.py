@@ -88,8 +88,8 @@ class DueLoop:
         """Beside the rest, for a large store takes its time."""
         if self._is_tidying:
             return
-        self._is_tidying = True
         is_quiet = not self._working and not self._nudged and not await self.books.active_requests()
+        self._is_tidying = True  # from here on `run` alone ends it
 
         async def run() -> None:
             try:

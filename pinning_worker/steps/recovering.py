@@ -7,15 +7,17 @@ on disk, block by block, before anything is asked of a peer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from pinning_worker.domain.cid import parse_cid
+from pinning_worker.domain.cid import cid_text, parse_cid
+from pinning_worker.domain.name_row import name_text
 from pinning_worker.domain.pricing import Quote
 from pinning_worker.domain.receipt import Receipt
 from pinning_worker.domain.sizes import Sizes
 from pinning_worker.ports import Books, Change, Receipts
 
 # A payment was made before its pin was: by the time that a quote stands and its confirmations take.
+_AT_ONCE = 500  # quotes in one change
 _BEFORE_THE_PIN = timedelta(days=2)
 
 
@@ -45,13 +47,42 @@ def quotes_of(receipts: Iterable[Receipt], *, address: str, script: bytes, netwo
     return list(found.values())
 
 
+async def promised_to_nobody(books: Books, receipts: Receipts, now: datetime) -> list[Receipt]:
+    """Receipts whose term runs and whose pin the books do not know: its payment has not been found (yet)."""
+    running = [each for each in await receipts.all() if each.released_at is None and each.ends > now]
+    if not running:
+        return []
+    known = {(cid_text(pin.root), name_text(pin.name)) for pin in await books.all_pins()}
+    return [receipt for receipt in running if (receipt.cid, receipt.name_id) not in known]
+
+
+async def promised_scripts(books: Books, receipts: Receipts, now: datetime) -> set[bytes]:
+    """Payment scripts by which the payments of those receipts are found, also when the settings name them no more."""
+    missing = await promised_to_nobody(books, receipts, now)
+    return {
+        quote.payment_script
+        for receipt in missing
+        for quote in await books.quotes(parse_cid(receipt.cid).key)
+        if quote.id == receipt.quote_id
+    }
+
+
 async def take_up(books: Books, receipts: Receipts, journal: Sequence[Receipt], promises: Iterable[Quote]) -> int:
-    """Stores what the books do not have yet. How many receipts were new to them. Raises Trouble."""
-    known = {receipt.key: receipt for receipt in await receipts.all()}
-    for receipt in journal:
-        if receipt != known.get(receipt.key):
-            await receipts.put(receipt)
+    """Stores what the books do not have yet, and changes nothing that they have. How many receipts were new to them.
+    `promises`: of two quotes with one id the first counts. Raises Trouble."""
+    known = {receipt.key for receipt in await receipts.all()}
+    missing = [receipt for receipt in journal if receipt.key not in known]
+    for receipt in missing:
+        await receipts.put(receipt)
+    by_root: dict[bytes, dict[str, Quote]] = {}
     for quote in promises:
-        if quote.id not in {one.id for one in await books.quotes(quote.root)}:
-            await books.commit(Change(quotes=(quote,)))
-    return sum(receipt.key not in known for receipt in journal)
+        by_root.setdefault(quote.root, {}).setdefault(quote.id, quote)
+    batch: list[Quote] = []
+    for root, quotes in by_root.items():
+        stored = {quote.id for quote in await books.quotes(root)}
+        batch += [quote for id_, quote in quotes.items() if id_ not in stored]
+        if len(batch) >= _AT_ONCE:
+            await books.commit(Change(quotes=tuple(batch)))
+            batch = []
+    await books.commit(Change(quotes=tuple(batch)))
+    return len(missing)

@@ -6,6 +6,7 @@ looking and doing.
 Rules for what is freed:
 - It waits in quarantine for `Terms.quarantine`, from where a fetch brings it back. Two clocks say when that is over.
 - Nothing is freed before this run has read the chain to its tip: until then our books may know less than was paid.
+- While a receipt promises what no pin of the books knows, nothing is swept: a payment has not been found.
 - What the books explain (a term ended, a quote lapsed, a fetch failed) goes at once. What they do not explain, because
   no root references it, is left by a crash, or the books are the wrong ones. So a `sweep` frees of that a hundredth of
   the store or SWEEP_MOST at most; more is held, said loudly, and goes only when the operator releases it.
@@ -23,8 +24,9 @@ import structlog
 import trio
 
 from pinning_worker.domain.pin import REQUEST_HOLDS, Pin
-from pinning_worker.ports import Blocks, Books, Chain, Change, Clock
+from pinning_worker.ports import Blocks, Books, Chain, Change, Clock, Receipts
 from pinning_worker.steps.closure import Closure
+from pinning_worker.steps.recovering import promised_to_nobody
 
 log = structlog.get_logger()
 
@@ -81,6 +83,7 @@ async def count_orphans(books: Books, blocks: Blocks) -> Orphans:
 class Shelf:
     books: Books
     blocks: Blocks
+    receipts: Receipts
     clock: Clock
     chain: Chain
     quarantine: timedelta
@@ -161,7 +164,18 @@ class Shelf:
         """What a crash or a full disk left between a put and its record. False where it is too much to be that."""
         orphans = await count_orphans(self.books, self.blocks)
         if not orphans.blocks:
+            self.release.spend()
             return True
+        if promised := len(await promised_to_nobody(self.books, self.receipts, self.clock.now())):
+            log.error(
+                "blocks.held",
+                blocks=orphans.blocks,
+                bytes=orphans.bytes,
+                receipts=promised,
+                reason="receipts promise what no payment that was found pays for",
+                mend="let PINNING_PAYMENT_ADDRESS name every address that you were ever paid at",
+            )
+            return False
         if orphans.bytes > max(orphans.may_go, self.release.bytes()):
             log.error(
                 "blocks.held",

@@ -62,16 +62,16 @@ class TakeDown:
         before = (self._denied, self._blocked)
         self._denied = frozenset(cid_from_bytes(key).multihash for key in keys)
         self._withheld |= self._denied  # at once; what else is blocked takes a look into the books
-        blocked: set[bytes] = set()
-        for multihash in self._denied:
-            blocked.update(await self._books.holders(multihash))
+        blocked = set[bytes]().union(*(await self._books.holders(self._denied)).values())
         self._blocked = frozenset(blocked)
         self._withheld = self._denied | await self._held_by_nobody_else(blocked)
         return (self._denied, self._blocked) != before
 
     async def _held_by_nobody_else(self, blocked: set[bytes]) -> frozenset[bytes]:
         parts = {multihash for root in blocked for multihash in await self._books.held(root)}
-        return frozenset([multihash for multihash in parts if blocked.issuperset(await self._books.holders(multihash))])
+        return frozenset(
+            multihash for multihash, roots in (await self._books.holders(parts)).items() if roots <= blocked
+        )
 
     async def run(self, denylist: Denylist, changed: Callable[[], Awaitable[None]]) -> None:
         """Until cancelled: a list that changed is applied, one that cannot be read leaves the last one in force."""

@@ -50,11 +50,18 @@ def test_somebody_elses_directory_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_fresh_volume_and_what_a_back_up_brings_are_welcome(tmp_path: Path) -> None:
-    for name in ("lost+found", "blocks"):
-        (tmp_path / name).mkdir()
-    for name in ("identity.key", "webrtc.pem", "swarm.key", "bootstrap.peers", "pinning.db"):
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "blocks").mkdir()
+    for name in ("identity.key", "swarm.key", "bootstrap.peers", "webrtc.pem", "pinning.db", "headers-doichain.bin"):
         (tmp_path / name).touch()
     prepare_data_dir(tmp_path, "doichain")
+
+
+def test_half_a_restore_is_refused_also_where_all_else_is_there(tmp_path: Path) -> None:
+    prepare_data_dir(tmp_path, "doichain")
+    (tmp_path / ".restoring").mkdir()
+    with pytest.raises(DataDirRefused, match="run the same `pinning-worker restore` again"):
+        prepare_data_dir(tmp_path, "doichain")
 
 
 def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:

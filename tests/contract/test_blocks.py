@@ -159,6 +159,17 @@ async def test_a_block_freed_again_waits_from_its_second_day_on(blocks: Blocks) 
     assert await blocks.get(name_of(SMALL)) == SMALL
 
 
+async def test_a_block_freed_and_recalled_and_freed_on_one_day_is_freed(blocks: Blocks) -> None:
+    """Catches: a rename of one hard link onto another, which does nothing: the block stays on the shelf for ever."""
+    await put_all(blocks)
+    await blocks.free((name_of(SMALL),), DAY, was_paid=True)
+    await blocks.recall((name_of(SMALL),))
+    await blocks.free((name_of(SMALL),), DAY, was_paid=True)
+    assert await blocks.size(name_of(SMALL)) is None
+    await blocks.recall((name_of(SMALL),))
+    assert await blocks.get(name_of(SMALL)) == SMALL
+
+
 async def test_a_put_of_what_is_in_quarantine_is_a_put(blocks: Blocks) -> None:
     await put_all(blocks)
     await blocks.free((name_of(SMALL),), DAY, was_paid=True)

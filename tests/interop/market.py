@@ -46,12 +46,12 @@ class Market:
 
     def blind_worker(self, name: str = "worker", **settings: str) -> AbstractAsyncContextManager[Worker]:
         """The same, as soon as it is ready: the chain may not be seen yet, or ever."""
-        return open_worker(self.folder / name, self._settings(name) | settings)
+        return open_worker(self.folder / name, self.settings(name) | settings)
 
     async def command(self, *arguments: str, name: str = "worker", **settings: str) -> str:
         """What another `pinning-worker` command prints about that worker's store, while it runs or not."""
         folder = self.folder / name
-        environment = worker_environment(folder, self._settings(name) | settings)
+        environment = worker_environment(folder, self.settings(name) | settings)
         return await run_command(list(arguments), environment, folder)
 
     def pay(self, quote: dict[str, Any], name: str) -> str:
@@ -83,7 +83,8 @@ class Market:
             self.sandbox.move_time(HOUR)
             await trio.sleep(HOUR_SECONDS)
 
-    def _settings(self, name: str) -> dict[str, str]:
+    def settings(self, name: str) -> dict[str, str]:
+        """What that worker is told."""
         port = self._ports.setdefault(name, free_port())
         return {
             "PINNING_NETWORK": "doichain-regtest",

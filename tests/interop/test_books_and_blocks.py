@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from pinning_worker.sandbox.wallet import Wallet
 from tests.interop.browser import ask_for_quote, join
 from tests.interop.helia import Heard, Helia, open_helia
 from tests.interop.market import CONFIRMATIONS, Market, open_market
@@ -56,10 +57,10 @@ class Operator:
         self.lose_database()
         shutil.copy(copy, self.database)
 
-    async def run(self, *arguments: str) -> tuple[int, str]:
+    async def run(self, *arguments: str, **settings: str) -> tuple[int, str]:
         """A command that ends by itself: its code and what it complained of."""
         folder = self.data.parent
-        environment = worker_environment(folder, self.market._settings("worker"))
+        environment = worker_environment(folder, self.market.settings("worker") | settings)
         code, _, complained = await command_ended(arguments, environment, folder)
         return code, complained
 
@@ -187,4 +188,55 @@ async def test_blocks_that_are_lost_are_owed_and_fetched_again_from_who_asked(tm
                 cid = (await alice.add_file(700_000, seed=name)).cid
                 await alice.publish(f"NEW-CID:{cid}")
                 await alice.heard(says_pinned(cid))
+            assert await operator.pins() == pins
+
+
+async def test_a_copy_of_the_same_run_put_back_knows_what_was_promised_since(tmp_path: Path) -> None:
+    """Catches: a run of months, last night's copy put back, and today's payer is told that the payment came short."""
+    async with open_market(tmp_path) as market, open_helia(listen=()) as alice:
+        operator = Operator(market, tmp_path / "worker" / "data")
+        async with market.worker() as worker:
+            await join(alice, worker)
+            cid = (await alice.add_file(700_000, seed="art")).cid
+            market.pay(await ask_for_quote(alice, cid, worker), "art/1")
+            await market.mine(CONFIRMATIONS)
+            await alice.heard(says_pinned(cid))
+            copy = operator.copy_database(tmp_path / "older.db")
+            one_month = await ask_for_a_month(alice, cid, worker)
+            market.pay(one_month, "art/2")
+            await worker.stop()
+        operator.put_back(copy)
+        async with market.worker() as worker:
+            await worker.logged(r"books\.behind")
+            await market.mine(CONFIRMATIONS)
+            await worker.logged('art/2.*"pin.kept"')
+
+
+async def ask_for_a_month(alice: Helia, cid: str, worker: Worker) -> dict[str, Any]:
+    await alice.publish(json.dumps({"type": "NEW-CID", "cid": cid, "durationMonths": 1}))
+
+    def fits(message: Heard) -> bool:
+        said = message.says("ADDING-CID", cid) and message.sender == worker.peer_id
+        return said and message.json["fee"]["durationMonths"] == 1
+
+    quote: dict[str, Any] = (await alice.heard(fits)).json
+    return quote
+
+
+async def test_recovered_with_an_address_too_few_nothing_is_swept(tmp_path: Path) -> None:
+    """With the quotes, which name the address that was quoted, even that would do."""
+    async with paid_for_twice(tmp_path) as (operator, _, pins):
+        files = operator.block_files()
+        operator.lose_database()
+        (operator.data / "blocks" / "quotes.jsonl").unlink()
+        assert (await operator.run("migrate"))[0] == 0
+        wrong = Wallet(operator.market.sandbox.node, seed=b"another operator").address()
+        assert (await operator.run("recover", PINNING_PAYMENT_ADDRESS=wrong))[0] == 0
+        async with operator.market.worker(PINNING_PAYMENT_ADDRESS=wrong) as worker:
+            assert "PINNING_PAYMENT_ADDRESS" in await worker.logged(r"blocks\.held")
+            assert operator.block_files() == files
+            await worker.stop()
+        async with operator.market.worker() as worker:
+            for name in pins:
+                await worker.logged(f'{name}.*"pin.kept"')
             assert await operator.pins() == pins

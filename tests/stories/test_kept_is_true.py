@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from trio.testing import MockClock
 
+from pinning_worker.domain.cid import RAW, Cid
 from pinning_worker.domain.pin import State
+from pinning_worker.ports import Trouble
 from tests import content
 from tests.stories.world import World
 
@@ -87,3 +91,62 @@ async def test_a_broken_block_that_no_pin_holds_is_asked_for_again_or_forgotten(
         await w.pay(cid, amount)
         await w.mine(3)
         assert (await w.pin(cid)).state is State.PINNED
+
+
+async def test_a_broken_block_is_owed_by_every_root_that_holds_it(autojump_clock: MockClock) -> None:
+    """Catches: the renewal of one root finds it, and the other goes on as kept."""
+    whole, blocks = content.file(content.noise(600_000))
+    leaf = next(multihash for multihash in blocks if multihash != whole.multihash)
+    part = Cid(1, RAW, leaf)
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.pinned(whole, "whole")
+        await w.pinned(part, "part")
+        w.fetcher.peers.clear()
+        w.lose(leaf, rot=True)
+        await w.pay(whole, 3_397_411, "whole")
+        await w.mine(3)
+        await w.later(minutes=1)
+        w.hear()
+        await w.say(f"NEW-CID:{part}")
+        assert "CID-PINNED-WITH-NAME" not in w.hear_statuses()
+        assert (await w.pin(part, "part")).state is State.OWED
+
+
+async def test_blocks_that_go_missing_while_it_runs_are_missed_within_a_day(autojump_clock: MockClock) -> None:
+    """Catches: rm -rf, or a disk unmounted under it, and the worker says "kept" until its next start."""
+    cid, blocks = content.file(content.noise(600_000))
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+        w.fetcher.peers.clear()
+        for multihash in blocks:
+            w.lose(multihash)
+        await w.later(days=2)
+        assert (await w.pin(cid)).state is State.OWED
+
+
+async def test_a_disk_that_fails_for_one_root_keeps_no_other_waiting(autojump_clock: MockClock) -> None:
+    cids = []
+    world = World()
+    async with world.running() as w:
+        for number in range(3):
+            cid, blocks = content.file(content.noise(600_000, number))
+            w.offer(blocks)
+            await w.pinned(cid)
+            cids.append((cid, blocks))
+        w.fetcher.peers.clear()
+        for multihash in cids[2][1]:
+            w.lose(multihash)
+    failing, sizes = set(cids[0][1]), world.blocks.sizes
+
+    async def out_of_reach(multihashes: Sequence[bytes]) -> dict[bytes, int]:
+        if failing.intersection(multihashes):
+            raise Trouble("out of reach: Permission denied")
+        return await sizes(multihashes)
+
+    world.blocks.sizes = out_of_reach  # type: ignore[method-assign]  # a file that root put back, as the disk tells it
+    async with world.running() as w:
+        await w.later(minutes=5)
+        states = [(await w.pin(cid)).state for cid, _ in cids]
+        assert states == [State.PINNED, State.PINNED, State.OWED]

@@ -10,7 +10,10 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
+from pinning_worker.adapters.memory.books import MemoryBooks
+from pinning_worker.adapters.memory.chain import MemoryChain
 from pinning_worker.domain.pin import PinKey, State
+from pinning_worker.ports import Trouble
 from pinning_worker.steps import shelf
 from tests import content
 from tests.stories.world import World, terms
@@ -153,3 +156,43 @@ async def test_the_last_name_of_a_root_leaves_its_blocks_to_quarantine_and_a_new
         assert pin is not None
         assert pin.state is State.PINNED
         assert await w.blocks_on_disk() == set(blocks)
+
+
+async def test_one_failed_question_to_the_books_ends_no_tidying(autojump_clock: MockClock) -> None:
+    """Catches: a flag that stays set, and nothing is purged or swept until the next start."""
+    cid, blocks = content.file(content.noise(600_000))
+    async with World(terms=terms(quote_life=timedelta(hours=1))).running() as w:
+        w.offer(blocks)
+        await w.quoted(cid)
+        await w.later(hours=3)
+        ask = w.books.active_requests
+
+        async def locked() -> int:
+            w.books.active_requests = ask  # type: ignore[method-assign]  # it fails once
+            raise Trouble("the database is locked")
+
+        w.books.active_requests = locked  # type: ignore[method-assign]
+        w.life.ring()
+        await w.months_later(20)
+        assert w.in_quarantine() == set()
+
+
+async def test_while_a_receipt_promises_what_no_payment_was_found_for_nothing_is_swept(
+    autojump_clock: MockClock,
+) -> None:
+    """Catches: books made anew with an address too few, and the blocks paid at the other one are swept as orphans."""
+    cid, blocks = content.file(content.noise(600_000))
+    world = World()
+    async with world.running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+    world.books = MemoryBooks()
+    world.chain = MemoryChain(world.clock)  # it shows no payment to the addresses that are watched
+    with capture_logs() as logs:
+        async with world.running() as w:
+            await w.later(days=3)
+            assert await w.blocks_on_disk() == set(blocks)
+            assert any(line["event"] == "blocks.held" and line.get("receipts") == 1 for line in logs)
+            await w.months_later(245)
+            await w.later(hours=2)
+            assert await w.blocks_on_disk() == set(), "the promised term is over"

@@ -45,6 +45,7 @@ _AT_ONCE = 8
 _NAMES_AT_ONCE = 1000
 _READS_AT_ONCE = 32  # blocks that an audit reads before it can be cancelled
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_ROTTEN = frozenset({errno.EIO, errno.EBADMSG, errno.EUCLEAN})  # this file cannot be read; others can
 
 
 def file_of(path: str, multihash: bytes) -> str:
@@ -175,7 +176,12 @@ class DiskBlocks:
             return None
 
     def _read_checked(self, multihash: bytes) -> tuple[bytes | None, bool]:
-        data = self._read(multihash)
+        try:
+            data = self._read(multihash)
+        except OSError as error:
+            if error.errno not in _ROTTEN:
+                raise
+            return b"", False
         return data, is_hash_of(multihash, data)
 
     def _make_room(self, size: int) -> int:
@@ -202,7 +208,9 @@ class DiskBlocks:
             return
         for multihash in multihashes:
             if self._size(multihash) is None:
-                self._quarantine.give_back(multihash, self._file(multihash))
+                data = self._quarantine.give_back(multihash, self._file(multihash))
+                if data is not None:
+                    self._write(multihash, data)
 
     def _sizes(self, multihashes: Sequence[bytes]) -> dict[bytes, int]:
         sizes = {multihash: self._size(multihash) for multihash in multihashes}
@@ -215,7 +223,7 @@ class DiskBlocks:
             return None
 
     def _audit(self, multihashes: Sequence[bytes]) -> set[bytes]:
-        return {multihash for multihash in multihashes if not is_hash_of(multihash, self._read(multihash))}
+        return {multihash for multihash in multihashes if not self._read_checked(multihash)[1]}
 
     def _list(self, last_byte: int) -> list[bytes]:
         names = os.listdir(f"{self._path}/{last_byte:02x}")

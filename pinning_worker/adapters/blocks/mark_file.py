@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
+from pinning_worker.adapters.blocks.json_lines import read_object, whole_number
 from pinning_worker.adapters.blocks.quarantine import PAID, UNPAID
 from pinning_worker.adapters.disk_faults import trouble_of
 from pinning_worker.adapters.private_file import replace
@@ -25,17 +27,22 @@ def read_mark(folder: Path) -> Mark | None:
     """None where there is none. Raises Trouble: it cannot be read, or is not what was written."""
     file = folder / MARK_FILE
     try:
-        data = json.loads(file.read_bytes())
-        return Mark(str(data["id"]), int(data["starts"]))
-    except FileNotFoundError:
-        return None
+        data = read_object(file)
+        return Mark(_id(data.get("id")), whole_number(data.get("starts"))) if data is not None else None
     except OSError as error:
         raise trouble_of(f"{file} cannot be read", error) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise NeedsMending(
             f"{file} is damaged ({error}): put it back from a backup, or remove it; without it the "
             "blocks are known by those that the database holds"
         ) from error
+
+
+def _id(value: object) -> str:
+    """Raises ValueError."""
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{32}", value):
+        raise ValueError("has no id")
+    return value
 
 
 def write_mark(folder: Path, mark: Mark) -> None:

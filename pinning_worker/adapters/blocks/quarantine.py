@@ -45,27 +45,27 @@ class Quarantine:
         try:
             size = os.stat(file).st_size
             os.makedirs(folder, exist_ok=True)
+            if _is_same(file, place):  # it was recalled today: a rename of one link onto another does nothing
+                return os.unlink(file)
             os.replace(file, place)
         except FileNotFoundError:
             return
         if not was_paid:
             self._count_unpaid(size)
 
-    def give_back(self, multihash: bytes, file: str) -> bool:
-        """A whole copy becomes that file, and stays here too: only its day takes it away. False where there is none."""
+    def give_back(self, multihash: bytes, file: str) -> bytes | None:
+        """A whole copy becomes that file, and stays here too: only its day takes it away. Where the file system has no
+        links its bytes are returned, for the caller to write."""
         name = os.path.basename(file)
         for folder in self._folders():
             try:
                 with open(f"{folder}/{name}", "rb") as copy:
                     data = copy.read()
-                if is_hash_of(multihash, data):
-                    os.link(f"{folder}/{name}", file)
-                    return True
-            except FileExistsError:
-                return True
-            except FileNotFoundError:
+            except OSError:  # gone just now, or rotten: a peer may have it
                 continue
-        return False
+            if is_hash_of(multihash, data):
+                return None if _link(f"{folder}/{name}", file) else data
+        return None
 
     def is_empty(self) -> bool:
         return next(self._folders(), None) is None
@@ -123,6 +123,24 @@ class Quarantine:
                     yield length
             with suppress(OSError):  # somebody is just putting something in
                 os.rmdir(folder)
+
+
+def _is_same(file: str, place: str) -> bool:
+    try:
+        return os.path.samefile(file, place)
+    except FileNotFoundError:
+        return False
+
+
+def _link(copy: str, file: str) -> bool:
+    """False where links cannot be made here, or the copy has just gone."""
+    try:
+        os.link(copy, file)
+    except FileExistsError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _files(folder: str) -> Iterator[tuple[str, int]]:

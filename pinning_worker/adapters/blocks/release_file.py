@@ -1,17 +1,21 @@
 """What the operator lets go, `<path>/release.json`: written by `blocks release`, spent by the worker's next sweep.
 
-The worker may run or not when it is written: what is released is freed only once a run has read the chain.
+The worker may run or not when it is written: what is released is freed only once a run has read the chain. It is for
+one sweep, and lapses after a day: nobody remembers it when other books lie beside the blocks.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import structlog
 
+from pinning_worker.adapters.blocks.json_lines import read_object, whole_number
 from pinning_worker.adapters.private_file import replace
 
+LIFE_SECONDS = 86_400.0  # by the time of the file system
 RELEASE_FILE = "release.json"
 
 log = structlog.get_logger(__name__)
@@ -26,11 +30,12 @@ class ReleaseFile:
     def bytes(self) -> int:
         """0 where nothing is released."""
         try:
-            return int(json.loads(self._file.read_bytes())["bytes"])
-        except FileNotFoundError:
-            return 0
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("blocks.release_unreadable", file=str(self._file), why=repr(error))
+            found = read_object(self._file)
+            if found is None or time.time() - self._file.stat().st_mtime > LIFE_SECONDS:
+                return 0
+            return whole_number(found.get("bytes"))
+        except (OSError, ValueError) as error:
+            log.warning("blocks.release_unreadable", file=str(self._file), why=str(error))
             return 0
 
     def spend(self) -> None:

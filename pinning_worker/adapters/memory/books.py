@@ -7,7 +7,7 @@ and a task that is cancelled has changed nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -168,9 +168,13 @@ class MemoryBooks:
         await checkpoint()
         return sorted(self._held.get(root, ()))
 
-    async def holders(self, multihash: bytes) -> Sequence[bytes]:
+    async def holders(self, multihashes: Collection[bytes]) -> dict[bytes, set[bytes]]:
         await checkpoint()
-        return sorted(root for root, held in self._held.items() if multihash in held)
+        found: dict[bytes, set[bytes]] = {}
+        for root, held in self._held.items():
+            for multihash in held.intersection(multihashes):
+                found.setdefault(multihash, set()).add(root)
+        return found
 
     async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
         await checkpoint()

@@ -25,9 +25,12 @@ def held(connection: Connection, root: bytes) -> Sequence[bytes]:
     return connection.execute(query.order_by(block_references.c.multihash)).scalars().all()
 
 
-def holders(connection: Connection, multihash: bytes) -> Sequence[bytes]:
-    query = select(block_references.c.root).where(block_references.c.multihash == multihash)
-    return connection.execute(query.order_by(block_references.c.root)).scalars().all()
+def holders(connection: Connection, multihashes: Sequence[bytes]) -> dict[bytes, set[bytes]]:
+    found: dict[bytes, set[bytes]] = {}
+    for piece in pieces(multihashes):
+        for row in connection.execute(select(block_references).where(block_references.c.multihash.in_(piece))):
+            found.setdefault(row.multihash, set()).add(row.root)
+    return found
 
 
 def unreferenced(connection: Connection, multihashes: Sequence[bytes]) -> set[bytes]:

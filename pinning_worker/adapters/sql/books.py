@@ -6,7 +6,7 @@ written once; then the block references, released before held.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -22,13 +22,20 @@ from pinning_worker.ports import Change, Dossier
 
 
 class SqlBooks:
-    """Port Books. Every method may raise Trouble, and DamagedRow for a row that cannot be read."""
+    """Port Books. Every method may raise Trouble, and DamagedRow for a row that cannot be read.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    `note_quotes` is awaited before quotes are stored: who keeps them elsewhere as well never knows less.
+    """
+
+    def __init__(
+        self, database: Database, note_quotes: Callable[[Sequence[Quote]], Awaitable[None]] | None = None
+    ) -> None:
+        self._database, self._note_quotes = database, note_quotes
 
     async def commit(self, change: Change) -> bool:
         """Rewritten (a bug) leaves the books as they were, like a refused change."""
+        if change.quotes and self._note_quotes is not None:
+            await self._note_quotes(change.quotes)
         try:
             await self._database.write(partial(_store, change))
         except Conflict:
@@ -91,8 +98,8 @@ class SqlBooks:
     async def held(self, root: bytes) -> Sequence[bytes]:
         return await self._database.read(lambda connection: block_rows.held(connection, root))
 
-    async def holders(self, multihash: bytes) -> Sequence[bytes]:
-        return await self._database.read(lambda connection: block_rows.holders(connection, multihash))
+    async def holders(self, multihashes: Collection[bytes]) -> dict[bytes, set[bytes]]:
+        return await self._database.read(lambda connection: block_rows.holders(connection, tuple(multihashes)))
 
     async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
         return await self._database.read(lambda connection: block_rows.unreferenced(connection, multihashes))

@@ -45,7 +45,7 @@ def migrate(url: str) -> str:
     _make_folder(url)
     require_ours(url)
     with _transaction(url, writes=True) as connection:
-        _require_known(MigrationContext.configure(connection).get_current_revision())
+        require_known(MigrationContext.configure(connection).get_current_revision())
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -65,7 +65,7 @@ def revision_of(url: str) -> str | None:
 def require_current(url: str) -> None:
     """Raises UnusableDatabase, NeedsMending unless the database is at exactly this program's revision."""
     found = revision_of(url)
-    _require_known(found)
+    require_known(found)
     if found is None:
         raise UnusableDatabase("the database has no tables yet: run `pinning-worker migrate`")
     if found != _head():
@@ -87,7 +87,8 @@ def _make_folder(url: str) -> None:
         raise trouble_of("the database's folder cannot be made", error) from error
 
 
-def _require_known(revision: str | None) -> None:
+def require_known(revision: str | None) -> None:
+    """An older one is known. Raises UnusableDatabase."""
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if revision is not None and revision not in known:
         raise NeedsMending(

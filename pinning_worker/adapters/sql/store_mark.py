@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from pinning_worker.adapters.sql.book_tables import block_references, store_mark
 from pinning_worker.adapters.sql.database import Database
@@ -27,8 +27,25 @@ async def write_mark(database: Database, mark: Mark) -> None:
     await database.write(replace)
 
 
+async def raise_mark(database: Database) -> Mark | None:
+    """One start more, whoever else writes it; None where there is no mark. Raises Trouble."""
+
+    def count(connection: Connection) -> Mark | None:
+        connection.execute(update(store_mark).values(starts=store_mark.c.starts + 1))
+        row = connection.execute(select(store_mark)).one_or_none()
+        return Mark(row.id, row.starts) if row else None
+
+    return await database.write(count)
+
+
 async def some_held(database: Database, most: int) -> Sequence[bytes]:
     """So many multihashes that roots reference; of different roots, where there are so many. Raises Trouble."""
     roots = select(block_references.c.root).distinct().limit(most)
     query = select(block_references.c.multihash).where(block_references.c.root.in_(roots)).limit(most * 4)
     return await database.read(lambda connection: connection.execute(query).scalars().all())
+
+
+async def all_held(database: Database) -> tuple[bytes, ...]:
+    """Every block that a root references, in order. Raises Trouble."""
+    query = select(block_references.c.multihash).distinct().order_by(block_references.c.multihash)
+    return tuple(await database.read(lambda connection: connection.execute(query).scalars().all()))

@@ -7,6 +7,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from random import Random
 
@@ -130,3 +131,66 @@ def test_a_sync_that_fails_says_so() -> None:
     """Catches: C's `syncfs`, whose error nobody raises: a promise on blocks that are not on the disk."""
     with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
         durability.syncfs(-1)
+
+
+# ---------------------------------------------------------------- reading and quarantine
+
+
+async def test_a_read_that_finds_rot_says_so_and_a_put_replaces_it(blocks: DiskBlocks, tmp_path: Path) -> None:
+    """Catches: rot of the right length is served, and stays when the block is fetched again."""
+    found: list[bytes] = []
+    blocks.found_broken = found.append
+    await blocks.put(NAME, DATA)
+    the_file(tmp_path).write_bytes(DATA[:-1] + b"H")
+    assert await blocks.get(NAME) is None
+    assert found == [NAME]
+    await blocks.put(NAME, DATA)
+    assert await blocks.get(NAME) == DATA
+
+
+async def test_what_is_freed_lies_by_its_day_and_survives_opening_again(blocks: DiskBlocks, tmp_path: Path) -> None:
+    await blocks.put(NAME, DATA)
+    await blocks.free((NAME,), date(2026, 11, 29), was_paid=True)
+    assert str(the_file(tmp_path).relative_to(tmp_path)).startswith("freed/paid/2026-11-29/ciq")
+    again = await DiskBlocks.open(tmp_path)
+    await again.recall((NAME,))
+    assert await again.get(NAME) == DATA
+
+
+async def test_rot_is_not_recalled(blocks: DiskBlocks, tmp_path: Path) -> None:
+    await blocks.put(NAME, DATA)
+    await blocks.free((NAME,), date(2026, 11, 29), was_paid=True)
+    the_file(tmp_path).write_bytes(b"rot")
+    await blocks.recall((NAME,))
+    assert await blocks.size(NAME) is None
+
+
+async def test_a_file_system_without_links_recalls_by_copying(
+    blocks: DiskBlocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    await blocks.put(NAME, DATA)
+    await blocks.free((NAME,), date(2026, 11, 29), was_paid=True)
+    monkeypatch.setattr(os, "link", no_links)
+    await blocks.recall((NAME,))
+    assert await blocks.get(NAME) == DATA
+
+
+async def test_what_nobody_paid_for_has_a_limit_that_a_restart_remembers(tmp_path: Path) -> None:
+    """Catches: a stranger's refused fetches fill the disk, or push out what was paid for."""
+    blocks = await DiskBlocks.open(tmp_path, most_unpaid=250_000)
+    await blocks.put(NAME, DATA)
+    await blocks.free((NAME,), date(2026, 11, 20), was_paid=True)
+    for number in range(8):
+        if number == 4:
+            blocks = await DiskBlocks.open(tmp_path, most_unpaid=250_000)
+        data = bytes([number]) * 100_000
+        name = b"\x12\x20" + hashlib.sha256(data).digest()
+        await blocks.put(name, data)
+        await blocks.free((name,), date(2026, 11, 21 + number), was_paid=False)
+    unpaid = [each for each in await blocks.quarantined() if not each.was_paid]
+    assert [each.day.day for each in unpaid] == [27, 28], "the oldest go"
+    await blocks.recall((NAME,))
+    assert await blocks.get(NAME) == DATA

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import os
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from pinning_worker.adapters.blocks.mark_file import MARK_FILE, read_mark
+from pinning_worker.adapters.blocks.quote_journal import QuoteJournal, read_quotes
 from pinning_worker.adapters.blocks.receipt_journal import JOURNAL, JournaledReceipts, read_journal
-from pinning_worker.adapters.blocks.release_file import ReleaseFile
+from pinning_worker.adapters.blocks.release_file import LIFE_SECONDS, ReleaseFile
+from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
-from tests.contract.samples import receipt
+from pinning_worker.domain.cid import RAW, cid_of
+from pinning_worker.domain.receipt import Receipt
+from pinning_worker.ports import Trouble
+from pinning_worker.steps.recovering import take_up
+from tests.contract import samples
+from tests.contract.samples import quote
+
+CID = str(cid_of(RAW, b"a receipt's"))
+
+
+def receipt(cid: str = CID, txid: str = samples.TXID, **changes: Any) -> Receipt:
+    return samples.receipt(cid, txid, **changes)
 
 
 async def test_the_last_word_of_each_receipt_is_read(tmp_path: Path) -> None:
@@ -69,4 +89,69 @@ def test_a_release_is_spent_once_and_a_damaged_one_releases_nothing(tmp_path: Pa
     release.spend()
     assert release.bytes() == 0
     (tmp_path / "release.json").write_text("many")
+    assert release.bytes() == 0
+
+
+# ---------------------------------------------------------------- whatever is wrong with a file is one kind of error
+
+GARBAGE = ("", "half a li", "[" * 100_000, "Infinity", '{"starts": Infinity}', "[]", '"text"', "null", "9" * 5_000)
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
+def test_garbage_in_any_small_file_is_told_and_ends_nothing(tmp_path: Path, garbage: str) -> None:
+    """Catches: RecursionError and OverflowError, which no list of errors names until somebody meets them."""
+    (tmp_path / MARK_FILE).write_text(garbage)
+    with pytest.raises(Trouble, match=r"store\.json is damaged"):
+        read_mark(tmp_path)
+    (tmp_path / "release.json").write_text(garbage)
+    assert ReleaseFile(tmp_path).bytes() == 0
+    good = '{"cid": "bafy'
+    (tmp_path / JOURNAL).write_text(f"{garbage}\n{good}\n{{}}\n[1]\n")
+    assert read_journal(tmp_path) == []
+    (tmp_path / "quotes.jsonl").write_text(f"{garbage}\n{{}}\n")
+    assert list(read_quotes(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "bad", [{"months": None}, {"cid": "no CID"}, {"fee": -1}, {"ends": "2026-01-01"}, {"size": 1.5}]
+)
+async def test_a_receipt_that_is_none_costs_its_line(tmp_path: Path, bad: dict[str, object]) -> None:
+    receipts = await JournaledReceipts.open(MemoryReceipts(), tmp_path)
+    await receipts.put(receipt(CID))
+    line = json.loads((tmp_path / JOURNAL).read_text())
+    with (tmp_path / JOURNAL).open("a") as journal:
+        journal.write(json.dumps(line | bad | {"txid": "c" * 64}) + "\n")
+    assert read_journal(tmp_path) == [receipt(CID)]
+
+
+async def test_a_journal_that_lost_lines_is_filled_at_the_start(tmp_path: Path) -> None:
+    known = MemoryReceipts()
+    receipts = await JournaledReceipts.open(known, tmp_path)
+    for letter in "abc":
+        await receipts.put(receipt(CID, letter * 64))
+    (tmp_path / JOURNAL).write_text("")
+    await JournaledReceipts.open(known, tmp_path)
+    assert len(read_journal(tmp_path)) == 3
+
+
+async def test_quotes_come_back_as_they_were_given(tmp_path: Path) -> None:
+    given = [quote("q1"), quote("q2", months=1)]
+    await QuoteJournal(tmp_path).note(given)
+    assert list(read_quotes(tmp_path)) == given
+
+
+async def test_what_the_books_know_is_not_overwritten_by_an_older_journal(tmp_path: Path) -> None:
+    books, receipts = MemoryBooks(), MemoryReceipts()
+    newer = receipt(CID, months=7)
+    await receipts.put(newer)
+    assert await take_up(books, receipts, [receipt(CID, months=2)], []) == 0
+    assert await receipts.all() == [newer]
+
+
+def test_a_release_lapses_after_a_day(tmp_path: Path) -> None:
+    """Catches: it was said with the wrong books, stays armed, and lets go of everything months later."""
+    release = ReleaseFile(tmp_path)
+    release.write(5_000)
+    old = time.time() - LIFE_SECONDS - 60
+    os.utime(tmp_path / "release.json", (old, old))
     assert release.bytes() == 0

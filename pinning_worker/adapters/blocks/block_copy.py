@@ -1,0 +1,90 @@
+"""Blocks copied from one block folder into another, each verified by its hash on the way.
+
+A copy is read and written: no hard link and no shared extents (`cp --reflink`), because one fault of the disk would
+then take both. It appears whole, by a rename, or not at all. The source may belong to a worker that runs: a block that
+it frees meanwhile is found in its quarantine.
+
+These functions block, sync nothing, and raise OSError.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import b32decode
+from binascii import Error as BadBase32
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from pinning_worker.adapters.blocks.disk import file_of
+from pinning_worker.adapters.blocks.quarantine import PAID, UNPAID
+from pinning_worker.domain.multihash import is_hash_of
+
+_HALF = "half-written"  # one writer at a time, so one name is enough
+
+
+def prepare_folder(folder: Path) -> None:
+    for name in ("", *(f"{last_byte:02x}" for last_byte in range(256))):
+        (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / _HALF).unlink(missing_ok=True)
+
+
+def size_of(folder: Path, multihash: bytes) -> int | None:
+    try:
+        return os.stat(file_of(str(folder), multihash)).st_size
+    except FileNotFoundError:
+        return None
+
+
+def is_whole(folder: Path, multihash: bytes) -> bool:
+    return is_hash_of(multihash, _read(file_of(str(folder), multihash)))
+
+
+def copy_block(source: Path, target: Path, multihash: bytes) -> int | None:
+    """Its bytes; None where the source has no whole one, and then nothing is written."""
+    for file in _places(source, multihash):
+        data = _read(file)
+        if data is not None and is_hash_of(multihash, data):
+            _write(target, multihash, data)
+            return len(data)
+    return None
+
+
+def blocks_in(folder: Path) -> Iterator[bytes]:
+    """By their names; other files are left out."""
+    for last_byte in range(256):
+        with suppress(FileNotFoundError):
+            for name in sorted(os.listdir(folder / f"{last_byte:02x}")):
+                with suppress(BadBase32, ValueError):
+                    yield b32decode(name.upper() + "=" * (-len(name) % 8))
+
+
+def remove_block(folder: Path, multihash: bytes) -> None:
+    os.unlink(file_of(str(folder), multihash))
+
+
+def _places(folder: Path, multihash: bytes) -> Iterator[str]:
+    """Where it lies, or waits; and where it lies once more, for what is just being taken back."""
+    shelf = file_of(str(folder), multihash)
+    yield shelf
+    for kind in (PAID, UNPAID):
+        with suppress(FileNotFoundError):
+            for day in sorted(os.listdir(folder / "freed" / kind), reverse=True):
+                yield f"{folder}/freed/{kind}/{day}/{os.path.basename(shelf)}"
+    yield shelf
+
+
+def _read(file: str) -> bytes | None:
+    try:
+        with open(file, "rb", buffering=0) as block:
+            return block.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _write(folder: Path, multihash: bytes, data: bytes) -> None:
+    half = folder / _HALF
+    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    os.rename(half, file_of(str(folder), multihash))

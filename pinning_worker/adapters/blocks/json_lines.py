@@ -1,0 +1,99 @@
+"""Files of one JSON object a line, which outlive the database; and small files of one JSON object.
+
+Rules: they are read as a stranger's would be: whatever is wrong with a line costs that line, whatever is wrong with a
+file is one exception of ours. A line that a power cut shortened is ended before the next one is appended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from pinning_worker.adapters.disk_faults import trouble_of
+from pinning_worker.domain.money import Swartz
+
+Row = TypeVar("Row")
+LONGEST = 64 * 1024  # bytes of a small file
+# What reading JSON of unknown origin into a type of ours may raise, beside what the disk does.
+UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError)
+
+log = structlog.get_logger(__name__)
+
+
+def line_of(values: Mapping[str, object]) -> bytes:
+    return json.dumps(values, ensure_ascii=True).encode() + b"\n"
+
+
+def append_lines(file: Path, rows: Iterable[Mapping[str, object]], *, sync: bool = False) -> None:
+    """Raises OSError; what of it was written then is at worst half a line."""
+    lines = b"".join(map(line_of, rows))
+    descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        size = os.fstat(descriptor).st_size
+        cut_short = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        rest = memoryview(b"\n" + lines if cut_short else lines)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_lines(file: Path, read: Callable[[dict[str, Any]], Row]) -> Iterator[Row]:
+    """One after the other. A file that is missing has none. Raises Trouble."""
+    try:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    yield read(json.loads(line))
+                except UNREADABLE as error:
+                    log.warning("receipts.line_skipped", file=str(file), line=number, why=repr(error)[:200])
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise trouble_of(f"{file} cannot be read", error) from error
+
+
+def read_object(file: Path) -> dict[str, Any] | None:
+    """None where there is no such file. Raises OSError, and ValueError for whatever else is wrong with it."""
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(LONGEST + 1)
+    except FileNotFoundError:
+        return None
+    if len(data) > LONGEST:
+        raise ValueError(f"is longer than {LONGEST} bytes")
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError("is no JSON object")  # noqa: TRY004  # whatever is wrong with it is one kind of error
+    return found
+
+
+def whole_number(value: object) -> int:
+    """Of a file. Raises ValueError."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
+        raise ValueError(f"has {str(value)[:40]!r} where a number should be")
+    return value
+
+
+def plain(value: object) -> object:
+    """As JSON has it."""
+    match value:
+        case Swartz():
+            return value.amount
+        case datetime():
+            return value.isoformat()
+        case _:
+            return value

@@ -1,0 +1,74 @@
+"""The quotes once more, beside the blocks: `<path>/quotes.jsonl`, one JSON object a line.
+
+A payer who was quoted pays what he was told, also when the database was lost meanwhile: what his money buys is then
+judged by the same quote. A line is appended before the database has it and not synced, because quotes cost nothing to
+ask for: a power cut may take the last seconds of this file, and a lost database is another day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from pinning_worker.adapters.blocks.json_lines import append_lines, plain, read_lines
+from pinning_worker.adapters.disk_faults import trouble_of
+from pinning_worker.domain.cid import cid_from_bytes
+from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.pricing import Quote
+from pinning_worker.domain.sizes import Sizes
+
+JOURNAL = "quotes.jsonl"
+
+
+class QuoteJournal:
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / JOURNAL
+        self._one_writer = trio.Lock()
+
+    async def note(self, quotes: Sequence[Quote]) -> None:
+        """Raises Trouble."""
+        async with self._one_writer:
+            try:
+                await trio.to_thread.run_sync(append_lines, self._file, [_values(quote) for quote in quotes])
+            except OSError as error:
+                raise trouble_of(f"{self._file} cannot be written", error) from error
+
+
+def read_quotes(folder: Path) -> Iterator[Quote]:
+    """As they were given. Lines that cannot be read are logged and skipped. Raises Trouble."""
+    return read_lines(folder / JOURNAL, _quote)
+
+
+def _values(quote: Quote) -> dict[str, Any]:
+    values = {field.name: plain(getattr(quote, field.name)) for field in fields(quote)}
+    return values | {
+        "root": quote.root.hex(),
+        "payment_script": quote.payment_script.hex(),
+        "sizes": [quote.sizes.metadata, quote.sizes.image],
+    }
+
+
+def _quote(values: dict[str, Any]) -> Quote:
+    """Raises ValueError, KeyError, TypeError."""
+    metadata, image = map(int, values["sizes"])
+    return Quote(
+        id=str(values["id"]),
+        root=cid_from_bytes(bytes.fromhex(values["root"])).key,
+        cid_text=str(values["cid_text"]),
+        months=int(values["months"]),
+        amount=Swartz(int(values["amount"])),
+        price_version=int(values["price_version"]),
+        sizes=Sizes(metadata, image, metadata + image),
+        blocks=int(values["blocks"]),
+        issued=datetime.fromisoformat(values["issued"]),
+        expires=datetime.fromisoformat(values["expires"]),
+        payment_address=str(values["payment_address"]),
+        payment_script=bytes.fromhex(values["payment_script"]),
+        network=str(values["network"]),
+        foreign=tuple(map(str, values["foreign"])),
+    )

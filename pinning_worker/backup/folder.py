@@ -1,0 +1,109 @@
+"""The folder of a back-up. It lies as a data directory does, so that it can be read without this program:
+
+    backup.json   what is in it; only where it is whole
+    backup-of     the id of the worker's store; locked while a back-up is taken
+    pinning.db    blocks/store.json    blocks/receipts.jsonl    identity.key    …
+    blocks/7f/…   the blocks; one more does no harm to an older `pinning.db`
+    next/         the next state of everything but the blocks, while it is being taken
+
+`next/backup.json` is the moment at which the next state is whole: from then on each file of it counts, wherever it lies
+already. So a kill at any moment leaves the last whole state, or the next one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pinning_worker.adapters.private_file import replace
+from pinning_worker.backup.errors import Damaged, WrongPlace
+from pinning_worker.backup.manifest import MANIFEST, Manifest, read_manifest
+
+OWNER = "backup-of"
+NEXT = "next"
+BLOCKS = "blocks"
+DATABASE = "pinning.db"
+_FRESH_VOLUME = frozenset({"lost+found"})
+
+
+class BackupBusy(Exception):
+    """Another back-up goes into the same folder now."""
+
+
+class BackupFolder:
+    """`path` is absolute. Methods may raise OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.blocks = path / BLOCKS
+        self.next = path / NEXT
+
+    @contextmanager
+    def held_for(self, store_id: str) -> Iterator[None]:
+        """Made if it is not there, and nobody else's while the block runs. Raises WrongPlace, BackupBusy."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = self.path / OWNER
+        if not owner.exists():
+            names = {entry.name for entry in self.path.iterdir()} - _FRESH_VOLUME
+            others = sorted(name for name in names if not name.startswith(f".{OWNER}."))  # of one that was killed here
+            if others:
+                raise WrongPlace(f"{self.path} holds {others[0]} and is no backup: name an empty or a new directory")
+            replace(owner, f"{store_id}\n".encode())
+        found = owner.read_text("ascii", "replace").strip()
+        if found != store_id:
+            raise WrongPlace(f"{self.path} is the backup of another worker: name an empty or a new directory")
+        self.path.chmod(0o700)
+        descriptor = os.open(owner, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _lock(descriptor, self.path)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def clear_up(self) -> bool:
+        """What an earlier one left: finished, or thrown away. True where it had been cut short."""
+        if not self.next.exists():
+            return False
+        if (self.next / MANIFEST).exists():
+            self.settle()
+            return False
+        shutil.rmtree(self.next)
+        return True
+
+    def settle(self) -> None:
+        """The next state, which is whole, takes the place of the last; the manifest goes last."""
+        manifest = read_manifest(self.next / MANIFEST)
+        for place in (*manifest.files, MANIFEST):
+            if (self.next / place).exists():
+                os.replace(self.next / place, self.path / place)
+        shutil.rmtree(self.next)
+
+    def manifest(self) -> Manifest:
+        """Raises Damaged, WrongPlace."""
+        if not self.path.is_dir():
+            raise WrongPlace(f"{self.path} is no directory: name one that `pinning-worker backup` has made")
+        for file in (self.next / MANIFEST, self.path / MANIFEST):
+            if file.exists():
+                return read_manifest(file)
+        if (self.path / OWNER).exists():
+            raise Damaged(f"{self.path} has no {MANIFEST}: the backup was cut short. Take it again, or restore another")
+        raise WrongPlace(
+            f"{self.path} has no {MANIFEST}, so `pinning-worker backup` did not make it. Files that were copied by "
+            'hand are put back by hand: see "Back-up" in docs/operating.md'
+        )
+
+    def file(self, place: str) -> Path:
+        """Where a file of the manifest's state lies."""
+        waiting = self.next / place
+        return waiting if (self.next / MANIFEST).exists() and waiting.exists() else self.path / place
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BackupBusy(f"another backup into {path} is being taken: wait for it") from None

@@ -1,0 +1,58 @@
+"""What is copied: where a worker's data are, and what of it a back-up has."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pinning_worker.adapters.sql.snapshot import sqlite_file
+from pinning_worker.backup.errors import WrongPlace
+from pinning_worker.backup.folder import BLOCKS
+
+# What is there of these is copied. The rest of a data directory is had again (headers), or is of a process (the lock).
+SMALL_FILES = (
+    "identity.key",
+    "swarm.key",
+    "bootstrap.peers",
+    "webrtc.pem",
+    "network",
+    f"{BLOCKS}/receipts.jsonl",
+    f"{BLOCKS}/quotes.jsonl",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`data_dir` and the database's file are absolute. `database`: None for PostgreSQL."""
+
+    data_dir: Path
+    network: str
+    database_url: str
+
+    @property
+    def database(self) -> Path | None:
+        return sqlite_file(self.database_url)
+
+    @property
+    def blocks(self) -> Path:
+        return self.data_dir / BLOCKS
+
+    def require_ours(self) -> None:
+        """As root one would leave a mark, or a database's log, that the worker cannot read. Raises WrongPlace."""
+        try:
+            owner = self.data_dir.stat().st_uid
+        except OSError as error:
+            raise WrongPlace(
+                f"the data directory {self.data_dir} cannot be used: {error.strerror} (PINNING_DATA_DIR names it)"
+            ) from error
+        if owner != os.geteuid():
+            raise WrongPlace(
+                f"the data directory {self.data_dir} belongs to user {owner}, and you are {os.geteuid()}: run this as "
+                "the worker's user (`runuser -u pinning-worker -- …`)"
+            )
+
+    def require_apart(self, target: Path) -> None:
+        """Raises WrongPlace."""
+        if target == self.data_dir or self.data_dir in target.parents or target in self.data_dir.parents:
+            raise WrongPlace(f"{target} and the data directory {self.data_dir} must not lie in each other")
