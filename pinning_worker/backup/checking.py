@@ -29,7 +29,8 @@ class Checked:
 def check(folder: BackupFolder, *, quick: bool) -> Checked:
     """`quick`: blocks by name and size only.
 
-    Raises Damaged, WrongPlace, OSError; UnusableDatabase, UnreadableDatabase for the one in the back-up.
+    Raises Damaged, WrongPlace, OSError; UnusableDatabase, NeedsMending, UnreadableDatabase for the one in the
+    back-up.
     """
     manifest = folder.manifest()
     _check_files(folder, manifest)

@@ -157,10 +157,11 @@ def _outcomes() -> dict[type[Exception], ExitCode]:
     from pinning_worker.backup.errors import Damaged, OutOfReach, WrongPlace
     from pinning_worker.backup.folder import BackupBusy
     from pinning_worker.pairing import NotItsBlocks
-    from pinning_worker.ports import Trouble
+    from pinning_worker.ports import NeedsMending, Trouble
 
     return {
         WrongPlace: ExitCode.CONFIGURATION,
+        NeedsMending: ExitCode.CONFIGURATION,
         NotItsBlocks: ExitCode.CONFIGURATION,
         Damaged: ExitCode.REFUSED,
         BackupBusy: ExitCode.IN_USE,

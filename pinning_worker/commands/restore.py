@@ -112,12 +112,14 @@ def _outcomes() -> dict[type[Exception], ExitCode]:
     from pinning_worker.adapters.sql.migrate import UnusableDatabase
     from pinning_worker.adapters.sql.snapshot import UnreadableDatabase
     from pinning_worker.backup.errors import Damaged, OutOfReach, WrongPlace
+    from pinning_worker.ports import NeedsMending
 
     return {
         WrongPlace: ExitCode.CONFIGURATION,
         DataDirHeld: ExitCode.IN_USE,
         DataDirRefused: ExitCode.CONFIGURATION,
         Damaged: ExitCode.REFUSED,
+        NeedsMending: ExitCode.REFUSED,
         UnusableDatabase: ExitCode.REFUSED,
         UnreadableDatabase: ExitCode.REFUSED,
         OutOfReach: ExitCode.UNAVAILABLE,

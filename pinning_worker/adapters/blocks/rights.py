@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pinning_worker.adapters.blocks.mark_file import MARK_FILE
-from pinning_worker.adapters.blocks.receipt_journal import JOURNAL
+from pinning_worker.adapters.blocks.quote_journal import JOURNAL as QUOTES
+from pinning_worker.adapters.blocks.receipt_journal import JOURNAL as RECEIPTS
 from pinning_worker.adapters.disk_faults import user_name
 from pinning_worker.ports import NeedsMending
 
-_OURS = ("aside", "freed", MARK_FILE, JOURNAL)
+_FOLDERS, _FILES = ("aside", "freed"), (MARK_FILE, RECEIPTS, QUOTES)
 
 
 def require_usable(folder: Path) -> None:
@@ -22,7 +23,7 @@ def require_usable(folder: Path) -> None:
     for place in _places(folder):
         if not os.path.lexists(place):
             continue
-        if place.name not in (MARK_FILE, JOURNAL) and not place.is_dir():
+        if place.name not in _FILES and not place.is_dir():
             raise NeedsMending(f"the blocks in {folder} cannot be used: {place} is no folder. Move it aside")
         needed = os.R_OK | os.W_OK | (os.X_OK if place.is_dir() else 0)
         if not os.access(place, needed):
@@ -34,5 +35,5 @@ def require_usable(folder: Path) -> None:
 
 def _places(folder: Path) -> Iterator[Path]:
     yield folder
-    yield from (folder / name for name in _OURS)
+    yield from (folder / name for name in (*_FOLDERS, *_FILES))
     yield from (folder / f"{last_byte:02x}" for last_byte in range(256))
