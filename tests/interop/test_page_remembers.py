@@ -21,7 +21,7 @@ HOSTILE = '<img src=x onerror="document.title=1">'
 async def test_a_reload_tells_where_it_stands(tmp_path: Path) -> None:
     """Catches: a page that offers to pay a second time what is paid already; a sandbox where nobody mines any more; one
     that says kept of what has expired; a picture that is not the one that was asked for, fetched and paid."""
-    async with open_scene(tmp_path, PINNING_FIRST_BLOCK_TIME="3s") as scene:
+    async with open_scene(tmp_path, PINNING_FIRST_BLOCK_TIME="3s", PINNING_QUARANTINE="0s") as scene:
         browser, market = scene.browser, scene.market
         image = picture()
         await ask(browser, tmp_path, image)
