@@ -334,8 +334,7 @@ async def test_a_quote_that_is_over_holds_nothing_when_the_end_is_said(autojump_
 
     world.announcer.telling = told
     async with world.running() as w:
-        assert w.hear_statuses() == [], "the chain had not been read: it may have been renewed"
-        await w.later(minutes=10)
+        await w.later(minutes=10)  # at first the chain may not have been read: the pin may have been renewed
         assert w.hear_statuses() == ["EXPIRED-CID"]
         assert left == [set()]
 
