@@ -28,6 +28,7 @@ SAMPLE = 4  # blocks of a root that are hashed
 MOST_BROKEN = 1000  # found by reads and not yet looked at; the next read finds what is beyond
 PACE_SECONDS = 0.05  # between two roots in the background
 AGAIN_SECONDS = 60.0  # after a disk or a database that failed
+ROUNDS = 3  # for roots that the disk or the database did not tell of; then the next day's pass
 NEXT_PASS_SECONDS = 86_400.0  # the whole store is compared once a day: a file that goes missing tells nobody
 
 
@@ -90,7 +91,7 @@ class Checking:
     async def _look_at_all(self) -> None:
         while True:
             todo, damaged, count = await self._live_roots(), 0, 0
-            while todo:
+            for _ in range(ROUNDS):
                 left = []
                 for root in todo:
                     match await self._compare(root):
@@ -101,7 +102,7 @@ class Checking:
                     await self.clock.sleep(PACE_SECONDS)
                 todo = left
                 await self.clock.sleep(AGAIN_SECONDS if left else 0)
-            log.info("check.store_compared", roots=count, damaged=damaged)
+            log.info("check.store_compared", roots=count, damaged=damaged, unreadable=len(todo))
             await self.clock.sleep(NEXT_PASS_SECONDS)
             self._kept.clear()
 
