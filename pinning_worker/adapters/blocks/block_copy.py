@@ -10,14 +10,12 @@ These functions block, sync nothing, and raise OSError.
 from __future__ import annotations
 
 import os
-from base64 import b32decode
-from binascii import Error as BadBase32
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pinning_worker.adapters.blocks.disk import file_of
-from pinning_worker.adapters.blocks.quarantine import PAID, UNPAID
+from pinning_worker.adapters.blocks.disk import file_of, multihash_of
+from pinning_worker.adapters.blocks.quarantine import FREED, day_folders
 from pinning_worker.domain.multihash import is_hash_of
 
 _HALF = "half-written"  # one writer at a time, so one name is enough
@@ -55,8 +53,8 @@ def blocks_in(folder: Path) -> Iterator[bytes]:
     for last_byte in range(256):
         with suppress(FileNotFoundError):
             for name in sorted(os.listdir(folder / f"{last_byte:02x}")):
-                with suppress(BadBase32, ValueError):
-                    yield b32decode(name.upper() + "=" * (-len(name) % 8))
+                if (multihash := multihash_of(name)) is not None:
+                    yield multihash
 
 
 def remove_block(folder: Path, multihash: bytes) -> None:
@@ -67,10 +65,8 @@ def _places(folder: Path, multihash: bytes) -> Iterator[str]:
     """Where it lies, or waits; and where it lies once more, for what is just being taken back."""
     shelf = file_of(str(folder), multihash)
     yield shelf
-    for kind in (PAID, UNPAID):
-        with suppress(FileNotFoundError):
-            for day in sorted(os.listdir(folder / "freed" / kind), reverse=True):
-                yield f"{folder}/freed/{kind}/{day}/{os.path.basename(shelf)}"
+    for _, day in reversed(list(day_folders(f"{folder}/{FREED}"))):
+        yield f"{day}/{os.path.basename(shelf)}"
     yield shelf
 
 

@@ -28,7 +28,7 @@ import structlog
 import trio
 
 from pinning_worker.adapters.blocks.durability import make_durable
-from pinning_worker.adapters.blocks.quarantine import Quarantine
+from pinning_worker.adapters.blocks.quarantine import FREED, Quarantine
 from pinning_worker.adapters.disk_faults import trouble_of
 from pinning_worker.domain.multihash import is_hash_of
 from pinning_worker.ports import DiskFull, Quarantined
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 
 MIB = 1 << 20
-_ASIDE, _FREED = "aside", "freed"
+ASIDE = "aside"
 _ROOM_AT_ONCE = 64 * MIB  # deleted from quarantine when the disk is full
 _RESERVE = 1024 * MIB  # kept free of quarantine, for the database and the log; on a small disk a twentieth of it
 _AT_ONCE = 8
@@ -59,7 +59,7 @@ class DiskBlocks:
     def __init__(self, path: Path, most_unpaid: int | None = None) -> None:
         """Use `open`, which makes the folders. `most_unpaid`: bytes in quarantine that were never paid for."""
         self._path = str(path)
-        self._quarantine = Quarantine(f"{path}/{_FREED}", most_unpaid)
+        self._quarantine = Quarantine(f"{path}/{FREED}", most_unpaid)
         self._broken: set[bytes] = set()  # found by a read, and not yet replaced
         self.found_broken: Callable[[bytes], None] = lambda _multihash: None
         self._threads = trio.CapacityLimiter(_AT_ONCE)
@@ -134,9 +134,9 @@ class DiskBlocks:
     # ---------------------------------------------------------------- in a thread
 
     def _prepare(self) -> None:
-        for folder in (_ASIDE, *(f"{last_byte:02x}" for last_byte in range(256))):
+        for folder in (ASIDE, *(f"{last_byte:02x}" for last_byte in range(256))):
             os.makedirs(f"{self._path}/{folder}", exist_ok=True)
-        for entry in os.scandir(f"{self._path}/{_ASIDE}"):
+        for entry in os.scandir(f"{self._path}/{ASIDE}"):
             os.unlink(entry.path)
         self._quarantine.open()
         make_durable([self._path], self._path)
@@ -157,7 +157,7 @@ class DiskBlocks:
         self._broken.discard(multihash)
 
     def _write_aside(self, multihash: bytes, data: bytes) -> None:
-        aside = f"{self._path}/{_ASIDE}/{next(self._numbers)}"
+        aside = f"{self._path}/{ASIDE}/{next(self._numbers)}"
         try:
             with open(aside, "xb", buffering=0) as file:
                 rest = memoryview(data)
@@ -227,11 +227,11 @@ class DiskBlocks:
 
     def _list(self, last_byte: int) -> list[bytes]:
         names = os.listdir(f"{self._path}/{last_byte:02x}")
-        return [multihash for multihash in map(_multihash, names) if multihash is not None]
+        return [multihash for multihash in map(multihash_of, names) if multihash is not None]
 
 
-def _multihash(name: str) -> bytes | None:
-    """None for a file that is not ours."""
+def multihash_of(name: str) -> bytes | None:
+    """Of a file by its name; None for one that is no block."""
     try:
         return b32decode(name.upper() + "=" * (-len(name) % 8))
     except (BadBase32, ValueError):

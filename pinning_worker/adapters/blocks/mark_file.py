@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
 from pinning_worker.adapters.blocks.json_lines import read_object, whole_number
-from pinning_worker.adapters.blocks.quarantine import PAID, UNPAID
+from pinning_worker.adapters.blocks.quarantine import FREED, day_folders
 from pinning_worker.adapters.disk_faults import trouble_of
 from pinning_worker.adapters.private_file import replace
 from pinning_worker.domain.store_mark import Mark
@@ -57,17 +56,11 @@ def write_mark(folder: Path, mark: Mark) -> None:
 def has_any_block(folder: Path) -> bool:
     """Also one in quarantine. Raises Trouble."""
     shelves = (folder / f"{last_byte:02x}" for last_byte in range(256))
-    days = chain.from_iterable(_entries(folder / "freed" / kind) for kind in (PAID, UNPAID))
+    days = (Path(day) for _, day in day_folders(f"{folder}/{FREED}"))
     try:
         return any(_is_filled(place) for place in chain(shelves, days))
     except OSError as error:
         raise trouble_of(f"the blocks in {folder} are out of reach", error) from error
-
-
-def _entries(folder: Path) -> Iterable[Path]:
-    with suppress(FileNotFoundError):
-        return list(folder.iterdir())
-    return ()
 
 
 def _is_filled(folder: Path) -> bool:

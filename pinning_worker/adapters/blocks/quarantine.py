@@ -22,6 +22,7 @@ from threading import Lock
 from pinning_worker.domain.multihash import is_hash_of
 from pinning_worker.ports import Quarantined
 
+FREED = "freed"  # the quarantine's folder in the block folder
 PAID, UNPAID = "paid", "unpaid"
 
 
@@ -57,7 +58,7 @@ class Quarantine:
         """A whole copy becomes that file, and stays here too: only its day takes it away. Where the file system has no
         links its bytes are returned, for the caller to write."""
         name = os.path.basename(file)
-        for folder in self._folders():
+        for _, folder in day_folders(self._path):
             try:
                 with open(f"{folder}/{name}", "rb") as copy:
                     data = copy.read()
@@ -68,10 +69,10 @@ class Quarantine:
         return None
 
     def is_empty(self) -> bool:
-        return next(self._folders(), None) is None
+        return next(day_folders(self._path), None) is None
 
     def purge(self, before: date) -> None:
-        for folder in list(self._folders()):
+        for _, folder in list(day_folders(self._path)):
             if _day_of(folder) < before:
                 shutil.rmtree(folder)
         self._recount()
@@ -86,19 +87,10 @@ class Quarantine:
 
     def days(self) -> list[Quarantined]:
         found = []
-        for folder in self._folders():
+        for kind, folder in day_folders(self._path):
             sizes = [size for _, size in _files(folder)]
-            found.append(Quarantined(_day_of(folder), f"/{PAID}/" in folder, len(sizes), sum(sizes)))
+            found.append(Quarantined(_day_of(folder), kind == PAID, len(sizes), sum(sizes)))
         return sorted(found, key=lambda each: (each.day, each.was_paid))
-
-    def _folders(self) -> Iterator[str]:
-        """The newest days last; of what was never paid first."""
-        for kind in (UNPAID, PAID):
-            with suppress(FileNotFoundError):
-                for day in sorted(os.listdir(f"{self._path}/{kind}")):
-                    folder = f"{self._path}/{kind}/{day}"
-                    if _is_day(day) and os.path.isdir(folder):
-                        yield folder
 
     def _count_unpaid(self, size: int) -> None:
         with self._lock:
@@ -113,7 +105,7 @@ class Quarantine:
 
     def _delete(self, size: int, kind: str) -> Iterator[int]:
         """Blocks of the oldest days, until so many bytes are gone; the size of each."""
-        for folder in [folder for folder in self._folders() if f"/{kind}/" in folder]:
+        for _, folder in list(day_folders(self._path, kind)):
             for file, length in _files(folder):
                 if size <= 0:
                     return
@@ -123,6 +115,16 @@ class Quarantine:
                     yield length
             with suppress(OSError):  # somebody is just putting something in
                 os.rmdir(folder)
+
+
+def day_folders(path: str, *kinds: str) -> Iterator[tuple[str, str]]:
+    """(kind, folder) of each day in the quarantine at `path`: unpaid first, of each kind the newest last."""
+    for kind in kinds or (UNPAID, PAID):
+        with suppress(FileNotFoundError):
+            for day in sorted(os.listdir(f"{path}/{kind}")):
+                folder = f"{path}/{kind}/{day}"
+                if _is_day(day) and os.path.isdir(folder):
+                    yield kind, folder
 
 
 def _is_same(file: str, place: str) -> bool:

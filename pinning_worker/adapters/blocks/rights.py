@@ -9,13 +9,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pinning_worker.adapters.blocks.disk import ASIDE
 from pinning_worker.adapters.blocks.mark_file import MARK_FILE
+from pinning_worker.adapters.blocks.quarantine import FREED
 from pinning_worker.adapters.blocks.quote_journal import JOURNAL as QUOTES
 from pinning_worker.adapters.blocks.receipt_journal import JOURNAL as RECEIPTS
 from pinning_worker.adapters.disk_faults import user_name
 from pinning_worker.ports import NeedsMending
 
-_FOLDERS, _FILES = ("aside", "freed"), (MARK_FILE, RECEIPTS, QUOTES)
+_FOLDERS, _FILES = (ASIDE, FREED), (MARK_FILE, RECEIPTS, QUOTES)
 
 
 def require_usable(folder: Path) -> None:

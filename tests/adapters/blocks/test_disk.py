@@ -194,3 +194,18 @@ async def test_what_nobody_paid_for_has_a_limit_that_a_restart_remembers(tmp_pat
     assert [each.day.day for each in unpaid] == [27, 28], "the oldest go"
     await blocks.recall((NAME,))
     assert await blocks.get(NAME) == DATA
+
+
+@pytest.mark.parametrize("above", ["paid", "unpaid"])
+async def test_what_the_folders_above_are_called_does_not_matter(tmp_path: Path, above: str) -> None:
+    """Catches: the kind read out of the whole path. Below /srv/paid nothing counts as unpaid, and has no limit."""
+    blocks = await DiskBlocks.open(tmp_path / above / "blocks", most_unpaid=10)
+    await blocks.put(NAME, DATA)
+    await blocks.free((NAME,), date(2026, 11, 20), was_paid=True)
+    other = b"\x12\x20" + hashlib.sha256(b"never paid").digest()
+    await blocks.put(other, b"never paid")
+    await blocks.free((other,), date(2026, 11, 21), was_paid=False)
+    await blocks.put(other, b"never paid")
+    await blocks.free((other,), date(2026, 11, 22), was_paid=False)
+    told = [(each.day.day, each.was_paid) for each in await blocks.quarantined()]
+    assert told == [(20, True), (22, False)]
