@@ -8,7 +8,7 @@ denies, and whatever holds a block that he denies: it is kept in no other thing'
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from pinning_worker.domain.cid import RAW, Cid, UnsupportedCid
@@ -93,11 +93,11 @@ class Gathering:
             raise
         self.blocks.update(fetched.blocks)
         self._found.update(fetched.blocks)
-        self.require_allowed()
+        self.require_allowed(fetched.blocks)
 
-    def require_allowed(self) -> None:
-        """Raises DeniedPart: a block that was found is denied."""
-        if any(self.denied(Cid(1, RAW, multihash)) for multihash in self._found):
+    def require_allowed(self, blocks: Iterable[bytes]) -> None:
+        """Raises DeniedPart: one of these blocks, by their multihashes, is denied."""
+        if any(self.denied(Cid(1, RAW, multihash)) for multihash in blocks):
             raise self._denied_part()
 
     def _denied_part(self) -> DeniedPart:

@@ -175,7 +175,7 @@ class Fetching:
             closure = await gathering.run()
             async with self.shelf.holding_still():
                 if not await self.shelf.lacks(closure):
-                    gathering.require_allowed()  # the list may have changed meanwhile
+                    gathering.require_allowed(closure.blocks)  # the list may have changed meanwhile
                     await self._require_room(request, closure)
                     return closure, await self._measured(request.root, closure)
             # A block that was here already was let go with another closure meanwhile: fetch it.
