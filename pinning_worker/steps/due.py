@@ -86,7 +86,7 @@ class DueLoop:
 
     async def _tidy(self, nursery: trio.Nursery) -> None:
         """Beside the rest, for a large store takes its time."""
-        if self._is_tidying:
+        if self._is_tidying or not self.shelf.has_tidying_due():
             return
         is_quiet = not self._working and not self._nudged and not await self.books.active_requests()
         self._is_tidying = True  # from here on `run` alone ends it

@@ -143,10 +143,21 @@ class Shelf:
         """The operator may have released what is held."""
         self._sweep_at = None
 
+    def has_tidying_due(self) -> bool:
+        """Cheap, for it is asked at every turn."""
+        now = self.clock.now()
+        return self._is_sweep_due(now) or self._is_purge_due(now)
+
+    def _is_sweep_due(self, now: datetime) -> bool:
+        return self.untidy and _is_time(self._sweep_at, now, SWEEP_AGAIN)
+
+    def _is_purge_due(self, now: datetime) -> bool:
+        return _is_time(self._purge_at, now, PURGE_EVERY)
+
     async def sweep_if_due(self) -> None:
         """At a quiet moment, if something may lie there. What a fetch still needs of it, the fetch brings back."""
         now = self.clock.now()
-        if self.untidy and _is_time(self._sweep_at, now, SWEEP_AGAIN) and await self.chain.is_read():
+        if self._is_sweep_due(now) and await self.chain.is_read():
             self.untidy = False  # what is left lying from here on is for the next one
             if await self._sweep():
                 self._has_swept = True
@@ -156,7 +167,7 @@ class Shelf:
     async def purge_if_due(self) -> None:
         """Deletes what has waited long enough in quarantine."""
         now = self.clock.now()
-        if _is_time(self._purge_at, now, PURGE_EVERY) and await self.chain.is_read():
+        if self._is_purge_due(now) and await self.chain.is_read():
             self._purge_at = now + PURGE_EVERY
             await self._purge(now)
 
