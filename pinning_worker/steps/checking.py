@@ -94,11 +94,11 @@ class Checking:
             for _ in range(ROUNDS):
                 left = []
                 for root in todo:
-                    match await self._compare(root):
-                        case None:
-                            left.append(root)  # the disk or the database failed: the others are not kept waiting
-                        case is_kept:
-                            damaged, count = damaged + (not is_kept), count + 1
+                    is_kept = await self._compare(root)
+                    if is_kept is None:
+                        left.append(root)  # the disk or the database failed: the others are not kept waiting
+                    else:
+                        damaged, count = damaged + (not is_kept), count + 1
                     await self.clock.sleep(PACE_SECONDS)
                 todo = left
                 await self.clock.sleep(AGAIN_SECONDS if left else 0)
@@ -144,6 +144,6 @@ class Checking:
                 await self.clock.sleep(AGAIN_SECONDS)
 
     async def _tell_holders(self, multihash: bytes) -> None:
-        for root in (await self.books.holders([multihash])).get(multihash, ()):
-            await self.damaged(root, {multihash})
-            return  # it sees to the other holders as well
+        holders = (await self.books.holders([multihash])).get(multihash)
+        if holders:
+            await self.damaged(min(holders), {multihash})  # it sees to the other holders as well
