@@ -201,8 +201,8 @@ class Blocks(Protocol):
         """Into quarantine, under that day. Those not there are no error. What was never paid takes no more than a
         limit there: its oldest is deleted beyond it."""
 
-    async def recall(self, multihashes: Sequence[bytes]) -> None:
-        """Out of quarantine, those that are in it and whole. A copy stays until its day comes."""
+    async def recall(self, multihashes: Sequence[bytes]) -> set[bytes]:
+        """Out of quarantine, those that are in it and whole: they are returned. A copy stays until its day comes."""
 
     async def purge(self, before: date) -> None:
         """Deletes what was freed on an earlier day."""

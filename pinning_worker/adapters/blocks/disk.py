@@ -107,9 +107,11 @@ class DiskBlocks:
         for piece in _pieces(multihashes, _NAMES_AT_ONCE):
             await self._in_thread(partial(self._free, piece, day, was_paid=was_paid))
 
-    async def recall(self, multihashes: Sequence[bytes]) -> None:
+    async def recall(self, multihashes: Sequence[bytes]) -> set[bytes]:
+        recalled: set[bytes] = set()
         for piece in _pieces(multihashes, _READS_AT_ONCE):
-            await self._in_thread(self._recall, piece)
+            recalled |= await self._in_thread(self._recall, piece)
+        return recalled
 
     async def purge(self, before: date) -> None:
         await self._in_thread(self._purge, before)
@@ -203,14 +205,15 @@ class DiskBlocks:
             self._quarantine.take(self._file(multihash), day, was_paid=was_paid)
             self._broken.discard(multihash)
 
-    def _recall(self, multihashes: Sequence[bytes]) -> None:
+    def _recall(self, multihashes: Sequence[bytes]) -> set[bytes]:
         if self._quarantine.is_empty():
-            return
-        for multihash in multihashes:
-            if self._size(multihash) is None:
-                data = self._quarantine.give_back(multihash, self._file(multihash))
-                if data is not None:
-                    self._write(multihash, data)
+            return set()
+        missing = [multihash for multihash in multihashes if self._size(multihash) is None]
+        for multihash in missing:
+            data = self._quarantine.give_back(multihash, self._file(multihash))
+            if data is not None:
+                self._write(multihash, data)
+        return {multihash for multihash in missing if self._size(multihash) is not None}
 
     def _sizes(self, multihashes: Sequence[bytes]) -> dict[bytes, int]:
         sizes = {multihash: self._size(multihash) for multihash in multihashes}

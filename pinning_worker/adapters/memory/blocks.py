@@ -84,13 +84,16 @@ class MemoryBlocks:
                 del self.freed[key][name]
                 over -= len(data)
 
-    async def recall(self, multihashes: Sequence[bytes]) -> None:
+    async def recall(self, multihashes: Sequence[bytes]) -> set[bytes]:
         await checkpoint()
+        recalled = set()
         for name in multihashes:
             copies = [folder[name] for folder in self.freed.values() if is_hash_of(name, folder.get(name))]
             if copies and name not in self.data:
                 self.data[name] = copies[0]
                 self._unsynced.add(name)
+                recalled.add(name)
+        return recalled
 
     async def purge(self, before: date) -> None:
         await checkpoint()

@@ -39,8 +39,7 @@ class Shelf:
     async def size(self, multihash: bytes) -> int | None:
         await self._settled(multihash)
         size = await self._blocks.size(multihash)
-        if size is None:
-            await self._blocks.recall([multihash])
+        if size is None and await self._blocks.recall([multihash]):
             size = await self._blocks.size(multihash)
         return size
 
