@@ -35,7 +35,7 @@ from pinning_worker.adapters.p2p.bitswap.engine import Engine
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.requests import RequestBudget, RequestReader
 from pinning_worker.adapters.sql.books import SqlBooks
-from pinning_worker.adapters.sql.database import Database
+from pinning_worker.adapters.sql.database import open_database
 from pinning_worker.adapters.sql.migrate import require_ready
 from pinning_worker.adapters.sql.name_index import SqlNameIndex
 from pinning_worker.adapters.sql.receipts import SqlReceipts
@@ -135,8 +135,7 @@ class _Stores:
 
 @asynccontextmanager
 async def _stores(settings: Settings) -> AsyncGenerator[_Stores, None]:
-    database = Database(settings.database_url)
-    try:
+    async with open_database(settings.database_url) as database:
         folder = settings.data_dir / BLOCKS_FOLDER
         await trio.to_thread.run_sync(require_usable, folder)
         await Store(database, settings.database_url, folder).open_together()
@@ -145,8 +144,6 @@ async def _stores(settings: Settings) -> AsyncGenerator[_Stores, None]:
         receipts = await JournaledReceipts.open(SqlReceipts(database), folder)
         await _bring_up_to_date(settings, SqlBooks(database), SqlReceipts(database), folder)
         yield _Stores(books, receipts, SqlNameIndex(database), blocks)
-    finally:
-        await database.close()
 
 
 async def _bring_up_to_date(settings: Settings, books: SqlBooks, receipts: SqlReceipts, folder: Path) -> None:

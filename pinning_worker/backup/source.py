@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pinning_worker.adapters.sql.snapshot import sqlite_file
+from pinning_worker.adapters.sql.sqlite_file import sqlite_path
 from pinning_worker.backup.errors import WrongPlace
 from pinning_worker.backup.folder import BLOCKS
 
@@ -32,7 +32,7 @@ class Source:
 
     @property
     def database(self) -> Path | None:
-        return sqlite_file(self.database_url)
+        return sqlite_path(self.database_url)
 
     @property
     def blocks(self) -> Path:

@@ -109,14 +109,11 @@ def _count_backup(source: Source) -> None:
 
 
 async def _with_store(source: Source, work: Callable[[Any], Any]) -> Any:
-    from pinning_worker.adapters.sql.database import Database
+    from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.pairing import Store
 
-    database = Database(source.database_url)
-    try:
+    async with open_database(source.database_url) as database:
         return await work(Store(database, source.database_url, source.blocks))
-    finally:
-        await database.close()
 
 
 def _say(source: Source, directory: Path, taken: Taken, as_json: bool) -> None:

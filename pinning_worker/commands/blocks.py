@@ -86,21 +86,19 @@ def _look(settings: StoreSettings) -> dict[str, Any]:
 
     from pinning_worker.adapters.blocks.disk import DiskBlocks
     from pinning_worker.adapters.sql.books import SqlBooks
-    from pinning_worker.adapters.sql.database import Database
+    from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.migrate import require_current
     from pinning_worker.daemon import BLOCKS_FOLDER
     from pinning_worker.steps.shelf import count_orphans
 
     async def look() -> tuple[Orphans, list[dict[str, Any]]]:
-        database, store = Database(settings.database_url), DiskBlocks(settings.data_dir / BLOCKS_FOLDER)
-        try:
+        store = DiskBlocks(settings.data_dir / BLOCKS_FOLDER)
+        async with open_database(settings.database_url) as database:
             days = [
                 {"day": each.day.isoformat(), "paid": each.was_paid, "blocks": each.blocks, "bytes": each.bytes}
                 for each in await store.quarantined()
             ]
             return await count_orphans(SqlBooks(database), store), days
-        finally:
-            await database.close()
 
     with telling(store_outcomes()):
         require_current(settings.database_url)

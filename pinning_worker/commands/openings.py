@@ -130,7 +130,7 @@ def _blocks(settings: Settings) -> Iterable[str]:
     import trio
 
     from pinning_worker.adapters.blocks.rights import require_usable
-    from pinning_worker.adapters.sql.database import Database
+    from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.daemon import BLOCKS_FOLDER
     from pinning_worker.pairing import Store
 
@@ -138,12 +138,9 @@ def _blocks(settings: Settings) -> Iterable[str]:
     require_usable(folder)
 
     async def belong_together() -> None:
-        database = Database(settings.database_url)
-        try:
+        async with open_database(settings.database_url) as database:
             store = Store(database, settings.database_url, folder)
             store.require_pair(await store.look())
-        finally:
-            await database.close()
 
     trio.run(belong_together)
     return ()
@@ -153,15 +150,12 @@ def _shared_address(settings: Settings) -> Iterator[str]:
     """One may be a customer who pays without asking; several are another worker's."""
     import trio
 
-    from pinning_worker.adapters.sql.database import Database
+    from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.never_quoted import paid_and_never_quoted
 
     async def count() -> int:
-        database = Database(settings.database_url)
-        try:
+        async with open_database(settings.database_url) as database:
             return await paid_and_never_quoted(database)
-        finally:
-            await database.close()
 
     if (unasked := trio.run(count)) > 1:
         yield (
@@ -177,17 +171,14 @@ def _chain(settings: Settings, found: Findings, has_books: bool) -> Iterable[str
 
     from pinning_worker.adapters.electrum.header_file import HeaderFile
     from pinning_worker.adapters.sql.books import SqlBooks
-    from pinning_worker.adapters.sql.database import Database
+    from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.name_index import SqlNameIndex
     from pinning_worker.daemon import network_followed
     from pinning_worker.domain.chain import NETWORKS, with_checkpoint
 
     async def followed() -> Network:
-        database = Database(settings.database_url)
-        try:
+        async with open_database(settings.database_url) as database:
             return await network_followed(settings, SqlBooks(database), SqlNameIndex(database))
-        finally:
-            await database.close()
 
     found.network = with_checkpoint(NETWORKS[settings.network], settings.checkpoint)
     if has_books:

@@ -64,16 +64,15 @@ async def _recover(settings: Settings, this_database: bool, blocks_are_lost: boo
     from pinning_worker.adapters.blocks.quote_journal import read_quotes
     from pinning_worker.adapters.blocks.receipt_journal import read_journal
     from pinning_worker.adapters.sql.books import SqlBooks
-    from pinning_worker.adapters.sql.database import Database
+    from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.receipts import SqlReceipts
     from pinning_worker.daemon import BLOCKS_FOLDER
     from pinning_worker.domain.store_mark import Mismatch, mismatch, next_mark
     from pinning_worker.pairing import Store
     from pinning_worker.steps.recovering import quotes_of, take_up
 
-    database = Database(settings.database_url)
-    store = Store(database, settings.database_url, settings.data_dir / BLOCKS_FOLDER)
-    try:
+    async with open_database(settings.database_url) as database:
+        store = Store(database, settings.database_url, settings.data_dir / BLOCKS_FOLDER)
         found = await store.look()
         kind = mismatch(found)
         if kind is Mismatch.LOST and not blocks_are_lost:
@@ -97,5 +96,3 @@ async def _recover(settings: Settings, this_database: bool, blocks_are_lost: boo
         taken = await take_up(SqlBooks(database), SqlReceipts(database), journal, promises)
         await store.write(next_mark(found, secrets.token_hex(16)))
         return taken
-    finally:
-        await database.close()

@@ -43,11 +43,11 @@ def restore(
     """
     settings = store_settings(env_file)
 
-    from pinning_worker.adapters.sql.snapshot import sqlite_file
+    from pinning_worker.adapters.sql.sqlite_file import sqlite_path
     from pinning_worker.backup.folder import BackupFolder
     from pinning_worker.backup.putting_back import Destination
 
-    database = sqlite_file(settings.database_url)
+    database = sqlite_path(settings.database_url)
     there = Destination(
         settings.data_dir.absolute(), database.absolute() if database is not None else None, settings.network
     )

@@ -22,16 +22,13 @@ def ask(settings: StoreSettings, question: Callable[[SqlBooks, datetime], Awaita
 
     from pinning_worker.adapters.clock import SystemClock
     from pinning_worker.adapters.sql.books import SqlBooks
-    from pinning_worker.adapters.sql.database import Database
+    from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.migrate import require_current
     from pinning_worker.logs import configure_logs
 
     async def answer() -> Answer:
-        database = Database(settings.database_url)
-        try:
+        async with open_database(settings.database_url) as database:
             return await question(SqlBooks(database), SystemClock(settings.clock_offset_file).now())
-        finally:
-            await database.close()
 
     configure_logs("error", settings.log_format)  # standard output is for the answer alone
     with telling(store_outcomes()):

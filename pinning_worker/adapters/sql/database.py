@@ -12,7 +12,8 @@ A transaction is a plain function of a Connection, run in a thread: writers one 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import trio
@@ -65,6 +66,16 @@ class Database:
             if meaning is None:
                 raise
             raise meaning from error
+
+
+@asynccontextmanager
+async def open_database(url: str) -> AsyncGenerator[Database, None]:
+    """It is closed at the end, however that comes."""
+    database = Database(url)
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 def engine_of(url: str) -> Engine:

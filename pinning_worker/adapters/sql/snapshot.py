@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import make_url
-
 from pinning_worker.domain.store_mark import Mark
 
 _WAIT_SECONDS = 30
@@ -37,12 +35,6 @@ class Contents:
     revision: str | None
     mark: Mark | None
     held: tuple[bytes, ...]
-
-
-def sqlite_file(url: str) -> Path | None:
-    """None for PostgreSQL."""
-    parsed = make_url(url)
-    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
 
 
 def take_snapshot(source: Path, target: Path) -> None:
