@@ -21,7 +21,7 @@ import structlog
 import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
-from pinning_worker.adapters.blocks.quote_journal import QuoteJournal, read_quotes
+from pinning_worker.adapters.blocks.quote_journal import QuoteJournal, newest_quote, read_quotes
 from pinning_worker.adapters.blocks.receipt_journal import JournaledReceipts, read_journal
 from pinning_worker.adapters.blocks.release_file import ReleaseFile
 from pinning_worker.adapters.blocks.rights import require_usable
@@ -142,25 +142,28 @@ async def _stores(settings: Settings) -> AsyncGenerator[_Stores, None]:
         blocks = await DiskBlocks.open(folder, most_unpaid=settings.staging_quota)
         books = SqlBooks(database, QuoteJournal(folder).note)
         receipts = await JournaledReceipts.open(SqlReceipts(database), folder)
-        await _bring_up_to_date(settings, SqlBooks(database), SqlReceipts(database), folder)
+        if await _is_behind(books, receipts, folder):
+            taken = await take_journals(settings, SqlBooks(database), SqlReceipts(database), folder)
+            log.warning("books.behind", receipts_taken=taken, reason="it knew less than the journals beside the blocks")
         yield _Stores(books, receipts, SqlNameIndex(database), blocks)
 
 
-async def _bring_up_to_date(settings: Settings, books: SqlBooks, receipts: SqlReceipts, folder: Path) -> None:
-    """A database copied and put back within one run looks like today's, and knows less than the journals: what was
-    promised since then is taken from there, before the chain tells of its payments."""
+async def _is_behind(books: SqlBooks, receipts: JournaledReceipts, folder: Path) -> bool:
+    """A database copied and put back within one run looks like today's, and knows less than the journals."""
+    newest = await trio.to_thread.run_sync(newest_quote, folder)
+    is_quoted = newest is None or newest.id in {quote.id for quote in await books.quotes(newest.root)}
+    return receipts.knew_more or not is_quoted
+
+
+async def take_journals(settings: Settings, books: SqlBooks, receipts: SqlReceipts, folder: Path) -> int:
+    """What was promised, by the journals beside the blocks, before the chain tells of its payments. Returns how many
+    receipts were new to the books. Raises Trouble."""
     journal = await trio.to_thread.run_sync(read_journal, folder)
     promises = await trio.to_thread.run_sync(lambda: list(read_quotes(folder)))
-    known = {receipt.key for receipt in await receipts.all()}
-    newest = promises[-1:]
-    quoted = [quote.id in {one.id for one in await books.quotes(quote.root)} for quote in newest]
-    if all(quoted) and all(receipt.key in known for receipt in journal):
-        return
     promises += quotes_of(
         journal, address=settings.quoted_address, script=settings.payment_scripts[0], network=settings.network
     )
-    taken = await take_up(books, receipts, journal, promises)
-    log.warning("books.behind", receipts_taken=taken, reason="it knew less than the journals beside the blocks")
+    return await take_up(books, receipts, journal, promises)
 
 
 async def _tell_stories(

@@ -58,18 +58,14 @@ def recover(this_database: bool, blocks_are_lost: bool, env_file: Path | None, a
 
 async def _recover(settings: Settings, this_database: bool, blocks_are_lost: bool) -> int:
     """How many receipts were new to the database. Raises Told, Trouble."""
-    import trio
     from sqlalchemy import make_url
 
-    from pinning_worker.adapters.blocks.quote_journal import read_quotes
-    from pinning_worker.adapters.blocks.receipt_journal import read_journal
     from pinning_worker.adapters.sql.books import SqlBooks
     from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.receipts import SqlReceipts
-    from pinning_worker.daemon import BLOCKS_FOLDER
+    from pinning_worker.daemon import BLOCKS_FOLDER, take_journals
     from pinning_worker.domain.store_mark import Mismatch, mismatch, next_mark
     from pinning_worker.pairing import Store
-    from pinning_worker.steps.recovering import quotes_of, take_up
 
     async with open_database(settings.database_url) as database:
         store = Store(database, settings.database_url, settings.data_dir / BLOCKS_FOLDER)
@@ -88,11 +84,6 @@ async def _recover(settings: Settings, this_database: bool, blocks_are_lost: boo
             raise Told(
                 f"{store.blocks} has blocks: without --blocks-are-lost the database becomes theirs", ExitCode.REFUSED
             )
-        journal = await trio.to_thread.run_sync(read_journal, store.blocks)
-        promises = await trio.to_thread.run_sync(lambda: list(read_quotes(store.blocks)))
-        promises += quotes_of(
-            journal, address=settings.quoted_address, script=settings.payment_scripts[0], network=settings.network
-        )
-        taken = await take_up(SqlBooks(database), SqlReceipts(database), journal, promises)
+        taken = await take_journals(settings, SqlBooks(database), SqlReceipts(database), store.blocks)
         await store.write(next_mark(found, secrets.token_hex(16)))
         return taken

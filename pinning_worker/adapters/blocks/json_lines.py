@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from pinning_worker.domain.money import Swartz
 
 Row = TypeVar("Row")
 LONGEST = 64 * 1024  # bytes of a small file
+_END_BYTES = 1024 * 1024  # of a long one, in which the newest line is looked for
 # What reading JSON of unknown origin into a type of ours may raise, beside what the disk does.
 UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError)
 
@@ -61,6 +63,23 @@ def read_lines(file: Path, read: Callable[[dict[str, Any]], Row]) -> Iterator[Ro
         return
     except OSError as error:
         raise trouble_of(f"{file} cannot be read", error) from error
+
+
+def read_newest(file: Path, read: Callable[[dict[str, Any]], Row]) -> Row | None:
+    """The last that can be read; None where there is none. Of a long file only the end is read. Raises Trouble."""
+    try:
+        with file.open("rb") as lines:
+            begin = max(0, lines.seek(0, os.SEEK_END) - _END_BYTES)
+            lines.seek(begin)
+            end = lines.read().splitlines()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise trouble_of(f"{file} cannot be read", error) from error
+    for line in reversed(end[1:] if begin else end):
+        with suppress(*UNREADABLE):
+            return read(json.loads(line))
+    return next(reversed(list(read_lines(file, read))), None) if begin else None
 
 
 def read_object(file: Path) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import trio
 
-from pinning_worker.adapters.blocks.json_lines import append_lines, plain, read_lines
+from pinning_worker.adapters.blocks.json_lines import append_lines, plain, read_lines, read_newest
 from pinning_worker.adapters.disk_faults import trouble_of
 from pinning_worker.domain.cid import cid_from_bytes
 from pinning_worker.domain.money import Swartz
@@ -42,6 +42,11 @@ class QuoteJournal:
 def read_quotes(folder: Path) -> Iterator[Quote]:
     """As they were given. Lines that cannot be read are logged and skipped. Raises Trouble."""
     return read_lines(folder / JOURNAL, _quote)
+
+
+def newest_quote(folder: Path) -> Quote | None:
+    """Whatever the file's length, which strangers make grow. Raises Trouble."""
+    return read_newest(folder / JOURNAL, _quote)
 
 
 def _values(quote: Quote) -> dict[str, Any]:

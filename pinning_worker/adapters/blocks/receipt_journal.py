@@ -32,11 +32,15 @@ _OUTDATED = 4  # lines for each receipt, above which it is written anew
 
 
 class JournaledReceipts:
-    """Port Receipts: those of `receipts`, and a line in the journal for each that is put there. Raises Trouble."""
+    """Port Receipts: those of `receipts`, and a line in the journal for each that is put there. Raises Trouble.
+
+    `knew_more`: at the start the journal had a receipt that `receipts` had not.
+    """
 
     def __init__(self, receipts: Receipts, file: Path) -> None:
         """Use `open`."""
         self._receipts, self._file = receipts, file
+        self.knew_more = False
         self._one_writer = trio.Lock()
 
     @classmethod
@@ -44,6 +48,7 @@ class JournaledReceipts:
         opened = cls(receipts, folder / JOURNAL)
         noted = {receipt.key: receipt for receipt in await trio.to_thread.run_sync(read_journal, folder)}
         known = {receipt.key: receipt for receipt in await receipts.all()}
+        opened.knew_more = not noted.keys() <= known.keys()
         lines = await trio.to_thread.run_sync(_count_lines, opened._file)
         if lines > _OUTDATED * (len(noted) + 100):
             await opened._in_thread(partial(write_journal, opened._file, (noted | known).values()))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pinning_worker.adapters.blocks.mark_file import MARK_FILE, read_mark
-from pinning_worker.adapters.blocks.quote_journal import QuoteJournal, read_quotes
+from pinning_worker.adapters.blocks.quote_journal import QuoteJournal, newest_quote, read_quotes
 from pinning_worker.adapters.blocks.receipt_journal import JOURNAL, JournaledReceipts, read_journal
 from pinning_worker.adapters.blocks.release_file import LIFE_SECONDS, ReleaseFile
 from pinning_worker.adapters.memory.books import MemoryBooks
@@ -155,3 +155,23 @@ def test_a_release_lapses_after_a_day(tmp_path: Path) -> None:
     old = time.time() - LIFE_SECONDS - 60
     os.utime(tmp_path / "release.json", (old, old))
     assert release.bytes() == 0
+
+
+async def test_the_newest_quote_is_found_at_the_end_of_a_long_file(tmp_path: Path) -> None:
+    """Catches: every start reads all that strangers were ever quoted."""
+    assert newest_quote(tmp_path) is None
+    await QuoteJournal(tmp_path).note([quote(f"q{number}") for number in range(4_000)])
+    assert (tmp_path / "quotes.jsonl").stat().st_size > 1_048_576
+    newest = newest_quote(tmp_path)
+    assert newest is not None
+    assert newest.id == "q3999"
+
+
+@pytest.mark.parametrize("garbage", [b"half a li", b"x" * 1_100_000], ids=["half a line", "a megabyte"])
+async def test_garbage_after_the_newest_quote_hides_it_not(tmp_path: Path, garbage: bytes) -> None:
+    await QuoteJournal(tmp_path).note([quote("q1"), quote("q2")])
+    with (tmp_path / "quotes.jsonl").open("ab") as journal:
+        journal.write(garbage)
+    newest = newest_quote(tmp_path)
+    assert newest is not None
+    assert newest.id == "q2"
