@@ -1,20 +1,19 @@
 """The data directory: ours alone (mode 0700), of one network, with one worker at a time.
 
 A file `network` marks a directory as ours; one that holds other things and no mark is refused, so that a slip in a
-setting tightens nobody's home directory. The lock is flock(2) on `worker.lock`: the kernel lets go of it when the
-process ends, however it ends, so there is no stale lock to remove. Readers take no lock. A folder `.restoring` is half
-a restore, which nobody starts.
+setting tightens nobody's home directory. The lock is `worker.lock` (`process_lock.py`); readers take none. A folder
+`.restoring` is half a restore, which nobody starts.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pinning_worker.adapters.disk_faults import reason_of, user_name
+from pinning_worker.adapters.disk_faults import is_usable, reason_of, user_name
+from pinning_worker.adapters.process_lock import note_pid, taken_by
 
 MARK = "network"
 LOCK = "worker.lock"
@@ -118,7 +117,7 @@ def _held(path: Path) -> Iterator[None]:
 def _require_rights(path: Path, *places: Path) -> None:
     """Raises DataDirRefused, PermissionError."""
     for place in (*places, path / MARK, path / LOCK):
-        if os.path.lexists(place) and not os.access(place, os.R_OK | os.W_OK | (os.X_OK if place.is_dir() else 0)):
+        if os.path.lexists(place) and not is_usable(place):
             raise DataDirRefused(_cannot_be_used(path, f"{place} is not to be read and written by user {user_name()}"))
 
 
@@ -159,17 +158,13 @@ def _require_mark(path: Path, network: str) -> None:
 
 def _write_pid(descriptor: int, path: Path) -> None:
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        note_pid(descriptor)
     except OSError as error:
         raise _refused(path, error) from error
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+    if (holder := taken_by(descriptor)) is not None:
         raise DataDirHeld(
             f"another worker (pid {holder}) runs on {path}: stop it, or let PINNING_DATA_DIR name another directory"
-        ) from None
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+from pathlib import Path
 
 from pinning_worker.ports import NeedsMending, Trouble
 
@@ -26,6 +27,11 @@ def reason_of(error: OSError) -> str:
     named = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
     us = f" (this is user {user_name()})" if error.errno in _NO_RIGHTS else ""
     return f"{error.strerror or error}{named}{us}"
+
+
+def is_usable(place: Path) -> bool:
+    """Whether this user may read and write it, and go into it where it is a folder."""
+    return os.access(place, os.R_OK | os.W_OK | (os.X_OK if place.is_dir() else 0))
 
 
 def user_name(number: int | None = None) -> str:

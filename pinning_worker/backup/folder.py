@@ -12,7 +12,6 @@ already. So a kill at any moment leaves the last whole state, or the next one.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pinning_worker.adapters.private_file import replace
+from pinning_worker.adapters.process_lock import taken_by
 from pinning_worker.backup.errors import Damaged, WrongPlace
 from pinning_worker.backup.manifest import MANIFEST, Manifest, read_manifest
 
@@ -103,7 +103,5 @@ class BackupFolder:
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BackupBusy(f"another backup into {path} is being taken: wait for it") from None
+    if taken_by(descriptor) is not None:
+        raise BackupBusy(f"another backup into {path} is being taken: wait for it")

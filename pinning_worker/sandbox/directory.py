@@ -1,18 +1,19 @@
 """The sandbox's directory: one sandbox at a time, and nothing else in it.
 
 A sandbox begins by throwing away the index of the one before, so a directory that holds something it did not make is
-refused, whoever's it is. The lock is flock(2) on `sandbox.lock`: the kernel lets go of it when the process ends.
+refused, whoever's it is. The lock is `sandbox.lock` (`adapters/process_lock.py`).
 Workers that sell on a sandbox may have their data here too, each under a name of its own (`worker-…`): the chain of
 a sandbox is gone with it, and a worker that remembers it would wait for it for ever.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from pinning_worker.adapters.process_lock import note_pid, taken_by
 
 LOCK = "sandbox.lock"
 WORKER = "worker-"
@@ -38,8 +39,7 @@ def hold_directory(path: Path) -> Iterator[None]:
     descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _lock(descriptor, path)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        note_pid(descriptor)
         yield
     finally:
         os.close(descriptor)
@@ -60,10 +60,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+    if (holder := taken_by(descriptor)) is not None:
         raise DirectoryHeld(
             f"another sandbox (pid {holder}) runs in {path}: stop it, or let --dir name another directory"
-        ) from None
+        )

@@ -171,7 +171,7 @@ async def test_one_failed_question_to_the_books_ends_no_tidying(autojump_clock: 
             w.books.active_requests = ask  # type: ignore[method-assign]  # it fails once
             raise Trouble("the database is locked")
 
-        w.books.active_requests = locked  # type: ignore[method-assign]
+        w.books.active_requests = locked  # type: ignore[method-assign]  # as a database that is busy, once
         w.life.ring()
         await w.months_later(20)
         assert w.in_quarantine() == set()

@@ -14,7 +14,7 @@ from pinning_worker.adapters.blocks.mark_file import MARK_FILE
 from pinning_worker.adapters.blocks.quarantine import FREED
 from pinning_worker.adapters.blocks.quote_journal import JOURNAL as QUOTES
 from pinning_worker.adapters.blocks.receipt_journal import JOURNAL as RECEIPTS
-from pinning_worker.adapters.disk_faults import user_name
+from pinning_worker.adapters.disk_faults import is_usable, user_name
 from pinning_worker.ports import NeedsMending
 
 _FOLDERS, _FILES = (ASIDE, FREED), (MARK_FILE, RECEIPTS, QUOTES)
@@ -27,8 +27,7 @@ def require_usable(folder: Path) -> None:
             continue
         if place.name not in _FILES and not place.is_dir():
             raise NeedsMending(f"the blocks in {folder} cannot be used: {place} is no folder. Move it aside")
-        needed = os.R_OK | os.W_OK | (os.X_OK if place.is_dir() else 0)
-        if not os.access(place, needed):
+        if not is_usable(place):
             raise NeedsMending(
                 f"the blocks in {folder} cannot be used: {place} is not to be read and written by user {user_name()}. "
                 "All in there must be that user's, on a disk that can be written"

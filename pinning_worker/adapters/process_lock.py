@@ -1,0 +1,24 @@
+"""One process at a time: flock(2) on a file that holds the pid of whoever has it.
+
+The kernel lets go of it when the process ends, however it ends, so there is no stale lock to remove.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+
+def taken_by(descriptor: int) -> str | None:
+    """None: it is ours from now on, until the descriptor is closed. Else the pid of whoever has it, or `unknown`."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+    return None
+
+
+def note_pid(descriptor: int) -> None:
+    """Raises OSError."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
