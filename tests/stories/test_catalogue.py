@@ -63,12 +63,16 @@ class BumpyChain(MemoryChain):
 class CountedIndex(MemoryNameIndex):
     looks: int = 0
     broken: bool = False
+    gates: dict[int, trio.Event] = field(default_factory=dict)  # by the offset that is asked for
 
     async def find(self, wanted: NameFilter, times: range | None, offset: int, limit: int) -> Sequence[NameRow]:
         self.looks += 1
         if self.broken:
             raise Trouble("the disk is away")
-        return await MemoryNameIndex.find(self, wanted, times, offset, limit)
+        found = await MemoryNameIndex.find(self, wanted, times, offset, limit)
+        if offset in self.gates:
+            await self.gates[offset].wait()
+        return found
 
 
 @dataclass(slots=True)
@@ -325,6 +329,23 @@ async def test_the_browsers_five_lists_get_five_answers_from_one_look(autojump_c
         await trio.sleep(5)
         await world.list(dateString="LAST")
         assert world.index.looks == 2
+
+
+async def test_a_slow_question_keeps_no_other_waiting_and_a_change_meanwhile_makes_its_answer_nobody_elses(
+    autojump_clock: MockClock,
+) -> None:
+    world = World()
+    async with world.running():
+        await world.mine("a")
+        world.index.looks, world.index.gates[1] = 0, trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(world.catalogue.listed, parse(b'{"type":"LIST","from":1}'))
+            await wait_all_tasks_blocked()
+            assert await world.list() == ["a"], "answered while the other look goes on"
+            await world.mine("b")
+            world.index.gates[1].set()
+        assert await world.list(**{"from": 1}) == ["a"], "the look from before the block is not shared after it"
+        assert world.index.looks == 3
 
 
 async def test_a_shared_answer_is_never_older_than_the_index(autojump_clock: MockClock) -> None:

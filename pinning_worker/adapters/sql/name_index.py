@@ -1,21 +1,21 @@
 """The name index in SQL: filter, day and page are the database's work; a page costs a page, not the table.
 
-A prefix is a range of byte strings (from `e/` to before `e0`), which both databases compare byte by byte. The primary
-key is the order of every answer, so a page is read from its end.
+`NameRow.matches` decides once, when a row is added, which filters select it; a question only names the column. What
+becomes known of the content behind a name moves its rows in or out of `collections`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, insert, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, false, func, insert, select, update
 
 from pinning_worker.adapters.sql.database import Database
-from pinning_worker.adapters.sql.name_tables import name_blocks, name_metadata, name_ops, name_progress
+from pinning_worker.adapters.sql.name_tables import SELECTED_BY, name_blocks, name_metadata, name_ops, name_progress
 from pinning_worker.adapters.sql.rows import AnyRow
 from pinning_worker.domain.listing import NameFilter
-from pinning_worker.domain.name_row import EMPTY_VALUES, IPFS, NAME_PREFIXES, NameRow
+from pinning_worker.domain.name_row import NameRow
 from pinning_worker.domain.payment import named_cid
 
 
@@ -39,22 +39,51 @@ class SqlNameIndex:
         await self._database.write(lambda connection: _resume_from(connection, height))
 
     async def find(self, wanted: NameFilter, times: range | None, offset: int, limit: int) -> Sequence[NameRow]:
-        query = page(wanted, times, offset, limit)
-        return [_row(row) for row in await self._database.read(lambda connection: connection.execute(query).all())]
+        return await self._database.read(lambda connection: _find(connection, wanted, times, offset, limit))
 
     async def note_metadata(self, root: bytes, has_images: bool) -> None:
         await self._database.write(lambda connection: _note(connection, root, has_images))
 
 
-def page(wanted: NameFilter, times: range | None, offset: int, limit: int) -> Select[Any]:
-    """The one question of a LIST."""
-    return (
-        select(name_ops)
-        .where(*_selected(wanted), *_within(times))
+def _find(
+    connection: Connection, wanted: NameFilter, times: range | None, offset: int, limit: int
+) -> Sequence[NameRow]:
+    heights = None
+    if times is not None:
+        heights = _heights(connection, times)
+        if _all_within(connection, times, heights):
+            times = None
+    query = page(wanted, times, heights, offset, limit)
+    return [_row(row) for row in connection.execute(query)]
+
+
+def _heights(connection: Connection, times: range) -> range:
+    """From the lowest to the highest block of that time which holds a name."""
+    lowest, highest = connection.execute(
+        select(func.min(name_blocks.c.height), func.max(name_blocks.c.height)).where(*_within(times, name_blocks))
+    ).one()
+    return range(0) if lowest is None else range(lowest, highest + 1)
+
+
+def _all_within(connection: Connection, times: range, heights: range) -> bool:
+    """Whether each block between is of that time: a block's time may be before that of the one below it."""
+    before_or_after = (name_blocks.c.blocktime < times.start) | (name_blocks.c.blocktime >= times.stop)
+    stranger = select(name_blocks.c.height).where(*_between(heights, name_blocks), before_or_after).limit(1)
+    return connection.execute(stranger).one_or_none() is None
+
+
+def page(wanted: NameFilter, times: range | None, heights: range | None, offset: int, limit: int) -> Select[Any]:
+    """The one question of a LIST: its keys by the filter's index alone, then the rows of that page."""
+    keys = (
+        select(name_ops.c.height, name_ops.c.position)
+        .where(*_selected(wanted), *_within(times, name_ops), *_between(heights, name_ops))
         .order_by(name_ops.c.height.desc(), name_ops.c.position.desc())
         .offset(offset)
         .limit(limit)
+        .subquery()
     )
+    same_key = (name_ops.c.height == keys.c.height) & (name_ops.c.position == keys.c.position)
+    return select(name_ops).join(keys, same_key).order_by(name_ops.c.height.desc(), name_ops.c.position.desc())
 
 
 def _next_height(connection: Connection) -> int | None:
@@ -64,9 +93,13 @@ def _next_height(connection: Connection) -> int | None:
 def _add(connection: Connection, height: int, hash: str, rows: Sequence[NameRow]) -> None:
     if height != (expected := _next_height(connection)):
         raise ValueError(f"block {height} is not the one to index next ({expected})")
-    connection.execute(insert(name_blocks).values(height=height, hash=hash))
+    blocktime = rows[0].blocktime if rows else None
+    connection.execute(insert(name_blocks).values(height=height, hash=hash, blocktime=blocktime))
     if rows:
-        connection.execute(insert(name_ops), [_values(row) for row in rows])
+        roots = [_root(row) for row in rows]
+        known = _has_images(connection, {root for root in roots if root})
+        values = [_values(row, root, known.get(root or b"")) for row, root in zip(rows, roots, strict=True)]
+        connection.execute(insert(name_ops), values)
     connection.execute(update(name_progress).values(next_height=height + 1))
 
 
@@ -80,39 +113,43 @@ def _resume_from(connection: Connection, height: int) -> None:
 def _note(connection: Connection, root: bytes, has_images: bool) -> None:
     connection.execute(delete(name_metadata).where(name_metadata.c.root == root))
     connection.execute(insert(name_metadata).values(root=root, has_images=has_images))
+    is_collection = name_ops.c[SELECTED_BY[NameFilter.COLLECTIONS]]
+    is_nfc = name_ops.c[SELECTED_BY[NameFilter.NFC]]
+    stays = is_nfc if has_images else false()
+    connection.execute(update(name_ops).where(name_ops.c.root == root).values({is_collection: stays}))
 
 
-def _within(times: range | None) -> Iterator[ColumnElement[bool]]:
+def _has_images(connection: Connection, roots: Collection[bytes]) -> Mapping[bytes, bool]:
+    """What is known of the content of each."""
+    query = select(name_metadata.c.root, name_metadata.c.has_images).where(name_metadata.c.root.in_(roots))
+    return {row.root: row.has_images for row in connection.execute(query)}
+
+
+def _root(row: NameRow) -> bytes | None:
+    named = named_cid(row.value)
+    return named[0].key if named else None
+
+
+def _within(times: range | None, table: Table) -> Iterator[ColumnElement[bool]]:
     if times is not None:
-        yield name_ops.c.blocktime >= times.start
-        yield name_ops.c.blocktime < times.stop
+        yield table.c.blocktime >= times.start
+        yield table.c.blocktime < times.stop
+
+
+def _between(heights: range | None, table: Table) -> Iterator[ColumnElement[bool]]:
+    if heights is not None:
+        yield table.c.height >= heights.start
+        yield table.c.height < heights.stop
 
 
 def _selected(wanted: NameFilter) -> Iterator[ColumnElement[bool]]:
-    """`NameRow.matches`, for the database."""
-    match wanted:
-        case NameFilter.ALL:
-            return
-        case NameFilter.E | NameFilter.PE | NameFilter.BP:
-            yield _begins(name_ops.c.name, *NAME_PREFIXES[wanted])
-        case NameFilter.NAMES:
-            yield name_ops.c.value.in_(EMPTY_VALUES)
-            yield not_(_begins(name_ops.c.name, *NAME_PREFIXES[wanted]))
-        case NameFilter.NFC:
-            yield _begins(name_ops.c.value, IPFS)
-        case NameFilter.COLLECTIONS:
-            yield _begins(name_ops.c.value, IPFS)
-            without = select(name_metadata.c.root).where(not_(name_metadata.c.has_images))
-            yield or_(name_ops.c.root.is_(None), name_ops.c.root.not_in(without))
+    if wanted is not NameFilter.ALL:
+        yield name_ops.c[SELECTED_BY[wanted]]
 
 
-def _begins(column: ColumnElement[bytes], *prefixes: bytes) -> ColumnElement[bool]:
-    return or_(*((column >= prefix) & (column < prefix[:-1] + bytes((prefix[-1] + 1,))) for prefix in prefixes))
-
-
-def _values(row: NameRow) -> dict[str, object]:
-    named = named_cid(row.value)
+def _values(row: NameRow, root: bytes | None, has_images: bool | None) -> dict[str, object]:
     return {
+        **{column: row.matches(wanted, has_images) for wanted, column in SELECTED_BY.items()},
         "height": row.height,
         "position": row.position,
         "txid": row.txid,
@@ -122,7 +159,7 @@ def _values(row: NameRow) -> dict[str, object]:
         "name": row.name,
         "value": row.value,
         "address": row.address,
-        "root": named[0].key if named else None,
+        "root": root,
     }
 
 

@@ -101,7 +101,9 @@ async def test_a_defect_of_ours_is_no_damage(url: str) -> None:
     database = Database(url)
     with pytest.raises(Exception, match="UNIQUE") as told:
         await database.write(
-            lambda connection: connection.execute(text("INSERT INTO name_blocks VALUES (1, 'a'), (1, 'b')"))
+            lambda connection: connection.execute(
+                text("INSERT INTO name_blocks (height, hash) VALUES (1, 'a'), (1, 'b')")
+            )
         )
     assert not isinstance(told.value, Trouble)
     await database.close()

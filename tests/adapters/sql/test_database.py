@@ -35,7 +35,7 @@ def count(connection: Connection) -> int:
 
 
 def add(connection: Connection) -> int:
-    connection.execute(text("INSERT INTO name_blocks SELECT count(*), 'hash' FROM name_blocks"))
+    connection.execute(text("INSERT INTO name_blocks (height, hash) SELECT count(*), 'hash' FROM name_blocks"))
     return count(connection)
 
 
@@ -144,7 +144,7 @@ async def test_writers_of_two_processes_wait_for_each_other(tmp_path: Path) -> N
 
     def read_then_write(connection: Connection) -> None:
         height = count(connection)
-        connection.execute(text("INSERT INTO name_blocks VALUES (:height, 'hash')"), {"height": height})
+        connection.execute(text("INSERT INTO name_blocks (height, hash) VALUES (:height, 'hash')"), {"height": height})
 
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:

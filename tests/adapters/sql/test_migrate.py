@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
+from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -13,18 +16,24 @@ from alembic.migration import MigrationContext
 from pinning_worker.adapters.sql import book_tables, migrate, name_tables
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database, engine_of
+from pinning_worker.adapters.sql.name_index import SqlNameIndex, _root
 from pinning_worker.adapters.sql.schema import metadata
+from pinning_worker.domain.cid import RAW, cid_of
+from pinning_worker.domain.listing import NameFilter
+from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.name_row import NameRow
 from pinning_worker.ports import Change, NeedsMending
 from tests.contract.samples import ROOT, TXID, block_name, payment, pin, quote, request
 
 assert {book_tables.pins.metadata, name_tables.name_ops.metadata} == {metadata}
 
+SHOWN, HIDDEN = cid_of(RAW, b"with images"), cid_of(RAW, b"without")
 SECOND_REVISION = """
 import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0002"
+down_revision = "0003"
 
 def upgrade() -> None:
     with op.batch_alter_table("payments", recreate="always") as payments:
@@ -83,10 +92,11 @@ def test_the_checks_that_autogenerate_does_not_compare_are_there_too(url: str, p
 
 
 def declared(path: Path) -> dict[str, set[str]]:
-    """What each table's SQL says, line by line in any order."""
+    """What each table's SQL says, clause by clause in any order (a column that was added stands at the end)."""
     connection = sqlite3.connect(path)
     tables = connection.execute("SELECT name, sql FROM sqlite_master WHERE name != 'alembic_version' AND sql NOT NULL")
-    found = {name: {line.strip().rstrip(", ") for line in sql.splitlines()} for name, sql in tables}
+    between_clauses = re.compile(r"\s*(?:,(?![^(]*\))|\n|\)$)\s*")
+    found = {name: {clause for clause in between_clauses.split(sql) if clause} for name, sql in tables}
     connection.close()
     return found
 
@@ -111,21 +121,60 @@ async def test_a_later_revision_that_copies_a_table_keeps_its_rows_and_their_chi
     (scripts / "versions/9999_note.py").write_text(SECOND_REVISION)
     monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
 
-    with pytest.raises(migrate.UnusableDatabase, match="at revision 0002, not 9999: run `pinning-worker migrate`"):
+    with pytest.raises(migrate.UnusableDatabase, match="at revision 0003, not 9999: run `pinning-worker migrate`"):
         migrate.require_current(url)
     assert migrate.migrate(url) == "9999"
     assert await everything(url) == before
     revise(path, f"UPDATE payments SET note = 'kept' WHERE txid = '{TXID}'")
 
 
-async def test_books_of_the_first_revision_get_a_mark_and_keep_every_row(url: str, path: Path) -> None:
-    migrate.migrate(url)
+def migrate_up_to(revision: str, url: str, scratch: Path) -> None:
+    """As a program of that day would have."""
+    scripts = scratch / f"until-{revision}"
+    shutil.copytree(migrate._scripts(), scripts)
+    for script in (scripts / "versions").glob("*.py"):
+        if script.name[:4] > revision:
+            script.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrate, "_scripts", lambda: scripts)
+        assert migrate.migrate(url) == revision
+
+
+async def test_books_of_the_first_revision_get_a_mark_and_keep_every_row(url: str, tmp_path: Path) -> None:
+    migrate_up_to("0001", url, tmp_path)
     await fill(url)
     before = await everything(url)
-    revise(path, "DROP TABLE store_mark")
-    revise(path, "UPDATE alembic_version SET version_num = '0001'")
-    assert migrate.migrate(url) == "0002"
+    assert migrate.migrate(url) == "0003"
     assert await everything(url) == before
+
+
+async def test_names_of_an_earlier_revision_are_selected_as_if_they_were_added_now(
+    url: str, path: Path, tmp_path: Path
+) -> None:
+    """Catches: a filter that the migration spells otherwise than `NameRow.matches`."""
+    migrate_up_to("0002", url, tmp_path)
+    names = [b"", b"e", b"e/1", b"e0", b"pe/1", b"poe/1", b"bp/1", b"nft/1", b"art/1", b"\xff"]
+    values = [b"", b" ", b"empty", b"ipfs:/", b"ipfs://none", b"ipfs:0", f"ipfs://{SHOWN}".encode(), b"x"]
+    values.append(f"ipfs://{HIDDEN}".encode())
+    rows = [
+        NameRow("aa" * 32, 10, 1_000, at, 0, Swartz(1), name, value)
+        for at, (name, value) in enumerate(product(names, values))
+    ]
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executemany(
+            "INSERT INTO name_ops VALUES (?, ?, ?, 0, ?, 1, ?, ?, '', ?)",
+            [(row.height, row.position, row.txid, row.blocktime, row.name, row.value, _root(row)) for row in rows],
+        )
+        known = [(SHOWN.key, True), (HIDDEN.key, False)]
+        connection.executemany("INSERT INTO name_metadata VALUES (?, ?)", known)
+        connection.commit()
+    migrate.migrate(url)
+    database = Database(url)
+    for wanted in NameFilter:
+        found = await SqlNameIndex(database).find(wanted, None, 0, 1_000)
+        expected = [row for row in reversed(rows) if row.matches(wanted, dict(known).get(_root(row) or b""))]
+        assert list(found) == expected, wanted
+    await database.close()
 
 
 async def test_a_migration_that_fails_halfway_changes_nothing(
@@ -142,7 +191,7 @@ async def test_a_migration_that_fails_halfway_changes_nothing(
     monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
     with pytest.raises(migrate.UnusableDatabase, match="rows without their parents"):
         migrate.migrate(url)
-    assert migrate.revision_of(url) == "0002"
+    assert migrate.revision_of(url) == "0003"
     assert await everything(url) == before
 
 
