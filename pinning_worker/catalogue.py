@@ -57,7 +57,8 @@ class Catalogue:
     _bell: trio.Event = field(default_factory=trio.Event)
     _stood: tuple[Tip, datetime] | None = None
     _answers: dict[_Question, tuple[datetime, Message]] = field(default_factory=dict)
-    _looking: trio.Lock = field(default_factory=trio.Lock)  # into the index: no answer is shared that a change made old
+    _changes: int = 0  # of the index: no answer is shared that one of them made old
+    _looking: dict[_Question, trio.Event] = field(default_factory=dict)  # into the index now
 
     # ------------------------------------------------------------ blocks -> index
 
@@ -69,7 +70,9 @@ class Catalogue:
             try:
                 while await self.index_next():
                     pause = FIRST_RETRY
-            except Trouble as trouble:
+            except Exception as trouble:
+                if not isinstance(trouble, Trouble):
+                    log.error("names.crashed", fault=repr(trouble), exc_info=trouble)
                 log.warning("names.put_off", error=str(trouble), seconds=pause)
                 await self.clock.sleep(pause)
                 pause = min(2 * pause, LAST_RETRY)
@@ -121,19 +124,21 @@ class Catalogue:
         return fork
 
     async def _resume(self, height: int) -> bool:
-        async with self._looking:
-            await self.index.resume_from(height)
-            self._answers.clear()
+        await self.index.resume_from(height)
+        self._note_change()
         return True
 
     async def _add(self, height: int) -> bool:
         block = await self.chain.name_ops(height)
         if block is None or not await self.chain.has_block(height, block.hash):
             return False  # a reorg while we asked: the next look sees it
-        async with self._looking:
-            await self.index.add(height, block.hash, self._rows(block))
-            self._answers.clear()
+        await self.index.add(height, block.hash, self._rows(block))
+        self._note_change()
         return True
+
+    def _note_change(self) -> None:
+        self._changes += 1
+        self._answers.clear()
 
     def _rows(self, block: BlockOfNames) -> list[NameRow]:
         return [
@@ -154,9 +159,8 @@ class Catalogue:
 
     async def note_metadata(self, root: bytes, has_images: bool) -> None:
         """What the content under `root` (CIDv1 bytes) turned out to be. Raises Trouble."""
-        async with self._looking:
-            await self.index.note_metadata(root, has_images)
-            self._answers.clear()
+        await self.index.note_metadata(root, has_images)
+        self._note_change()
 
     # ------------------------------------------------------------ index -> LIST
 
@@ -174,19 +178,27 @@ class Catalogue:
                 return await self._shared(asked)
 
     async def _shared(self, query: ListQuery) -> Message:
-        async with self._looking:
-            now = self.clock.now()
-            question = (query, query.block_times(now))
-            known = self._answers.get(question)
-            if known is not None and now < known[0]:
-                return known[1]
+        """One look for all who ask the same within a few seconds; other questions do not wait for it."""
+        now = self.clock.now()
+        question = (query, query.block_times(now))
+        while (known := self._answers.get(question)) is None or now >= known[0]:
+            if (looking := self._looking.get(question)) is None:
+                return await self._look(question, now)
+            await looking.wait()
+        return known[1]
+
+    async def _look(self, question: _Question, now: datetime) -> Message:
+        changes, self._looking[question] = self._changes, trio.Event()
+        try:
             answer = await self._find(*question)
-            if not isinstance(answer, ListError):
-                self._answers.pop(question, None)
-                if len(self._answers) >= MOST_SHARED:
-                    del self._answers[next(iter(self._answers))]
-                self._answers[question] = (now + SHARED, answer)
-            return answer
+        finally:
+            self._looking.pop(question).set()
+        if changes == self._changes and not isinstance(answer, ListError):
+            self._answers.pop(question, None)
+            if len(self._answers) >= MOST_SHARED:
+                del self._answers[next(iter(self._answers))]
+            self._answers[question] = (now + SHARED, answer)
+        return answer
 
     async def _find(self, query: ListQuery, times: range | None) -> Message:
         try:

@@ -20,12 +20,14 @@ from pathlib import Path
 import structlog
 import trio
 
+from pinning_worker import __version__
 from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.adapters.blocks.quote_journal import QuoteJournal, newest_quote, read_quotes
 from pinning_worker.adapters.blocks.receipt_journal import JournaledReceipts, read_journal
 from pinning_worker.adapters.blocks.release_file import ReleaseFile
 from pinning_worker.adapters.blocks.rights import require_usable
 from pinning_worker.adapters.clock import SystemClock
+from pinning_worker.adapters.crash_file import CrashFile, read_crash_file
 from pinning_worker.adapters.datadir import hold_data_dir
 from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.sight import Blindness
@@ -102,12 +104,13 @@ async def _hold_and_run(
 ) -> None:
     with hold_data_dir(settings.data_dir, settings.network):
         await trio.to_thread.run_sync(require_ready, settings.database_url)
+        crashes = await trio.to_thread.run_sync(read_crash_file, settings.data_dir, __version__)
         async with trio.open_nursery() as nursery:
             stories = trio.CancelScope()
             nursery.start_soon(_end_on_signal, stories, nursery.cancel_scope, on_ending)
             async with open_network(settings) as network, _stores(settings) as opened:
-                with stories:
-                    await _tell_stories(settings, network, opened, rereading, on_ready, on_sight)
+                with crashes.open(), stories:
+                    await _tell_stories(settings, network, opened, crashes, rereading, on_ready, on_sight)
                 await network.pubsub.said()
             nursery.cancel_scope.cancel()
 
@@ -170,6 +173,7 @@ async def _tell_stories(
     settings: Settings,
     peers: Network,
     stores: _Stores,
+    crashes: CrashFile,
     rereading: _Rereading,
     on_ready: Callable[[Host], Awaitable[None]] | None,
     on_sight: Callable[[Blindness | None], None],
@@ -197,6 +201,7 @@ async def _tell_stories(
         announcer=announcer,
         chain=watcher,
         new_id=lambda: secrets.token_hex(8),
+        crash_notes=crashes,
         note_metadata=catalogue.note_metadata,
         release=ReleaseFile(settings.data_dir / BLOCKS_FOLDER),
         has_last_words=True,

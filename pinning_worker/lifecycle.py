@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 import trio
@@ -50,10 +51,11 @@ from pinning_worker.domain.pricing import months_to_sell, remaining_days
 from pinning_worker.domain.receipt import Receipt, receipt_key
 from pinning_worker.domain.requests import Ask, BadAsk
 from pinning_worker.domain.verdict import judge
-from pinning_worker.ports import Announcer, Blocks, Books, Chain, Change, Clock, Dossier, Fetcher, Receipts
+from pinning_worker.ports import Announcer, Blocks, Books, Chain, Change, Clock, CrashNotes, Dossier, Fetcher, Receipts
 from pinning_worker.steps.answering import Answering, Served
 from pinning_worker.steps.checking import Checking
 from pinning_worker.steps.compare_and_swap import attempts
+from pinning_worker.steps.crashes import Crashes
 from pinning_worker.steps.due import DueLoop
 from pinning_worker.steps.fetching import KEEP_REFUSED, Fetching
 from pinning_worker.steps.quoting import Quoting
@@ -83,6 +85,7 @@ class Lifecycle:
     announcer: Announcer
     chain: Chain
     new_id: Callable[[], str]
+    crash_notes: CrashNotes
     note_metadata: Callable[[bytes, bool], Awaitable[None]] | None = None
     release: Release = field(default_factory=NoRelease)
     has_last_words: bool = False  # its end waits until what is stored is said; a death does not
@@ -93,14 +96,16 @@ class Lifecycle:
     fetching: Fetching = field(init=False)
     checking: Checking = field(init=False)
     due: DueLoop = field(init=False)
+    crashes: Crashes = field(init=False)
     _asking: dict[bytes, set[tuple[str, str]]] = field(default_factory=dict)  # (peer, through) that wait for a root
     _past_end: set[PinKey] = field(default_factory=set)  # ended by our clock, not yet by the chain's
     _looked_back: bool = False
     _highest: int = -1  # of the tips that were told in this run
 
     def __post_init__(self) -> None:
+        self.crashes = Crashes(self.crash_notes)
         self.quoting = Quoting(self.terms, self.clock, self.books, self.new_id)
-        self.checking = Checking(self.books, self.blocks, self.clock, self._damaged)
+        self.checking = Checking(self.books, self.blocks, self.clock, self.crashes, self._damaged)
         self.answering = Answering(
             self.clock, self.books, self.announcer, self.chain, self.quoting, self.checking, self._take_up
         )
@@ -128,6 +133,7 @@ class Lifecycle:
             self.chain,
             self.shelf,
             self.answering,
+            self.crashes,
             judge=self._judge,
             fetch=self._fetch,
             turn_away=self._turn_away,
@@ -137,6 +143,7 @@ class Lifecycle:
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Runs until cancelled, from wherever the books say that everything stands."""
+        self.crashes.tell_aside()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.checking.run)
             await nursery.start(self.due.run)
@@ -157,9 +164,11 @@ class Lifecycle:
         asker = Asker(ask.text, ask.id, months_to_sell(ask.months, self.terms.most_months), peer, ask.origins)
         if self.terms.denied(ask.cid) or self.terms.blocked(ask.cid.key):
             return await self.answering.refuse_denied([asker])
+        if self.crashes.is_aside(ask.cid.key):
+            return await self.answering.refuse_crashing([asker])
         if not await self.chain.is_seen():
             return await self.answering.refuse_unseen([asker])
-        await self._take_up(ask.cid.key, asker, through)
+        await self.crashes.guard("ask", ask.cid.key, partial(self._take_up, ask.cid.key, asker, through))
 
     async def _take_up(self, root: bytes, asker: Asker, through: str = "") -> None:
         peer, through = asker.peer, through or asker.peer
@@ -231,6 +240,10 @@ class Lifecycle:
 
     async def payment_seen(self, sighting: Sighting) -> None:
         """A transaction that pays us, proven or not. Said again it changes nothing."""
+        if not self.crashes.is_aside(sighting.txid):
+            await self.crashes.guard("payment", sighting.txid, partial(self._payment_seen, sighting))
+
+    async def _payment_seen(self, sighting: Sighting) -> None:
         for _ in attempts("payment"):
             known = await self.books.payment(sighting.txid)
             payment = record_sighting(known, sighting, self.clock.now())
@@ -273,7 +286,9 @@ class Lifecycle:
 
     async def payment_gone(self, txid: str) -> None:
         """It left the mempool and stands in no block."""
-        await self._update_payment(txid, lambda payment: replace(payment, gone=payment.proof is None))
+        if not self.crashes.is_aside(txid):
+            gone = partial(self._update_payment, txid, lambda payment: replace(payment, gone=payment.proof is None))
+            await self.crashes.guard("payment-gone", txid, gone)
 
     async def tip_moved(self, tip: Tip, fork_height: int | None) -> None:
         """A new block: confirmations grow; in a reorg proofs that no longer stand are taken back."""
@@ -288,9 +303,12 @@ class Lifecycle:
                 if payment.proof.height > max(tip.height, self._highest):
                     seen_all = False  # our headers do not reach it yet: they are had anew, and say nothing of it
                     continue
+                if self.crashes.is_aside(payment.txid):
+                    continue
                 if not await self.chain.has_block(payment.proof.height, payment.proof.block_hash):
                     log.warning("payment.reorged", txid=payment.txid, height=payment.proof.height)
-                    await self._update_payment(payment.txid, _without_proof)
+                    unproven = partial(self._update_payment, payment.txid, _without_proof)
+                    await self.crashes.guard("reorg", payment.txid, unproven)
         self._looked_back, self._highest = seen_all, max(tip.height, self._highest)
         for key in await self.books.unsettled():
             self.nudge(key)

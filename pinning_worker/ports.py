@@ -8,7 +8,7 @@ Keys: `root` is the CIDv1 bytes of a CID (`Cid.key`); a block is named by its mu
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -45,6 +45,23 @@ class Clock(Protocol):
         """UTC, aware."""
 
     async def sleep(self, seconds: float) -> None: ...
+
+
+# ---------------------------------------------------------------- crashes
+
+
+class CrashNotes(Protocol):
+    """The work under way, and how often work ended in a crash; both outlive the process, however it ends. Work has a
+    name (`steps/crashes.py`). Not async: the note is there before the work begins, and costs microseconds."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Of all work that has crashed and not been forgiven since."""
+
+    def begin(self, name: str) -> None:
+        """The same name may be under way more than once."""
+
+    def end(self, name: str, *, crashed: bool = False) -> int:
+        """Counts a crash, or forgives all earlier ones. Returns the count now."""
 
 
 # ---------------------------------------------------------------- the books
@@ -356,8 +373,8 @@ class NameIndex(Protocol):
         """The hash of the block that was indexed at that height."""
 
     async def add(self, height: int, hash: str, rows: Sequence[NameRow]) -> None:
-        """One block, whole: its rows, and `next_height` one more. ValueError, and nothing stored, for any height but
-        `next_height`."""
+        """One block, whole: its rows, all of the block's time, and `next_height` one more. ValueError, and nothing
+        stored, for any height but `next_height`."""
 
     async def resume_from(self, height: int) -> None:
         """Forgets the blocks from that height up, and indexes it next."""

@@ -51,9 +51,10 @@ def pins(states: tuple[str, ...], env_file: Path | None, as_json: bool) -> None:
 
     async def question(books: SqlBooks, now: datetime) -> dict[str, Any]:
         is_blocked = await _blocked(settings, books)
+        is_aside = Crashes(read_crash_file(settings.data_dir, __version__)).is_aside
         payments = await books.all_payments()
         told = [
-            _describe(pin, payments_of, now, is_blocked(pin.root) and pin.state in LIVE)
+            _describe(pin, payments_of, now, is_blocked(pin.root) and pin.state in LIVE, is_aside(pin.root))
             for pin, payments_of in _joined(await books.all_pins(), payments)
         ]
         return {
@@ -61,7 +62,10 @@ def pins(states: tuple[str, ...], env_file: Path | None, as_json: bool) -> None:
             "unassigned": [_payment(payment) for payment in payments if not payment.root],
         }
 
+    from pinning_worker import __version__
+    from pinning_worker.adapters.crash_file import read_crash_file
     from pinning_worker.domain.pin import LIVE
+    from pinning_worker.steps.crashes import Crashes
 
     found = ask(settings, question)
     if as_json:
@@ -92,7 +96,7 @@ async def _blocked(settings: StoreSettings, books: SqlBooks) -> Callable[[bytes]
     return takedown.is_blocked
 
 
-def _describe(pin: Pin, payments: list[Payment], now: datetime, is_blocked: bool) -> dict[str, Any]:
+def _describe(pin: Pin, payments: list[Payment], now: datetime, is_blocked: bool, is_aside: bool) -> dict[str, Any]:
     from pinning_worker.domain.name_row import name_text
     from pinning_worker.domain.pricing import remaining_days
 
@@ -105,6 +109,7 @@ def _describe(pin: Pin, payments: list[Payment], now: datetime, is_blocked: bool
         "ends": timestamp(pin.ends),
         "remainingDays": remaining_days(pin.ends, now) if pin.ends else None,
         "reason": pin.reason,
+        "setAside": is_aside,
         "paid": sum(payment.amount.amount for payment in payments if payment.proof is not None),
         "payments": [_payment(payment) for payment in payments],
     }
@@ -124,4 +129,5 @@ def _payment(payment: Payment) -> dict[str, Any]:
 def _line(pin: dict[str, Any]) -> str:
     ends = f"{pin['ends'][:10]} ({pin['remainingDays']} d)" if pin["ends"] else "-"
     reason = f"  {pin['reason']}" if pin["reason"] else ""
+    reason += "  SET ASIDE: see `pinning-worker retry --help`" if pin["setAside"] else ""
     return f"{pin['state']:<10} {ends:<19} {pin['paid']:>12} swartz  {pin['name']}  {pin['cid']}{reason}"

@@ -19,12 +19,14 @@ from pinning_worker.domain.pin import Asker, Pin
 from pinning_worker.domain.pricing import remaining_days
 from pinning_worker.ports import Announcer, Books, Chain, Clock, Dossier, Trouble
 from pinning_worker.steps.checking import Checking
+from pinning_worker.steps.crashes import SET_ASIDE
 from pinning_worker.steps.quoting import Quoting
 
 ANSWER_EVERY = timedelta(seconds=2)
 MOST_REMEMBERED = 10_000  # roots answered, before the old ones are looked for and forgotten
 UNSEEN = "cannot see the chain at the moment"
 UNSEEN_AGAIN_SECONDS = 60
+ASIDE_AGAIN_SECONDS = 86_400
 MOST_NAMES = 10  # CID-PINNED-WITH-NAME in one answer; as many different askers wait for one CID at most
 
 
@@ -54,6 +56,9 @@ class Answering:
 
     async def refuse_denied(self, askers: Iterable[Asker]) -> None:
         await self.refuse(askers, ErrorCode.DENIED, "this operator does not keep that CID")
+
+    async def refuse_crashing(self, askers: Iterable[Asker]) -> None:
+        await self.refuse(askers, ErrorCode.INTERNAL, SET_ASIDE, ASIDE_AGAIN_SECONDS)
 
     async def refuse_unseen(self, askers: Iterable[Asker]) -> None:
         await self.refuse(askers, ErrorCode.BUSY, UNSEEN, UNSEEN_AGAIN_SECONDS)

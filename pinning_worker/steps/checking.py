@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 import trio
@@ -21,6 +22,7 @@ import trio
 from pinning_worker.domain.cid import cid_text
 from pinning_worker.domain.pin import LIVE
 from pinning_worker.ports import Blocks, Books, Clock, Trouble
+from pinning_worker.steps.crashes import Crashes
 
 log = structlog.get_logger()
 
@@ -39,6 +41,7 @@ class Checking:
     books: Books
     blocks: Blocks
     clock: Clock
+    crashes: Crashes
     damaged: Callable[[bytes, Collection[bytes]], Awaitable[None]]
     _kept: set[bytes] = field(default_factory=set)  # roots found whole in this run
     _broken: dict[bytes, None] = field(default_factory=dict)
@@ -116,14 +119,21 @@ class Checking:
 
     async def _compare(self, root: bytes) -> bool | None:
         """Whether it is kept; None where that could not be found out."""
+        if self.crashes.is_aside(root):
+            return None
         try:
-            if not await self._is_live(root) or await self.is_kept(root):
+            found: list[bool] = []
+            await self.crashes.guard("check", root, partial(self._is_whole, root, found))
+            if all(found):
                 return True
         except Trouble as trouble:
             log.error("check.put_off", cid=cid_text(root), seconds=AGAIN_SECONDS, reason=str(trouble))
             return None
         log.error("check.root_damaged", cid=cid_text(root))
         return False
+
+    async def _is_whole(self, root: bytes, found: list[bool]) -> None:
+        found.append(not await self._is_live(root) or await self.is_kept(root))
 
     async def _is_live(self, root: bytes) -> bool:
         """It may have ended, or been found damaged, since the list was made."""
@@ -145,5 +155,6 @@ class Checking:
 
     async def _tell_holders(self, multihash: bytes) -> None:
         holders = (await self.books.holders([multihash])).get(multihash)
-        if holders:
-            await self.damaged(min(holders), {multihash})  # it sees to the other holders as well
+        if not holders or self.crashes.is_aside(root := min(holders)):
+            return
+        await self.crashes.guard("damaged", root, partial(self.damaged, root, {multihash}))  # and to all its holders

@@ -5,22 +5,26 @@ The truth is there; ringing only wakes the loop, and nothing is lost when a task
 Fetches have places of their own, so that they never keep a payment waiting, and are shared fairly by those who ask.
 While the chain is not seen only what is owed is fetched: nothing else could be sold. Whoever waits for a price then is
 turned away after half a minute, for a start takes a moment.
+A fault of ours in one piece of work is caught here, the one place where all work of a root begins (`crashes.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 import structlog
 import trio
 from trio_typing import TaskStatus
 
-from pinning_worker.domain.pin import Pin, PinKey, Request, State
-from pinning_worker.ports import Books, Chain, Clock, Trouble
+from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.pin import ACTIVE, Event, Pin, PinKey, Request, State
+from pinning_worker.ports import Books, Chain, Change, Clock, Trouble
 from pinning_worker.steps.answering import Answering
+from pinning_worker.steps.crashes import SET_ASIDE, Crashed, Crashes, work_name
 from pinning_worker.steps.fair_share import LOOK_AHEAD, asking_peer, fair_choice
 from pinning_worker.steps.shelf import Shelf
 from pinning_worker.steps.terms import Terms
@@ -29,6 +33,7 @@ log = structlog.get_logger()
 
 PUT_OFF = timedelta(seconds=30)
 UNSEEN_PATIENCE = timedelta(seconds=30)
+ASIDE_AGAIN = timedelta(days=1)
 Item = TypeVar("Item")
 
 
@@ -43,6 +48,7 @@ class DueLoop:
     chain: Chain
     shelf: Shelf
     answering: Answering
+    crashes: Crashes
     judge: Callable[[PinKey], Awaitable[None]]
     fetch: Callable[[Request], Awaitable[None]]
     turn_away: Callable[[Request], Awaitable[None]]
@@ -114,9 +120,10 @@ class DueLoop:
             self._unseen_until = None
         else:
             waiting = await self._owed_among(waiting, nursery)
+        waiting = [request for request in waiting if not await self._is_put_aside(request)]
         for request in fair_choice(waiting, self._fetching, places):
-            self._fetching[request.root] = asking_peer(request)
-            self._start(nursery, request.root, self.fetch, request)
+            if self._start(nursery, "fetch", request.root, self.fetch, request):
+                self._fetching[request.root] = asking_peer(request)
 
     async def _owed_among(self, waiting: list[Request], nursery: trio.Nursery) -> list[Request]:
         """While the chain is not seen: those that have been paid for. The others are turned away in time."""
@@ -126,13 +133,13 @@ class DueLoop:
             if not request.askers or any(pin.state is State.OWED for pin in await self.books.pins_of(request.root)):
                 owed.append(request)
             elif now >= self._unseen_until:
-                self._start(nursery, request.root, self.turn_away, request)
+                self._start(nursery, "turn-away", request.root, self.turn_away, request)
         return owed
 
     def _start_judging(self, nursery: trio.Nursery) -> None:
         for key in [key for key in self._nudged if key not in self._working][: self._places()]:
-            del self._nudged[key]
-            self._start(nursery, key, self.judge, key)
+            if self.crashes.is_aside(key.root) or self._start(nursery, "judge", key, self.judge, key):
+                del self._nudged[key]
 
     async def _start_due(self, nursery: trio.Nursery, now: datetime) -> None:
         if self._places() <= 0:
@@ -141,24 +148,55 @@ class DueLoop:
             key = row.root if isinstance(row, Request) else row.key
             if key in self._working or self._places() <= 0:
                 continue
+            if await self._is_put_aside(row):
+                continue
             if isinstance(row, Request):
-                self._start(nursery, key, self.lapse, row)
+                self._start(nursery, "lapse", key, self.lapse, row)
             else:
-                self._start(nursery, key, self.step, row)
+                self._start(nursery, "step", key, self.step, row)
+
+    async def _is_put_aside(self, row: Request | Pin) -> bool:
+        """Of a root that is set aside: whoever asks is told, what is due is put off by a day, and nothing is freed."""
+        if not self.crashes.is_aside(row.root):
+            return False
+        again = self.clock.now() + ASIDE_AGAIN
+        if isinstance(row, Pin):
+            await self.books.commit(Change(pins=(replace(row, due_at=again),)))
+        elif row.state not in ACTIVE:
+            await self.books.commit(Change(requests=(replace(row, due_at=again),)))
+        else:
+            refused = row.moved(
+                Event.FAILED, again, askers=(), failure=ErrorCode.INTERNAL, reason=SET_ASIDE, attempts=row.attempts + 1
+            )
+            if await self.books.commit(Change(requests=(refused,))):
+                await self.answering.refuse_crashing(row.askers)
+        return True
 
     def _places(self) -> int:
         """Steps that may begin now."""
         return self.terms.steps_at_once - (len(self._working) - len(self._fetching))
 
     def _start(
-        self, nursery: trio.Nursery, key: bytes | PinKey, work: Callable[[Item], Awaitable[None]], item: Item
-    ) -> None:
+        self,
+        nursery: trio.Nursery,
+        kind: str,
+        key: bytes | PinKey,
+        work: Callable[[Item], Awaitable[None]],
+        item: Item,
+    ) -> bool:
+        """False: not now, it would be beside other work that may crash."""
+        name = work_name(kind, key)
+        if not self.crashes.may_begin(name):
+            return False
         self._working.add(key)
+        self.crashes.begin(name)
 
         async def run() -> None:
             try:
-                await work(item)
+                await self.crashes.watch(name, partial(work, item))
             except Trouble as trouble:
+                if kind == "fetch" and isinstance(trouble, Crashed):  # its askers were told: it gives its place up
+                    return
                 log.error("step.put_off", seconds=PUT_OFF.seconds, reason=str(trouble))
                 await self.clock.sleep(PUT_OFF.total_seconds())  # still at work: nobody takes it up meanwhile
                 if isinstance(key, PinKey):
@@ -170,6 +208,7 @@ class DueLoop:
                 self.ring()
 
         nursery.start_soon(run)
+        return True
 
     async def _rest(self, looked_at: datetime) -> None:
         """Until the bell rings or the next thing is due after that moment."""

@@ -1,7 +1,7 @@
 """Fetching: a request becomes a measured, quoted closure, or everybody who asked is told why not.
 
 The request stays due all the while: one that nobody works on is one that a crash interrupted. Everything that fails
-here fails for one CID only; even a fault of ours is logged whole, answered INTERNAL, and ends nothing else.
+here fails for one CID only; even a fault of ours is answered INTERNAL first (`crashes.py` logs and counts it).
 """
 
 from __future__ import annotations
@@ -119,10 +119,11 @@ class Fetching:
             log.error("disk.full", cid=cid_text(request.root), reason=str(failure))
             self.shelf.untidy = True  # what was put before it filled up is known to nobody
             await self._give_up(request, gathering, ErrorCode.BUSY, "no room at the moment", retry_after=600)
-        except Exception:  # a bug met by one DAG is logged whole and answered; it must not end the worker
+        except Exception as fault:
             self.shelf.untidy, reference = True, self.quoting.new_id()
-            log.exception("fetch.crashed", cid=cid_text(request.root), reference=reference)
+            fault.add_note(f"the asker was told: reference {reference}")
             await self._give_up(request, gathering, ErrorCode.INTERNAL, f"reference {reference}", retry_after=600)
+            raise
         return None
 
     async def _gathering(self, request: Request) -> Gathering:

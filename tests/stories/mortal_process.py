@@ -28,6 +28,7 @@ from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.adapters.blocks.receipt_journal import JournaledReceipts
 from pinning_worker.adapters.memory.chain import MemoryChain
 from pinning_worker.adapters.memory.clock import START
+from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetcher
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
@@ -112,6 +113,7 @@ async def living(folder: Path, clock: StoredClock, chain: MemoryChain, traffic: 
         announcer=MemoryAnnouncer(),
         chain=chain,
         new_id=lambda: secrets.token_hex(8),
+        crash_notes=MemoryCrashNotes(),
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(life.run)

@@ -85,7 +85,7 @@ class FetcherWithABug(MemoryFetcher):
 async def test_row_35_a_fault_of_ours_costs_one_request_and_not_the_worker(autojump_clock: MockClock) -> None:
     unlucky, unlucky_blocks = content.file(b"the one with the bug")
     next_one, next_blocks = content.file(b"the next one")
-    w = World()
+    w = World(may_crash=True)
     w.fetcher = FetcherWithABug(w.blocks, unlucky=unlucky)
     async with w.running():
         w.offer(unlucky_blocks | next_blocks)

@@ -17,6 +17,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.domain.cid import Cid
 from pinning_worker.domain.money import ZERO
 from pinning_worker.domain.payment import term_of
@@ -87,6 +88,7 @@ class MortalWorld(World):
             announcer=mortal(self.announcer),
             chain=mortal(self.chain),
             new_id=lambda: f"q{next(self.ids)}",
+            crash_notes=MemoryCrashNotes(),
         )
 
     async def live(self, chance: float, life: Callable[[], Awaitable[None]]) -> None:

@@ -18,6 +18,7 @@ from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.chain import MemoryChain
 from pinning_worker.adapters.memory.clock import MemoryClock
+from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetcher
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
 from pinning_worker.domain.cid import Cid
@@ -61,6 +62,8 @@ class World:
     blocks: MemoryBlocks = field(default_factory=MemoryBlocks)
     receipts: MemoryReceipts = field(default_factory=MemoryReceipts)
     announcer: MemoryAnnouncer = field(default_factory=MemoryAnnouncer)
+    crash_notes: MemoryCrashNotes = field(default_factory=MemoryCrashNotes)
+    may_crash: bool = False
     ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
@@ -80,6 +83,7 @@ class World:
             announcer=self.announcer,
             chain=self.chain,
             new_id=lambda: f"q{next(self.ids)}",
+            crash_notes=self.crash_notes,
         )
 
     @asynccontextmanager
@@ -94,6 +98,7 @@ class World:
             yield self
             self.chain.listener = None
             nursery.cancel_scope.cancel()
+        assert self.may_crash or not self.crash_notes.crashed, self.crash_notes.crashed
 
     # ---------------------------------------------------------------- the world says
 

@@ -90,6 +90,8 @@ class RequestReader:
                 await self.take(heard)
             except Trouble as trouble:
                 log.error("request.dropped", origin=heard.origin, reason=str(trouble))
+            except Exception as fault:
+                log.error("request.crashed", origin=heard.origin, fault=repr(fault), exc_info=fault)
 
     async def take(self, heard: Heard) -> None:
         request = parse(heard.data)

@@ -1,0 +1,130 @@
+"""What the worker is at, and how often that ended in a crash: two files in the data directory.
+
+    at-work        one slot of 512 bytes for each piece of work under way, as text. Written without a sync: the page
+                   cache outlives a process, whatever ends it. (A power cut loses the note, and blames nobody.)
+    crashes.json   {"version": …, "crashes": {work: count}}: replaced whole, on each crash and when one is forgiven
+
+A worker that ends in order leaves no `at-work`. One that is there at a start names what the last run died at: each of
+these has crashed once more. Another version of this program forgives all: the fault may be mended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from pinning_worker.adapters.blocks.json_lines import read_object, whole_number
+from pinning_worker.adapters.private_file import replace
+from pinning_worker.ports import Trouble
+
+AT_WORK, CRASHES = "at-work", "crashes.json"
+SLOT_BYTES = 512
+MOST_REMEMBERED = 200  # of what crashed: a small file; the longest remembered is forgotten first
+
+log = structlog.get_logger(__name__)
+
+
+class CrashFile:
+    """Port CrashNotes."""
+
+    def __init__(self, folder: Path, version: str, counts: dict[str, int]) -> None:
+        self._file, self._version, self._counts = folder / CRASHES, version, counts
+        self._slots: list[str | None] = []
+        self._at_work = -1
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Counts what the last run died at. The notes of this run stay only where a fault of ours ends the block.
+        Raises OSError."""
+        path = self._file.with_name(AT_WORK)
+        died_at = _read_slots(path)
+        for name in died_at:
+            self._count(name)
+        if died_at:
+            log.error("worker.died", at=sorted(died_at), effect="each is counted as a crash")
+            self._store()
+        self._at_work = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            yield
+        except Trouble:
+            path.unlink(missing_ok=True)
+            raise
+        else:
+            path.unlink(missing_ok=True)
+        finally:
+            os.close(self._at_work)
+
+    def counts(self) -> Mapping[str, int]:
+        return self._counts
+
+    def begin(self, name: str) -> None:
+        free = next((index for index, taken in enumerate(self._slots) if taken is None), len(self._slots))
+        self._slots[free:] = [name, *self._slots[free + 1 :]]
+        self._note(free, name)
+
+    def end(self, name: str, *, crashed: bool = False) -> int:
+        slot = self._slots.index(name)
+        self._slots[slot] = None
+        self._note(slot, "")
+        if crashed:
+            self._count(name)
+            self._store()
+        elif self._counts.pop(name, None) is not None:
+            self._store()
+        return self._counts.get(name, 0)
+
+    def forgive(self, subjects: str) -> int:
+        """Forgets the crashes of all work on that CID or transaction. Returns of how many pieces. Raises OSError."""
+        forgiven = [name for name in self._counts if subjects in name.split(" ")]
+        for name in forgiven:
+            del self._counts[name]
+        if forgiven:
+            self._write()
+        return len(forgiven)
+
+    def _count(self, name: str) -> None:
+        self._counts[name] = self._counts.pop(name, 0) + 1
+        while len(self._counts) > MOST_REMEMBERED:
+            del self._counts[next(iter(self._counts))]
+
+    def _note(self, slot: int, name: str) -> None:
+        line = name.encode()[: SLOT_BYTES - 1].ljust(SLOT_BYTES - 1) + b"\n"
+        try:
+            os.pwrite(self._at_work, line, slot * SLOT_BYTES)
+        except OSError as error:  # a full disk: a death now would blame nobody
+            log.debug("crashes.not_noted", why=str(error))
+
+    def _store(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            log.warning("crashes.not_stored", file=str(self._file), why=str(error))
+
+    def _write(self) -> None:
+        told = {"version": self._version, "crashes": self._counts}
+        replace(self._file, json.dumps(told, indent=1).encode() + b"\n")
+
+
+def read_crash_file(folder: Path, version: str) -> CrashFile:
+    """Those of another version are forgotten, and so is what cannot be read. Raises OSError."""
+    try:
+        found = read_object(folder / CRASHES) or {}
+        crashes = found.get("crashes") if found.get("version") == version else None
+        counts = {name: whole_number(count) for name, count in crashes.items()} if isinstance(crashes, dict) else {}
+    except ValueError as error:
+        log.warning("crashes.unreadable", file=str(folder / CRASHES), why=str(error))
+        counts = {}
+    return CrashFile(folder, version, counts)
+
+
+def _read_slots(path: Path) -> set[str]:
+    try:
+        lines = path.read_bytes().decode("utf-8", "replace").split("\n")
+    except FileNotFoundError:
+        return set()
+    return {line.strip() for line in lines if len(line.split()) >= 2}
