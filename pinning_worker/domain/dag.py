@@ -95,6 +95,26 @@ def links(codec: int, block: bytes | memoryview) -> tuple[Cid, ...]:
     return found
 
 
+def declared_bytes(codec: int, block: bytes) -> int:
+    """What a block and all that it links to have together, as it says itself: Tsize of each link, a CID that stands
+    twice once. No more is believed of it than that whoever made it wants no less. Raises BadBlock."""
+    if codec != DAG_PB:
+        return len(block)
+    sizes: dict[bytes, int] = {}
+    try:
+        for tag, _, value in fields(memoryview(block)):
+            if _node_field(tag) == 2:
+                link = window(value)
+                sizes[_link_cid(link).multihash] = _tsize(link)
+    except (BadProtobuf, BadCid) as error:
+        raise BadBlock(f"not a dag-pb block: {error}") from error
+    return len(block) + sum(sizes.values())
+
+
+def _tsize(link: memoryview) -> int:
+    return next((number(value) for tag, _, value in fields(link) if tag == 3), 0)
+
+
 def parse_node(block: bytes) -> Node:
     """A dag-pb block with the names of its links. Raises BadBlock."""
     found: list[Link] = []

@@ -206,8 +206,8 @@ class Settings(PeerSettings):
     longest_unseen: Duration = Field(default=timedelta(hours=2), ge=A_MOMENT, le=100 * A_YEAR)  # then nothing is sold
 
     # --- what one request, and all unpaid ones together, may cost
-    max_bytes: ByteCount = Field(default=1 << 30, ge=1)
-    max_blocks: int = Field(default=65_536, ge=1)
+    max_bytes: ByteCount = Field(default=1040 << 20, ge=1)  # a file of 1 GiB, and the blocks that hold it together
+    max_blocks: int = Field(default=70_000, ge=1)  # so many are 1 GiB in chunks of 16 KiB
     max_depth: int = Field(default=128, ge=1)
     first_block_time: Duration = Field(default=timedelta(seconds=30), ge=A_MOMENT, le=A_YEAR)
     idle_time: Duration = Field(default=timedelta(seconds=30), ge=A_MOMENT, le=A_YEAR)

@@ -124,7 +124,7 @@ def test_no_payment_address() -> None:
         ("MIN_FEE", "-1000000", "must be a whole number of swartz"),
         ("MOST_MONTHS", "9", "must be at most 8: no name on doichain-regtest lives longer"),
         ("MAX_BYTES", "3MB", "must be a size such as 100MiB"),
-        ("STAGING_QUOTA", "1MiB", "must be at least PINNING_MAX_BYTES (1073741824)"),
+        ("STAGING_QUOTA", "1MiB", "must be at least PINNING_MAX_BYTES (1090519040)"),
         ("QUOTE_LIFE", "1 fortnight", "must be a duration such as 30s, 15m, 24h or 7d"),
         ("QUOTE_LIFE", "5s", "must be at least 1 minute"),
         ("LISTEN", "/ip4/0.0.0.0/udp/4001", "has /ip4/0.0.0.0/udp/4001, which is not /ip4/<address>/tcp/<port>"),
@@ -346,7 +346,7 @@ def test_no_https_page_can_dial_it(changed: dict[str, str], is_told: bool) -> No
 
 
 def test_nothing_to_say_about_a_careful_sandbox(tmp_path: Path) -> None:
-    assert advice(configured(PINNING_DATA_DIR=str(tmp_path), PINNING_STAGING_QUOTA="1GiB")) == ()
+    assert advice(configured(PINNING_DATA_DIR=str(tmp_path), PINNING_STAGING_QUOTA="2GiB")) == ()
 
 
 def test_what_is_allowed_and_deserves_a_word(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """A DAG on its way: which block is next, what it has cost so far, and at the end every block in walk order.
 
 Pure bookkeeping; the session feeds it blocks, in whatever order they come. Walk order is depth first, links in the
-order in which they stand, each block once: the order in which a file is read.
+order in which they stand, each block once: the order in which a file is read. Blocks that may link to others are got
+first, those nearest to the root before the others: they tell how much there is, so that what is too large is refused
+after its first hundreds of blocks. What the root says of its size is believed where it is too much.
 
 Rules: a block that is linked from many places is wanted once and counted once. Every limit is checked before more is
 asked for, and the limit on blocks counts those merely linked to, so that a block full of links cannot fill the memory;
@@ -11,8 +13,10 @@ Depth is that of the place where a block was first seen.
 
 from __future__ import annotations
 
-from pinning_worker.domain.cid import Cid, UnsupportedCid
-from pinning_worker.domain.dag import BadBlock, links
+from collections import deque
+
+from pinning_worker.domain.cid import RAW, Cid, UnsupportedCid
+from pinning_worker.domain.dag import BadBlock, declared_bytes, links
 from pinning_worker.ports import Budget, OverBudget, Unreadable
 
 
@@ -24,18 +28,26 @@ class Walk:
         self.bytes = 0
         self._root = root
         self._budget = budget
-        self._todo: list[tuple[Cid, int]] = []
+        self._nodes: deque[tuple[Cid, int]] = deque()
+        self._leaves: deque[tuple[Cid, int]] = deque()
         self._seen: dict[bytes, Cid] = {}
         self._children: dict[bytes, tuple[Cid, ...]] = {}
         self._found((root,), 0)
 
     def next(self) -> tuple[Cid, int] | None:
         """(a CID not given before, its depth), or None: nothing to get until another block is taken."""
-        return self._todo.pop() if self._todo else None
+        for todo in (self._nodes, self._leaves):
+            if todo:
+                return todo.popleft()
+        return None
 
     def children(self, cid: Cid, block: bytes) -> tuple[Cid, ...]:
-        """What the block links to. Raises Unreadable: its hash is right, its content is not what the codec says."""
+        """What the block links to. Raises Unreadable: its hash is right, its content is not what the codec says. Raises
+        OverBudget: it is the root, and says that it is too large."""
         try:
+            declared = declared_bytes(cid.codec, block) if cid == self._root else 0
+            if declared > self._budget.bytes:
+                raise self._over("bytes", self._budget.bytes, declared)
             return links(cid.codec, block)
         except (BadBlock, UnsupportedCid) as error:
             raise Unreadable(f"block {cid}: {error}", self.sizes) from error
@@ -82,7 +94,8 @@ class Walk:
             each[key] = self._seen[key]
         if len(self._seen) > self._budget.blocks:
             raise self._over("blocks", self._budget.blocks, len(self._seen))
-        self._todo.extend(reversed(fresh))
+        for place in fresh:
+            (self._leaves if place[0].codec == RAW else self._nodes).append(place)
         return tuple(each.values())
 
     def _readable(self, cid: Cid) -> Cid:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.domain.cid import DAG_CBOR, Cid, cid_of
 from pinning_worker.ports import Budget, OverBudget, Unreadable
-from tests.domain.dagpb import DAG_PB, RAW, Blocks, field, node
+from tests.domain.dagpb import DAG_PB, FILE, HAMT_SHARD, RAW, Blocks, field, link, node, unixfs
 
 ROOMY = Budget(bytes=10**6, blocks=1000, depth=50, first_block_seconds=1, idle_seconds=1, total_seconds=1)
 
@@ -98,6 +98,31 @@ def test_bytes() -> None:
     with pytest.raises(OverBudget, match=f"limit of {total - 1} bytes") as caught:
         walk(root, blocks, replace(ROOMY, bytes=total - 1))
     assert len(caught.value.blocks) == 2, "what was held is told"
+
+
+def test_a_root_that_says_it_is_too_large_is_refused_before_anything_else_is_got() -> None:
+    blocks = Blocks()
+    leaves = [blocks.add(RAW, bytes([n])) for n in range(3)]
+    links = [link(leaf, size=500) for leaf in (*leaves, leaves[0])]
+    root = blocks.add(DAG_PB, b"".join(links) + unixfs(FILE))
+    own = len(blocks[root.multihash])
+    with pytest.raises(OverBudget, match=f"limit of {own + 1499} bytes: at least {own + 1500}") as caught:
+        walk(root, blocks, replace(ROOMY, bytes=own + 1499))
+    assert caught.value.blocks == {}
+    assert walk(root, blocks, replace(ROOMY, bytes=own + 1500)).bytes == own + 3, "what it said too much costs nothing"
+
+
+def test_a_sharded_folder_of_too_many_files_is_refused_once_its_shards_are_known() -> None:
+    """Catches: the leaves of the first shard got before the second is looked at."""
+    blocks = Blocks()
+    shards = [
+        blocks.add(DAG_PB, node(*(blocks.add(RAW, bytes([shard, n])) for n in range(100)), kind=HAMT_SHARD))
+        for shard in range(12)
+    ]
+    root = blocks.add(DAG_PB, node(*shards, kind=HAMT_SHARD))
+    with pytest.raises(OverBudget, match="1000 blocks") as caught:
+        walk(root, blocks, ROOMY)
+    assert len(caught.value.blocks) == 11, "the root and ten shards; not one file"
 
 
 def test_a_block_over_the_limit_is_refused_before_it_is_stored() -> None:
