@@ -47,7 +47,7 @@ def settings(port: int, **changed: str) -> dict[str, str]:
         "PINNING_PAYMENT_ADDRESS": ADDRESS,
         "PINNING_ELECTRUM_SERVERS": NOBODY,
         "PINNING_LISTEN": f"/ip4/127.0.0.1/tcp/{port} /ip4/127.0.0.1/tcp/{port}/ws",
-        "PINNING_STAGING_QUOTA": "1GiB",
+        "PINNING_STAGING_QUOTA": "2GiB",
         **changed,
     }
 

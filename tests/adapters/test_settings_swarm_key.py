@@ -64,7 +64,7 @@ def test_webrtc_direct_takes_no_swarm_key(key_file: Path) -> None:
 
 def test_who_else_can_read_it(key_file: Path) -> None:
     settings = configured(
-        PINNING_SWARM_KEY=str(key_file), PINNING_DATA_DIR=str(key_file.parent), PINNING_STAGING_QUOTA="1GiB"
+        PINNING_SWARM_KEY=str(key_file), PINNING_DATA_DIR=str(key_file.parent), PINNING_STAGING_QUOTA="2GiB"
     )
     assert advice(settings) == ()
     key_file.chmod(0o644)
