@@ -115,17 +115,18 @@ class Books(Protocol):
     async def due(self, now: datetime, limit: int) -> Sequence[Request | Pin]:
         """What is due now, the longest overdue first; but not ACTIVE requests, whose queue may be long."""
 
-    async def waiting(self, limit: int) -> Sequence[Request]:
-        """ACTIVE requests, the longest waiting first."""
+    async def waiting(self, limit: int, *, paid_for: bool) -> Sequence[Request]:
+        """ACTIVE requests, the longest waiting first: those whose root a pin `keeps`, or the others."""
 
     async def next_due(self, after: datetime) -> datetime | None:
         """The first `due_at` later than that."""
 
-    async def active_requests(self) -> int:
-        """Requests in an ACTIVE state."""
+    async def active_requests(self, *, paid_for: bool) -> int:
+        """Requests in an ACTIVE state: those whose root a pin `keeps`, or the others."""
 
-    async def unpaid_bytes(self) -> int:
-        """Bytes of QUOTED requests that no LIVE pin keeps: what the staging quota counts. Unique within a closure."""
+    async def unpaid_room(self) -> int:
+        """The `disk_room` of QUOTED requests that no LIVE pin keeps: what the staging quota counts. Each block once
+        within a closure."""
 
     async def held(self, root: bytes) -> Sequence[bytes]:
         """The multihashes referenced by that root."""
