@@ -261,6 +261,10 @@ class OverBudget(FetchFailed):
     """Says which budget, and by how much."""
 
 
+class NoRoom(FetchFailed):
+    """The disk was full before all had come."""
+
+
 class Unreadable(FetchFailed):
     """A codec or hash that we don't read, or a block that is not what its codec says."""
 
@@ -278,7 +282,7 @@ class Fetcher(Protocol):
         """The DAG under `root`, into the same Blocks that the story reads; what is there already is not asked for.
 
         `peers`: who asked, to be asked first; `origins`: multiaddrs as dial hints. `progress(blocks, bytes)` is
-        awaited now and then. Raises a FetchFailed; DiskFull passes through from Blocks.
+        awaited now and then. Raises a FetchFailed; what else Blocks raises passes through.
         """
 
 

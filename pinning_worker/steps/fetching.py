@@ -29,6 +29,7 @@ from pinning_worker.ports import (
     Clock,
     DiskFull,
     Fetcher,
+    NoRoom,
     NotFound,
     OverBudget,
     Stalled,
@@ -118,9 +119,9 @@ class Fetching:
             await self._give_up(request, gathering, ErrorCode.DENIED, str(failure))
         except QuotaUsedUp:
             await self._over_quota(request, gathering, "no room at the moment")
-        except DiskFull as failure:
+        except (NoRoom, DiskFull) as failure:
             log.error("disk.full", cid=cid_text(request.root), reason=str(failure))
-            self.shelf.untidy = True  # what was put before it filled up is known to nobody
+            self.shelf.untidy = True  # what was just being put when it filled up is known to nobody
             await self._give_up(request, gathering, ErrorCode.BUSY, "no room at the moment", retry_after=600)
         except Exception:  # a bug met by one DAG is logged whole and answered; it must not end the worker
             self.shelf.untidy, reference = True, self.quoting.new_id()

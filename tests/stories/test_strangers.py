@@ -208,3 +208,19 @@ async def test_a_quote_that_was_damaged_and_could_not_be_asked_for_again_is_stil
             pin = await w.books.pin(PinKey(cid.key, f"art/{number}".encode()))
             assert pin is not None
             assert pin.state is State.PINNED
+
+
+async def test_on_a_full_disk_nothing_of_a_refused_fetch_stays_though_the_queue_is_never_quiet(
+    autojump_clock: MockClock,
+) -> None:
+    """Catches: what came before the disk was full is known to nobody, more than a sweep lets go by itself, and waits
+    for a moment without a request: the disk stays full until the operator comes."""
+    large, blocks = content.file(content.noise(900_000))
+    nowhere, _ = content.file(b"nobody has it")
+    async with World().running() as w:
+        w.blocks.capacity = 500_000
+        w.offer(blocks)
+        await w.say(f"NEW-CID:{nowhere}", peer="always asks")
+        await w.say(f"NEW-CID:{large}", peer="a stranger")
+        assert [each["code"] for each in w.hear()] == ["BUSY"]
+        assert await w.blocks_on_disk() == set()
