@@ -202,6 +202,10 @@ class Blocks(Protocol):
         """Into quarantine, under that day. Those not there are no error. What was never paid takes no more than a
         limit there: its oldest is deleted beyond it."""
 
+    async def remember(self, multihashes: Sequence[bytes], day: date) -> None:
+        """A copy into quarantine, under that day and as paid for, of blocks that stay here: whoever holds them besides
+        may let them go as never paid for."""
+
     async def recall(self, multihashes: Sequence[bytes]) -> set[bytes]:
         """Out of quarantine, those that are in it and whole: they are returned. A copy stays until its day comes."""
 

@@ -224,3 +224,39 @@ async def test_on_a_full_disk_nothing_of_a_refused_fetch_stays_though_the_queue_
         await w.say(f"NEW-CID:{large}", peer="a stranger")
         assert [each["code"] for each in w.hear()] == ["BUSY"]
         assert await w.blocks_on_disk() == set()
+
+
+async def test_who_quotes_the_blocks_of_another_before_his_term_ends_takes_them_not_out_of_the_paid_half(
+    autojump_clock: MockClock,
+) -> None:
+    """Catches: a folder around the paid content is asked for on its last day; when that quote lapses the blocks count
+    as never paid for, and a flood of such pushes them out before the late renewal."""
+    paid, blocks = content.file(content.noise(600_000))
+    world = World()
+    world.blocks.most_unpaid = 1_000_000
+    async with world.running() as w:
+        w.offer(blocks)
+        await w.pinned(paid)
+        await w.months_later(242)
+        around: content.Blocks = {}
+        folder = content.folder({"art": (paid, 600_000)}, around)
+        w.offer(around)
+        while (await w.pin(paid)).state is not State.RELEASED:
+            await w.say(f"NEW-CID:{folder}", peer="a stranger")
+            await w.months_later(0.5)
+            await w.later(hours=12)
+            await w.mine(12)
+        assert set(blocks) <= await w.blocks_on_disk(), "the stranger's quote holds them"
+        await w.later(hours=25)
+        assert await w.blocks_on_disk() == set()
+        for seed in range(2, 5):
+            cid, others = content.file(content.noise(900_000, seed))
+            w.offer(others)
+            await w.quoted(cid)
+        await w.later(hours=30)
+        w.fetcher.peers.clear()
+        w.hear()
+        await w.pay(paid, 3_397_411, "art/1")
+        await w.mine(3)
+        await w.later(minutes=5)
+        assert (await w.pin(paid)).state is State.PINNED

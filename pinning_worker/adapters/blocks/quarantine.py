@@ -57,6 +57,12 @@ class Quarantine:
         if not was_paid:
             self._count_unpaid(disk_room(size, 1))
 
+    def link(self, file: str, day: date) -> None:
+        """A second name of a block's file, among the paid ones. Where the file system has no links there is none."""
+        folder = f"{self._path}/{PAID}/{day.isoformat()}"
+        os.makedirs(folder, exist_ok=True)
+        _link(file, f"{folder}/{os.path.basename(file)}")
+
     def give_back(self, multihash: bytes, file: str) -> bytes | None:
         """A whole copy becomes that file, and stays here too: only its day takes it away. Where the file system has no
         links its bytes are returned, for the caller to write."""

@@ -86,6 +86,11 @@ class MemoryBlocks:
                 del self.freed[key][name]
                 over -= disk_room(len(data), 1)
 
+    async def remember(self, multihashes: Sequence[bytes], day: date) -> None:
+        await checkpoint()
+        folder = self.freed.setdefault((day, True), {})
+        folder |= {name: self.data[name] for name in multihashes if name in self.data}
+
     async def recall(self, multihashes: Sequence[bytes]) -> set[bytes]:
         await checkpoint()
         recalled = set()
