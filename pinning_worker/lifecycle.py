@@ -210,9 +210,14 @@ class Lifecycle:
         """A request form that can only be refused."""
         await self.announcer.say(Error(bad.text, bad.code, bad.message, bad.id))
 
+    async def _has_places(self) -> bool:
+        """What nobody waits for, and nobody has paid for, takes no more than half of the queue: one block may be part
+        of thousands of quotes."""
+        return await self.books.active_requests(paid_for=False) < self.terms.most_active // 2
+
     async def _queue_full(self, peer: str, through: str) -> str | None:
         """Peers are made up for nothing, connections are not: so one connection has half of the queue at most."""
-        if await self.books.active_requests() >= self.terms.most_active:
+        if await self.books.active_requests(paid_for=False) >= self.terms.most_active:
             return "the queue is full"
         waiting = self._asking.values()
         if sum(any(peer == who for who, _ in asking) for asking in waiting) >= self.terms.most_active_per_peer:
@@ -428,10 +433,14 @@ class Lifecycle:
                 return
             log.error("audit.failed", cid=cid_text(root), bad_blocks=len(bad), owed_to=len(live))
             owed = tuple(each.moved(Event.OWES, now, reason="blocks were lost or broken on disk") for each in live)
-            request = known.request
+            request, release = known.request, tuple[bytes, ...]()
             if request is not None and request.state in (State.QUOTED, State.LAPSED):
-                request = request.moved(Event.DAMAGED, now, sizes=None)  # asked for again, for whoever may yet pay
-            if await self.books.commit(Change(requests=(request,) if request else (), pins=owed)):
+                if live or await self._has_places():
+                    request = request.moved(Event.DAMAGED, now, sizes=None)  # asked for again: somebody may yet pay
+                else:  # who does is owed it
+                    request, release = request.moved(Event.LAPSED, None, sizes=None), (root,)
+            change = Change(requests=(request,) if request else (), pins=owed, release=release)
+            if await self.shelf.store_and_free(change, was_paid=False):
                 for each in owed:
                     self.nudge(each.key)  # one on credit is no debt: nothing is proven
                 return self.ring()
@@ -604,7 +613,8 @@ class Lifecycle:
         lapsed = request.moved(Event.LAPSED, forget_at, sizes=request.sizes if kept else None)
         release = () if kept else (request.root,)
         change = Change(requests=(lapsed,), release=release)
-        if await self.shelf.store_and_free(change, was_paid=bool(pins)) and not kept:  # nothing went for a renewal's
+        stored = await self.shelf.store_and_free(change, was_paid=any(pin.was_bought for pin in pins))
+        if stored and not kept:  # nothing went for a renewal's
             log.info("quote.lapsed", cid=cid_text(request.root))
 
     async def _forget(self, request: Request, pins: Iterable[Pin]) -> None:

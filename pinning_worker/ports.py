@@ -132,17 +132,18 @@ class Books(Protocol):
     async def due(self, now: datetime, limit: int) -> Sequence[Request | Pin]:
         """What is due now, the longest overdue first; but not ACTIVE requests, whose queue may be long."""
 
-    async def waiting(self, limit: int) -> Sequence[Request]:
-        """ACTIVE requests, the longest waiting first."""
+    async def waiting(self, limit: int, *, paid_for: bool) -> Sequence[Request]:
+        """ACTIVE requests, the longest waiting first: those whose root a pin `keeps`, or the others."""
 
     async def next_due(self, after: datetime) -> datetime | None:
         """The first `due_at` later than that."""
 
-    async def active_requests(self) -> int:
-        """Requests in an ACTIVE state."""
+    async def active_requests(self, *, paid_for: bool) -> int:
+        """Requests in an ACTIVE state: those whose root a pin `keeps`, or the others."""
 
-    async def unpaid_bytes(self) -> int:
-        """Bytes of QUOTED requests that no LIVE pin keeps: what the staging quota counts. Unique within a closure."""
+    async def unpaid_room(self) -> int:
+        """The `disk_room` of QUOTED requests that no LIVE pin keeps: what the staging quota counts. Each block once
+        within a closure."""
 
     async def held(self, root: bytes) -> Sequence[bytes]:
         """The multihashes referenced by that root."""
@@ -218,6 +219,10 @@ class Blocks(Protocol):
         """Into quarantine, under that day. Those not there are no error. What was never paid takes no more than a
         limit there: its oldest is deleted beyond it."""
 
+    async def remember(self, multihashes: Sequence[bytes], day: date) -> None:
+        """A copy into quarantine, under that day and as paid for, of blocks that stay here: whoever holds them besides
+        may let them go as never paid for."""
+
     async def recall(self, multihashes: Sequence[bytes]) -> set[bytes]:
         """Out of quarantine, those that are in it and whole: they are returned. A copy stays until its day comes."""
 
@@ -277,6 +282,10 @@ class OverBudget(FetchFailed):
     """Says which budget, and by how much."""
 
 
+class NoRoom(FetchFailed):
+    """The disk was full before all had come."""
+
+
 class Unreadable(FetchFailed):
     """A codec or hash that we don't read, or a block that is not what its codec says."""
 
@@ -294,7 +303,7 @@ class Fetcher(Protocol):
         """The DAG under `root`, into the same Blocks that the story reads; what is there already is not asked for.
 
         `peers`: who asked, to be asked first; `origins`: multiaddrs as dial hints. `progress(blocks, bytes)` is
-        awaited now and then. Raises a FetchFailed; DiskFull passes through from Blocks.
+        awaited now and then. Raises a FetchFailed; what else Blocks raises passes through.
         """
 
 

@@ -5,8 +5,9 @@
 
 Rules: nothing here is fatal, whatever the bytes are. A link that this worker can fetch is an `ImageLink`; every other
 one is `foreign`: reported to the asker, pinned by nobody. A document is decoded whole (never chunk by chunk: a UTF-8
-character may lie across two blocks), and only up to MOST_BYTES. Both lists are bounded, because strangers write them,
-each by what is in it: no number of links to elsewhere hides an image that comes after them.
+character may lie across two blocks), and only up to MOST_BYTES. All that the books keep of it is bounded, because
+strangers write it: texts are cut, and each of both lists is bounded by what is in it, so that no number of links to
+elsewhere hides an image that comes after them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ MOST_IMAGES = 1000
 MOST_TRIED = 2 * MOST_IMAGES
 MOST_FOREIGN = 100
 LONGEST_TEXT = 512  # a `data:` image would be as long as the document
+MOST_FOREIGN_TEXT = (
+    4096  # characters of all foreign links; the books keep them with each of a closure's quotes, for ever
+)
 
 _IPFS = re.compile(r"(?:ipfs://(?:ipfs/)?|/ipfs/)?(?P<cid>[^/?#:]+)(?:/(?P<path>[^?#]*))?(?:[?#].*)?", re.I | re.S)
 
@@ -85,6 +89,7 @@ def _links(document: dict[str, object]) -> Iterator[object]:
 def _sort_links(links: Iterator[object]) -> tuple[tuple[ImageLink, ...], tuple[str, ...]]:
     images: dict[tuple[bytes, str], ImageLink] = {}
     foreign: dict[str, None] = {}
+    foreign_text = 0
     tried: set[str] = set()
     for link in links:
         if isinstance(link, str) and link in tried:
@@ -95,8 +100,10 @@ def _sort_links(links: Iterator[object]) -> tuple[tuple[ImageLink, ...], tuple[s
             image = _image(link)
         if image is not None:
             images.setdefault((image.cid.key, image.path), image)
-        elif len(foreign) < MOST_FOREIGN:
-            foreign[_short(link)] = None
+        elif len(foreign) < MOST_FOREIGN and foreign_text < MOST_FOREIGN_TEXT:
+            told = _short(link)
+            foreign_text += 0 if told in foreign else len(told)
+            foreign[told] = None
     return tuple(images.values()), tuple(foreign)
 
 
@@ -117,8 +124,12 @@ def _short(link: object) -> str:
         text = link if isinstance(link, str) else json.dumps(link)
     except RecursionError:  # writing needs a little more room than reading did
         text = "…"
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return _cut(value) if isinstance(value, str) else ""

@@ -35,7 +35,7 @@ class State(Enum):
     REQUESTED = "requested"  # asked for; waits for a free place, or is being fetched quickly
     FETCHING = "fetching"  # it takes its time; stays due: one that nobody works on was interrupted by a crash
     QUOTED = "quoted"  # the whole closure is held, measured, quoted; due_at: when the last quote ends
-    STALLED = "stalled"  # blocks came, then stopped: those held are kept for the retry until due_at
+    STALLED = "stalled"  # blocks came, then stopped: those that came wait in quarantine for the retry
     REFUSED = "refused"  # not to be had, or not by us; nothing is held
     LAPSED = "lapsed"  # quoted once, unpaid in time; nothing is held for it
     # the pin's lane
@@ -152,7 +152,7 @@ LIVE = frozenset({_S.CONFIRMED, _S.PINNED, _S.EXPIRING, _S.CREDIT})
 STANDING = frozenset({_S.PINNED, _S.EXPIRING, _S.CREDIT})
 """A pin that is announced as the answer to a repeated NEW-CID."""
 
-REQUEST_HOLDS = frozenset({_S.FETCHING, _S.QUOTED, _S.STALLED, _S.REQUESTED})
+REQUEST_HOLDS = frozenset({_S.FETCHING, _S.QUOTED, _S.REQUESTED})
 """A request that keeps what blocks it has."""
 
 
@@ -246,6 +246,11 @@ class Pin:
     def keeps(self) -> bool:
         """Whether what is here of its closure stays: also while a paid term waits for those blocks that are missing."""
         return self.state in LIVE or (self.state is State.OWED and self.ends is not None and self.due_at is not None)
+
+    @property
+    def was_bought(self) -> bool:
+        """Whether money ever bought a term: what is too little, or unproven, makes no block a paid one."""
+        return self.ends is not None
 
     def moved(self, event: Event, due_at: datetime | None, **changes: object) -> Pin:
         """The same pin after an event. Raises Forbidden."""

@@ -69,6 +69,13 @@ def fee(prices: PriceList, size: int, months: int) -> Swartz:
     return max(prices.least, Swartz(-(-exact // MIB)))
 
 
+def bytes_for(prices: PriceList, amount: Swartz) -> int:
+    """The largest size that the amount pays for, for a month; 0 below the least fee."""
+    if amount < prices.least:
+        return 0
+    return amount.amount * MIB // max(prices.per_mib_month.amount, 1)
+
+
 def months_to_sell(asked: int | None, most: int = MOST_MONTHS) -> int:
     """What was asked for, at most and by default `most`. Raises ValueError below one."""
     if asked is None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PIECE = 4096  # bytes: a file takes whole pieces of a disk, so the smallest block takes one
+
 _UNITS = ("Bytes", "KB", "MB", "GB", "TB")
 
 
@@ -24,6 +26,12 @@ class Sizes:
     def __post_init__(self) -> None:
         if min(self.metadata, self.image) < 0 or self.metadata + self.image != self.total:
             raise ValueError(f"{self.metadata} + {self.image} bytes are not {self.total}")
+
+
+def disk_room(size: int, blocks: int) -> int:
+    """Bytes that so many blocks, of so many bytes together, are counted with where room is limited: no less than half
+    of what they take of a disk, however small each of them is."""
+    return max(size, blocks * PIECE)
 
 
 def human_size(size: int) -> str:

@@ -56,7 +56,7 @@ class Gathering:
     _found: dict[bytes, int] = field(default_factory=dict)  # by this run
 
     async def run(self) -> Closure:
-        """Raises FetchFailed (with all blocks of the closure held so far) and DiskFull."""
+        """Raises FetchFailed (with all blocks of the closure held so far)."""
         started, self._found = self.clock.now(), {}
         await self._take(self.root, self.budget)
         own = sum(self._found.values())

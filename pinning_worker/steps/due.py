@@ -25,7 +25,7 @@ from pinning_worker.domain.pin import ACTIVE, Event, Pin, PinKey, Request, State
 from pinning_worker.ports import Books, Chain, Change, Clock, Trouble
 from pinning_worker.steps.answering import Answering
 from pinning_worker.steps.crashes import SET_ASIDE, Crashed, Crashes, work_name
-from pinning_worker.steps.fair_share import LOOK_AHEAD, asking_peer, fair_choice
+from pinning_worker.steps.fair_share import LOOK_AHEAD, PAYERS, asking_peer, fair_choice
 from pinning_worker.steps.shelf import Shelf
 from pinning_worker.steps.terms import Terms
 
@@ -94,7 +94,7 @@ class DueLoop:
         """Beside the rest, for a large store takes its time."""
         if self._is_tidying or not self.shelf.has_tidying_due():
             return
-        is_quiet = not self._working and not self._nudged and not await self.books.active_requests()
+        is_quiet = not self._working and not self._nudged and not await self._is_anything_active()
         self._is_tidying = True  # from here on `run` alone ends it
 
         async def run() -> None:
@@ -110,20 +110,29 @@ class DueLoop:
 
         nursery.start_soon(run)
 
+    async def _is_anything_active(self) -> bool:
+        return bool(await self.books.active_requests(paid_for=True) or await self.books.active_requests(paid_for=False))
+
     async def _start_fetches(self, nursery: trio.Nursery) -> None:
+        """What is paid for and what is asked for are looked up apart: neither hides the other, however much waits."""
         places = self.terms.fetches_at_once
         if len(self._fetching) >= places:
             return
-        ahead = min(self.terms.most_active, LOOK_AHEAD) + len(self._working)
-        waiting = [request for request in await self.books.waiting(ahead) if request.root not in self._working]
+        paid, waiting = await self._waiting(paid_for=True), await self._waiting(paid_for=False)
         if await self.chain.is_seen():
             self._unseen_until = None
         else:
             waiting = await self._owed_among(waiting, nursery)
         waiting = [request for request in waiting if not await self._is_put_aside(request)]
-        for request in fair_choice(waiting, self._fetching, places):
+        payers = {request.root for request in paid}
+        for request in fair_choice(waiting, self._fetching, places, paid=paid):
             if self._start(nursery, "fetch", request.root, self.fetch, request):
-                self._fetching[request.root] = asking_peer(request)
+                self._fetching[request.root] = PAYERS if request.root in payers else asking_peer(request)
+
+    async def _waiting(self, *, paid_for: bool) -> list[Request]:
+        ahead = min(self.terms.most_active, LOOK_AHEAD) + len(self._working)
+        waiting = await self.books.waiting(ahead, paid_for=paid_for)
+        return [request for request in waiting if request.root not in self._working]
 
     async def _owed_among(self, waiting: list[Request], nursery: trio.Nursery) -> list[Request]:
         """While the chain is not seen: those that have been paid for. The others are turned away in time."""

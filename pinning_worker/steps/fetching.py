@@ -16,7 +16,10 @@ import trio
 from pinning_worker.domain.cid import cid_from_bytes, cid_text
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.messages import FetchingCid
+from pinning_worker.domain.payment import balance
 from pinning_worker.domain.pin import ACTIVE, Asker, Event, PinKey, Request, State
+from pinning_worker.domain.pricing import bytes_for
+from pinning_worker.domain.sizes import PIECE, disk_room
 from pinning_worker.one_error import one_error
 from pinning_worker.ports import (
     Announcer,
@@ -26,6 +29,7 @@ from pinning_worker.ports import (
     Clock,
     DiskFull,
     Fetcher,
+    NoRoom,
     NotFound,
     OverBudget,
     Stalled,
@@ -105,7 +109,7 @@ class Fetching:
         except Stalled as failure:
             await self._interrupted(request, gathering, str(failure))
         except OverBudget as failure:
-            if gathering.budget.bytes < self.terms.budget.bytes:
+            if gathering.budget != self.terms.budget:
                 await self._over_quota(request, gathering, str(failure))
             else:
                 await self._give_up(request, gathering, ErrorCode.TOO_LARGE, str(failure))
@@ -115,9 +119,9 @@ class Fetching:
             await self._give_up(request, gathering, ErrorCode.DENIED, str(failure))
         except QuotaUsedUp:
             await self._over_quota(request, gathering, "no room at the moment")
-        except DiskFull as failure:
+        except (NoRoom, DiskFull) as failure:
             log.error("disk.full", cid=cid_text(request.root), reason=str(failure))
-            self.shelf.untidy = True  # what was put before it filled up is known to nobody
+            self.shelf.untidy = True  # what was just being put when it filled up is known to nobody
             await self._give_up(request, gathering, ErrorCode.BUSY, "no room at the moment", retry_after=600)
         except Exception as fault:
             self.shelf.untidy, reference = True, self.quoting.new_id()
@@ -128,24 +132,39 @@ class Fetching:
 
     async def _gathering(self, request: Request) -> Gathering:
         """One closure's fetch, bounded by what the staging quota has left beside the other fetches."""
-        taken = await self.books.unpaid_bytes() + sum(self._taken.values())
-        owed = not request.askers  # nobody asked but a paid pin: what is paid for is no longer staged
-        room = self.terms.budget.bytes if owed else min(self.terms.budget.bytes, self.terms.staging_quota - taken)
+        budget, paid_room = self.terms.budget, await self._paid_room(request.root)
+        if paid_room < self._most_room():
+            staged = await self.books.unpaid_room() + sum(self._taken.values())
+            left = max(self.terms.staging_quota - staged, paid_room)
+            budget = replace(budget, bytes=min(budget.bytes, left), blocks=min(budget.blocks, left // PIECE))
 
         async def progress(blocks: int, size: int) -> None:
-            self._taken[request.root] = size
+            self._taken[request.root] = disk_room(size, blocks)
 
         return Gathering(
             root=cid_from_bytes(request.root),
             fetcher=self.fetcher,
             store=self.blocks,
             clock=self.clock,
-            budget=replace(self.terms.budget, bytes=room),
+            budget=budget,
             progress=progress,
             peers=tuple(dict.fromkeys(asker.peer for asker in reversed(request.askers))),
             origins=tuple(dict.fromkeys(origin for asker in request.askers for origin in asker.origins)),
             denied=self.terms.denied,
         )
+
+    async def _paid_room(self, root: bytes) -> int:
+        """What it may take beside the staging quota, whoever else asks for it: a paid term all, and money that came
+        before any quote as much as it is worth for a month."""
+        pins = await self.books.pins_of(root)
+        if any(pin.keeps for pin in pins):
+            return self._most_room()
+        unquoted = [pin for pin in pins if pin.state is State.OWED and pin.due_at is not None]
+        money = [balance(await self.books.payments_of(pin.key)) for pin in unquoted]
+        return max((bytes_for(self.terms.prices, amount) for amount in money), default=0)
+
+    def _most_room(self) -> int:
+        return disk_room(self.terms.budget.bytes, self.terms.budget.blocks)
 
     async def _report_progress(self, gathering: Gathering, reporting: trio.CancelScope) -> None:
         """FETCHING-CID to everybody who waits: after two seconds, then every five, until `reporting` is cancelled."""
@@ -170,22 +189,23 @@ class Fetching:
 
     async def _gather(self, request: Request, gathering: Gathering) -> tuple[Closure, tuple[Asker, ...]]:
         """The closure, its quotes stored, and who is to be answered."""
-        if gathering.budget.bytes <= 0:
+        if min(gathering.budget.bytes, gathering.budget.blocks) <= 0:
             raise QuotaUsedUp
         while True:
             closure = await gathering.run()
             async with self.shelf.holding_still():
                 if not await self.shelf.lacks(closure):
                     gathering.require_allowed(closure.blocks)  # the list may have changed meanwhile
-                    await self._require_room(request, closure)
+                    await self._require_room(request.root, closure)
                     return closure, await self._measured(request.root, closure)
             # A block that was here already was let go with another closure meanwhile: fetch it.
 
-    async def _require_room(self, request: Request, closure: Closure) -> None:
+    async def _require_room(self, root: bytes, closure: Closure) -> None:
         """Fetches side by side each saw room when they began: it is counted again, one at a time, before the quote."""
-        if not request.askers:  # owed: what is paid for is no longer staged
+        room = disk_room(closure.sizes.total, len(closure.blocks))
+        if room <= await self._paid_room(root):
             return
-        if await self.books.unpaid_bytes() + closure.sizes.total > self.terms.staging_quota:
+        if await self.books.unpaid_room() + room > self.terms.staging_quota:
             raise QuotaUsedUp
 
     async def _tell(self, root: bytes, closure: Closure, askers: tuple[Asker, ...]) -> None:
@@ -225,7 +245,8 @@ class Fetching:
         return ()
 
     async def _interrupted(self, request: Request, gathering: Gathering, reason: str) -> None:
-        """Blocks came, then stopped: those held are kept for the retry."""
+        """Blocks came, then stopped. What came is kept for who has paid; else it waits in quarantine, from where the
+        retry brings it back, for it is counted nowhere else, and to withhold one block costs nothing."""
         for _ in attempts("interrupted"):
             current = await self.books.request(request.root) or request
             if current.state not in ACTIVE:
@@ -240,8 +261,14 @@ class Fetching:
                 sizes=None,
                 attempts=current.attempts + 1,
             )
-            hold = ((request.root, tuple(gathering.blocks)),)
-            if await self.books.commit(Change(requests=(stalled,), hold=hold)):
+            pins, came = await self.books.pins_of(request.root), tuple(gathering.blocks)
+            if any(pin.keeps for pin in pins):
+                stored = await self.books.commit(Change(requests=(stalled,), hold=((request.root, came),)))
+            else:
+                bought = any(pin.was_bought for pin in pins)
+                change = Change(requests=(stalled,), release=(request.root,))
+                stored = await self.shelf.store_and_free(change, came, was_paid=bought)
+            if stored:
                 return await self.answering.refuse(current.askers, ErrorCode.TIMEOUT, reason, retry_after=60)
         return None
 
@@ -262,9 +289,9 @@ class Fetching:
             )
             pins = await self.books.pins_of(request.root)
             kept = any(pin.keeps for pin in pins)
-            release = () if kept else (request.root,)
-            change = Change(requests=(refused,), release=release)
-            if await self.shelf.store_and_free(change, tuple(gathering.blocks), was_paid=bool(pins)):
+            change = Change(requests=(refused,), release=() if kept else (request.root,))
+            bought = any(pin.was_bought for pin in pins)
+            if await self.shelf.store_and_free(change, tuple(gathering.blocks), was_paid=bought):
                 log.info("request.refused", cid=cid_text(request.root), code=code.value, reason=reason)
                 return await self.answering.refuse(current.askers, code, reason, retry_after)
         return None

@@ -133,8 +133,10 @@ class Shelf:
             if not await self.chain.is_read():
                 self.untidy = True
                 return True
-            free = tuple(await self.books.unreferenced(tuple(candidates)))
-            await self.blocks.free(free, await self._today(), was_paid=was_paid)
+            free, today = await self.books.unreferenced(tuple(candidates)), await self._today()
+            await self.blocks.free(tuple(free), today, was_paid=was_paid)
+            if was_paid:  # a quote that holds some of them, of whomever, lapses as never paid for
+                await self.blocks.remember(tuple(candidates.keys() - free), today)
             return True
 
     # ------------------------------------------------------------ tidying

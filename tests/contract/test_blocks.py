@@ -175,3 +175,16 @@ async def test_a_put_of_what_is_in_quarantine_is_a_put(blocks: Blocks) -> None:
     await blocks.free((name_of(SMALL),), DAY, was_paid=True)
     await blocks.put(name_of(SMALL), SMALL)
     assert await blocks.get(name_of(SMALL)) == SMALL
+
+
+async def test_what_is_remembered_stays_here_and_is_among_the_paid_whoever_frees_it(blocks: Blocks) -> None:
+    """Catches: paid blocks that a stranger's quote held for a day longer wait among those that were never paid for."""
+    await put_all(blocks)
+    await blocks.remember((name_of(SMALL), NEVER), DAY)
+    await blocks.remember((name_of(SMALL),), DAY)
+    assert await blocks.get(name_of(SMALL)) == SMALL
+    await blocks.free((name_of(SMALL),), DAY, was_paid=False)
+    told = {each.was_paid: each.blocks for each in await blocks.quarantined()}
+    assert told == {True: 1, False: 1}
+    await blocks.recall((name_of(SMALL),))
+    assert await blocks.get(name_of(SMALL)) == SMALL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import trio
@@ -12,7 +13,7 @@ from pinning_worker.domain.ledger import Rewritten
 from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.payment import PaidOutput
 from pinning_worker.domain.pin import Pin, PinKey, Request, State
-from pinning_worker.domain.sizes import Sizes
+from pinning_worker.domain.sizes import PIECE, Sizes
 from pinning_worker.ports import Books, Change, Dossier
 from tests.contract.samples import (
     HOUR,
@@ -362,18 +363,48 @@ async def test_the_script_of_a_payment_that_is_on_its_way_or_owed_stays_watched(
 async def test_active_requests_take_a_place_in_the_queue(books: Books) -> None:
     states = (State.REQUESTED, State.FETCHING, State.QUOTED, State.STALLED, State.REFUSED, State.LAPSED)
     await put(books, *(bare_request(bytes([number]), state) for number, state in enumerate(states)))
-    assert await books.active_requests() == 2
+    assert (await books.active_requests(paid_for=False), await books.active_requests(paid_for=True)) == (2, 0)
 
 
-async def test_unpaid_bytes_are_those_that_only_a_quote_keeps(books: Books) -> None:
+@pytest.mark.parametrize(
+    ("state", "changes", "keeps"),
+    [
+        (State.PINNED, {}, True),
+        (State.OWED, {"ends": NOW, "due_at": NOW}, True),
+        (State.OWED, {"ends": None, "due_at": NOW}, False),
+        (State.OWED, {"ends": NOW, "due_at": None}, False),
+        (State.SHORT, {"ends": None, "due_at": None}, False),
+        (State.RELEASED, {}, False),
+    ],
+)
+async def test_what_waits_because_somebody_has_paid_is_told_apart(
+    books: Books, state: State, changes: dict[str, Any], keeps: bool
+) -> None:
+    """Catches: one swartz for what was never quoted counts as if it had bought a term."""
+    first, other = bare_request(ROOT, State.REQUESTED), bare_request(OTHER, State.FETCHING)
+    await put(books, first, other)
+    kept = pin(ROOT, state=state, **changes)
+    await put(books, kept)
+    assert kept.keeps is keeps
+    paid, asked = await books.waiting(9, paid_for=True), await books.waiting(9, paid_for=False)
+    assert {row.root for row in paid} == ({ROOT} if keeps else set())
+    assert {row.root for row in (*paid, *asked)} == {ROOT, OTHER}
+    assert (await books.active_requests(paid_for=True), await books.active_requests(paid_for=False)) == (
+        len(paid),
+        len(asked),
+    )
+
+
+async def test_unpaid_room_is_that_of_what_only_a_quote_keeps(books: Books) -> None:
     """Catches: bytes beyond 32 bits, and a closure counted though (or because) somebody pays for it."""
-    assert await books.unpaid_bytes() == 0
+    assert await books.unpaid_room() == 0
     big = Sizes(1, 5_000_000_000, 5_000_000_001)
-    await put(books, request(ROOT, sizes=big), request(OTHER, state=State.LAPSED), request(IMAGE, sizes=Sizes(7, 0, 7)))
+    tiny = request(IMAGE, sizes=Sizes(7, 0, 7), blocks=1_000_000)
+    await put(books, request(ROOT, sizes=big, blocks=20), request(OTHER, state=State.LAPSED), tiny)
     await put(books, pin(ROOT, b"over", state=State.RELEASED), pin(OTHER))
-    assert await books.unpaid_bytes() == 5_000_000_008
+    assert await books.unpaid_room() == 5_000_000_001 + 1_000_000 * PIECE
     await put(books, pin(ROOT, b"one"), pin(ROOT, b"two", state=State.CREDIT))
-    assert await books.unpaid_bytes() == 7
+    assert await books.unpaid_room() == 1_000_000 * PIECE
 
 
 # ---------------------------------------------------------------- block references

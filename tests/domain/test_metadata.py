@@ -12,6 +12,7 @@ from pinning_worker.domain.metadata import (
     LONGEST_TEXT,
     MOST_BYTES,
     MOST_FOREIGN,
+    MOST_FOREIGN_TEXT,
     MOST_IMAGES,
     MOST_TRIED,
     ImageLink,
@@ -130,6 +131,17 @@ def test_strangers_lists_are_bounded() -> None:
     assert len(document.foreign) == 7, "what is over the bound is said, not dropped in silence"
     assert len(read({"images": [f"https://x/{n}" for n in range(5000)]}).foreign) == MOST_FOREIGN
     assert len(read({"image": "data:" + "A" * 9999}).foreign[0]) == LONGEST_TEXT + 1
+
+
+@pytest.mark.parametrize("letter", ["A", "é", "𝕏", "\x01"])
+def test_what_the_books_keep_of_a_document_is_small_however_large_it_is(letter: str) -> None:
+    """Catches: a name of a megabyte in every row of the books, for ever, though nobody paid; foreign links likewise,
+    once more in each of eight quotes."""
+    links = [f"https://{number}/" + letter * 700 for number in range(50)]
+    document = read({"name": letter * (600_000 if letter == "A" else 20_000), "images": links})
+    assert len(document.name) == LONGEST_TEXT + 1
+    assert sum(map(len, document.foreign)) <= MOST_FOREIGN_TEXT + LONGEST_TEXT + 1
+    assert len(document.foreign) >= 5
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.pricing import PriceList, add_months, fee, months_to_sell, remaining_days
+from pinning_worker.domain.pricing import PriceList, add_months, bytes_for, fee, months_to_sell, remaining_days
 from pinning_worker.domain.sizes import Sizes, human_size
 
 PRICES = PriceList(version=1, per_mib_month=Swartz(742_000), least=Swartz(1_000_000))
@@ -113,3 +113,11 @@ def test_sizes_read_as_javascript_writes_them(size: int, text: str) -> None:
 def test_parts_must_be_the_whole() -> None:
     with pytest.raises(ValueError, match="are not"):
         Sizes(metadata=1, image=2, total=4)
+
+
+@given(st.integers(0, 10**12), st.integers(1, 10**9), st.integers(1, 10**9))
+def test_what_an_amount_pays_for_costs_no_more_and_one_byte_more_does(amount: int, price: int, least: int) -> None:
+    """Catches: one swartz that opens the door for a gigabyte."""
+    prices = PriceList(1, Swartz(price), Swartz(least))
+    size = bytes_for(prices, Swartz(amount))
+    assert size == 0 if amount < least else fee(prices, size, 1) <= Swartz(amount) < fee(prices, size + 1, 1)

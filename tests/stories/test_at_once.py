@@ -37,8 +37,8 @@ class SlowBooks(MemoryBooks):
         await trio.sleep(self.due_seconds)
         return rows
 
-    async def waiting(self, limit: int) -> Sequence[Request]:
-        rows = await MemoryBooks.waiting(self, limit)
+    async def waiting(self, limit: int, *, paid_for: bool) -> Sequence[Request]:
+        rows = await MemoryBooks.waiting(self, limit, paid_for=paid_for)
         await trio.sleep(self.seconds)
         return rows
 

@@ -167,7 +167,7 @@ async def test_one_failed_question_to_the_books_ends_no_tidying(autojump_clock: 
         await w.later(hours=3)
         ask = w.books.active_requests
 
-        async def locked() -> int:
+        async def locked(*, paid_for: bool) -> int:
             w.books.active_requests = ask  # type: ignore[method-assign]  # it fails once
             raise Trouble("the database is locked")
 

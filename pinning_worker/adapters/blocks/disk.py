@@ -107,6 +107,10 @@ class DiskBlocks:
         for piece in _pieces(multihashes, _NAMES_AT_ONCE):
             await self._in_thread(partial(self._free, piece, day, was_paid=was_paid))
 
+    async def remember(self, multihashes: Sequence[bytes], day: date) -> None:
+        for piece in _pieces(multihashes, _NAMES_AT_ONCE):
+            await self._in_thread(self._remember, piece, day)
+
     async def recall(self, multihashes: Sequence[bytes]) -> set[bytes]:
         recalled: set[bytes] = set()
         for piece in _pieces(multihashes, _READS_AT_ONCE):
@@ -204,6 +208,10 @@ class DiskBlocks:
         for multihash in multihashes:
             self._quarantine.take(self._file(multihash), day, was_paid=was_paid)
             self._broken.discard(multihash)
+
+    def _remember(self, multihashes: Sequence[bytes], day: date) -> None:
+        for multihash in multihashes:
+            self._quarantine.link(self._file(multihash), day)
 
     def _recall(self, multihashes: Sequence[bytes]) -> set[bytes]:
         if self._quarantine.is_empty():

@@ -4,8 +4,9 @@
     <path>/unpaid/2026-11-29/ciqovs…   freed that day, and never paid for
 
 Rules: a block comes and goes by a rename or a link, so it costs no room and no copying. Nobody who pays nothing can
-push out what was paid: unpaid blocks have at most `most_unpaid` bytes, beyond which their oldest go. A day folder goes
-whole when its day is over; `make_room` takes from the oldest, unpaid first.
+push out what was paid: unpaid blocks have room for `most_unpaid` bytes, beyond which their oldest go. A tiny block
+counts as what its file takes of the disk. A day folder goes whole when its day is over; `make_room` takes from the
+oldest, unpaid first; a copy of a block that was brought back is a second name of one file, and gives no room.
 
 These functions block, and are called from several threads.
 """
@@ -16,10 +17,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date
 from threading import Lock
 
 from pinning_worker.domain.multihash import is_hash_of
+from pinning_worker.domain.sizes import disk_room
 from pinning_worker.ports import Quarantined
 
 FREED = "freed"  # the quarantine's folder in the block folder
@@ -31,13 +34,13 @@ class Quarantine:
 
     def __init__(self, path: str, most_unpaid: int | None) -> None:
         self._path, self._most_unpaid = path, most_unpaid
-        self._unpaid_bytes = 0
+        self._unpaid_room = 0
         self._lock = Lock()
 
     def open(self) -> None:
         for kind in (PAID, UNPAID):
             os.makedirs(f"{self._path}/{kind}", exist_ok=True)
-        self._unpaid_bytes = sum(each.bytes for each in self.days() if not each.was_paid)
+        self._recount()
 
     def take(self, file: str, day: date, *, was_paid: bool) -> None:
         """Moves a block's file here; one that is not there is no error."""
@@ -52,7 +55,13 @@ class Quarantine:
         except FileNotFoundError:
             return
         if not was_paid:
-            self._count_unpaid(size)
+            self._count_unpaid(disk_room(size, 1))
+
+    def link(self, file: str, day: date) -> None:
+        """A second name of a block's file, among the paid ones. Where the file system has no links there is none."""
+        folder = f"{self._path}/{PAID}/{day.isoformat()}"
+        os.makedirs(folder, exist_ok=True)
+        _link(file, f"{folder}/{os.path.basename(file)}")
 
     def give_back(self, multihash: bytes, file: str) -> bytes | None:
         """A whole copy becomes that file, and stays here too: only its day takes it away. Where the file system has no
@@ -78,41 +87,43 @@ class Quarantine:
         self._recount()
 
     def make_room(self, size: int) -> int:
-        """Deletes blocks of at least so many bytes, if there are so many; the bytes that were deleted."""
-        freed = sum(self._delete(size, UNPAID))
+        """Deletes blocks until the disk has so many bytes more, if there are so many; how many it has."""
+        freed = sum(self._delete(size, UNPAID, of_disk=True))
         if freed < size:
-            freed += sum(self._delete(size - freed, PAID))
+            freed += sum(self._delete(size - freed, PAID, of_disk=True))
         self._recount()
         return freed
 
     def days(self) -> list[Quarantined]:
         found = []
         for kind, folder in day_folders(self._path):
-            sizes = [size for _, size in _files(folder)]
+            sizes = [file.size for file in _files(folder)]
             found.append(Quarantined(_day_of(folder), kind == PAID, len(sizes), sum(sizes)))
         return sorted(found, key=lambda each: (each.day, each.was_paid))
 
-    def _count_unpaid(self, size: int) -> None:
+    def _count_unpaid(self, room: int) -> None:
         with self._lock:
-            self._unpaid_bytes += size
-            over = self._unpaid_bytes - self._most_unpaid if self._most_unpaid is not None else 0
+            self._unpaid_room += room
+            over = self._unpaid_room - self._most_unpaid if self._most_unpaid is not None else 0
             if over > 0:
-                self._unpaid_bytes -= sum(self._delete(over, UNPAID))
+                self._unpaid_room -= sum(self._delete(over, UNPAID))
 
     def _recount(self) -> None:
         with self._lock:
-            self._unpaid_bytes = sum(each.bytes for each in self.days() if not each.was_paid)
+            unpaid = (file for _, folder in day_folders(self._path, UNPAID) for file in _files(folder))
+            self._unpaid_room = sum(file.room for file in unpaid)
 
-    def _delete(self, size: int, kind: str) -> Iterator[int]:
-        """Blocks of the oldest days, until so many bytes are gone; the size of each."""
+    def _delete(self, room: int, kind: str, *, of_disk: bool = False) -> Iterator[int]:
+        """Blocks of the oldest days, until so much room is there; that of each. `of_disk`: as the disk sees it."""
         for _, folder in list(day_folders(self._path, kind)):
-            for file, length in _files(folder):
-                if size <= 0:
+            for file in _files(folder):
+                if room <= 0:
                     return
                 with suppress(FileNotFoundError):
-                    os.unlink(file)
-                    size -= length
-                    yield length
+                    os.unlink(file.path)
+                    given = file.room if file.is_alone or not of_disk else 0
+                    room -= given
+                    yield given
             with suppress(OSError):  # somebody is just putting something in
                 os.rmdir(folder)
 
@@ -145,11 +156,23 @@ def _link(copy: str, file: str) -> bool:
     return True
 
 
-def _files(folder: str) -> Iterator[tuple[str, int]]:
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: str
+    size: int
+    is_alone: bool  # no other name of it lies anywhere
+
+    @property
+    def room(self) -> int:
+        return disk_room(self.size, 1)
+
+
+def _files(folder: str) -> Iterator[_File]:
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
-                yield entry.path, entry.stat().st_size
+                found = entry.stat()
+                yield _File(entry.path, found.st_size, found.st_nlink == 1)
 
 
 def _is_day(name: str) -> bool:

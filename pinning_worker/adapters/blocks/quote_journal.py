@@ -23,6 +23,7 @@ from pinning_worker.domain.pricing import Quote
 from pinning_worker.domain.sizes import Sizes
 
 JOURNAL = "quotes.jsonl"
+_TOLD_ONLY = ("foreign",)  # never charged, and as long as a stranger likes
 
 
 class QuoteJournal:
@@ -50,7 +51,7 @@ def newest_quote(folder: Path) -> Quote | None:
 
 
 def _values(quote: Quote) -> dict[str, Any]:
-    values = {field.name: plain(getattr(quote, field.name)) for field in fields(quote)}
+    values = {field.name: plain(getattr(quote, field.name)) for field in fields(quote) if field.name not in _TOLD_ONLY}
     return values | {
         "root": quote.root.hex(),
         "payment_script": quote.payment_script.hex(),
@@ -75,5 +76,4 @@ def _quote(values: dict[str, Any]) -> Quote:
         payment_address=str(values["payment_address"]),
         payment_script=bytes.fromhex(values["payment_script"]),
         network=str(values["network"]),
-        foreign=tuple(map(str, values["foreign"])),
     )

@@ -86,7 +86,8 @@ class PaymentWatcher:
         return self.sight.is_seen()
 
     async def is_read(self) -> bool:
-        """True for good once a fresh server was read in full, the others were heard, and all has been told."""
+        """True for good once a fresh server was read in full, the others were heard, and all that they had shown by
+        then has been told: whoever shows ever new things may not put it off."""
         if not self._is_read:
             told = not self._is_telling and not self._news.is_set()
             self._is_read = told and self._servers_are_read()
@@ -172,6 +173,7 @@ class PaymentWatcher:
             self._is_telling = False
             await self._news.wait()
             self._news, self._is_telling = trio.Event(), True
+            is_read_by_then = self._servers_are_read()
             news = self._view.take_news()
             if news.tip is not None:
                 await self._until_taken(partial(listener.tip_moved, news.tip, news.fork_height))
@@ -180,6 +182,7 @@ class PaymentWatcher:
                     await self._until_taken(partial(listener.payment_gone, change))
                 else:
                     await self._until_taken(partial(listener.payment_seen, change))
+            self._is_read = self._is_read or is_read_by_then
 
     async def _until_taken(self, tell: Callable[[], Awaitable[None]]) -> None:
         """A listener that cannot store it now is told the same again, and nothing else before."""

@@ -13,6 +13,7 @@ from itertools import islice
 from trio.lowlevel import checkpoint
 
 from pinning_worker.domain.multihash import is_hash_of
+from pinning_worker.domain.sizes import disk_room
 from pinning_worker.ports import DiskFull, Quarantined
 
 _PIECE = 1000
@@ -20,7 +21,7 @@ _PIECE = 1000
 
 class MemoryBlocks:
     """Port Blocks. `capacity`: bytes, None for no limit; what is in quarantine does not count, for it would make room.
-    `most_unpaid`: bytes in quarantine that were never paid for."""
+    `most_unpaid`: room in quarantine for what was never paid for."""
 
     def __init__(self, capacity: int | None = None, most_unpaid: int | None = None) -> None:
         self.capacity, self.most_unpaid = capacity, most_unpaid
@@ -78,11 +79,17 @@ class MemoryBlocks:
         unpaid = [
             (key, name, data) for key in sorted(self.freed) if not key[1] for name, data in self.freed[key].items()
         ]
-        over = sum(len(data) for _, _, data in unpaid) - self.most_unpaid if self.most_unpaid is not None else 0
+        room = sum(disk_room(len(data), 1) for _, _, data in unpaid)
+        over = room - self.most_unpaid if self.most_unpaid is not None else 0
         for key, name, data in unpaid:
             if over > 0:
                 del self.freed[key][name]
-                over -= len(data)
+                over -= disk_room(len(data), 1)
+
+    async def remember(self, multihashes: Sequence[bytes], day: date) -> None:
+        await checkpoint()
+        folder = self.freed.setdefault((day, True), {})
+        folder |= {name: self.data[name] for name in multihashes if name in self.data}
 
     async def recall(self, multihashes: Sequence[bytes]) -> set[bytes]:
         await checkpoint()

@@ -17,6 +17,7 @@ from pinning_worker.domain.ledger import is_same_sighting, require_same_money, r
 from pinning_worker.domain.payment import Payment
 from pinning_worker.domain.pin import ACTIVE, LIVE, STANDING, Pin, PinKey, Request, State
 from pinning_worker.domain.pricing import Quote
+from pinning_worker.domain.sizes import disk_room
 from pinning_worker.ports import Change, Dossier
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -144,9 +145,9 @@ class MemoryBooks:
         overdue = [(row.due_at, *_place(row), row) for row in rows if row.due_at is not None and row.due_at <= now]
         return [row for *_, row in sorted(overdue, key=lambda entry: entry[:4])[:limit]]
 
-    async def waiting(self, limit: int) -> Sequence[Request]:
+    async def waiting(self, limit: int, *, paid_for: bool) -> Sequence[Request]:
         await checkpoint()
-        active = [(r.due_at or _NEVER, r.root, r) for r in self._requests.values() if r.state in ACTIVE]
+        active = [(r.due_at or _NEVER, r.root, r) for r in self._active(paid_for)]
         return [request for *_, request in sorted(active, key=lambda entry: entry[:2])[:limit]]
 
     async def next_due(self, after: datetime) -> datetime | None:
@@ -154,15 +155,19 @@ class MemoryBooks:
         dates = [row.due_at for rows in (self._requests, self._pins) for row in rows.values()]
         return min((due_at for due_at in dates if due_at is not None and due_at > after), default=None)
 
-    async def active_requests(self) -> int:
+    async def active_requests(self, *, paid_for: bool) -> int:
         await checkpoint()
-        return sum(request.state in ACTIVE for request in self._requests.values())
+        return len(self._active(paid_for))
 
-    async def unpaid_bytes(self) -> int:
+    def _active(self, paid_for: bool) -> list[Request]:
+        kept = {pin.root for pin in self._pins.values() if pin.keeps}
+        return [r for r in self._requests.values() if r.state in ACTIVE and (r.root in kept) == paid_for]
+
+    async def unpaid_room(self) -> int:
         await checkpoint()
         kept = {pin.root for pin in self._pins.values() if pin.state in LIVE}
         quoted = [request for request in self._requests.values() if request.state is State.QUOTED]
-        return sum(request.sizes.total for request in quoted if request.sizes and request.root not in kept)
+        return sum(disk_room(r.sizes.total, r.blocks) for r in quoted if r.sizes and r.root not in kept)
 
     async def held(self, root: bytes) -> Sequence[bytes]:
         await checkpoint()

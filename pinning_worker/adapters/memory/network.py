@@ -10,7 +10,7 @@ import trio
 from pinning_worker.domain.cid import Cid, UnsupportedCid
 from pinning_worker.domain.dag import BadBlock, links
 from pinning_worker.domain.messages import Message
-from pinning_worker.ports import Blocks, Budget, Fetched, NotFound, OverBudget, Stalled, Unreadable
+from pinning_worker.ports import Blocks, Budget, DiskFull, Fetched, NoRoom, NotFound, OverBudget, Stalled, Unreadable
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class MemoryFetcher:
         block = await self.store.get(cid.multihash)
         if block is None:
             block = await self._from_peers(cid, got, budget)
-            await self.store.put(cid.multihash, block)
+            await self._put(cid.multihash, block, got)
         got[cid.multihash] = len(block)
         if sum(got.values()) > budget.bytes or len(got) > budget.blocks:
             raise OverBudget(f"more than {budget.bytes} bytes or {budget.blocks} blocks", got)
@@ -72,6 +72,12 @@ class MemoryFetcher:
             return links(cid.codec, block)
         except (BadBlock, UnsupportedCid) as error:
             raise Unreadable(str(error), got) from error
+
+    async def _put(self, multihash: bytes, block: bytes, got: dict[bytes, int]) -> None:
+        try:
+            await self.store.put(multihash, block)
+        except DiskFull as error:
+            raise NoRoom(str(error), got) from error
 
     async def _from_peers(self, cid: Cid, got: dict[bytes, int], budget: Budget) -> bytes:
         await trio.sleep(self.seconds_per_block)

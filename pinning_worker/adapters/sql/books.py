@@ -83,17 +83,17 @@ class SqlBooks:
     async def due(self, now: datetime, limit: int) -> Sequence[Request | Pin]:
         return await self._database.read(lambda connection: due_rows.due(connection, now, limit))
 
-    async def waiting(self, limit: int) -> Sequence[Request]:
-        return await self._database.read(lambda connection: due_rows.waiting(connection, limit))
+    async def waiting(self, limit: int, *, paid_for: bool) -> Sequence[Request]:
+        return await self._database.read(lambda connection: due_rows.waiting(connection, limit, paid_for=paid_for))
 
     async def next_due(self, after: datetime) -> datetime | None:
         return await self._database.read(lambda connection: due_rows.next_due(connection, after))
 
-    async def active_requests(self) -> int:
-        return await self._database.read(request_rows.count_active)
+    async def active_requests(self, *, paid_for: bool) -> int:
+        return await self._database.read(lambda connection: request_rows.count_active(connection, paid_for=paid_for))
 
-    async def unpaid_bytes(self) -> int:
-        return await self._database.read(request_rows.unpaid_bytes)
+    async def unpaid_room(self) -> int:
+        return await self._database.read(request_rows.unpaid_room)
 
     async def held(self, root: bytes) -> Sequence[bytes]:
         return await self._database.read(lambda connection: block_rows.held(connection, root))

@@ -22,9 +22,9 @@ def due(connection: Connection, now: datetime, limit: int) -> Sequence[Request |
     return sorted(overdue, key=lambda row: row.due_at or now)[:limit]  # stable; none of them is undated
 
 
-def waiting(connection: Connection, limit: int) -> Sequence[Request]:
+def waiting(connection: Connection, limit: int, *, paid_for: bool) -> Sequence[Request]:
     """ACTIVE requests, the longest waiting first."""
-    active = requests.c.state.in_([state.value for state in ACTIVE])
+    active = request_rows.is_active(paid_for=paid_for)
     asked = select(requests).where(active).order_by(requests.c.due_at, requests.c.root).limit(limit)
     return request_rows.find(connection, asked)
 

@@ -7,7 +7,22 @@ from collections import defaultdict
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from pinning_worker.adapters.sql.book_tables import pins, request_references, requests
 from pinning_worker.adapters.sql.rows import (
@@ -21,7 +36,7 @@ from pinning_worker.adapters.sql.rows import (
 )
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.pin import ACTIVE, LIVE, Asker, Request, State
-from pinning_worker.domain.sizes import Sizes
+from pinning_worker.domain.sizes import PIECE, Sizes
 
 
 def find(connection: Connection, query: Select[Any]) -> list[Request]:
@@ -65,18 +80,31 @@ def forget(connection: Connection, request: Request) -> bool:
     return connection.execute(delete(requests).where(known)).rowcount == 1
 
 
-def count_active(connection: Connection) -> int:
-    return connection.execute(select(func.count()).select_from(requests).where(_in(ACTIVE))).scalar_one()
+def count_active(connection: Connection, *, paid_for: bool) -> int:
+    counted = select(func.count()).select_from(requests).where(is_active(paid_for=paid_for))
+    return connection.execute(counted).scalar_one()
 
 
-def unpaid_bytes(connection: Connection) -> int:
-    live = exists().where(pins.c.root == requests.c.root, pins.c.state.in_([state.value for state in LIVE]))
-    total = func.coalesce(func.sum(requests.c.size_metadata + requests.c.size_image), 0)
-    return int(connection.execute(select(total).where(requests.c.state == State.QUOTED.value, ~live)).scalar_one())
+def is_active(*, paid_for: bool) -> ColumnElement[bool]:
+    """`paid_for`: a pin of the root `keeps` (Pin.keeps, in SQL)."""
+    owed = and_(pins.c.state == State.OWED.value, pins.c.ends.is_not(None), pins.c.due_at.is_not(None))
+    kept = exists().where(pins.c.root == requests.c.root, or_(_is_live(), owed))
+    active = requests.c.state.in_([state.value for state in ACTIVE])
+    return and_(active, kept if paid_for else ~kept)
 
 
-def _in(states: frozenset[State]) -> ColumnElement[bool]:
-    return requests.c.state.in_([state.value for state in states])
+def unpaid_room(connection: Connection) -> int:
+    """`disk_room` in SQL."""
+    live = exists().where(pins.c.root == requests.c.root, _is_live())
+    size = requests.c.size_metadata + requests.c.size_image
+    least = cast(requests.c.blocks, BigInteger) * PIECE
+    total = func.coalesce(func.sum(case((size > least, size), else_=least)), 0)
+    quoted = and_(requests.c.state == State.QUOTED.value, requests.c.size_metadata.is_not(None))
+    return int(connection.execute(select(total).where(quoted, ~live)).scalar_one())
+
+
+def _is_live() -> ColumnElement[bool]:
+    return pins.c.state.in_([state.value for state in LIVE])
 
 
 def _to_row(request: Request) -> dict[str, object]:

@@ -15,6 +15,7 @@ import pytest
 
 from pinning_worker.adapters.blocks import durability
 from pinning_worker.adapters.blocks.disk import DiskBlocks
+from pinning_worker.adapters.blocks.quarantine import Quarantine
 from pinning_worker.ports import DiskFull, Trouble
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -199,7 +200,7 @@ async def test_what_nobody_paid_for_has_a_limit_that_a_restart_remembers(tmp_pat
 @pytest.mark.parametrize("above", ["paid", "unpaid"])
 async def test_what_the_folders_above_are_called_does_not_matter(tmp_path: Path, above: str) -> None:
     """Catches: the kind read out of the whole path. Below /srv/paid nothing counts as unpaid, and has no limit."""
-    blocks = await DiskBlocks.open(tmp_path / above / "blocks", most_unpaid=10)
+    blocks = await DiskBlocks.open(tmp_path / above / "blocks", most_unpaid=5000)
     await blocks.put(NAME, DATA)
     await blocks.free((NAME,), date(2026, 11, 20), was_paid=True)
     other = b"\x12\x20" + hashlib.sha256(b"never paid").digest()
@@ -209,3 +210,33 @@ async def test_what_the_folders_above_are_called_does_not_matter(tmp_path: Path,
     await blocks.free((other,), date(2026, 11, 22), was_paid=False)
     told = [(each.day.day, each.was_paid) for each in await blocks.quarantined()]
     assert told == [(20, True), (22, False)]
+
+
+async def test_tiny_blocks_that_nobody_paid_for_are_limited_by_what_they_take_of_the_disk(tmp_path: Path) -> None:
+    """Catches: a hundred files of twenty bytes are two thousand bytes to the limit, and 400 KiB to the disk."""
+    blocks = await DiskBlocks.open(tmp_path, most_unpaid=10 * 4096)
+    await free_noise(blocks, count=100, size=20, was_paid=False)
+    [unpaid] = await blocks.quarantined()
+    assert unpaid.blocks == 10
+
+
+async def test_room_is_made_by_files_and_not_by_second_names_of_them(tmp_path: Path) -> None:
+    """Catches: what was brought back out of quarantine is deleted there, and the disk is still full."""
+    quarantine = Quarantine(str(tmp_path / "freed"), None)
+    quarantine.open()
+    (tmp_path / "block").write_bytes(bytes(100_000))
+    quarantine.take(str(tmp_path / "block"), date(2026, 11, 20), was_paid=True)
+    (tmp_path / "shelved").write_bytes(bytes(100_000))
+    day = tmp_path / "freed" / "unpaid" / "2026-11-21"
+    day.mkdir()
+    os.link(tmp_path / "shelved", day / "shelved")
+    assert quarantine.make_room(50_000) == 100_000
+    assert quarantine.days() == []
+
+
+async def free_noise(blocks: DiskBlocks, *, count: int, size: int, was_paid: bool) -> None:
+    made = [Random(seed).randbytes(size) for seed in range(count)]
+    names = {b"\x12\x20" + hashlib.sha256(data).digest(): data for data in made}
+    for name, data in names.items():
+        await blocks.put(name, data)
+    await blocks.free(tuple(names), date(2026, 11, 29), was_paid=was_paid)

@@ -137,7 +137,15 @@ async def test_a_journal_that_lost_lines_is_filled_at_the_start(tmp_path: Path) 
 async def test_quotes_come_back_as_they_were_given(tmp_path: Path) -> None:
     given = [quote("q1"), quote("q2", months=1)]
     await QuoteJournal(tmp_path).note(given)
-    assert list(read_quotes(tmp_path)) == given
+    assert list(read_quotes(tmp_path)) == [replace(each, foreign=()) for each in given]
+
+
+async def test_a_line_is_as_short_whatever_a_document_names(tmp_path: Path) -> None:
+    """Catches: links to elsewhere, which cost nothing to write, once more for each quote, in a file that only grows."""
+    talkative = replace(quote("q1"), foreign=tuple(f"https://{number}/{'x' * 500}" for number in range(50)))
+    await QuoteJournal(tmp_path).note([talkative])
+    assert (tmp_path / "quotes.jsonl").stat().st_size < 1_000
+    assert list(read_quotes(tmp_path)) == [replace(talkative, foreign=())]
 
 
 async def test_what_the_books_know_is_not_overwritten_by_an_older_journal(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
+import trio
 
 from pinning_worker.adapters.electrum.sightings import MOST_IN_MEMPOOL
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
@@ -17,8 +19,9 @@ from pinning_worker.domain.chain import DOICHAIN_REGTEST, PinnedBlock
 from pinning_worker.domain.difficulty import target_of
 from pinning_worker.domain.headers import parse_header
 from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.payment import Sighting
 from pinning_worker.domain.transaction import Transaction, TxInput, TxOutput
-from tests.adapters.electrum.listening import eventually
+from tests.adapters.electrum.listening import Heard, eventually
 from tests.adapters.electrum.scripted import PAYEE, Block, Ledger, Refusal, ScriptedServer, coinbase, payment
 from tests.adapters.electrum.watching import checking_in_often, until_asked, watching
 from tests.mining import EASIEST_BITS, mine, without_work
@@ -394,6 +397,44 @@ async def test_a_mempool_full_of_inventions_fills_no_memory() -> None:
         await honest.tell_all()
         await heard.until(lambda: heard.proven_at(big.txid) == 11)
         assert len(heard.sightings) == MOST_IN_MEMPOOL
+
+
+class SlowlyStored(Heard):
+    """Each payment takes as long as a database takes to store it."""
+
+    async def payment_seen(self, sighting: Sighting) -> None:
+        await trio.sleep(0.005)
+        await super().payment_seen(sighting)
+
+
+async def test_a_server_that_shows_ever_new_inventions_does_not_keep_the_chain_unread() -> None:
+    """Catches: there is always one more thing to tell, so nothing is freed or swept in this run, and the disk fills."""
+    liar, honest = pair()
+    honest.ledger.mine(payment(1))
+    liar.ledger.blocks = list(honest.ledger.blocks)
+    heard, numbers = SlowlyStored(), count(1000)
+
+    def ever_new(hash_: str) -> list[dict[str, object]]:
+        liar.ledger.mempool = [payment(next(numbers)) for _ in range(20)]
+        return liar._blockchain_scripthash_get_history(hash_)
+
+    liar.answers["blockchain.scripthash.get_history"] = ever_new
+    was_read, is_flooding = 0, True
+
+    async def flood() -> None:
+        while is_flooding:
+            await liar.tell_script()
+            await trio.sleep(0.001)
+
+    async with watching(honest, liar, heard=heard) as (watcher, _), trio.open_nursery() as nursery:
+        nursery.start_soon(flood)
+        await heard.until(lambda: len(heard.transcript) > 200)
+        for _ in range(100):
+            was_read += await watcher.is_read()
+            await trio.sleep(0.003)
+        is_flooding = False
+    assert heard.proven_at(payment(1).txid) == 11
+    assert was_read == 100
 
 
 async def test_a_mined_payment_is_not_told_before_it_is_proven() -> None:

@@ -44,6 +44,7 @@ async def watching(
     remembered: Mapping[str, Proof | None] | None = None,
     clock: Clock | None = None,
     longest_unseen: timedelta = LONGEST_UNSEEN,
+    heard: Heard | None = None,
 ) -> AsyncIterator[tuple[PaymentWatcher, Heard]]:
     """These servers serve and a watcher follows them; the listener has not necessarily heard anything yet."""
     async with serving(*servers) as nursery:
@@ -57,7 +58,7 @@ async def watching(
             patience=patience,
             longest_unseen=longest_unseen,
         )
-        heard = Heard()
+        heard = heard or Heard()
         await nursery.start(watcher.run, heard)
         yield watcher, heard
 

@@ -151,7 +151,9 @@ async def outcome(books: Books, change: Change) -> bool | str:
 async def answers(books: Books) -> list[object]:
     """Everything that can be asked."""
     found: list[object] = [await books.all_pins(), await books.all_payments(), await books.unsettled()]
-    found += [await books.active_requests(), await books.unpaid_bytes(), await books.unreferenced(BLOCKS)]
+    found += [await books.unpaid_room(), await books.unreferenced(BLOCKS)]
+    for paid_for in (True, False):
+        found += [await books.active_requests(paid_for=paid_for), await books.waiting(9, paid_for=paid_for)]
     for root in ROOTS:
         found += [await books.request(root), await books.pins_of(root), await books.quotes(root)]
         found += [

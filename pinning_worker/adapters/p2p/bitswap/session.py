@@ -26,7 +26,7 @@ from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.domain.cid import RAW, Cid
 from pinning_worker.one_error import one_error
-from pinning_worker.ports import Budget, Fetched, NotFound, Stalled
+from pinning_worker.ports import Budget, DiskFull, Fetched, NoRoom, NotFound, Stalled
 
 WINDOW = 32
 WINDOW_AT_FIRST = 8
@@ -79,7 +79,7 @@ class Session:
         self._put, self._queue = trio.open_memory_channel[Arrival | None](QUEUE)
 
     async def run(self, progress: Progress) -> Fetched:
-        """Raises NotFound, Stalled, OverBudget, Unreadable; what the store raises passes through."""
+        """Raises NotFound, Stalled, OverBudget, Unreadable, NoRoom; what else the store raises passes through."""
         try:
             with trio.move_on_after(self._budget.total_seconds):
                 with one_error():
@@ -88,6 +88,8 @@ class Session:
                 await self._tell(progress)
                 return Fetched(self._walk.in_order())
             raise Stalled(f"not whole within {self._budget.total_seconds:g} s", self._walk.sizes)
+        except DiskFull as error:
+            raise NoRoom(str(error), self._walk.sizes) from error
         finally:
             self._end()
 
