@@ -273,11 +273,13 @@ class Fetcher(Protocol):
         origins: Sequence[str],
         budget: Budget,
         progress: Callable[[int, int], Awaitable[None]],
+        is_over: Callable[[], bool] = lambda: False,
     ) -> Fetched:
         """The DAG under `root`, into the same Blocks that the story reads; what is there already is not asked for.
 
         `peers`: who asked, to be asked first; `origins`: multiaddrs as dial hints. `progress(blocks, bytes)` is
-        awaited now and then. Raises a FetchFailed; DiskFull passes through from Blocks.
+        awaited now and then. `is_over()` is asked every second: True ends the fetch as its deadline for the next block
+        does. Raises a FetchFailed; DiskFull passes through from Blocks.
         """
 
 

@@ -15,7 +15,7 @@ from enum import Enum
 
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.messages import AddingCid, CidPinnedWithName, Error, Renewal
-from pinning_worker.domain.pin import Asker, Pin
+from pinning_worker.domain.pin import Asker, Pin, in_other_words, with_asker
 from pinning_worker.domain.pricing import remaining_days
 from pinning_worker.ports import Announcer, Books, Chain, Clock, Dossier, Trouble
 from pinning_worker.steps.checking import Checking
@@ -49,7 +49,7 @@ class Answering:
     async def refuse(
         self, askers: Iterable[Asker], code: ErrorCode, message: str, retry_after: int | None = None
     ) -> None:
-        for asker in askers:
+        for asker in in_other_words(askers):
             await self.announcer.say(Error(asker.text, code, message, asker.id, retry_after))
 
     async def refuse_denied(self, askers: Iterable[Asker]) -> None:
@@ -62,8 +62,7 @@ class Answering:
         """The standing answer, now or at the end of two seconds since the last."""
         waiting = self._postponed.get(root)
         if waiting is not None:
-            same = (asker.text, asker.id, asker.months)
-            waiting[:] = [*(a for a in waiting if (a.text, a.id, a.months) != same), asker][-MOST_NAMES:]
+            waiting[:] = with_asker(waiting, asker, MOST_NAMES)
             return Served.LATER
         if not self._rests(root):
             return Served.NOT if await self.first(root, [asker]) else Served.NOW
@@ -112,7 +111,7 @@ class Answering:
             await self.refuse_denied(askers)
             return []
         known, unserved = await self._checked(root), []
-        for asker in askers:
+        for asker in in_other_words(askers):
             for pin in known.naming:
                 await self.say_pinned(pin, asker.text, asker.months, asker.id)
             quote = self.quoting.live(known, asker.months) or await self.quoting.standing(

@@ -6,7 +6,7 @@ here fails for one CID only; even a fault of ours is logged whole, answered INTE
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ import trio
 from pinning_worker.domain.cid import cid_from_bytes, cid_text
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.messages import FetchingCid
-from pinning_worker.domain.pin import ACTIVE, Asker, Event, PinKey, Request, State
+from pinning_worker.domain.pin import ACTIVE, Asker, Event, PinKey, Request, State, in_other_words
 from pinning_worker.one_error import one_error
 from pinning_worker.ports import (
     Announcer,
@@ -34,13 +34,16 @@ from pinning_worker.ports import (
 from pinning_worker.steps.answering import UNSEEN, UNSEEN_AGAIN_SECONDS, Answering
 from pinning_worker.steps.closure import Closure, DeniedPart, Gathering
 from pinning_worker.steps.compare_and_swap import attempts
+from pinning_worker.steps.queue import MADE_ROOM
 from pinning_worker.steps.quoting import Quoting, log_quote
 from pinning_worker.steps.shelf import Shelf
 from pinning_worker.steps.terms import Terms
+from pinning_worker.steps.turns import Turn
 
 log = structlog.get_logger()
 
 FIRST_PROGRESS, NEXT_PROGRESS = timedelta(seconds=2), timedelta(seconds=5)
+MADE_ROOM_AGAIN_SECONDS = 30
 KEEP_STALLED = timedelta(hours=1)
 KEEP_REFUSED = timedelta(days=1)  # for the operator to see why
 
@@ -64,8 +67,9 @@ class Fetching:
     note_metadata: Callable[[bytes, bool], Awaitable[None]] | None
     _taken: dict[bytes, int] = field(default_factory=dict)  # bytes that running fetches have taken
 
-    async def fetch(self, request: Request) -> None:
-        """The closure, measured and quoted; or why not. Everybody who asked is answered.
+    async def fetch(self, request: Request, turn: Turn) -> None:
+        """The closure, measured and quoted; or why not. Everybody who asked is answered. `turn`: it ends early when
+        that is over.
 
         The row stays due all the while: one that nobody works on is one that a crash interrupted. Raises Trouble where
         the outcome could not be stored (it is due still), or not be told.
@@ -74,7 +78,7 @@ class Fetching:
         if current is None or current.state not in ACTIVE:
             return  # the queue was read before its last fetch had ended
         request = current
-        gathering = await self._gathering(request)
+        gathering = await self._gathering(request, turn)
         self._taken[request.root] = 0
         try:
             with one_error():
@@ -89,8 +93,11 @@ class Fetching:
 
     async def turn_away(self, request: Request) -> None:
         """A request that waits while the chain is not seen: nobody can be told a price."""
-        nothing = await self._gathering(request)
-        await self._give_up(request, nothing, ErrorCode.BUSY, UNSEEN, retry_after=UNSEEN_AGAIN_SECONDS)
+        await self._give_up(request, (), ErrorCode.BUSY, UNSEEN, retry_after=UNSEEN_AGAIN_SECONDS)
+
+    async def displace(self, request: Request) -> None:
+        """A request that makes room in a full queue."""
+        await self._give_up(request, (), ErrorCode.BUSY, MADE_ROOM, retry_after=MADE_ROOM_AGAIN_SECONDS)
 
     async def _gather_or_explain(
         self, request: Request, gathering: Gathering, reporting: trio.CancelScope
@@ -101,31 +108,33 @@ class Fetching:
             finally:
                 reporting.cancel()  # nobody hears of its progress after its end
         except NotFound as failure:
-            await self._give_up(request, gathering, ErrorCode.NOT_FOUND, str(failure), retry_after=60)
+            await self._give_up(request, gathering.blocks, ErrorCode.NOT_FOUND, str(failure), retry_after=60)
         except Stalled as failure:
             await self._interrupted(request, gathering, str(failure))
         except OverBudget as failure:
             if gathering.budget.bytes < self.terms.budget.bytes:
                 await self._over_quota(request, gathering, str(failure))
             else:
-                await self._give_up(request, gathering, ErrorCode.TOO_LARGE, str(failure))
+                await self._give_up(request, gathering.blocks, ErrorCode.TOO_LARGE, str(failure))
         except Unreadable as failure:
-            await self._give_up(request, gathering, ErrorCode.UNSUPPORTED, str(failure))
+            await self._give_up(request, gathering.blocks, ErrorCode.UNSUPPORTED, str(failure))
         except DeniedPart as failure:
-            await self._give_up(request, gathering, ErrorCode.DENIED, str(failure))
+            await self._give_up(request, gathering.blocks, ErrorCode.DENIED, str(failure))
         except QuotaUsedUp:
             await self._over_quota(request, gathering, "no room at the moment")
         except DiskFull as failure:
             log.error("disk.full", cid=cid_text(request.root), reason=str(failure))
             self.shelf.untidy = True  # what was put before it filled up is known to nobody
-            await self._give_up(request, gathering, ErrorCode.BUSY, "no room at the moment", retry_after=600)
+            await self._give_up(request, gathering.blocks, ErrorCode.BUSY, "no room at the moment", retry_after=600)
         except Exception:  # a bug met by one DAG is logged whole and answered; it must not end the worker
             self.shelf.untidy, reference = True, self.quoting.new_id()
             log.exception("fetch.crashed", cid=cid_text(request.root), reference=reference)
-            await self._give_up(request, gathering, ErrorCode.INTERNAL, f"reference {reference}", retry_after=600)
+            await self._give_up(
+                request, gathering.blocks, ErrorCode.INTERNAL, f"reference {reference}", retry_after=600
+            )
         return None
 
-    async def _gathering(self, request: Request) -> Gathering:
+    async def _gathering(self, request: Request, turn: Turn) -> Gathering:
         """One closure's fetch, bounded by what the staging quota has left beside the other fetches."""
         taken = await self.books.unpaid_bytes() + sum(self._taken.values())
         owed = not request.askers  # nobody asked but a paid pin: what is paid for is no longer staged
@@ -133,6 +142,7 @@ class Fetching:
 
         async def progress(blocks: int, size: int) -> None:
             self._taken[request.root] = size
+            turn.brought(blocks, self.clock.now())
 
         return Gathering(
             root=cid_from_bytes(request.root),
@@ -144,6 +154,7 @@ class Fetching:
             peers=tuple(dict.fromkeys(asker.peer for asker in reversed(request.askers))),
             origins=tuple(dict.fromkeys(origin for asker in request.askers for origin in asker.origins)),
             denied=self.terms.denied,
+            is_over=lambda: turn.is_over,
         )
 
     async def _report_progress(self, gathering: Gathering, reporting: trio.CancelScope) -> None:
@@ -153,7 +164,7 @@ class Fetching:
             while True:
                 await self.clock.sleep(wait.total_seconds())
                 wait = NEXT_PROGRESS
-                for asker in await self._note_that_it_takes_time(root):
+                for asker in in_other_words(await self._note_that_it_takes_time(root)):
                     await self.announcer.say(FetchingCid(asker.text, gathering.count, gathering.size, asker.id))
 
     async def _note_that_it_takes_time(self, root: bytes) -> tuple[Asker, ...]:
@@ -246,11 +257,12 @@ class Fetching:
 
     async def _over_quota(self, request: Request, gathering: Gathering, reason: str) -> None:
         log.warning("staging.used_up", cid=cid_text(request.root), raise_this="PINNING_STAGING_QUOTA")
-        await self._give_up(request, gathering, ErrorCode.BUSY, reason, retry_after=600)
+        await self._give_up(request, gathering.blocks, ErrorCode.BUSY, reason, retry_after=600)
 
     async def _give_up(
-        self, request: Request, gathering: Gathering, code: ErrorCode, reason: str, retry_after: int | None = None
+        self, request: Request, blocks: Iterable[bytes], code: ErrorCode, reason: str, retry_after: int | None = None
     ) -> None:
+        """`blocks`: what a fetch of it has brought, which nothing references."""
         for _ in attempts("given up"):
             current = await self.books.request(request.root) or request
             if current.state not in ACTIVE:
@@ -263,7 +275,7 @@ class Fetching:
             kept = any(pin.keeps for pin in pins)
             release = () if kept else (request.root,)
             change = Change(requests=(refused,), release=release)
-            if await self.shelf.store_and_free(change, tuple(gathering.blocks), was_paid=bool(pins)):
+            if await self.shelf.store_and_free(change, tuple(blocks), was_paid=bool(pins)):
                 log.info("request.refused", cid=cid_text(request.root), code=code.value, reason=reason)
                 return await self.answering.refuse(current.askers, code, reason, retry_after)
         return None

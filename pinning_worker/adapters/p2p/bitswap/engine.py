@@ -83,10 +83,17 @@ class Engine:
                     self._unplug()
 
     async def fetch(
-        self, root: Cid, *, peers: Sequence[str], origins: Sequence[str], budget: Budget, progress: Progress
+        self,
+        root: Cid,
+        *,
+        peers: Sequence[str],
+        origins: Sequence[str],
+        budget: Budget,
+        progress: Progress,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> Fetched:
         """See `ports.Fetcher`. May run many times at once; the same block is then asked for once and given to all."""
-        session = Session(root, peers, budget, self._shelf, self._wants)
+        session = Session(root, peers, budget, self._shelf, self._wants, is_over)
         looking = trio.CancelScope()
         self._start(partial(self._look_for_peers, root, session, origins[:MOST_ORIGINS], looking))
         self._wants.sessions.add(session)
