@@ -8,7 +8,7 @@ Keys: `root` is the CIDv1 bytes of a CID (`Cid.key`); a block is named by its mu
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -19,7 +19,7 @@ from pinning_worker.domain.messages import Message
 from pinning_worker.domain.name_row import NameRow
 from pinning_worker.domain.nameop import NameOp
 from pinning_worker.domain.payment import Payment, Sighting, Tip
-from pinning_worker.domain.pin import Pin, PinKey, Request
+from pinning_worker.domain.pin import Pin, PinKey, Request, Share
 from pinning_worker.domain.pricing import Quote
 from pinning_worker.domain.receipt import Receipt
 
@@ -126,6 +126,9 @@ class Books(Protocol):
 
     async def unpaid_bytes(self) -> int:
         """Bytes of QUOTED requests that no LIVE pin keeps: what the staging quota counts. Unique within a closure."""
+
+    async def unpaid_by_share(self) -> Mapping[tuple[Share, ...], int]:
+        """The same, by `staged_for`."""
 
     async def held(self, root: bytes) -> Sequence[bytes]:
         """The multihashes referenced by that root."""

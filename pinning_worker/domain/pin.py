@@ -244,6 +244,7 @@ class Request:
     failure: ErrorCode | None = None
     reason: str = ""  # of the last failure, for the operator
     attempts: int = 0  # fetches tried since it was last quoted
+    staged_for: tuple[Share, ...] = ()  # those who wanted it when it was measured: it takes room of theirs until paid
 
     def moved(self, event: Event, due_at: datetime | None, **changes: object) -> Request:
         """The same request after an event. Raises Forbidden."""

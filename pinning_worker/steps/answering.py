@@ -25,6 +25,8 @@ ANSWER_EVERY = timedelta(seconds=2)
 MOST_REMEMBERED = 10_000  # roots answered, before the old ones are looked for and forgotten
 UNSEEN = "cannot see the chain at the moment"
 UNSEEN_AGAIN_SECONDS = 60
+QUOTED_TOO_LONG = "it was quoted for days and nobody paid: ask again when it has been let go"
+MOMENT_SECONDS = 10
 MOST_NAMES = 10  # CID-PINNED-WITH-NAME in one answer; as many different askers wait for one CID at most
 
 
@@ -122,9 +124,18 @@ class Answering:
                 quote = await self.quoting.standing(pin.root, asker.months, pin.cid_text)
             if quote is not None:
                 await self.announcer.say(AddingCid(asker.text, quote, asker.id))
+            elif again := self._let_go_in(known):
+                await self.refuse([asker], ErrorCode.BUSY, QUOTED_TOO_LONG, again)
             else:
                 unserved.append(asker)
         return unserved
+
+    def _let_go_in(self, known: Dossier) -> int | None:
+        """Seconds until what is held and was never paid for is let go; None: it is not held."""
+        request = known.request
+        if request is None or request.sizes is None or request.due_at is None:
+            return None
+        return max(MOMENT_SECONDS, round((request.due_at - self.clock.now()).total_seconds()))
 
     async def _checked(self, root: bytes) -> Dossier:
         """The dossier, naming only pins that are not blocked and whose blocks are here; where some were found missing,

@@ -16,7 +16,7 @@ import trio
 from pinning_worker.domain.cid import cid_from_bytes, cid_text
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.messages import FetchingCid
-from pinning_worker.domain.pin import ACTIVE, Asker, Event, PinKey, Request, State, in_other_words
+from pinning_worker.domain.pin import ACTIVE, Asker, Event, PinKey, Request, Share, State, in_other_words
 from pinning_worker.one_error import one_error
 from pinning_worker.ports import (
     Announcer,
@@ -37,6 +37,7 @@ from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.queue import MADE_ROOM
 from pinning_worker.steps.quoting import Quoting, log_quote
 from pinning_worker.steps.shelf import Shelf
+from pinning_worker.steps.staging import room_for, staged_by
 from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.turns import Turn
 
@@ -65,7 +66,7 @@ class Fetching:
     shelf: Shelf
     nudge: Callable[[PinKey], None]
     note_metadata: Callable[[bytes, bool], Awaitable[None]] | None
-    _taken: dict[bytes, int] = field(default_factory=dict)  # bytes that running fetches have taken
+    _taken: dict[bytes, tuple[Share, int]] = field(default_factory=dict)  # bytes that running fetches have taken
 
     async def fetch(self, request: Request, turn: Turn) -> None:
         """The closure, measured and quoted; or why not. Everybody who asked is answered. `turn`: it ends early when
@@ -79,13 +80,13 @@ class Fetching:
             return  # the queue was read before its last fetch had ended
         request = current
         gathering = await self._gathering(request, turn)
-        self._taken[request.root] = 0
+        self._taken[request.root] = turn.share, 0
         try:
             with one_error():
                 async with trio.open_nursery() as nursery:
                     reporting = trio.CancelScope()
                     nursery.start_soon(self._report_progress, gathering, reporting)
-                    gathered = await self._gather_or_explain(request, gathering, reporting)
+                    gathered = await self._gather_or_explain(request, gathering, turn.share, reporting)
         finally:
             del self._taken[request.root]
         if gathered is not None:
@@ -100,11 +101,11 @@ class Fetching:
         await self._give_up(request, (), ErrorCode.BUSY, MADE_ROOM, retry_after=MADE_ROOM_AGAIN_SECONDS)
 
     async def _gather_or_explain(
-        self, request: Request, gathering: Gathering, reporting: trio.CancelScope
+        self, request: Request, gathering: Gathering, share: Share, reporting: trio.CancelScope
     ) -> tuple[Closure, tuple[Asker, ...]] | None:
         try:
             try:
-                return await self._gather(request, gathering)
+                return await self._gather(request, gathering, share)
             finally:
                 reporting.cancel()  # nobody hears of its progress after its end
         except NotFound as failure:
@@ -136,12 +137,13 @@ class Fetching:
 
     async def _gathering(self, request: Request, turn: Turn) -> Gathering:
         """One closure's fetch, bounded by what the staging quota has left beside the other fetches."""
-        taken = await self.books.unpaid_bytes() + sum(self._taken.values())
-        owed = not request.askers  # nobody asked but a paid pin: what is paid for is no longer staged
-        room = self.terms.budget.bytes if owed else min(self.terms.budget.bytes, self.terms.staging_quota - taken)
+        room = self.terms.budget.bytes
+        if request.askers:  # or nobody asked but a paid pin: what is paid for is no longer staged
+            staged = staged_by(await self.books.unpaid_by_share(), self._taken.values())
+            room = min(room, room_for(turn.share, self.terms.staging_quota, staged))
 
         async def progress(blocks: int, size: int) -> None:
-            self._taken[request.root] = size
+            self._taken[request.root] = turn.share, size
             turn.brought(blocks, self.clock.now())
 
         return Gathering(
@@ -178,7 +180,7 @@ class Fetching:
                 return request.askers
         return ()
 
-    async def _gather(self, request: Request, gathering: Gathering) -> tuple[Closure, tuple[Asker, ...]]:
+    async def _gather(self, request: Request, gathering: Gathering, share: Share) -> tuple[Closure, tuple[Asker, ...]]:
         """The closure, its quotes stored, and who is to be answered."""
         if gathering.budget.bytes <= 0:
             raise QuotaUsedUp
@@ -187,15 +189,16 @@ class Fetching:
             async with self.shelf.holding_still():
                 if not await self.shelf.lacks(closure):
                     gathering.require_allowed(closure.blocks)  # the list may have changed meanwhile
-                    await self._require_room(request, closure)
+                    await self._require_room(request, closure, share)
                     return closure, await self._measured(request.root, closure)
             # A block that was here already was let go with another closure meanwhile: fetch it.
 
-    async def _require_room(self, request: Request, closure: Closure) -> None:
+    async def _require_room(self, request: Request, closure: Closure, share: Share) -> None:
         """Fetches side by side each saw room when they began: it is counted again, one at a time, before the quote."""
         if not request.askers:  # owed: what is paid for is no longer staged
             return
-        if await self.books.unpaid_bytes() + closure.sizes.total > self.terms.staging_quota:
+        staged = staged_by(await self.books.unpaid_by_share(), ())
+        if closure.sizes.total > room_for(share, self.terms.staging_quota, staged):
             raise QuotaUsedUp
 
     async def _tell(self, root: bytes, closure: Closure, askers: tuple[Asker, ...]) -> None:
@@ -217,6 +220,7 @@ class Fetching:
                 Event.MEASURED,
                 now + self.terms.quote_life,
                 askers=(),
+                staged_for=tuple(dict.fromkeys(asker.share for asker in current.askers)),
                 sizes=closure.sizes,
                 blocks=len(closure.blocks),
                 references=closure.references,

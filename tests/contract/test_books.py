@@ -376,6 +376,13 @@ async def test_unpaid_bytes_are_those_that_only_a_quote_keeps(books: Books) -> N
     assert await books.unpaid_bytes() == 7
 
 
+async def test_unpaid_bytes_by_whom_they_are_staged_for(books: Books) -> None:
+    one, two = ("203.0.113.7", "A", "B"), ("C", "C", "C")
+    for root, share, size in ((ROOT, (one,), 10), (OTHER, (one,), 20), (IMAGE, (one, two), 5)):
+        await put(books, request(root, staged_for=share, sizes=Sizes(size, 0, size)))
+    assert await books.unpaid_by_share() == {(one,): 30, (one, two): 5}
+
+
 # ---------------------------------------------------------------- block references
 
 

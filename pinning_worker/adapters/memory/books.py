@@ -7,7 +7,7 @@ and a task that is cancelled has changed nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ from trio.lowlevel import checkpoint
 
 from pinning_worker.domain.ledger import is_same_sighting, require_same_money, require_same_quote
 from pinning_worker.domain.payment import Payment
-from pinning_worker.domain.pin import ACTIVE, LIVE, STANDING, Pin, PinKey, Request, State
+from pinning_worker.domain.pin import ACTIVE, LIVE, STANDING, Pin, PinKey, Request, Share, State
 from pinning_worker.domain.pricing import Quote
 from pinning_worker.ports import Change, Dossier
 
@@ -159,10 +159,15 @@ class MemoryBooks:
         return sum(request.state in ACTIVE for request in self._requests.values())
 
     async def unpaid_bytes(self) -> int:
+        return sum((await self.unpaid_by_share()).values())
+
+    async def unpaid_by_share(self) -> Mapping[tuple[Share, ...], int]:
         await checkpoint()
-        kept = {pin.root for pin in self._pins.values() if pin.state in LIVE}
-        quoted = [request for request in self._requests.values() if request.state is State.QUOTED]
-        return sum(request.sizes.total for request in quoted if request.sizes and request.root not in kept)
+        kept, found = {pin.root for pin in self._pins.values() if pin.state in LIVE}, Counter[tuple[Share, ...]]()
+        for request in self._requests.values():
+            if request.state is State.QUOTED and request.sizes and request.root not in kept:
+                found[request.staged_for] += request.sizes.total
+        return found
 
     async def held(self, root: bytes) -> Sequence[bytes]:
         await checkpoint()

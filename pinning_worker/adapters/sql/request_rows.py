@@ -20,7 +20,7 @@ from pinning_worker.adapters.sql.rows import (
     texts_to_json,
 )
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.pin import ACTIVE, LIVE, Asker, Request, State
+from pinning_worker.domain.pin import ACTIVE, LIVE, Asker, Request, Share, State
 from pinning_worker.domain.sizes import Sizes
 
 
@@ -70,9 +70,24 @@ def count_active(connection: Connection) -> int:
 
 
 def unpaid_bytes(connection: Connection) -> int:
+    return sum(unpaid_by_share(connection).values())
+
+
+def unpaid_by_share(connection: Connection) -> dict[tuple[Share, ...], int]:
+    """Raises DamagedRow."""
     live = exists().where(pins.c.root == requests.c.root, pins.c.state.in_([state.value for state in LIVE]))
-    total = func.coalesce(func.sum(requests.c.size_metadata + requests.c.size_image), 0)
-    return int(connection.execute(select(total).where(requests.c.state == State.QUOTED.value, ~live)).scalar_one())
+    total = func.coalesce(func.sum(requests.c.size_metadata + requests.c.size_image), 0).label("total")
+    quoted = select(requests.c.staged_for, total).where(requests.c.state == State.QUOTED.value, ~live)
+    rows = connection.execute(quoted.group_by(requests.c.staged_for))
+    return dict(read_row("request", row.staged_for, _staged, row) for row in rows)
+
+
+def _staged(row: AnyRow) -> tuple[tuple[Share, ...], int]:
+    return _shares(row.staged_for), int(row.total)
+
+
+def _shares(stored: str) -> tuple[Share, ...]:
+    return tuple((address, connection, peer) for address, connection, peer in json.loads(stored))
 
 
 def _in(states: frozenset[State]) -> ColumnElement[bool]:
@@ -94,6 +109,7 @@ def _to_row(request: Request) -> dict[str, object]:
         "failure": request.failure.value if request.failure else None,
         "reason": request.reason,
         "attempts": request.attempts,
+        "staged_for": json.dumps(request.staged_for),
     }
 
 
@@ -113,6 +129,7 @@ def _from_row(row: AnyRow, references: tuple[bytes, ...]) -> Request:
         failure=ErrorCode(row.failure) if row.failure is not None else None,
         reason=row.reason,
         attempts=row.attempts,
+        staged_for=_shares(row.staged_for),
     )
 
 

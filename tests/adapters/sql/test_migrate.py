@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0002"
+down_revision = "0003"
 
 def upgrade() -> None:
     with op.batch_alter_table("payments", recreate="always") as payments:
@@ -86,7 +86,7 @@ def declared(path: Path) -> dict[str, set[str]]:
     """What each table's SQL says, line by line in any order."""
     connection = sqlite3.connect(path)
     tables = connection.execute("SELECT name, sql FROM sqlite_master WHERE name != 'alembic_version' AND sql NOT NULL")
-    found = {name: {line.strip().rstrip(", ") for line in sql.splitlines()} for name, sql in tables}
+    found = {name: {line.strip().rstrip(", ") for line in sql.replace('"', "").splitlines()} for name, sql in tables}
     connection.close()
     return found
 
@@ -111,7 +111,7 @@ async def test_a_later_revision_that_copies_a_table_keeps_its_rows_and_their_chi
     (scripts / "versions/9999_note.py").write_text(SECOND_REVISION)
     monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
 
-    with pytest.raises(migrate.UnusableDatabase, match="at revision 0002, not 9999: run `pinning-worker migrate`"):
+    with pytest.raises(migrate.UnusableDatabase, match="at revision 0003, not 9999: run `pinning-worker migrate`"):
         migrate.require_current(url)
     assert migrate.migrate(url) == "9999"
     assert await everything(url) == before
@@ -121,10 +121,12 @@ async def test_a_later_revision_that_copies_a_table_keeps_its_rows_and_their_chi
 async def test_books_of_the_first_revision_get_a_mark_and_keep_every_row(url: str, path: Path) -> None:
     migrate.migrate(url)
     await fill(url)
+    revise(path, "UPDATE requests SET staged_for = '[]'")
     before = await everything(url)
+    revise(path, "ALTER TABLE requests DROP COLUMN staged_for")
     revise(path, "DROP TABLE store_mark")
     revise(path, "UPDATE alembic_version SET version_num = '0001'")
-    assert migrate.migrate(url) == "0002"
+    assert migrate.migrate(url) == "0003"
     assert await everything(url) == before
 
 
@@ -142,7 +144,7 @@ async def test_a_migration_that_fails_halfway_changes_nothing(
     monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
     with pytest.raises(migrate.UnusableDatabase, match="rows without their parents"):
         migrate.migrate(url)
-    assert migrate.revision_of(url) == "0002"
+    assert migrate.revision_of(url) == "0003"
     assert await everything(url) == before
 
 
