@@ -14,7 +14,7 @@ into our mesh is kept there, what we publish goes to every subscriber, and the h
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -46,11 +46,14 @@ _log = structlog.get_logger(__name__)
 class Topic:
     """One topic that we are subscribed to. Made by `PubSub.join` only."""
 
-    def __init__(self, name: str, pubsub: Pubsub, publisher: Publisher[ID]) -> None:
+    def __init__(
+        self, name: str, pubsub: Pubsub, publisher: Publisher[ID], note_use: Callable[[str], None] = lambda _peer: None
+    ) -> None:
         self.name = name
         self.intake = Intake()
         self._pubsub = pubsub
         self._publisher = publisher
+        self._note_use = note_use
 
     def publish(self, data: bytes) -> bool:
         """Queued, to be sent at once or as soon as there is room, in order. False: too large (LARGEST), or no room."""
@@ -80,17 +83,19 @@ class Topic:
     def take(self, forwarder: ID, message: rpc_pb2.Message) -> bool:
         """The validator: called once for each new message whose signature holds. True: may be forwarded."""
         if forwarder != self._pubsub.my_id and message.from_id != self._pubsub.my_id.to_bytes():
-            origin = ID(message.from_id).to_base58()
-            self.intake.put(Heard(origin, forwarder.to_base58(), message.data))
+            origin, connection = ID(message.from_id).to_base58(), forwarder.to_base58()
+            self._note_use(connection)
+            self.intake.put(Heard(origin, connection, message.data))
         return True
 
 
 class PubSub:
     """All topics of one host. Made by `open_pubsub` only."""
 
-    def __init__(self, raw: _Pubsub) -> None:
+    def __init__(self, raw: _Pubsub, note_use: Callable[[str], None]) -> None:
         self.publisher: Publisher[ID] = Publisher(raw.publish, lambda: raw.peer_queues)
         self._raw = raw
+        self._note_use = note_use
 
     @property
     def guard(self) -> FloodGuard:
@@ -102,7 +107,7 @@ class PubSub:
 
     async def join(self, name: str) -> Topic:
         """Subscribes. Once for each topic."""
-        topic = Topic(name, self._raw, self.publisher)
+        topic = Topic(name, self._raw, self.publisher, self._note_use)
         self._raw.set_topic_validator(name, topic.take, is_async_validator=False)
         await self._raw.subscribe(name)
         return topic
@@ -114,7 +119,7 @@ async def open_pubsub(host: Host, limits: GossipLimits = _LIMITS) -> AsyncIterat
     direct = [ID.from_base58(peer) for peer in host.direct]
     router = Router(direct)
     raw = _Pubsub(host.raw, router, strict_signing=True, max_inbound_rpc_size=LARGEST_RPC)
-    pubsub = PubSub(raw)
+    pubsub = PubSub(raw, host.note_use)
 
     def send_away(peer: bytes, reason: str) -> None:
         flooder = ID(peer).to_base58()

@@ -72,6 +72,7 @@ class Hop:
         return self._open
 
     async def _on_stream(self, stream: INetStream) -> None:
+        self._host.note_use(stream.muxed_conn.peer_id.to_base58())
         try:
             await self._serve(stream, await messages.read_message(stream, HopMessage))
         except _NotServed as refusal:
