@@ -31,6 +31,7 @@ class Host:
     `also_at`: each is asked, whenever our addresses are told, where else we are reached (a relay, a mapped port).
     `direct`: the peer ids of direct peers. `note_use(peer)` is told whenever a peer asks for something, gives
     something, or hands us a message: without that it is the first to leave for others (bounds/who_leaves.py).
+    `address_of(peer)`: where a connected peer comes from, as it is counted (whereabouts.py).
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Host:
         self.on_connected = neighbours.on_connected
         self.on_disconnected = neighbours.on_disconnected
         self.note_use: Callable[[str], None] = lambda _peer: None
+        self.address_of: Callable[[str], str] = lambda _peer: ""
         self._neighbours = neighbours
         self._circuits = CircuitDialler(self.swarm)
 

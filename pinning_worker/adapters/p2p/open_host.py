@@ -49,6 +49,7 @@ from pinning_worker.adapters.p2p.neighbours import Neighbours
 from pinning_worker.adapters.p2p.relay.client import RelayClient
 from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
 from pinning_worker.adapters.p2p.webrtc import webrtc_transport
+from pinning_worker.adapters.p2p.whereabouts import Whereabouts
 from pinning_worker.domain.swarm_key import unprotected
 from pinning_worker.one_error import one_error
 
@@ -124,6 +125,7 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
     host = OpenHost(raw, neighbours, also_at, frozenset(peer for peer, is_direct in whom.values() if is_direct))
     held = frozenset(peer for peer, _ in whom.values())
     door.keeps = held.__contains__
+    host.address_of = Whereabouts(host, config.proxies).of
     host.note_use = lambda peer: door.used(peer, trio.current_time())
     host.swarm.register_notifee(neighbours)
     if config.relay is not None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import trio
@@ -13,6 +12,7 @@ from pinning_worker.adapters.p2p.bounds import who_leaves
 from pinning_worker.adapters.p2p.errors import CannotConnect
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
+from tests.adapters.p2p.dialling_from import dialling_from
 
 ANYWHERE = ("/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/tcp/0/ws")
 PLACES = 6
@@ -21,16 +21,6 @@ PLACES = 6
 @pytest.fixture(autouse=True)
 def _no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(who_leaves, "GRACE_SECONDS", 0.0)
-
-
-@contextmanager
-def dialling_from(ip: str) -> Iterator[None]:
-    usual = trio.open_tcp_stream
-    trio.open_tcp_stream = partial(usual, local_address=ip)  # the library takes none
-    try:
-        yield
-    finally:
-        trio.open_tcp_stream = usual
 
 
 class House:
@@ -50,8 +40,7 @@ class House:
         await self.until(lambda: self.host.is_connected(guest.peer_id))
         return guest
 
-    async def until(self, holds: object) -> None:
-        assert callable(holds)
+    async def until(self, holds: Callable[[], bool]) -> None:
         with trio.fail_after(10):
             while not holds():
                 await self.host.changed()
