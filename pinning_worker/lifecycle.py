@@ -35,7 +35,6 @@ from pinning_worker.domain.payment import Payment, Sighting, Tip, record_sightin
 from pinning_worker.domain.pin import (
     ACTIVE,
     LIVE,
-    MOST_ASKERS,
     STANDING,
     Asker,
     Event,
@@ -52,6 +51,7 @@ from pinning_worker.domain.receipt import Receipt, receipt_key
 from pinning_worker.domain.requests import Ask, BadAsk
 from pinning_worker.domain.verdict import judge
 from pinning_worker.ports import Announcer, Blocks, Books, Chain, Change, Clock, CrashNotes, Dossier, Fetcher, Receipts
+from pinning_worker.steps import queue
 from pinning_worker.steps.answering import Answering, Served
 from pinning_worker.steps.checking import Checking
 from pinning_worker.steps.compare_and_swap import attempts
@@ -68,6 +68,7 @@ MEMPOOL_GRACE = timedelta(hours=24)
 CLOCKS_AGAIN = timedelta(minutes=10)
 CLOCKS_APART = timedelta(days=1)
 UNSEEN_AGAIN = timedelta(minutes=10)
+QUEUE_AGAIN_SECONDS = 30
 OWED_FIRST_RETRY, OWED_LAST_RETRY = timedelta(minutes=1), timedelta(hours=6)
 REORG_LOOKBACK = 1000  # blocks below the tip that are compared with our headers after every start
 
@@ -97,7 +98,6 @@ class Lifecycle:
     checking: Checking = field(init=False)
     due: DueLoop = field(init=False)
     crashes: Crashes = field(init=False)
-    _asking: dict[bytes, set[tuple[str, str]]] = field(default_factory=dict)  # (peer, through) that wait for a root
     _past_end: set[PinKey] = field(default_factory=set)  # ended by our clock, not yet by the chain's
     _looked_back: bool = False
     _highest: int = -1  # of the tips that were told in this run
@@ -135,8 +135,9 @@ class Lifecycle:
             self.answering,
             self.crashes,
             judge=self._judge,
-            fetch=self._fetch,
-            turn_away=self._turn_away,
+            fetch=self.fetching.fetch,
+            turn_away=self.fetching.turn_away,
+            displace=self._displace,
             lapse=self._lapse,
             step=self._step,
         )
@@ -158,20 +159,20 @@ class Lifecycle:
 
     # ------------------------------------------------------------ NEW-CID
 
-    async def asked(self, ask: Ask, peer: str, through: str) -> None:
+    async def asked(self, ask: Ask, peer: str, through: str, address: str = "") -> None:
         """A NEW-CID: the standing answer if there is one, else a place in the queue, where it is one with all that ask
-        for the same CID. `peer` signed it, `through` handed it to us (peer ids, often the same)."""
-        asker = Asker(ask.text, ask.id, months_to_sell(ask.months, self.terms.most_months), peer, ask.origins)
+        for the same CID. `peer` signed it, `through` handed it to us (peer ids, often the same) from `address`."""
+        months = months_to_sell(ask.months, self.terms.most_months)
+        asker = Asker(ask.text, ask.id, months, peer, ask.origins, through, address)
         if self.terms.denied(ask.cid) or self.terms.blocked(ask.cid.key):
             return await self.answering.refuse_denied([asker])
         if self.crashes.is_aside(ask.cid.key):
             return await self.answering.refuse_crashing([asker])
         if not await self.chain.is_seen():
             return await self.answering.refuse_unseen([asker])
-        await self.crashes.guard("ask", ask.cid.key, partial(self._take_up, ask.cid.key, asker, through))
+        await self.crashes.guard("ask", ask.cid.key, partial(self._take_up, ask.cid.key, asker))
 
-    async def _take_up(self, root: bytes, asker: Asker, through: str = "") -> None:
-        peer, through = asker.peer, through or asker.peer
+    async def _take_up(self, root: bytes, asker: Asker) -> None:
         for _ in attempts("asked"):
             known = await self.books.dossier(root, 1)
             request = known.request
@@ -183,16 +184,13 @@ class Lifecycle:
                         return self.ring()
                     case Served.NOT:  # it was let go at this very moment
                         continue
-            if (request is None or request.state not in ACTIVE) and (full := await self._queue_full(peer, through)):
-                return await self.answering.refuse([asker], ErrorCode.BUSY, full, retry_after=30)
             is_new = request is None or request.state not in ACTIVE
+            if is_new and (full := await self._queue_full(asker)):
+                return await self.answering.refuse([asker], ErrorCode.BUSY, full, retry_after=QUEUE_AGAIN_SECONDS)
             request = _asked(request, root, self.clock.now()).with_asker(asker)
             if await self.books.commit(Change(requests=(request,))):
                 if is_new:  # who asks for the same is counted, not logged
-                    log.info("request.taken", cid=asker.text, months=asker.months, peer=peer)
-                asking = self._asking.setdefault(root, set())
-                if len(asking) < MOST_ASKERS:
-                    asking.add((peer, through))
+                    log.info("request.taken", cid=asker.text, months=asker.months, peer=asker.peer)
                 return self.ring()
         return None
 
@@ -215,31 +213,25 @@ class Lifecycle:
         of thousands of quotes."""
         return await self.books.active_requests(paid_for=False) < self.terms.most_active // 2
 
-    async def _queue_full(self, peer: str, through: str) -> str | None:
-        """Peers are made up for nothing, connections are not: so one connection has half of the queue at most."""
-        if await self.books.active_requests(paid_for=False) >= self.terms.most_active:
-            return "the queue is full"
-        waiting = self._asking.values()
-        if sum(any(peer == who for who, _ in asking) for asking in waiting) >= self.terms.most_active_per_peer:
-            return "too many requests of yours are waiting"
-        share = max(self.terms.most_active // 2, self.terms.most_active_per_peer)
-        if sum(any(through == by for _, by in asking) for asking in waiting) >= share:
-            return "too many requests that came through the same peer as yours are waiting"
+    async def _queue_full(self, asker: Asker) -> str | None:
+        """Why there is no place for it. In a full queue the greediest makes room, if that is somebody else."""
+        leaving = self.due.displaced
+        waiting = await self.books.waiting(self.terms.most_active + len(leaving), paid_for=False)
+        waiting = [request for request in waiting if request.root not in leaving]
+        if (refused := queue.refusal(asker, waiting, self.terms)) or len(waiting) < self.terms.most_active:
+            return refused
+        greediest = queue.makes_room(asker, waiting, self.due.being_fetched)
+        if greediest is None:
+            return queue.FULL
+        self.due.make_leave(greediest)
         return None
 
-    # ------------------------------------------------------------ fetch, quote
-
-    async def _fetch(self, request: Request) -> None:
-        try:
-            await self.fetching.fetch(request)
-        finally:
-            self._asking.pop(request.root, None)
-
-    async def _turn_away(self, request: Request) -> None:
-        try:
-            await self.fetching.turn_away(request)
-        finally:
-            self._asking.pop(request.root, None)
+    async def _displace(self, request: Request) -> None:
+        """It leaves no row behind: a queue that is full all day long fills no disk."""
+        await self.fetching.displace(request)
+        refused = await self.books.request(request.root)
+        if refused is not None and refused.state is State.REFUSED:
+            await self._forget(refused, await self.books.pins_of(request.root))
 
     # ------------------------------------------------------------ payment
 

@@ -19,7 +19,7 @@ from pinning_worker.domain.messages import Message
 from pinning_worker.domain.name_row import NameRow
 from pinning_worker.domain.nameop import NameOp
 from pinning_worker.domain.payment import Payment, Sighting, Tip
-from pinning_worker.domain.pin import Pin, PinKey, Request
+from pinning_worker.domain.pin import Pin, PinKey, Request, Share
 from pinning_worker.domain.pricing import Quote
 from pinning_worker.domain.receipt import Receipt
 
@@ -141,9 +141,9 @@ class Books(Protocol):
     async def active_requests(self, *, paid_for: bool) -> int:
         """Requests in an ACTIVE state: those whose root a pin `keeps`, or the others."""
 
-    async def unpaid_room(self) -> int:
-        """The `disk_room` of QUOTED requests that no LIVE pin keeps: what the staging quota counts. Each block once
-        within a closure."""
+    async def unpaid_room(self) -> Mapping[tuple[Share, ...], int]:
+        """The `disk_room` of QUOTED requests that no LIVE pin keeps, by `staged_for`: what the staging quota counts.
+        Each block once within a closure."""
 
     async def held(self, root: bytes) -> Sequence[bytes]:
         """The multihashes referenced by that root."""
@@ -299,11 +299,13 @@ class Fetcher(Protocol):
         origins: Sequence[str],
         budget: Budget,
         progress: Callable[[int, int], Awaitable[None]],
+        is_over: Callable[[], bool] = lambda: False,
     ) -> Fetched:
         """The DAG under `root`, into the same Blocks that the story reads; what is there already is not asked for.
 
         `peers`: who asked, to be asked first; `origins`: multiaddrs as dial hints. `progress(blocks, bytes)` is
-        awaited now and then. Raises a FetchFailed; what else Blocks raises passes through.
+        awaited now and then. `is_over()` is asked every second: True ends the fetch as its deadline for the next block
+        does. Raises a FetchFailed; what else Blocks raises passes through.
         """
 
 

@@ -22,6 +22,8 @@ The awkward ones, decided here rather than discovered:
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -172,18 +174,57 @@ def allows(state: State | None, event: Event) -> bool:
     return (state, event) in TABLE
 
 
+Share = tuple[str, str, str]
+"""What an asker counts for when places are shared: its address, the connection there, the peer at its end. A peer id is
+made up for nothing, a connection costs a handshake, an address costs money: so they are looked at in this order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asked, as the answer must name it. `text` is the CID exactly as written; `peer` the message's origin."""
+    """Who asked, as the answer must name it. `text` is the CID exactly as written; `peer` the message's origin;
+    `through` the peer that handed it to us, at `address` (empty: as many addresses as connections)."""
 
     text: str
     id: str | None
     months: int
     peer: str
     origins: tuple[str, ...] = ()
+    through: str = ""
+    address: str = ""
+
+    @property
+    def share(self) -> Share:
+        connection = self.through or self.peer
+        return (self.address or connection, connection, self.peer)
+
+    @property
+    def words(self) -> tuple[str, str | None, int]:
+        """What an answer repeats: one answer serves all who asked in the same words."""
+        return (self.text, self.id, self.months)
 
 
 MOST_ASKERS = 20
+
+
+def with_asker(askers: Iterable[Asker], asker: Asker, most: int) -> tuple[Asker, ...]:
+    """The newest last; one entry for each (words, share). Beyond `most` the oldest goes of the address, there of the
+    connection, there of the peer, that has the most entries: nobody is pushed out by one who asks often."""
+    kept = [a for a in askers if (a.words, a.share) != (asker.words, asker.share)]
+    kept.append(asker)
+    while len(kept) > most:
+        counts = Counter(part for a in kept for part in parts_of(a.share))
+        kept.remove(max(kept, key=lambda a: [counts[part] for part in parts_of(a.share)]))
+    return tuple(kept)
+
+
+def parts_of(share: Share) -> tuple[tuple[str, ...], ...]:
+    """The address, the connection, the peer: each with all before it."""
+    return share[:1], share[:2], share
+
+
+def in_other_words(askers: Iterable[Asker]) -> list[Asker]:
+    """One for each way of asking: who asked in the same words hears the same answer."""
+    return list({asker.words: asker for asker in askers}.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,16 +244,14 @@ class Request:
     failure: ErrorCode | None = None
     reason: str = ""  # of the last failure, for the operator
     attempts: int = 0  # fetches tried since it was last quoted
+    staged_for: tuple[Share, ...] = ()  # those who wanted it when it was measured: it takes room of theirs until paid
 
     def moved(self, event: Event, due_at: datetime | None, **changes: object) -> Request:
         """The same request after an event. Raises Forbidden."""
         return replace(self, state=step(self.state, event), due_at=due_at, **changes)  # type: ignore[arg-type]  # replace() is checked at run time
 
     def with_asker(self, asker: Asker) -> Request:
-        """The newest asker last; one entry for each (text, id, months); the oldest is dropped beyond the limit."""
-        same = (asker.text, asker.id, asker.months)
-        others = tuple(a for a in self.askers if (a.text, a.id, a.months) != same)
-        return replace(self, askers=(*others, asker)[-MOST_ASKERS:])
+        return replace(self, askers=with_asker(self.askers, asker, MOST_ASKERS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from enum import Enum
 
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.messages import AddingCid, CidPinnedWithName, Error, Renewal
-from pinning_worker.domain.pin import Asker, Pin
+from pinning_worker.domain.pin import Asker, Pin, in_other_words, with_asker
 from pinning_worker.domain.pricing import remaining_days
 from pinning_worker.ports import Announcer, Books, Chain, Clock, Dossier, Trouble
 from pinning_worker.steps.checking import Checking
@@ -27,6 +27,8 @@ MOST_REMEMBERED = 10_000  # roots answered, before the old ones are looked for a
 UNSEEN = "cannot see the chain at the moment"
 UNSEEN_AGAIN_SECONDS = 60
 ASIDE_AGAIN_SECONDS = 86_400
+QUOTED_TOO_LONG = "it was quoted for days and nobody paid: ask again when it has been let go"
+MOMENT_SECONDS = 10
 MOST_NAMES = 10  # CID-PINNED-WITH-NAME in one answer; as many different askers wait for one CID at most
 
 
@@ -51,7 +53,7 @@ class Answering:
     async def refuse(
         self, askers: Iterable[Asker], code: ErrorCode, message: str, retry_after: int | None = None
     ) -> None:
-        for asker in askers:
+        for asker in in_other_words(askers):
             await self.announcer.say(Error(asker.text, code, message, asker.id, retry_after))
 
     async def refuse_denied(self, askers: Iterable[Asker]) -> None:
@@ -67,8 +69,7 @@ class Answering:
         """The standing answer, now or at the end of two seconds since the last."""
         waiting = self._postponed.get(root)
         if waiting is not None:
-            same = (asker.text, asker.id, asker.months)
-            waiting[:] = [*(a for a in waiting if (a.text, a.id, a.months) != same), asker][-MOST_NAMES:]
+            waiting[:] = with_asker(waiting, asker, MOST_NAMES)
             return Served.LATER
         if not self._rests(root):
             return Served.NOT if await self.first(root, [asker]) else Served.NOW
@@ -117,7 +118,7 @@ class Answering:
             await self.refuse_denied(askers)
             return []
         known, unserved = await self._checked(root), []
-        for asker in askers:
+        for asker in in_other_words(askers):
             for pin in known.naming:
                 await self.say_pinned(pin, asker.text, asker.months, asker.id)
             quote = self.quoting.live(known, asker.months) or await self.quoting.standing(
@@ -128,9 +129,18 @@ class Answering:
                 quote = await self.quoting.standing(pin.root, asker.months, pin.cid_text)
             if quote is not None:
                 await self.announcer.say(AddingCid(asker.text, quote, asker.id))
+            elif again := self._let_go_in(known):
+                await self.refuse([asker], ErrorCode.BUSY, QUOTED_TOO_LONG, again)
             else:
                 unserved.append(asker)
         return unserved
+
+    def _let_go_in(self, known: Dossier) -> int | None:
+        """Seconds until what is held and was never paid for is let go; None: it is not held."""
+        request = known.request
+        if request is None or request.sizes is None or request.due_at is None:
+            return None
+        return max(MOMENT_SECONDS, round((request.due_at - self.clock.now()).total_seconds()))
 
     async def _checked(self, root: bytes) -> Dossier:
         """The dossier, naming only pins that are not blocked and whose blocks are here; where some were found missing,

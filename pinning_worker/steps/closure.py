@@ -15,7 +15,7 @@ from pinning_worker.domain.cid import RAW, Cid, UnsupportedCid
 from pinning_worker.domain.dag import BadBlock, MissingBlock, NotAFile, TooLong, look_up, reading
 from pinning_worker.domain.metadata import MOST_BYTES, Metadata, parse_metadata
 from pinning_worker.domain.sizes import Sizes
-from pinning_worker.ports import Blocks, Budget, Clock, Fetcher, FetchFailed, OverBudget
+from pinning_worker.ports import Blocks, Budget, Clock, Fetcher, FetchFailed, NotFound, OverBudget, Stalled
 
 Progress = Callable[[int, int], Awaitable[None]]
 
@@ -39,7 +39,7 @@ class Closure:
 @dataclass(slots=True)
 class Gathering:
     """One closure on its way. `blocks` holds what came so far, also when `run` raises; run again, it begins anew, over
-    what is here by then."""
+    what is here by then. `is_over`: asked now and then, True ends it as its deadline does."""
 
     root: Cid
     fetcher: Fetcher
@@ -50,6 +50,7 @@ class Gathering:
     peers: Sequence[str] = ()
     origins: Sequence[str] = ()
     denied: Callable[[Cid], bool] = lambda cid: False
+    is_over: Callable[[], bool] = lambda: False
     blocks: dict[bytes, int] = field(default_factory=dict)
     count: int = 0  # blocks and bytes so far, for FETCHING-CID
     size: int = 0
@@ -85,11 +86,18 @@ class Gathering:
             raise self._denied_part()
         try:
             fetched = await self.fetcher.fetch(
-                cid, peers=self.peers, origins=self.origins, budget=budget, progress=on_progress
+                cid,
+                peers=self.peers,
+                origins=self.origins,
+                budget=budget,
+                progress=on_progress,
+                is_over=self.is_over,
             )
         except FetchFailed as failure:
             self.blocks.update(failure.blocks)
             failure.blocks = self.blocks
+            if isinstance(failure, NotFound) and self.is_over() and self.blocks:  # an image: its document is here
+                raise Stalled(str(failure), self.blocks) from failure
             raise
         self.blocks.update(fetched.blocks)
         self._found.update(fetched.blocks)

@@ -2,7 +2,8 @@
 
 `due_at` is the scheduler: retries, lapses, reminders, expiry and recovery after a crash are one question to the books.
 The truth is there; ringing only wakes the loop, and nothing is lost when a task dies, because no task owns a fact.
-Fetches have places of their own, so that they never keep a payment waiting, and are shared fairly by those who ask.
+Fetches have places of their own, so that they never keep a payment waiting, and are shared fairly by those who ask
+(`fair_share.py`, `turns.py`).
 While the chain is not seen only what is owed is fetched: nothing else could be sold. Whoever waits for a price then is
 turned away after half a minute, for a start takes a moment.
 A fault of ours in one piece of work is caught here, the one place where all work of a root begins (`crashes.py`).
@@ -10,7 +11,7 @@ A fault of ours in one piece of work is caught here, the one place where all wor
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -25,9 +26,10 @@ from pinning_worker.domain.pin import ACTIVE, Event, Pin, PinKey, Request, State
 from pinning_worker.ports import Books, Chain, Change, Clock, Trouble
 from pinning_worker.steps.answering import Answering
 from pinning_worker.steps.crashes import SET_ASIDE, Crashed, Crashes, work_name
-from pinning_worker.steps.fair_share import LOOK_AHEAD, PAYERS, asking_peer, fair_choice
+from pinning_worker.steps.fair_share import LOOK_AHEAD, Served, Waiting, fair_choice
 from pinning_worker.steps.shelf import Shelf
 from pinning_worker.steps.terms import Terms
+from pinning_worker.steps.turns import Places, Turn
 
 log = structlog.get_logger()
 
@@ -40,7 +42,7 @@ Item = TypeVar("Item")
 @dataclass(slots=True)
 class DueLoop:
     """`judge` is for a nudged pin; `fetch`, `lapse` and `step` are for a due row; `turn_away` is for a request
-    that waits while the chain is not seen."""
+    that waits while the chain is not seen, `displace` for one that makes room in a full queue."""
 
     terms: Terms
     clock: Clock
@@ -50,13 +52,17 @@ class DueLoop:
     answering: Answering
     crashes: Crashes
     judge: Callable[[PinKey], Awaitable[None]]
-    fetch: Callable[[Request], Awaitable[None]]
+    fetch: Callable[[Request, Turn], Awaitable[None]]
     turn_away: Callable[[Request], Awaitable[None]]
+    displace: Callable[[Request], Awaitable[None]]
     lapse: Callable[[Request], Awaitable[None]]
     step: Callable[[Pin], Awaitable[None]]
     _bell: trio.Event = field(default_factory=trio.Event)
     _working: set[bytes | PinKey] = field(default_factory=set)
-    _fetching: dict[bytes, str] = field(default_factory=dict)  # root -> the peer that it counts for
+    _fetching: dict[bytes, Turn] = field(default_factory=dict)
+    _served: Served = field(default_factory=Served)
+    _displaced: dict[bytes, Request] = field(default_factory=dict)
+    _turn_ends_at: datetime | None = None
     _nudged: dict[PinKey, None] = field(default_factory=dict)
     _is_tidying: bool = False
     _unseen_until: datetime | None = None  # as long those who wait are not turned away; None: the chain is seen
@@ -67,6 +73,20 @@ class DueLoop:
     def nudge(self, key: PinKey) -> None:
         """This pin's payments, or what is held for it, may have changed."""
         self._nudged[key] = None
+        self.ring()
+
+    @property
+    def being_fetched(self) -> Collection[bytes]:
+        return self._fetching.keys()
+
+    @property
+    def displaced(self) -> Collection[bytes]:
+        """Roots of requests that are leaving the queue."""
+        return self._displaced.keys()
+
+    def make_leave(self, request: Request) -> None:
+        """It makes room in the queue, unless it is being worked on by then."""
+        self._displaced[request.root] = request
         self.ring()
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -115,24 +135,42 @@ class DueLoop:
 
     async def _start_fetches(self, nursery: trio.Nursery) -> None:
         """What is paid for and what is asked for are looked up apart: neither hides the other, however much waits."""
-        places = self.terms.fetches_at_once
-        if len(self._fetching) >= places:
-            return
-        paid, waiting = await self._waiting(paid_for=True), await self._waiting(paid_for=False)
+        self._start_displacing(nursery)
+        now = self.clock.now()
+        places = Places(
+            self.terms.fetches_at_once, self._fetching, timedelta(seconds=self.terms.budget.first_block_seconds)
+        )
+        if len(self._fetching) >= places.count:
+            self._turn_ends_at = places.soonest_end()
+            if self._turn_ends_at is None or self._turn_ends_at > now:
+                return
+        paid, asked = await self._waiting(paid_for=True), await self._waiting(paid_for=False)
         if await self.chain.is_seen():
             self._unseen_until = None
         else:
-            waiting = await self._owed_among(waiting, nursery)
-        waiting = [request for request in waiting if not await self._is_put_aside(request)]
-        payers = {request.root for request in paid}
-        for request in fair_choice(waiting, self._fetching, places, paid=paid):
-            if self._start(nursery, "fetch", request.root, self.fetch, request):
-                self._fetching[request.root] = PAYERS if request.root in payers else asking_peer(request)
+            asked = await self._owed_among(asked, nursery)
+        waiting = Waiting(paid, [request for request in asked if not await self._is_put_aside(request)])
+        for request, share in fair_choice(waiting, places.running(), places.count, self._served):
+            turn = Turn.begins(share, now)
+            if self._start(nursery, "fetch", request.root, partial(self._fetch, turn), request):
+                self._served.note(share)
+                self._fetching[request.root] = turn
+        self._turn_ends_at = places.end_turns(waiting, self._served, now)
 
     async def _waiting(self, *, paid_for: bool) -> list[Request]:
         ahead = min(self.terms.most_active, LOOK_AHEAD) + len(self._working)
         waiting = await self.books.waiting(ahead, paid_for=paid_for)
         return [request for request in waiting if request.root not in self._working]
+
+    async def _fetch(self, turn: Turn, request: Request) -> None:
+        await self.fetch(request, turn)
+
+    def _start_displacing(self, nursery: trio.Nursery) -> None:
+        for root, request in list(self._displaced.items()):
+            if root in self._working:  # a fetch of it has begun meanwhile
+                del self._displaced[root]
+            else:
+                self._start(nursery, "displace", root, self.displace, request)
 
     async def _owed_among(self, waiting: list[Request], nursery: trio.Nursery) -> list[Request]:
         """While the chain is not seen: those that have been paid for. The others are turned away in time."""
@@ -214,6 +252,7 @@ class DueLoop:
                 self._working.discard(key)
                 if isinstance(key, bytes):
                     self._fetching.pop(key, None)
+                    self._displaced.pop(key, None)
                 self.ring()
 
         nursery.start_soon(run)
@@ -222,7 +261,7 @@ class DueLoop:
     async def _rest(self, looked_at: datetime) -> None:
         """Until the bell rings or the next thing is due after that moment."""
         turning_away = self._unseen_until if self._unseen_until and self._unseen_until > looked_at else None
-        asked = (await self.books.next_due(looked_at), self.answering.next_moment(), turning_away)
+        asked = (await self.books.next_due(looked_at), self.answering.next_moment(), turning_away, self._turn_ends_at)
         moments = [moment for moment in asked if moment]
         longest, now = self.terms.longest_rest.total_seconds(), self.clock.now()
         seconds = min([(moment - now).total_seconds() for moment in moments], default=longest)

@@ -6,7 +6,7 @@ here fails for one CID only; even a fault of ours is answered INTERNAL first (`c
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ from pinning_worker.domain.cid import cid_from_bytes, cid_text
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.messages import FetchingCid
 from pinning_worker.domain.payment import balance
-from pinning_worker.domain.pin import ACTIVE, Asker, Event, PinKey, Request, State
+from pinning_worker.domain.pin import ACTIVE, Asker, Event, PinKey, Request, Share, State, in_other_words
 from pinning_worker.domain.pricing import bytes_for
 from pinning_worker.domain.sizes import PIECE, disk_room
 from pinning_worker.one_error import one_error
@@ -38,13 +38,17 @@ from pinning_worker.ports import (
 from pinning_worker.steps.answering import UNSEEN, UNSEEN_AGAIN_SECONDS, Answering
 from pinning_worker.steps.closure import Closure, DeniedPart, Gathering
 from pinning_worker.steps.compare_and_swap import attempts
+from pinning_worker.steps.queue import MADE_ROOM
 from pinning_worker.steps.quoting import Quoting, log_quote
 from pinning_worker.steps.shelf import Shelf
+from pinning_worker.steps.staging import room_for, staged_by
 from pinning_worker.steps.terms import Terms
+from pinning_worker.steps.turns import Turn
 
 log = structlog.get_logger()
 
 FIRST_PROGRESS, NEXT_PROGRESS = timedelta(seconds=2), timedelta(seconds=5)
+MADE_ROOM_AGAIN_SECONDS = 30
 KEEP_STALLED = timedelta(hours=1)
 KEEP_REFUSED = timedelta(days=1)  # for the operator to see why
 
@@ -66,10 +70,11 @@ class Fetching:
     shelf: Shelf
     nudge: Callable[[PinKey], None]
     note_metadata: Callable[[bytes, bool], Awaitable[None]] | None
-    _taken: dict[bytes, int] = field(default_factory=dict)  # bytes that running fetches have taken
+    _taken: dict[bytes, tuple[Share, int]] = field(default_factory=dict)  # bytes that running fetches have taken
 
-    async def fetch(self, request: Request) -> None:
-        """The closure, measured and quoted; or why not. Everybody who asked is answered.
+    async def fetch(self, request: Request, turn: Turn) -> None:
+        """The closure, measured and quoted; or why not. Everybody who asked is answered. `turn`: it ends early when
+        that is over.
 
         The row stays due all the while: one that nobody works on is one that a crash interrupted. Raises Trouble where
         the outcome could not be stored (it is due still), or not be told.
@@ -78,14 +83,14 @@ class Fetching:
         if current is None or current.state not in ACTIVE:
             return  # the queue was read before its last fetch had ended
         request = current
-        gathering = await self._gathering(request)
-        self._taken[request.root] = 0
+        gathering = await self._gathering(request, turn)
+        self._taken[request.root] = turn.share, 0
         try:
             with one_error():
                 async with trio.open_nursery() as nursery:
                     reporting = trio.CancelScope()
                     nursery.start_soon(self._report_progress, gathering, reporting)
-                    gathered = await self._gather_or_explain(request, gathering, reporting)
+                    gathered = await self._gather_or_explain(request, gathering, turn.share, reporting)
         finally:
             del self._taken[request.root]
         if gathered is not None:
@@ -93,53 +98,56 @@ class Fetching:
 
     async def turn_away(self, request: Request) -> None:
         """A request that waits while the chain is not seen: nobody can be told a price."""
-        nothing = await self._gathering(request)
-        await self._give_up(request, nothing, ErrorCode.BUSY, UNSEEN, retry_after=UNSEEN_AGAIN_SECONDS)
+        await self._give_up(request, (), ErrorCode.BUSY, UNSEEN, retry_after=UNSEEN_AGAIN_SECONDS)
+
+    async def displace(self, request: Request) -> None:
+        """A request that makes room in a full queue."""
+        await self._give_up(request, (), ErrorCode.BUSY, MADE_ROOM, retry_after=MADE_ROOM_AGAIN_SECONDS)
 
     async def _gather_or_explain(
-        self, request: Request, gathering: Gathering, reporting: trio.CancelScope
+        self, request: Request, gathering: Gathering, share: Share, reporting: trio.CancelScope
     ) -> tuple[Closure, tuple[Asker, ...]] | None:
         try:
             try:
-                return await self._gather(request, gathering)
+                return await self._gather(request, gathering, share)
             finally:
                 reporting.cancel()  # nobody hears of its progress after its end
         except NotFound as failure:
-            await self._give_up(request, gathering, ErrorCode.NOT_FOUND, str(failure), retry_after=60)
+            await self._give_up(request, gathering.blocks, ErrorCode.NOT_FOUND, str(failure), retry_after=60)
         except Stalled as failure:
             await self._interrupted(request, gathering, str(failure))
         except OverBudget as failure:
             if gathering.budget != self.terms.budget:
                 await self._over_quota(request, gathering, str(failure))
             else:
-                await self._give_up(request, gathering, ErrorCode.TOO_LARGE, str(failure))
+                await self._give_up(request, gathering.blocks, ErrorCode.TOO_LARGE, str(failure))
         except Unreadable as failure:
-            await self._give_up(request, gathering, ErrorCode.UNSUPPORTED, str(failure))
+            await self._give_up(request, gathering.blocks, ErrorCode.UNSUPPORTED, str(failure))
         except DeniedPart as failure:
-            await self._give_up(request, gathering, ErrorCode.DENIED, str(failure))
+            await self._give_up(request, gathering.blocks, ErrorCode.DENIED, str(failure))
         except QuotaUsedUp:
             await self._over_quota(request, gathering, "no room at the moment")
         except (NoRoom, DiskFull) as failure:
             log.error("disk.full", cid=cid_text(request.root), reason=str(failure))
             self.shelf.untidy = True  # what was just being put when it filled up is known to nobody
-            await self._give_up(request, gathering, ErrorCode.BUSY, "no room at the moment", retry_after=600)
+            await self._give_up(request, gathering.blocks, ErrorCode.BUSY, "no room at the moment", retry_after=600)
         except Exception as fault:
-            self.shelf.untidy, reference = True, self.quoting.new_id()
-            fault.add_note(f"the asker was told: reference {reference}")
-            await self._give_up(request, gathering, ErrorCode.INTERNAL, f"reference {reference}", retry_after=600)
+            self.shelf.untidy, told = True, f"reference {self.quoting.new_id()}"
+            fault.add_note(f"the asker was told: {told}")
+            await self._give_up(request, gathering.blocks, ErrorCode.INTERNAL, told, retry_after=600)
             raise
         return None
 
-    async def _gathering(self, request: Request) -> Gathering:
+    async def _gathering(self, request: Request, turn: Turn) -> Gathering:
         """One closure's fetch, bounded by what the staging quota has left beside the other fetches."""
         budget, paid_room = self.terms.budget, await self._paid_room(request.root)
         if paid_room < self._most_room():
-            staged = await self.books.unpaid_room() + sum(self._taken.values())
-            left = max(self.terms.staging_quota - staged, paid_room)
+            left = max(await self._room_left(turn.share, self._taken.values()), paid_room)
             budget = replace(budget, bytes=min(budget.bytes, left), blocks=min(budget.blocks, left // PIECE))
 
         async def progress(blocks: int, size: int) -> None:
-            self._taken[request.root] = disk_room(size, blocks)
+            self._taken[request.root] = turn.share, disk_room(size, blocks)
+            turn.brought(blocks, self.clock.now())
 
         return Gathering(
             root=cid_from_bytes(request.root),
@@ -151,6 +159,7 @@ class Fetching:
             peers=tuple(dict.fromkeys(asker.peer for asker in reversed(request.askers))),
             origins=tuple(dict.fromkeys(origin for asker in request.askers for origin in asker.origins)),
             denied=self.terms.denied,
+            is_over=lambda: turn.is_over,
         )
 
     async def _paid_room(self, root: bytes) -> int:
@@ -163,6 +172,9 @@ class Fetching:
         money = [balance(await self.books.payments_of(pin.key)) for pin in unquoted]
         return max((bytes_for(self.terms.prices, amount) for amount in money), default=0)
 
+    async def _room_left(self, share: Share, taken: Iterable[tuple[Share, int]]) -> int:
+        return room_for(share, self.terms.staging_quota, staged_by(await self.books.unpaid_room(), taken))
+
     def _most_room(self) -> int:
         return disk_room(self.terms.budget.bytes, self.terms.budget.blocks)
 
@@ -173,7 +185,7 @@ class Fetching:
             while True:
                 await self.clock.sleep(wait.total_seconds())
                 wait = NEXT_PROGRESS
-                for asker in await self._note_that_it_takes_time(root):
+                for asker in in_other_words(await self._note_that_it_takes_time(root)):
                     await self.announcer.say(FetchingCid(asker.text, gathering.count, gathering.size, asker.id))
 
     async def _note_that_it_takes_time(self, root: bytes) -> tuple[Asker, ...]:
@@ -187,7 +199,7 @@ class Fetching:
                 return request.askers
         return ()
 
-    async def _gather(self, request: Request, gathering: Gathering) -> tuple[Closure, tuple[Asker, ...]]:
+    async def _gather(self, request: Request, gathering: Gathering, share: Share) -> tuple[Closure, tuple[Asker, ...]]:
         """The closure, its quotes stored, and who is to be answered."""
         if min(gathering.budget.bytes, gathering.budget.blocks) <= 0:
             raise QuotaUsedUp
@@ -196,16 +208,16 @@ class Fetching:
             async with self.shelf.holding_still():
                 if not await self.shelf.lacks(closure):
                     gathering.require_allowed(closure.blocks)  # the list may have changed meanwhile
-                    await self._require_room(request.root, closure)
+                    await self._require_room(request.root, closure, share)
                     return closure, await self._measured(request.root, closure)
             # A block that was here already was let go with another closure meanwhile: fetch it.
 
-    async def _require_room(self, root: bytes, closure: Closure) -> None:
+    async def _require_room(self, root: bytes, closure: Closure, share: Share) -> None:
         """Fetches side by side each saw room when they began: it is counted again, one at a time, before the quote."""
         room = disk_room(closure.sizes.total, len(closure.blocks))
         if room <= await self._paid_room(root):
             return
-        if await self.books.unpaid_room() + room > self.terms.staging_quota:
+        if room > await self._room_left(share, ()):
             raise QuotaUsedUp
 
     async def _tell(self, root: bytes, closure: Closure, askers: tuple[Asker, ...]) -> None:
@@ -227,6 +239,7 @@ class Fetching:
                 Event.MEASURED,
                 now + self.terms.quote_life,
                 askers=(),
+                staged_for=tuple(dict.fromkeys(asker.share for asker in current.askers)),
                 sizes=closure.sizes,
                 blocks=len(closure.blocks),
                 references=closure.references,
@@ -274,11 +287,12 @@ class Fetching:
 
     async def _over_quota(self, request: Request, gathering: Gathering, reason: str) -> None:
         log.warning("staging.used_up", cid=cid_text(request.root), raise_this="PINNING_STAGING_QUOTA")
-        await self._give_up(request, gathering, ErrorCode.BUSY, reason, retry_after=600)
+        await self._give_up(request, gathering.blocks, ErrorCode.BUSY, reason, retry_after=600)
 
     async def _give_up(
-        self, request: Request, gathering: Gathering, code: ErrorCode, reason: str, retry_after: int | None = None
+        self, request: Request, blocks: Iterable[bytes], code: ErrorCode, reason: str, retry_after: int | None = None
     ) -> None:
+        """`blocks`: what a fetch of it has brought, which nothing references."""
         for _ in attempts("given up"):
             current = await self.books.request(request.root) or request
             if current.state not in ACTIVE:
@@ -291,7 +305,7 @@ class Fetching:
             kept = any(pin.keeps for pin in pins)
             change = Change(requests=(refused,), release=() if kept else (request.root,))
             bought = any(pin.was_bought for pin in pins)
-            if await self.shelf.store_and_free(change, tuple(gathering.blocks), was_paid=bought):
+            if await self.shelf.store_and_free(change, tuple(blocks), was_paid=bought):
                 log.info("request.refused", cid=cid_text(request.root), code=code.value, reason=reason)
                 return await self.answering.refuse(current.askers, code, reason, retry_after)
         return None

@@ -2,6 +2,9 @@
 
 A quote is given only for what is wholly held, and keeps it held: the request's `due_at` is never before the last
 quote's end. It is a promise: its price outlives a price change.
+
+What nobody pays for is held for UNPAID_LIVES quotes at most, however often it is quoted anew (for other months, say):
+the last of them ends with the hold. After it the content is fetched again, if there is room for it.
 """
 
 from __future__ import annotations
@@ -12,13 +15,17 @@ from datetime import datetime
 
 import structlog
 
-from pinning_worker.domain.pin import Event, Request
+from pinning_worker.domain.pin import LIVE, Event, Request
 from pinning_worker.domain.pricing import Quote, fee
 from pinning_worker.ports import Books, Change, Clock, Dossier
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.terms import Terms
 
 log = structlog.get_logger()
+
+
+UNPAID_LIVES = 3
+SHORTEST = 24  # a quote shorter than this part of its life is not given
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,10 @@ class Quoting:
                 return None
             if standing := self.live(known, months):
                 return standing
-            quote = self._make(request, months, text, self.clock.now())
+            now = self.clock.now()
+            if (hold := self.hold_ends(known)) is not None and hold - now < self.terms.quote_life / SHORTEST:
+                return None
+            quote = self._make(request, months, text, now, hold)
             request = request.moved(Event.MEASURED, max(request.due_at or quote.expires, quote.expires))
             if await self.books.commit(Change(requests=(request,), quotes=(quote,))):
                 log_quote(quote)
@@ -51,7 +61,20 @@ class Quoting:
         now = self.clock.now()
         return next((q for q in reversed(known.quotes) if q.months == months and q.is_live(now)), None)
 
-    def _make(self, request: Request, months: int, text: str, now: datetime) -> Quote:
+    def hold_ends(self, known: Dossier) -> datetime | None:
+        """When what is held for its quotes alone is let go, whoever asks; None: somebody paid."""
+        if any(pin.state in LIVE for pin in known.pins):
+            return None
+        begun = self.clock.now()
+        for quote in reversed(known.quotes):  # back to the first of those between which it was never let go
+            if begun > quote.expires:
+                break
+            begun = min(begun, quote.issued)
+        return begun + UNPAID_LIVES * self.terms.quote_life
+
+    def _make(
+        self, request: Request, months: int, text: str, now: datetime, hold_ends: datetime | None = None
+    ) -> Quote:
         assert request.sizes is not None
         return Quote(
             id=self.new_id(),
@@ -63,7 +86,7 @@ class Quoting:
             sizes=request.sizes,
             blocks=request.blocks,
             issued=now,
-            expires=now + self.terms.quote_life,
+            expires=min(now + self.terms.quote_life, hold_ends) if hold_ends else now + self.terms.quote_life,
             payment_address=self.terms.payment_address,
             payment_script=self.terms.payment_script,
             network=self.terms.network,

@@ -30,7 +30,7 @@ def request(root: bytes = ROOT, **changes: Any) -> Request:
         "state": State.QUOTED,
         "due_at": NOW + HOUR,
         "askers": (
-            Asker("bafy1", STRANGE, 3, "12D3KooWA", ("/ip4/127.0.0.1/tcp/1",)),
+            Asker("bafy1", STRANGE, 3, "12D3KooWA", ("/ip4/127.0.0.1/tcp/1",), "12D3KooWB", "2001:db8::/64"),
             Asker("Qm2", None, 8, "12D3KooWB"),
         ),
         "sizes": Sizes(1_000, 2_000, 3_000),
@@ -41,6 +41,7 @@ def request(root: bytes = ROOT, **changes: Any) -> Request:
         "failure": ErrorCode.TIMEOUT,
         "reason": "blocks stopped: " + STRANGE,
         "attempts": 2,
+        "staged_for": (("203.0.113.7", "12D3KooWA", "12D3KooWB"), ("12D3KooWB", "12D3KooWB", "12D3KooWB")),
     }
     return Request(root, **{**filled, **changes})
 

@@ -397,14 +397,21 @@ async def test_what_waits_because_somebody_has_paid_is_told_apart(
 
 async def test_unpaid_room_is_that_of_what_only_a_quote_keeps(books: Books) -> None:
     """Catches: bytes beyond 32 bits, and a closure counted though (or because) somebody pays for it."""
-    assert await books.unpaid_room() == 0
+    assert sum((await books.unpaid_room()).values()) == 0
     big = Sizes(1, 5_000_000_000, 5_000_000_001)
     tiny = request(IMAGE, sizes=Sizes(7, 0, 7), blocks=1_000_000)
     await put(books, request(ROOT, sizes=big, blocks=20), request(OTHER, state=State.LAPSED), tiny)
     await put(books, pin(ROOT, b"over", state=State.RELEASED), pin(OTHER))
-    assert await books.unpaid_room() == 5_000_000_001 + 1_000_000 * PIECE
+    assert sum((await books.unpaid_room()).values()) == 5_000_000_001 + 1_000_000 * PIECE
     await put(books, pin(ROOT, b"one"), pin(ROOT, b"two", state=State.CREDIT))
-    assert await books.unpaid_room() == 1_000_000 * PIECE
+    assert sum((await books.unpaid_room()).values()) == 1_000_000 * PIECE
+
+
+async def test_unpaid_room_by_whom_it_is_staged_for(books: Books) -> None:
+    one, two = ("203.0.113.7", "A", "B"), ("C", "C", "C")
+    for root, share, size in ((ROOT, (one,), 10), (OTHER, (one,), 20), (IMAGE, (one, two), 5)):
+        await put(books, request(root, staged_for=share, sizes=Sizes(size * PIECE, 0, size * PIECE), blocks=1))
+    assert await books.unpaid_room() == {(one,): 30 * PIECE, (one, two): 5 * PIECE}
 
 
 # ---------------------------------------------------------------- block references

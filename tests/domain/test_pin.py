@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -26,6 +27,7 @@ from pinning_worker.domain.pin import (
     State,
     allows,
     drawing,
+    in_other_words,
     next_reminder,
     reminders_over,
     step,
@@ -128,8 +130,22 @@ def asker(number: int, peer: str = "a") -> Asker:
 
 
 def test_who_asks_twice_waits_once_and_last() -> None:
-    request = Request(b"r", State.REQUESTED, None).with_asker(asker(1)).with_asker(asker(2)).with_asker(asker(1, "b"))
-    assert request.askers == (asker(2), asker(1, "b"))
+    request = Request(b"r", State.REQUESTED, None).with_asker(asker(1)).with_asker(asker(2)).with_asker(asker(1))
+    assert request.askers == (asker(2), asker(1))
+
+
+def test_who_asks_in_anothers_words_takes_nobodys_place_and_hears_the_same_answer() -> None:
+    request = Request(b"r", State.REQUESTED, None).with_asker(asker(1)).with_asker(asker(1, "b"))
+    assert request.askers == (asker(1), asker(1, "b"))
+    assert in_other_words(request.askers) == [asker(1, "b")]
+
+
+def test_of_too_many_askers_those_go_that_one_connection_brought() -> None:
+    request = Request(b"r", State.REQUESTED, None).with_asker(asker(0, "honest"))
+    for number in range(1, MOST_ASKERS + 5):
+        request = request.with_asker(replace(asker(number, f"made up {number}"), through="stranger"))
+    assert len(request.askers) == MOST_ASKERS
+    assert request.askers[0] == asker(0, "honest")
 
 
 def test_of_too_many_askers_the_newest_are_answered() -> None:

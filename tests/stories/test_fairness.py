@@ -6,35 +6,54 @@ from datetime import UTC, datetime
 
 from trio.testing import MockClock
 
-from pinning_worker.domain.pin import Asker, Request, State
+from pinning_worker.domain.pin import Asker, Request, Share, State
 from pinning_worker.domain.requests import Ask
-from pinning_worker.steps.fair_share import fair_choice
+from pinning_worker.steps.fair_share import PAID_FOR, Served, Waiting, fair_choice
 from tests import content
 from tests.stories.world import World, terms
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def wants(peer: str, number: int) -> Request:
-    asker = Asker("bafy", None, 1, peer)
+def share(peer: str, through: str = "", address: str = "") -> Share:
+    return Asker("bafy", None, 1, peer, (), through, address).share if peer else PAID_FOR
+
+
+def wants(peer: str, number: int, through: str = "", address: str = "") -> Request:
+    asker = Asker("bafy", None, 1, peer, (), through, address)
     return Request(f"{peer}{number}".encode(), State.REQUESTED, NOW, askers=(asker,) if peer else ())
 
 
-def names(requests: list[Request]) -> list[str]:
-    return [request.root.decode() for request in requests]
+def chosen(waiting: list[Request], running: dict[bytes, Share], places: int, served: Served | None = None) -> list[str]:
+    paid, asked = [r for r in waiting if not r.askers], [r for r in waiting if r.askers]
+    choice = fair_choice(Waiting(paid, asked), running, places, served or Served())
+    return [request.root.decode() for request, _ in choice]
 
 
 def test_nobody_has_more_than_half_of_the_places() -> None:
     waiting = [wants("a", n) for n in range(50)]
-    assert names(fair_choice(waiting, {}, 8)) == ["a0", "a1", "a2", "a3"]
-    assert fair_choice(waiting[4:], {f"a{n}".encode(): "a" for n in range(4)}, 8) == []
-    assert names(fair_choice(waiting, {}, 1)) == ["a0"]
+    assert chosen(waiting, {}, 8) == ["a0", "a1", "a2", "a3"]
+    assert chosen(waiting[4:], {f"a{n}".encode(): share("a") for n in range(4)}, 8) == []
+    assert chosen(waiting, {}, 1) == ["a0"]
 
 
 def test_the_peer_with_the_fewest_running_is_next_then_the_longest_waiting() -> None:
     waiting = [*(wants("a", n) for n in range(9)), *(wants("b", n) for n in range(9)), wants("c", 0), wants("", 0)]
-    running = {b"a7": "a", b"a8": "a", b"b8": "b"}
-    assert names(fair_choice(waiting, running, 7)) == ["c0", "0", "b0", "a0"]
+    running = {b"a7": share("a"), b"a8": share("a"), b"b8": share("b")}
+    assert chosen(waiting, running, 7) == ["c0", "0", "b0", "a0"]
+
+
+def test_addresses_come_before_connections_and_connections_before_peers() -> None:
+    waiting = [wants(f"m{n}", 0, f"c{n % 3}", "203.0.113.7") for n in range(9)] + [wants("d", 0), wants("d", 1)]
+    assert chosen(waiting, {}, 8) == ["m00", "d0", "m10", "d1", "m20", "m30"], "half of all for one address"
+
+
+def test_among_equals_whoever_was_served_longest_ago_is_next() -> None:
+    served = Served()
+    for peer in ("a", "b"):
+        served.note(share(peer))
+    waiting = [wants("b", 0), wants("a", 0), wants("c", 0)]
+    assert chosen(waiting, {}, 3, served) == ["c0", "a0", "b0"]
 
 
 async def test_a_thousand_requests_of_one_peer_and_one_of_another(autojump_clock: MockClock) -> None:

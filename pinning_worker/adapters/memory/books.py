@@ -7,7 +7,7 @@ and a task that is cancelled has changed nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ from trio.lowlevel import checkpoint
 
 from pinning_worker.domain.ledger import is_same_sighting, require_same_money, require_same_quote
 from pinning_worker.domain.payment import Payment
-from pinning_worker.domain.pin import ACTIVE, LIVE, STANDING, Pin, PinKey, Request, State
+from pinning_worker.domain.pin import ACTIVE, LIVE, STANDING, Pin, PinKey, Request, Share, State
 from pinning_worker.domain.pricing import Quote
 from pinning_worker.domain.sizes import disk_room
 from pinning_worker.ports import Change, Dossier
@@ -163,11 +163,13 @@ class MemoryBooks:
         kept = {pin.root for pin in self._pins.values() if pin.keeps}
         return [r for r in self._requests.values() if r.state in ACTIVE and (r.root in kept) == paid_for]
 
-    async def unpaid_room(self) -> int:
+    async def unpaid_room(self) -> Mapping[tuple[Share, ...], int]:
         await checkpoint()
-        kept = {pin.root for pin in self._pins.values() if pin.state in LIVE}
-        quoted = [request for request in self._requests.values() if request.state is State.QUOTED]
-        return sum(disk_room(r.sizes.total, r.blocks) for r in quoted if r.sizes and r.root not in kept)
+        kept, found = {pin.root for pin in self._pins.values() if pin.state in LIVE}, Counter[tuple[Share, ...]]()
+        for request in self._requests.values():
+            if request.state is State.QUOTED and request.sizes and request.root not in kept:
+                found[request.staged_for] += disk_room(request.sizes.total, request.blocks)
+        return found
 
     async def held(self, root: bytes) -> Sequence[bytes]:
         await checkpoint()

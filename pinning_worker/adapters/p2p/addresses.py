@@ -97,6 +97,12 @@ def parse_circuit(text: str) -> Circuit | None:
     return Circuit(info.addrs[0], info.peer_id, parse_peer(text).peer_id)
 
 
+def relay_in(text: str) -> str:
+    """The peer id of the relay in `…/p2p/RELAY/p2p-circuit/…`; empty: it goes through none."""
+    relay, circuit, _ = text.partition(CIRCUIT)
+    return relay.rpartition("/p2p/")[2] if circuit else ""
+
+
 def is_circuit(text: str) -> bool:
     return CIRCUIT in text
 

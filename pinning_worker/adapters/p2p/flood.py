@@ -1,9 +1,10 @@
 """How much gossip one peer may cause: what is over is dropped before it costs anything, and a flooder is sent away.
 
-Three budgets, each a bucket that refills all the time and holds BURST_SECONDS of it:
+Four budgets, each a bucket that refills all the time and holds BURST_SECONDS of it:
 - of each origin, the peer that signed a message. Spent only once the signature holds, or a forger could spend it.
 - of each connection, the peer that hands us messages: a SHARE of the total, in messages and in bytes, so that no one
   peer fills the cache of messages that we forward, however many origins it makes up.
+- of each address (whereabouts.py), what its connections hand us together: half of the total.
 - in total, messages and bytes.
 
 Punished is only what a peer does itself: its own messages at more than twice its budget until PATIENCE are lost, or
@@ -25,6 +26,7 @@ from typing import TypeVar
 
 BURST_SECONDS = 10.0
 SHARE = 0.25
+ADDRESS_SHARE = 0.5
 TRUSTED_TIMES = 10
 TRUSTED_SHARE = 0.5
 PATIENCE = 1_000
@@ -76,6 +78,7 @@ class FloodGuard:
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
     _origins: OrderedDict[bytes, Bucket] = field(default_factory=OrderedDict)
     _connections: OrderedDict[bytes, tuple[Bucket, Bucket]] = field(default_factory=OrderedDict)
+    _addresses: OrderedDict[bytes, tuple[Bucket, Bucket]] = field(default_factory=OrderedDict)
     _changes: OrderedDict[bytes, Bucket] = field(default_factory=OrderedDict)
     _total: tuple[Bucket, Bucket] | None = None
     _forged: OrderedDict[bytes, tuple[float, int]] = field(default_factory=OrderedDict)
@@ -84,7 +87,7 @@ class FloodGuard:
     def is_away(self, peer: bytes, now: float) -> bool:
         return now < self._away.get(peer, now)
 
-    def admit(self, origin: bytes, forwarder: bytes, size: int, now: float) -> bool:
+    def admit(self, origin: bytes, forwarder: bytes, size: int, now: float, address: str = "") -> bool:
         """May a message of so many bytes be looked at? `origin` is only what it claims."""
         if self.is_away(forwarder, now) or self.is_away(origin, now):
             return self._drop("away")
@@ -97,10 +100,13 @@ class FloodGuard:
             return self._drop("origin")
         total = self._total = self._total or self._pair(1.0, now)
         mine = _remembered(self._connections, forwarder, lambda: self._pair(self._share(forwarder), now))
-        for name, (messages, octets) in (("connection", mine), ("total", total)):
+        near = mine
+        if address and forwarder not in self.trusted:
+            near = _remembered(self._addresses, address.encode(), lambda: self._pair(ADDRESS_SHARE, now))
+        for name, (messages, octets) in (("connection", mine), ("address", near), ("total", total)):
             if not (messages.holds(1, now) and octets.holds(size, now)):
                 return self._drop(name)
-        for messages, octets in (mine, total):
+        for messages, octets in (mine, total) if near is mine else (mine, near, total):
             messages.left -= 1
             octets.left -= size
         return True

@@ -29,7 +29,9 @@ class Host:
     """A running host. Made by `open_host` only, which gives its services to it (open_host.py).
 
     `also_at`: each is asked, whenever our addresses are told, where else we are reached (a relay, a mapped port).
-    `direct`: the peer ids of direct peers.
+    `direct`: the peer ids of direct peers. `note_use(peer)` is told whenever a peer asks for something, gives
+    something, or hands us a message: without that it is the first to leave for others (bounds/who_leaves.py).
+    `address_of(peer)`: where a connected peer comes from, as it is counted (whereabouts.py).
     """
 
     def __init__(
@@ -41,6 +43,8 @@ class Host:
         self.peer_id = raw.get_id().to_base58()
         self.on_connected = neighbours.on_connected
         self.on_disconnected = neighbours.on_disconnected
+        self.note_use: Callable[[str], None] = lambda _peer: None
+        self.address_of: Callable[[str], str] = lambda _peer: ""
         self._neighbours = neighbours
         self._circuits = CircuitDialler(self.swarm)
 

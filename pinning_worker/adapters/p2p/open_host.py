@@ -49,6 +49,7 @@ from pinning_worker.adapters.p2p.neighbours import Neighbours
 from pinning_worker.adapters.p2p.relay.client import RelayClient
 from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
 from pinning_worker.adapters.p2p.webrtc import webrtc_transport
+from pinning_worker.adapters.p2p.whereabouts import Whereabouts
 from pinning_worker.domain.swarm_key import unprotected
 from pinning_worker.one_error import one_error
 
@@ -67,8 +68,9 @@ class HostConfig:
     `direct_peers`: other pinning nodes, which we stay connected with and hand every message (router.py). Ourselves
     among them is no error: all nodes may be given the same list.
     `announce`: told to peers instead of the addresses that we listen on. `max_connections` bounds both directions
-    together; `kept_for_dialling` of them are never given to those who dial us. From one IP address, `proxies` excepted,
-    come `max_connections_per_address` (cures/half_open.py). `relay`: be a relay, within these caps.
+    together; `kept_for_dialling` of them are never given to those who dial us: when all others are taken, a newcomer
+    gets the place of one that is of no use. From one IP address, `proxies` excepted, come
+    `max_connections_per_address` (cures/half_open.py). `relay`: be a relay, within these caps.
     `swarm_key`: 32 bytes; only peers that hold the same are spoken with (cures/private_network.py).
     `stream_window`: bytes that one stream may make us hold, for all hosts of the process.
     `certificate` is for the addresses that end in /tls/ws; `webrtc_pem` keeps the one of webrtc-direct (webrtc.py).
@@ -121,6 +123,10 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
     neighbours = Neighbours()
     whom = _whom_to_hold(config, raw.get_id().to_base58())
     host = OpenHost(raw, neighbours, also_at, frozenset(peer for peer, is_direct in whom.values() if is_direct))
+    held = frozenset(peer for peer, _ in whom.values())
+    door.keeps = held.__contains__
+    host.address_of = Whereabouts(host, config.proxies).of
+    host.note_use = lambda peer: door.used(peer, trio.current_time())
     host.swarm.register_notifee(neighbours)
     if config.relay is not None:
         host.hop = Hop(host, config.relay)
@@ -238,7 +244,10 @@ def _resource_manager(config: HostConfig) -> ResourceManager:
 
 
 def _door_rules(config: HostConfig) -> DoorRules:
-    return DoorRules(config.handshake_seconds, config.max_half_open, config.max_connections_per_address, config.proxies)
+    inbound = max(1, config.max_connections - config.kept_for_dialling)  # as the library counts them
+    return DoorRules(
+        config.handshake_seconds, config.max_half_open, config.max_connections_per_address, config.proxies, inbound
+    )
 
 
 async def _close(host: Host) -> None:

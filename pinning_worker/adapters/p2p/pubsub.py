@@ -14,7 +14,7 @@ into our mesh is kept there, what we publish goes to every subscriber, and the h
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -46,11 +46,12 @@ _log = structlog.get_logger(__name__)
 class Topic:
     """One topic that we are subscribed to. Made by `PubSub.join` only."""
 
-    def __init__(self, name: str, pubsub: Pubsub, publisher: Publisher[ID]) -> None:
+    def __init__(self, name: str, pubsub: Pubsub, publisher: Publisher[ID], host: Host) -> None:
         self.name = name
         self.intake = Intake()
         self._pubsub = pubsub
         self._publisher = publisher
+        self._host = host
 
     def publish(self, data: bytes) -> bool:
         """Queued, to be sent at once or as soon as there is room, in order. False: too large (LARGEST), or no room."""
@@ -80,17 +81,19 @@ class Topic:
     def take(self, forwarder: ID, message: rpc_pb2.Message) -> bool:
         """The validator: called once for each new message whose signature holds. True: may be forwarded."""
         if forwarder != self._pubsub.my_id and message.from_id != self._pubsub.my_id.to_bytes():
-            origin = ID(message.from_id).to_base58()
-            self.intake.put(Heard(origin, forwarder.to_base58(), message.data))
+            origin, connection = ID(message.from_id).to_base58(), forwarder.to_base58()
+            self._host.note_use(connection)
+            self.intake.put(Heard(origin, connection, message.data, self._host.address_of(connection)))
         return True
 
 
 class PubSub:
     """All topics of one host. Made by `open_pubsub` only."""
 
-    def __init__(self, raw: _Pubsub) -> None:
+    def __init__(self, raw: _Pubsub, host: Host) -> None:
         self.publisher: Publisher[ID] = Publisher(raw.publish, lambda: raw.peer_queues)
         self._raw = raw
+        self._host = host
 
     @property
     def guard(self) -> FloodGuard:
@@ -102,7 +105,7 @@ class PubSub:
 
     async def join(self, name: str) -> Topic:
         """Subscribes. Once for each topic."""
-        topic = Topic(name, self._raw, self.publisher)
+        topic = Topic(name, self._raw, self.publisher, self._host)
         self._raw.set_topic_validator(name, topic.take, is_async_validator=False)
         await self._raw.subscribe(name)
         return topic
@@ -114,7 +117,7 @@ async def open_pubsub(host: Host, limits: GossipLimits = _LIMITS) -> AsyncIterat
     direct = [ID.from_base58(peer) for peer in host.direct]
     router = Router(direct)
     raw = _Pubsub(host.raw, router, strict_signing=True, max_inbound_rpc_size=LARGEST_RPC)
-    pubsub = PubSub(raw)
+    pubsub = PubSub(raw, host)
 
     def send_away(peer: bytes, reason: str) -> None:
         flooder = ID(peer).to_base58()
@@ -125,6 +128,7 @@ async def open_pubsub(host: Host, limits: GossipLimits = _LIMITS) -> AsyncIterat
         if guard.is_away(ID.from_base58(peer).to_bytes(), trio.current_time()):
             raw.manager.run_task(_hang_up, host, peer)
 
+    raw.address_of = host.address_of
     guard = raw.guard = FloodGuard(limits, send_away, frozenset(peer.to_bytes() for peer in direct))
     host.on_connected.append(came)
     try:
@@ -151,6 +155,7 @@ class _Pubsub(Pubsub):
     does not admit is dropped before its signature is looked at, which is most of what a message costs."""
 
     guard: FloodGuard
+    address_of: Callable[[str], str]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -167,7 +172,9 @@ class _Pubsub(Pubsub):
         forwarder, now = msg_forwarder.to_bytes(), trio.current_time()
         if len(msg.from_id) > LONGEST_PEER_ID:
             return self.guard.forged(forwarder, now)
-        if not self.guard.admit(msg.from_id, forwarder, msg.ByteSize(), now):
+        if not self.guard.admit(
+            msg.from_id, forwarder, msg.ByteSize(), now, self.address_of(msg_forwarder.to_base58())
+        ):
             return None
         self._unverified.add(id(msg))
         try:

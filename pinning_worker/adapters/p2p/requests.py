@@ -1,4 +1,5 @@
-"""From the content topic to the stories: what is heard is read, limited by origin, connection, in all, and handed on.
+"""From the content topic to the stories: what is heard is read, limited by origin, connection, address, in all, and
+handed on.
 
 Only requests are handed on; the rest is counted by kind and never answered (two workers on one topic stay silent to
 each other). Each origin has a budget of requests a minute: over it, it is told BUSY once in that minute, then nothing,
@@ -34,6 +35,10 @@ class Minute:
     def __init__(self) -> None:
         self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
+    def so_far(self, key: str, now: float) -> int:
+        since, count = self._counts.get(key, (now, 0))
+        return count if now - since < MINUTE else 0
+
     def count(self, key: str, now: float) -> int:
         """Counts one more, and returns how many there were, this one among them."""
         since, count = self._counts.pop(key, (now, 0))
@@ -47,33 +52,41 @@ class Minute:
 
 @dataclass(slots=True)
 class RequestBudget:
-    """Requests a minute of each origin, of what one connection brings, and of all together. What is over the origin's
-    is charged to nobody else, what is over the connection's not to all."""
+    """Requests a minute of each origin, of what one connection brings, of one address, and of all together. What is
+    over the origin's is charged to nobody else, what is over the connection's or the address's not to all.
+
+    An address may bring as many as it leaves to all others: one alone brings half of all, two a third each, and a
+    newcomer always finds something left. Of a connection whose address is not known, it is its own.
+    """
 
     per_origin: int
     in_all: int = 1_000_000
     _origins: Minute = field(default_factory=Minute)
     _connections: Minute = field(default_factory=Minute)
+    _addresses: Minute = field(default_factory=Minute)
     _all: Minute = field(default_factory=Minute)
 
     def over_its_own(self, origin: str, now: float) -> int:
         """Counts a request. How far over its origin's budget it is; 0 or less: within it."""
         return self._origins.count(origin, now) - self.per_origin
 
-    def over_all(self, forwarder: str, now: float) -> bool:
-        """Counts a request that is within its origin's budget. True: too many came through that peer, or in all."""
+    def over_all(self, forwarder: str, address: str, now: float) -> bool:
+        """Counts a request that is within its origin's budget. True: too many came through that peer, from that
+        address, or in all."""
         if self._connections.count(forwarder, now) > max(1, self.in_all // CONNECTION_SHARE):
+            return True
+        if self._addresses.count(address or forwarder, now) > self.in_all - self._all.so_far("", now):
             return True
         return self._all.count("", now) > self.in_all
 
 
 @dataclass(slots=True)
 class RequestReader:
-    """`asked(ask, origin, forwarder)`, `ill_asked(bad)` and `listed(request)` are the stories' doors."""
+    """`asked(ask, origin, forwarder, address)`, `ill_asked(bad)` and `listed(request)` are the stories' doors."""
 
     intake: Intake
     budget: RequestBudget
-    asked: Callable[[Ask, str, str], Awaitable[None]]
+    asked: Callable[[Ask, str, str, str], Awaitable[None]]
     ill_asked: Callable[[BadAsk], Awaitable[None]]
     listed: Callable[[ListRequest], Awaitable[None]]
     ignored: Counter[str] = field(default_factory=Counter)
@@ -107,12 +120,12 @@ class RequestReader:
                     busy = "too many requests of yours in this minute"
                     await self.ill_asked(BadAsk(request.text, request.id, ErrorCode.BUSY, busy))
             return
-        if self.budget.over_all(heard.forwarder, trio.current_time()):
+        if self.budget.over_all(heard.forwarder, heard.address, trio.current_time()):
             self.ignored["over-all-budgets"] += 1
             return
         match request:
             case Ask():
-                await self.asked(request, heard.origin, heard.forwarder)
+                await self.asked(request, heard.origin, heard.forwarder, heard.address)
             case BadAsk():
                 await self.ill_asked(request)
             case ListRequest():

@@ -40,6 +40,7 @@ requests = Table(
     Column("failure", String(16)),
     Column("reason", AnyText, nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("staged_for", Text, nullable=False, server_default="[]"),
     Index(None, "due_at"),
     Index(None, "state"),
 )

@@ -6,7 +6,7 @@ written once; then the block references, released before held.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -16,7 +16,7 @@ from pinning_worker.adapters.sql import block_rows, due_rows, payment_rows, pin_
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.rows import Conflict
 from pinning_worker.domain.payment import Payment
-from pinning_worker.domain.pin import Pin, PinKey, Request
+from pinning_worker.domain.pin import Pin, PinKey, Request, Share
 from pinning_worker.domain.pricing import Quote
 from pinning_worker.ports import Change, Dossier
 
@@ -92,7 +92,7 @@ class SqlBooks:
     async def active_requests(self, *, paid_for: bool) -> int:
         return await self._database.read(lambda connection: request_rows.count_active(connection, paid_for=paid_for))
 
-    async def unpaid_room(self) -> int:
+    async def unpaid_room(self) -> Mapping[tuple[Share, ...], int]:
         return await self._database.read(request_rows.unpaid_room)
 
     async def held(self, root: bytes) -> Sequence[bytes]:

@@ -35,7 +35,7 @@ from pinning_worker.adapters.sql.rows import (
     texts_to_json,
 )
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.pin import ACTIVE, LIVE, Asker, Request, State
+from pinning_worker.domain.pin import ACTIVE, LIVE, Asker, Request, Share, State
 from pinning_worker.domain.sizes import PIECE, Sizes
 
 
@@ -93,14 +93,23 @@ def is_active(*, paid_for: bool) -> ColumnElement[bool]:
     return and_(active, kept if paid_for else ~kept)
 
 
-def unpaid_room(connection: Connection) -> int:
-    """`disk_room` in SQL."""
+def unpaid_room(connection: Connection) -> dict[tuple[Share, ...], int]:
+    """`disk_room` in SQL. Raises DamagedRow."""
     live = exists().where(pins.c.root == requests.c.root, _is_live())
     size = requests.c.size_metadata + requests.c.size_image
     least = cast(requests.c.blocks, BigInteger) * PIECE
-    total = func.coalesce(func.sum(case((size > least, size), else_=least)), 0)
+    total = func.sum(case((size > least, size), else_=least)).label("total")
     quoted = and_(requests.c.state == State.QUOTED.value, requests.c.size_metadata.is_not(None))
-    return int(connection.execute(select(total).where(quoted, ~live)).scalar_one())
+    query = select(requests.c.staged_for, total).where(quoted, ~live).group_by(requests.c.staged_for)
+    return dict(read_row("request", row.staged_for, _staged, row) for row in connection.execute(query))
+
+
+def _staged(row: AnyRow) -> tuple[tuple[Share, ...], int]:
+    return _shares(row.staged_for), int(row.total)
+
+
+def _shares(stored: str) -> tuple[Share, ...]:
+    return tuple((address, connection, peer) for address, connection, peer in json.loads(stored))
 
 
 def _is_live() -> ColumnElement[bool]:
@@ -122,6 +131,7 @@ def _to_row(request: Request) -> dict[str, object]:
         "failure": request.failure.value if request.failure else None,
         "reason": request.reason,
         "attempts": request.attempts,
+        "staged_for": json.dumps(request.staged_for),
     }
 
 
@@ -141,6 +151,7 @@ def _from_row(row: AnyRow, references: tuple[bytes, ...]) -> Request:
         failure=ErrorCode(row.failure) if row.failure is not None else None,
         reason=row.reason,
         attempts=row.attempts,
+        staged_for=_shares(row.staged_for),
     )
 
 

@@ -103,6 +103,13 @@ def test_small_messages_are_counted_by_connection_and_in_all_too() -> None:
     assert by_all == 20 * flood.BURST_SECONDS
 
 
+def test_all_connections_of_one_address_leave_half_to_others() -> None:
+    rig = Rig(messages=20)
+    by_one = sum(rig.guard.admit(b"%d" % n, b"hub %d" % n, 1, 0.0, "203.0.113.7") for n in range(1_000))
+    assert by_one == flood.ADDRESS_SHARE * 20 * flood.BURST_SECONDS
+    assert rig.guard.admit(b"honest", b"honest", 1, 0.0, "198.51.100.1")
+
+
 def test_millions_of_made_up_origins_are_forgotten() -> None:
     rig = Rig()
     for n in range(flood.MOST_PEERS + 500):

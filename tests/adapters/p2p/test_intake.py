@@ -61,3 +61,36 @@ async def test_several_readers_share_what_comes_and_none_finds_it_gone() -> None
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert sorted(read) == [bytes([number]) for number in range(7)]
+
+
+def of(forwarder: str, data: bytes = b"x", address: str = "") -> Heard:
+    return Heard("made up", forwarder, data, address)
+
+
+async def test_connections_take_turns_and_so_do_addresses() -> None:
+    intake = Intake()
+    for forwarder, address in (("a", ""), ("a", ""), ("b", "203.0.113.7"), ("c", "203.0.113.7"), ("honest", "")):
+        intake.put(of(forwarder, address=address))
+    assert [(await intake.get()).forwarder for _ in range(5)] == ["a", "b", "honest", "a", "c"]
+
+
+async def test_in_a_full_queue_the_newest_of_the_greediest_is_lost() -> None:
+    intake = Intake(most_messages=4)
+    for number in range(4):
+        intake.put(of(f"connection {number}", str(number).encode(), "203.0.113.7"))
+    assert intake.put(of("honest"))
+    assert [(await intake.get()).data for _ in range(4)] == [b"0", b"x", b"1", b"2"]
+    assert intake.dropped == 1
+
+
+async def test_who_has_as_much_as_others_pushes_nothing_out() -> None:
+    intake = Intake(most_messages=4)
+    assert [intake.put(of(name)) for name in ("a", "a", "b", "b", "b", "a")] == [True, True, True, True, False, False]
+
+
+async def test_large_messages_of_one_make_room_for_another_too() -> None:
+    intake = Intake(most_bytes=10)
+    assert [intake.put(of("a", bytes(5))), intake.put(of("a", bytes(5))), intake.put(of("honest", bytes(3)))] == [
+        True
+    ] * 3
+    assert [len((await intake.get()).data) for _ in range(2)] == [5, 3]

@@ -24,7 +24,7 @@ class Told:
         self.refused: list[str] = []
         self.trouble = False
 
-    async def asked(self, _ask: Ask, origin: str, _forwarder: str) -> None:
+    async def asked(self, _ask: Ask, origin: str, _forwarder: str, _address: str) -> None:
         if self.trouble:
             raise DiskFull("no room")
         self.asked_by.append(origin)
@@ -46,10 +46,10 @@ async def reading(budget: RequestBudget) -> AsyncIterator[tuple[Intake, Told]]:
         nursery.cancel_scope.cancel()
 
 
-async def say(intake: Intake, origin: str, forwarder: str, times: int = 1) -> None:
+async def say(intake: Intake, origin: str, forwarder: str, times: int = 1, address: str = "") -> None:
     text = f"NEW-CID:{content.file(b'a picture')[0]}".encode()
     for _ in range(times):
-        intake.put(Heard(origin, forwarder, text))
+        intake.put(Heard(origin, forwarder, text, address))
     await trio.testing.wait_all_tasks_blocked(0.001)
 
 
@@ -73,9 +73,18 @@ async def test_origins_made_up_behind_one_connection_use_up_a_quarter_of_all(aut
         assert told.asked_by[-1] == "honest"
 
 
+async def test_many_connections_from_one_address_use_up_half_of_all(autojump_clock: MockClock) -> None:
+    async with reading(RequestBudget(per_origin=3, in_all=20)) as (intake, told):
+        for number in range(100):
+            await say(intake, f"made up {number}", f"attacker {number % 10}", address="203.0.113.7")
+        assert len(told.asked_by) == 10
+        await say(intake, "honest", "honest", times=3)
+        assert told.asked_by[10:] == ["honest"] * 3
+
+
 async def test_all_together_have_a_budget(autojump_clock: MockClock) -> None:
     async with reading(RequestBudget(per_origin=100, in_all=20)) as (intake, told):
-        for connection in range(6):
+        for connection in range(30):
             await say(intake, "somebody", f"neighbour {connection}", times=5)
         assert len(told.asked_by) == 20
         await trio.sleep(MINUTE)

@@ -83,10 +83,17 @@ class Engine:
                     self._unplug()
 
     async def fetch(
-        self, root: Cid, *, peers: Sequence[str], origins: Sequence[str], budget: Budget, progress: Progress
+        self,
+        root: Cid,
+        *,
+        peers: Sequence[str],
+        origins: Sequence[str],
+        budget: Budget,
+        progress: Progress,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> Fetched:
         """See `ports.Fetcher`. May run many times at once; the same block is then asked for once and given to all."""
-        session = Session(root, peers, budget, self._shelf, self._wants)
+        session = Session(root, peers, budget, self._shelf, self._wants, is_over)
         looking = trio.CancelScope()
         self._start(partial(self._look_for_peers, root, session, origins[:MOST_ORIGINS], looking))
         self._wants.sessions.add(session)
@@ -104,7 +111,7 @@ class Engine:
 
     def _plug_in(self) -> None:
         for protocol in PROTOCOLS:
-            self._host.raw.set_stream_handler(protocol, self.receiver.on_stream)
+            self._host.raw.set_stream_handler(protocol, self._on_stream)
         self._host.on_connected.append(self._came)
         self._host.on_disconnected.append(self._left)
         self._connected.update(self._host.peers())
@@ -115,6 +122,11 @@ class Engine:
         self._host.on_connected.remove(self._came)
         self._host.on_disconnected.remove(self._left)
         self._ended = True
+
+    async def _on_stream(self, stream: INetStream) -> None:
+        """Peers open one to say what they want, or to give what they have."""
+        self._host.note_use(stream.muxed_conn.peer_id.to_base58())
+        await self.receiver.on_stream(stream)
 
     def _came(self, peer: str) -> None:
         if self.conduct.banned(peer, trio.current_time()):

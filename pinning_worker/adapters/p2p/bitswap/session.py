@@ -61,11 +61,20 @@ class Market(Protocol):
 class Session:
     """Made by the engine for one call of `fetch`; used once."""
 
-    def __init__(self, root: Cid, askers: Sequence[str], budget: Budget, shelf: Shelf, market: Market) -> None:
+    def __init__(
+        self,
+        root: Cid,
+        askers: Sequence[str],
+        budget: Budget,
+        shelf: Shelf,
+        market: Market,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._root = root
         self._askers = askers
         self._favourite: str | None = None
         self._budget = budget
+        self._is_over = is_over
         self._shelf = shelf
         self._market = market
         self._walk = Walk(root, budget)
@@ -189,7 +198,7 @@ class Session:
         """The next block of the queue, or None: time to look again. Gives up when nothing came for too long."""
         waited = trio.current_time() - self._moved
         limit = self._budget.idle_seconds if self._walk.sizes else self._budget.first_block_seconds
-        if waited >= limit:
+        if waited >= limit or self._is_over():
             raise self._gave_up(waited)
         with trio.move_on_after(min(TICK, limit - waited)):
             return await self._queue.receive()

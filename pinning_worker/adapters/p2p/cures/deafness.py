@@ -20,7 +20,7 @@ from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.swarm import Swarm
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p.cures.half_open import handshake_finished
+from pinning_worker.adapters.p2p.cures.half_open import connection_over, handshake_finished
 from pinning_worker.adapters.p2p.cures.once import replace
 
 CLOSE_SECONDS = 5.0
@@ -41,12 +41,13 @@ def _hold_while_it_lives(_stock: Handler) -> Handler:
         try:
             if remote is None or await self.connection_gate.is_allowed(remote):
                 connection = await _muxed(self, raw, maddr)
-                handshake_finished(raw)
+                handshake_finished(raw, str(connection.peer_id))
                 await ended(connection)
         except Exception as error:  # noqa: BLE001  whatever a stranger's handshake raises ends that connection only
             _log.debug("libp2p.inbound_refused", remote=str(remote), error=repr(error))
         finally:
             await _close(raw)
+            connection_over(raw)
 
     return mended
 

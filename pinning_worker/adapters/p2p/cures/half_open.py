@@ -12,6 +12,9 @@ many loses their own. `deafness` tells when a handshake has finished.
 From one address PER_ADDRESS connections at most, finished or not: one more, and the oldest that has not finished goes;
 if all have, the newcomer does. Not so for `proxies`, behind which many come with one address: this machine itself,
 unless told otherwise. IPv6 addresses are counted by their /64, which is what one customer is given.
+
+When `most_inside` have come in, a newcomer takes the place of one that is of no use (`bounds/who_leaves.py`), or does
+not get in. Each that comes by a proxy is counted as an address of its own.
 """
 
 from __future__ import annotations
@@ -27,11 +30,13 @@ import structlog
 import trio
 from libp2p.transport.cmux import PortDemultiplexer
 
+from pinning_worker.adapters.p2p.bounds.who_leaves import Guest, who_leaves
 from pinning_worker.adapters.p2p.cures.once import replace
 
 HANDSHAKE_SECONDS = 10.0
 MOST_HALF_OPEN = 64
 PER_ADDRESS = 32
+LEAVE_SECONDS = 6.0
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
 
 _WRAPPINGS = ("conn", "stream", "_ws", "_stream", "transport_stream")
@@ -39,7 +44,7 @@ _DEEPEST = 12
 
 _log = structlog.get_logger(__name__)
 _doors: WeakKeyDictionary[PortDemultiplexer, Door] = WeakKeyDictionary()
-_arrivals: WeakKeyDictionary[trio.SocketStream, Arrival] = WeakKeyDictionary()
+_arrivals: WeakKeyDictionary[trio.SocketStream, tuple[Door, Arrival]] = WeakKeyDictionary()
 
 Route = Callable[[PortDemultiplexer, trio.SocketStream], Awaitable[None]]
 
@@ -52,6 +57,7 @@ class DoorRules:
     half_open: int = MOST_HALF_OPEN
     per_address: int = PER_ADDRESS
     proxies: frozenset[str] = LOOPBACK
+    most_inside: int = 1 << 30
 
     @property
     def seconds(self) -> float:
@@ -63,22 +69,32 @@ class DoorRules:
 
 
 class Arrival:
-    """A connection, from the accepted socket on. `scope` ends it; `finished`: its handshake is."""
+    """A connection, from the accepted socket on. `scope` ends it; `finished`: its handshake is; `left`: its place
+    is free. `instead_of`: who leaves for it."""
 
     def __init__(self, ip: str) -> None:
         self.ip = ip
         self.network = network_of(ip)
         self.scope = trio.CancelScope()
         self.finished = trio.Event()
+        self.left = trio.Event()
+        self.instead_of: Arrival | None = None
+        self.peer = ""
 
 
 class Door:
-    """Everybody who came in, and those on their way to the finished handshake, the oldest first."""
+    """Everybody who came in, and those on their way to the finished handshake, the oldest first.
+
+    `keeps(peer)`: that one never leaves for another."""
 
     def __init__(self, rules: DoorRules | None = None) -> None:
         self.rules = rules or DoorRules()
         self.arriving: list[Arrival] = []
+        self.keeps: Callable[[str], bool] = lambda _peer: False
         self._inside: Counter[str] = Counter()
+        self._guests: dict[Guest, Arrival] = {}
+        self._of_peer: dict[str, set[Guest]] = {}
+        self._leaving: set[Arrival] = set()
 
     def let_in(self, arrival: Arrival) -> bool:
         """False: there are too many from that address already. Who was let in must `leave`."""
@@ -94,8 +110,44 @@ class Door:
         limited = self.rules.limits(arrival)
         if limited and self._inside[arrival.network] >= self.rules.per_address and not self._evict(arrival.network):
             return False
+        if self._inside.total() - len(self._leaving) >= self.rules.most_inside and not self._make_room(arrival):
+            return False
         self._inside[arrival.network] += 1
         return True
+
+    def finish(self, arrival: Arrival, peer: str, now: float) -> None:
+        """Its handshake is over, and it is that peer's."""
+        arrival.peer = peer
+        arrival.finished.set()
+        guest = Guest(self._counted_as(arrival), now)
+        self._guests[guest] = arrival
+        self._of_peer.setdefault(peer, set()).add(guest)
+
+    def used(self, peer: str, now: float) -> None:
+        """That peer asked for something, gave something, or handed us a message."""
+        for guest in self._of_peer.get(peer, ()):
+            guest.used_at = now
+
+    def _make_room(self, newcomer: Arrival) -> bool:
+        may_leave = [guest for guest, arrival in self._guests.items() if not self.keeps(arrival.peer)]
+        guest = who_leaves(may_leave, self._counted_as(newcomer), trio.current_time())
+        if guest is None:
+            return False
+        leaving = newcomer.instead_of = self._guests[guest]
+        self._forget(leaving)
+        self._leaving.add(leaving)
+        leaving.scope.cancel()
+        return True
+
+    def _forget(self, arrival: Arrival) -> None:
+        for guest in [guest for guest in self._of_peer.get(arrival.peer, ()) if self._guests[guest] is arrival]:
+            del self._guests[guest]
+            self._of_peer[arrival.peer].remove(guest)
+            if not self._of_peer[arrival.peer]:
+                del self._of_peer[arrival.peer]
+
+    def _counted_as(self, arrival: Arrival) -> str:
+        return arrival.network if self.rules.limits(arrival) else f"{arrival.network} {id(arrival)}"
 
     def handshake_over(self, arrival: Arrival) -> None:
         if arrival in self.arriving:
@@ -105,6 +157,8 @@ class Door:
         self.handshake_over(arrival)
         self._inside[arrival.network] -= 1
         self._inside += Counter()  # forgets those with none
+        self._leaving.discard(arrival)
+        self._forget(arrival)
 
     def _evict(self, network: str) -> bool:
         """The oldest of them that has not finished; False: all have."""
@@ -125,12 +179,19 @@ def mend() -> None:
     replace(PortDemultiplexer, "_classify_and_route", _watch_the_door)
 
 
-def handshake_finished(raw: Any) -> None:
+def handshake_finished(raw: Any, peer: str) -> None:
     """Called with the library's wrapping of a socket once its peer is known; what was not accepted here is ignored."""
     stream = socket_under(raw)
-    arrival = None if stream is None else _arrivals.get(stream)
-    if arrival is not None:
-        arrival.finished.set()
+    if stream is not None and (found := _arrivals.get(stream)) is not None:
+        door, arrival = found
+        door.finish(arrival, peer, trio.current_time())
+
+
+def connection_over(raw: Any) -> None:
+    """Called when the library is about to give its place to another."""
+    stream = socket_under(raw)
+    if stream is not None and (found := _arrivals.get(stream)) is not None:
+        found[1].left.set()
 
 
 def _watch_the_door(stock: Route) -> Route:
@@ -140,9 +201,10 @@ def _watch_the_door(stock: Route) -> Route:
         if not door.let_in(arrival):
             _log.debug("libp2p.too_many_from_one_address", ip=arrival.ip)
             return await trio.aclose_forcefully(stream)
-        _arrivals[stream] = arrival
+        _arrivals[stream] = door, arrival
         try:
             with arrival.scope:
+                await _gone(arrival.instead_of)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_watch, door, arrival)
                     await stock(self, stream)
@@ -150,10 +212,17 @@ def _watch_the_door(stock: Route) -> Route:
         finally:
             door.leave(arrival)
         if arrival.scope.cancelled_caught:
-            _log.debug("libp2p.half_open_closed", ip=arrival.ip)
+            _log.debug("libp2p.closed_at_the_door", ip=arrival.ip, peer=arrival.peer)
         return await trio.aclose_forcefully(stream)
 
     return mended
+
+
+async def _gone(leaving: Arrival | None) -> None:
+    """The library counts it until then. One that does not go in time keeps the newcomer out."""
+    if leaving is not None:
+        with trio.move_on_after(LEAVE_SECONDS):
+            await leaving.left.wait()
 
 
 async def _watch(door: Door, arrival: Arrival) -> None:

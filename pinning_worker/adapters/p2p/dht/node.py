@@ -14,9 +14,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 import trio
+from libp2p.abc import INetStream
 from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStoreError
@@ -55,11 +57,15 @@ class Dht:
         self.server = Server(self._closest, self._ours, host.is_connected) if serves else None
         self._questions = trio.Semaphore(QUESTIONS_AT_ONCE)
 
+    async def _on_stream(self, server: Server, stream: INetStream) -> None:
+        self._host.note_use(stream.muxed_conn.peer_id.to_base58())
+        await server.on_stream(stream)
+
     async def run(self) -> None:
         """Until cancelled. A server answers while this runs; finding and providing need it for hanging up."""
         if self.server is not None:
             for protocol in (PUBLIC, PRIVATE):
-                self._host.raw.set_stream_handler(protocol, self.server.on_stream)
+                self._host.raw.set_stream_handler(protocol, partial(self._on_stream, self.server))
         try:
             with one_error():
                 async with trio.open_nursery() as nursery:

@@ -72,6 +72,7 @@ class Hop:
         return self._open
 
     async def _on_stream(self, stream: INetStream) -> None:
+        self._host.note_use(stream.muxed_conn.peer_id.to_base58())
         try:
             await self._serve(stream, await messages.read_message(stream, HopMessage))
         except _NotServed as refusal:
@@ -94,7 +95,7 @@ class Hop:
     async def _reserve(self, stream: INetStream) -> None:
         """For the peer at the other end of this connection, whatever it calls itself in the message."""
         peer = stream.muxed_conn.peer_id.to_base58()
-        seconds = self.reservations.ask(peer, trio.current_time())
+        seconds = self.reservations.ask(peer, trio.current_time(), self._host.address_of(peer))
         if seconds is None:
             full = len(self.reservations) >= self.caps.reservations
             status = Status.RESOURCE_LIMIT_EXCEEDED if full else Status.PERMISSION_DENIED

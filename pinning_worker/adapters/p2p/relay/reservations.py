@@ -4,11 +4,15 @@ Rules: a peer that is welcome (subscribed to our topic) has a place for TERM, an
 given PROBATION first, once for each time that it comes: a browser reserves while it starts, its subscription follows.
 Newcomers hold at most a quarter of all places, so that strangers never keep our own peers out. Who has left, or has
 not renewed, has none.
+
+Subscribing costs a stranger nothing. So when all places are taken the oldest of the address that has the most goes, for
+one whose address has less.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 
 TERM = 3600.0
 PROBATION = 60.0  # js-libp2p renews at half of it
@@ -21,43 +25,61 @@ class Reservations:
         self.most = most
         self._welcome = welcome
         self._until: dict[str, float] = {}
+        self._address: dict[str, str] = {}
         self._on_probation: set[str] = set()
         self._had_probation: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._until)
 
-    def ask(self, peer: str, now: float) -> float | None:
-        """For how many seconds it has a place from now on; None if there is none for it."""
+    def ask(self, peer: str, now: float, address: str = "") -> float | None:
+        """For how many seconds it has a place from now on; None if there is none for it. `address`: where it comes from
+        (whereabouts.py)."""
         self._sweep(now)
+        address = address or peer
         if self._welcome(peer):
-            if peer not in self._until and len(self) >= self.most:
+            if peer not in self._until and len(self) >= self.most and not self._make_room(self._until, address):
                 return None
             self._on_probation.discard(peer)
-            return self._place(peer, now, TERM)
+            return self._place(peer, now, TERM, address)
         if peer in self._until and peer not in self._on_probation:
             self.forget(peer)  # was ours once, and is no more
-        newcomers = len(self._on_probation) + 1
-        if peer in self._had_probation or newcomers > max(1, self.most // 4) or len(self) >= self.most:
+        if peer in self._had_probation:
+            return None
+        among = self._on_probation if len(self._on_probation) >= max(1, self.most // 4) else self._until
+        if (among is self._on_probation or len(self) >= self.most) and not self._make_room(among, address):
             return None
         self._on_probation.add(peer)
         self._had_probation.add(peer)
-        return self._place(peer, now, PROBATION)
+        return self._place(peer, now, PROBATION, address)
 
     def holds(self, peer: str, now: float) -> bool:
         return self._until.get(peer, 0.0) > now
 
     def forget(self, peer: str) -> None:
         """It left: its place is free, and when it comes back it may be a newcomer again."""
-        self._until.pop(peer, None)
-        self._on_probation.discard(peer)
+        self._give_up(peer)
         self._had_probation.discard(peer)
 
-    def _place(self, peer: str, now: float, seconds: float) -> float:
+    def _make_room(self, among: Collection[str], address: str) -> bool:
+        """The oldest of the address that has the most of them goes, if it still has more than the newcomer's then."""
+        counts = Counter(self._address[peer] for peer in among)
+        greediest = max(counts, key=counts.__getitem__)
+        if counts[greediest] <= counts[address] + 1:
+            return False
+        self._give_up(min((peer for peer in among if self._address[peer] == greediest), key=self._until.__getitem__))
+        return True
+
+    def _give_up(self, peer: str) -> None:
+        self._until.pop(peer, None)
+        self._address.pop(peer, None)
+        self._on_probation.discard(peer)
+
+    def _place(self, peer: str, now: float, seconds: float, address: str) -> float:
         self._until[peer] = now + seconds
+        self._address[peer] = address
         return seconds
 
     def _sweep(self, now: float) -> None:
         for peer in [peer for peer, until in self._until.items() if until <= now]:
-            del self._until[peer]
-            self._on_probation.discard(peer)
+            self._give_up(peer)

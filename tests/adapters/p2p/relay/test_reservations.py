@@ -66,6 +66,24 @@ def test_when_it_is_full_only_renewals_are_granted() -> None:
     assert places.ask("cid", 1) == TERM
 
 
+def test_when_it_is_full_the_address_with_the_most_places_makes_room() -> None:
+    places = reservations(most=4, ours={*OURS, *"uvwx"})
+    for moment, peer in enumerate("uvwx"):
+        assert places.ask(peer, moment, "203.0.113.7") == TERM
+    assert places.ask("ann", 5, "198.51.100.1") == TERM
+    assert [places.holds(peer, 6) for peer in "uvwx"] == [False, True, True, True], "the oldest goes"
+    assert places.ask("u", 7, "203.0.113.7") is None
+    assert places.ask("bob", 8, "198.51.100.1") == TERM
+    assert places.ask("cid", 9, "198.51.100.1") is None, "it has as many as the other"
+
+
+def test_strangers_of_one_address_leave_a_place_for_a_newcomer_from_another() -> None:
+    places = reservations(most=8)
+    assert [places.ask(f"stranger {n}", n, "203.0.113.7") for n in range(2)] == [PROBATION, PROBATION]
+    assert places.ask("browser", 3, "198.51.100.1") == PROBATION
+    assert not places.holds("stranger 0", 4)
+
+
 asking = st.tuples(st.sampled_from(["ask", "forget"]), st.sampled_from([*OURS, *"uvwxyz"]), st.floats(0, 2 * TERM))
 
 

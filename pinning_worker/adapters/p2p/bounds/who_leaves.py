@@ -1,0 +1,46 @@
+"""Who leaves when the house is full and a newcomer comes: the useless, from the address that has the most.
+
+A connection is of use when its peer asked us for something, gave us something, or handed us a message; one that never
+did, or not for IDLE_SECONDS, is useless. It leaves if its address has more connections than the newcomer's has. One
+that is of use leaves only if its address would still have more than the newcomer's: then addresses come out even.
+Newcomers have GRACE_SECONDS to say what they want. Of one address the connection that was of use longest ago leaves
+first, among equals the oldest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+GRACE_SECONDS = 10.0
+IDLE_SECONDS = 600.0
+
+
+@dataclass(eq=False, slots=True)
+class Guest:
+    """A connection whose handshake is finished. `address`: what is counted as one; times are of one clock."""
+
+    address: str
+    since: float
+    used_at: float | None = None
+
+    def is_useless(self, now: float) -> bool:
+        return self.used_at is None or now - self.used_at > IDLE_SECONDS
+
+
+def who_leaves(guests: Iterable[Guest], address: str, now: float) -> Guest | None:
+    """None: the newcomer from that address does."""
+    guests = list(guests)
+    counts = Counter(guest.address for guest in guests)
+    own = counts[address]
+
+    def may_leave(guest: Guest) -> bool:
+        more = counts[guest.address] - own
+        return now - guest.since >= GRACE_SECONDS and (more > 1 or (more > 0 and guest.is_useless(now)))
+
+    return min(
+        filter(may_leave, guests),
+        key=lambda guest: (-counts[guest.address], guest.used_at or 0.0, guest.since),
+        default=None,
+    )

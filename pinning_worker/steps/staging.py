@@ -1,0 +1,41 @@
+"""The staging quota: room for what is quoted and not paid, shared so that nobody fills it alone.
+
+The share that asks next may take half of what would then be left, what it has already counted: one share ends at half
+of the quota, two at a third each, and a newcomer always finds room. Shares are compared by address (of those whose
+address says nothing, by connection); within one, no connection and no peer has more than three quarters of it. What is
+the only thing staged may take all the room there is, so that one request of the largest size is served everywhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from pinning_worker.domain.pin import Share, parts_of
+
+Shares = tuple[Share, ...]
+
+
+def room_for(share: Share, quota: int, staged: Iterable[tuple[Shares, int]]) -> int:
+    """Bytes that one more fetch of that share may take. `staged`: for whom, and how many."""
+    total, own = 0, Counter[tuple[str, ...]]()
+    for shares, size in staged:
+        total += size
+        for part in {part for each in shares for part in parts_of(each)}:
+            own[part] += size
+    if not total:
+        return quota
+    (address, *within), names = parts_of(share), iter(share)
+    left = max(0, quota - total - own[address]) // 2
+    allowed, above = own[address] + left, next(names)
+    for part, name in zip(within, names, strict=True):
+        if name != above:
+            allowed = allowed * 3 // 4
+            left = min(left, max(0, allowed - own[part]))
+        above = name
+    return left
+
+
+def staged_by(unpaid: Mapping[Shares, int], running: Iterable[tuple[Share, int]]) -> list[tuple[Shares, int]]:
+    """What is quoted, and what the fetches that run have taken."""
+    return [*unpaid.items(), *(((share,), size) for share, size in running)]

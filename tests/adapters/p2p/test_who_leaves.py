@@ -1,0 +1,35 @@
+"""Who leaves when the house is full: told as who is there, who comes, and who goes."""
+
+from __future__ import annotations
+
+from pinning_worker.adapters.p2p.bounds.who_leaves import GRACE_SECONDS, IDLE_SECONDS, Guest, who_leaves
+
+NOW = 10_000.0
+OLD = NOW - GRACE_SECONDS
+
+
+def test_the_useless_of_the_address_that_has_the_most_the_oldest_first() -> None:
+    honest = Guest("a", OLD - 9)
+    young, old, useful = Guest("b", OLD), Guest("b", OLD - 1), Guest("b", OLD - 5, used_at=NOW)
+    assert who_leaves([honest, young, old, useful], "c", NOW) is old
+
+
+def test_one_that_is_silent_alone_leaves_for_somebody_who_is_not_there_yet() -> None:
+    alone = Guest("a", OLD)
+    assert who_leaves([alone], "b", NOW) is alone
+    assert who_leaves([alone, Guest("b", OLD, used_at=NOW)], "b", NOW) is None
+
+
+def test_one_that_is_of_use_leaves_only_if_its_address_has_more_all_the_same() -> None:
+    two = [Guest("a", OLD, used_at=NOW - 2), Guest("a", OLD, used_at=NOW - 1)]
+    assert who_leaves(two[:1], "b", NOW) is None
+    assert who_leaves(two, "b", NOW) is two[0]
+
+
+def test_who_has_just_come_may_say_what_it_wants() -> None:
+    assert who_leaves([Guest("a", OLD + 1)] * 9, "b", NOW) is None
+
+
+def test_what_was_of_use_long_ago_is_useless() -> None:
+    idle = Guest("a", OLD - IDLE_SECONDS, used_at=NOW - IDLE_SECONDS - 1)
+    assert who_leaves([idle], "b", NOW) is idle
