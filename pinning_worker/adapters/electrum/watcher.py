@@ -173,6 +173,8 @@ class PaymentWatcher:
             await self._news.wait()
             self._news, self._is_telling = trio.Event(), True
             news = self._view.take_news()
+            if not news.is_all:
+                self._news.set()
             if news.tip is not None:
                 await self._until_taken(partial(listener.tip_moved, news.tip, news.fork_height))
             for change in news.transactions:
