@@ -18,7 +18,7 @@ answering, the shelf of blocks, and the loop.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -30,6 +30,7 @@ from trio_typing import TaskStatus
 from pinning_worker.domain.cid import cid_from_bytes, cid_text
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.messages import AddedCid, Error, ExpiredCid, ExpiringCid, Renewal
+from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.name_row import name_text
 from pinning_worker.domain.payment import Payment, Sighting, Tip, record_sighting
 from pinning_worker.domain.pin import (
@@ -46,7 +47,7 @@ from pinning_worker.domain.pin import (
     reminders_over,
     step,
 )
-from pinning_worker.domain.pricing import months_to_sell, remaining_days
+from pinning_worker.domain.pricing import Quote, months_to_sell, remaining_days
 from pinning_worker.domain.receipt import Receipt, receipt_key
 from pinning_worker.domain.requests import Ask, BadAsk
 from pinning_worker.domain.verdict import judge
@@ -61,6 +62,8 @@ from pinning_worker.steps.fetching import KEEP_REFUSED, Fetching
 from pinning_worker.steps.quoting import Quoting
 from pinning_worker.steps.shelf import NoRelease, Release, Shelf
 from pinning_worker.steps.terms import Terms
+from pinning_worker.steps.turns import Turn
+from pinning_worker.steps.unbooked import Unbooked
 
 log = structlog.get_logger()
 
@@ -98,6 +101,7 @@ class Lifecycle:
     checking: Checking = field(init=False)
     due: DueLoop = field(init=False)
     crashes: Crashes = field(init=False)
+    unbooked: Unbooked = field(default_factory=Unbooked)
     _past_end: set[PinKey] = field(default_factory=set)  # ended by our clock, not yet by the chain's
     _looked_back: bool = False
     _highest: int = -1  # of the tips that were told in this run
@@ -135,7 +139,7 @@ class Lifecycle:
             self.answering,
             self.crashes,
             judge=self._judge,
-            fetch=self.fetching.fetch,
+            fetch=self._fetch,
             turn_away=self.fetching.turn_away,
             displace=self._displace,
             lapse=self._lapse,
@@ -233,35 +237,64 @@ class Lifecycle:
         if refused is not None and refused.state is State.REFUSED:
             await self._forget(refused, await self.books.pins_of(request.root))
 
+    # ------------------------------------------------------------ fetch, quote
+
+    async def _fetch(self, request: Request, turn: Turn) -> None:
+        await self.fetching.fetch(request, turn)
+        for sighting in self.unbooked.seen_for(request.root):  # whoever paid before there was a quote
+            await self.payment_seen(sighting)
+
     # ------------------------------------------------------------ payment
 
     async def payment_seen(self, sighting: Sighting) -> None:
-        """A transaction that pays us, proven or not. Said again it changes nothing."""
+        """A transaction that pays us, proven or not. Said again it changes nothing.
+
+        Without a proof it enters the books only where a quote waits for it, and a few for each root (`unbooked.py`).
+        """
         if not self.crashes.is_aside(sighting.txid):
             await self.crashes.guard("payment", sighting.txid, partial(self._payment_seen, sighting))
 
     async def _payment_seen(self, sighting: Sighting) -> None:
+        self.unbooked.keep(sighting)  # first: a quote that is given while we look finds it
         for _ in attempts("payment"):
             known = await self.books.payment(sighting.txid)
             payment = record_sighting(known, sighting, self.clock.now())
             if payment == known:
+                return self.unbooked.drop(sighting.txid)
+            key = PinKey(payment.root, payment.name)
+            pin = await self.books.pin(key) if payment.root else None
+            quotes = await self.books.quotes(payment.root) if payment.root else ()
+            is_taken_back = known is not None and known.proof is not None
+            if (
+                payment.proof is None
+                and not is_taken_back
+                and not (self.unbooked.has_place(payment) and (pin or quotes))
+            ):
                 return None
-            if not payment.root:
-                if known is None:
-                    log.warning("payment.names_no_cid", txid=payment.txid, amount=str(payment.amount))
-                if await self.books.commit(Change(payments=(payment,))):
+            if pin is None and not quotes and (not payment.root or payment.amount < self.terms.prices.least):
+                if await self._book_alone(payment, is_new=known is None):
                     return None
                 continue
             is_new = known is None or (known.proof is None and payment.proof is not None)
-            key = PinKey(payment.root, payment.name)
             request = await self.books.request(payment.root)  # it holds its blocks from now on: no lapse overlooks it
-            pin = await self.books.pin(key) or await self._first_seen(payment)
+            pin = pin or _first_seen(payment, quotes)
             guard = (request,) if request else ()
             if await self.books.commit(Change(requests=guard, pins=(pin,), payments=(payment,))):
+                self.unbooked.note_booked(payment)
                 if is_new:
                     self._log_payment(payment, pin)
                 return self.nudge(key)
         return None
+
+    async def _book_alone(self, payment: Payment, *, is_new: bool) -> bool:
+        """Money without a pin: it names no CID, or one that nobody was quoted and brings less than the least fee. The
+        first is worth a line; the second comes by the thousand."""
+        if not await self.books.commit(Change(payments=(payment,))):
+            return False
+        self.unbooked.note_booked(payment)
+        if is_new and not payment.root:
+            log.warning("payment.names_no_cid", txid=payment.txid, amount=str(payment.amount))
+        return True
 
     def _log_payment(self, payment: Payment, pin: Pin) -> None:
         about = {
@@ -276,16 +309,16 @@ class Lifecycle:
         else:
             log.info("payment.proven", height=payment.proof.height, **about)
 
-    async def _first_seen(self, payment: Payment) -> Pin:
-        quotes = await self.books.quotes(payment.root)
-        text = quotes[-1].cid_text if quotes else payment.cid_text
-        return Pin(payment.root, payment.name, text, step(None, Event.SEEN), None)
-
     async def payment_gone(self, txid: str) -> None:
         """It left the mempool and stands in no block."""
         if not self.crashes.is_aside(txid):
-            gone = partial(self._update_payment, txid, lambda payment: replace(payment, gone=payment.proof is None))
-            await self.crashes.guard("payment-gone", txid, gone)
+            await self.crashes.guard("payment-gone", txid, partial(self._payment_gone, txid))
+
+    async def _payment_gone(self, txid: str) -> None:
+        self.unbooked.drop(txid)
+        gone = await self._update_payment(txid, lambda payment: replace(payment, gone=payment.proof is None))
+        if gone is not None:
+            self.unbooked.note_gone(gone)
 
     async def tip_moved(self, tip: Tip, fork_height: int | None) -> None:
         """A new block: confirmations grow; in a reorg proofs that no longer stand are taken back."""
@@ -296,7 +329,8 @@ class Lifecycle:
         if start is not None:
             for payment in await self.books.proven_from(start):
                 assert payment.proof is not None
-                self.nudge(PinKey(payment.root, payment.name))  # who was killed may have stored a proof unjudged
+                if payment.settled:  # who was killed may have stored a proof unjudged; the others are looked up below
+                    self.nudge(PinKey(payment.root, payment.name))
                 if payment.proof.height > max(tip.height, self._highest):
                     seen_all = False  # our headers do not reach it yet: they are had anew, and say nothing of it
                     continue
@@ -324,15 +358,18 @@ class Lifecycle:
         """What the books say was told is not told again after the next start: the end comes after it."""
         return trio.CancelScope(shield=self.has_last_words)
 
-    async def _update_payment(self, txid: str, change: Callable[[Payment], Payment]) -> None:
+    async def _update_payment(self, txid: str, change: Callable[[Payment], Payment]) -> Payment | None:
+        """The row as it is now, where that changed it."""
         for _ in attempts("payment"):
             known = await self.books.payment(txid)
             if known is None or (payment := change(known)) == known:
-                return
+                return None
             key = PinKey(payment.root, payment.name)
             pin = await self.books.pin(key)
             if await self.books.commit(Change(pins=(pin,) if pin else (), payments=(payment,))):
-                return self.nudge(key)
+                self.nudge(key)
+                return payment
+        return None
 
     async def _judge(self, key: PinKey) -> None:
         """What the payments of a pin mean now; stored, then spoken."""
@@ -479,6 +516,9 @@ class Lifecycle:
         wait = min(OWED_FIRST_RETRY * 2 ** min(pin.attempts, 16), OWED_LAST_RETRY)
         if pin.attempts:  # of the first one "pin.owed" has just been logged
             log.error("pin.still_owed", cid=pin.cid_text, name=name_text(pin.name), why=pin.reason, tried=pin.attempts)
+        if pin.ends is None and await self._is_dust(pin):
+            await self.books.commit(Change(pins=(pin.moved(Event.OWES, None, reason=_DUST),)))
+            return
         request = await self.books.request(pin.root)
         denied = self.terms.denied(cid_from_bytes(pin.root))
         idle = request is None or request.state in (State.REFUSED, State.LAPSED, State.STALLED)
@@ -493,6 +533,13 @@ class Lifecycle:
             self.ring()
             if request and request.sizes:
                 self.nudge(pin.key)
+
+    async def _is_dust(self, pin: Pin) -> bool:
+        """Booked by a version that owed whatever came in: nobody was quoted, and all that came is less than any fee."""
+        if await self.books.quotes(pin.root):
+            return False
+        brought = Swartz.total(payment.amount for payment in await self.books.payments_of(pin.key) if payment.proof)
+        return brought < self.terms.prices.least
 
     def look_again(self) -> None:
         """The operator has changed something: what he released may go now."""
@@ -644,6 +691,7 @@ class Lifecycle:
                 raise AssertionError(f"a pin that is {pin.state.value} has nothing due")
 
 
+_DUST = "less than the least fee, for what nobody was quoted"
 _TERM_ENDED, _DENIED = "its term ended before the content could be had", "on the operator's denylist"
 
 
@@ -652,6 +700,11 @@ def _asked(request: Request | None, root: bytes, now: datetime) -> Request:
     if request is None:
         return Request(root, step(None, Event.ASKED), now)
     return request.moved(Event.ASKED, request.due_at if request.state in ACTIVE else now)
+
+
+def _first_seen(payment: Payment, quotes: Sequence[Quote]) -> Pin:
+    text = quotes[-1].cid_text if quotes else payment.cid_text
+    return Pin(payment.root, payment.name, text, step(None, Event.SEEN), None)
 
 
 def _without_proof(payment: Payment) -> Payment:

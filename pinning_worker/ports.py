@@ -124,7 +124,7 @@ class Books(Protocol):
 
     async def unsettled(self) -> Sequence[PinKey]:
         """Pins that a new block concerns: in CREDIT, or with a payment neither settled nor gone, or settled and now
-        without a proof. Money that names no CID belongs to no pin."""
+        without a proof. Money without a pin concerns none."""
 
     async def proven_from(self, height: int) -> Sequence[Payment]:
         """Payments whose proof stands at that height or above: those that a reorg from there may take back."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 STATES = (
     "seen", "short", "confirmed", "pinned", "expiring", "credit", "suspended", "owed", "released", "vanished",
 )  # fmt: skip
+MOST_UNASSIGNED = 20  # payments without a pin that are shown one by one
 BLOCKED = "blocked"  # by the denylist; beneath it the pin has one of the states
 
 
@@ -38,7 +39,8 @@ def pins(states: tuple[str, ...], env_file: Path | None, as_json: bool) -> None:
 
     Reads the store; the worker may run meanwhile. A pin is per (CID, name). "owed" is a liability: paid, but the
     content cannot be had. "blocked" is one that your denylist takes down: paid, kept on disk, served to nobody.
-    Payments that name no CID are listed apart.
+    Payments that belong to no pin are listed apart: they name no CID, or bring less than the least fee for one that
+    nobody was quoted.
 
     \b
     Examples:
@@ -52,14 +54,14 @@ def pins(states: tuple[str, ...], env_file: Path | None, as_json: bool) -> None:
     async def question(books: SqlBooks, now: datetime) -> dict[str, Any]:
         is_blocked = await _blocked(settings, books)
         is_aside = Crashes(read_crash_file(settings.data_dir, __version__)).is_aside
-        payments = await books.all_payments()
+        payments, pins_there = await books.all_payments(), await books.all_pins()
         told = [
             _describe(pin, payments_of, now, is_blocked(pin.root) and pin.state in LIVE, is_aside(pin.root))
-            for pin, payments_of in _joined(await books.all_pins(), payments)
+            for pin, payments_of in _joined(pins_there, payments)
         ]
         return {
             "pins": [pin for pin in told if not states or pin["state"] in states],
-            "unassigned": [_payment(payment) for payment in payments if not payment.root],
+            "unassigned": [_stray(payment) for payment in _without_pin(payments, pins_there)],
         }
 
     from pinning_worker import __version__
@@ -73,8 +75,8 @@ def pins(states: tuple[str, ...], env_file: Path | None, as_json: bool) -> None:
         return
     for pin in found["pins"]:
         click.echo(_line(pin))
-    for payment in found["unassigned"]:
-        click.echo(f"unassigned  {payment['amount']} swartz in {payment['txid']}, which names no CID")
+    for line in _unassigned_lines(found["unassigned"]):
+        click.echo(line)
     if not found["pins"] and not found["unassigned"]:
         click.echo("no pins" + (" in that state" if states else " yet"), err=True)
 
@@ -84,6 +86,23 @@ def _joined(wanted: Sequence[Pin], payments: Sequence[Payment]) -> list[tuple[Pi
     for payment in payments:
         by_key.setdefault((payment.root, payment.name), []).append(payment)
     return [(pin, by_key.get((pin.root, pin.name), [])) for pin in wanted]
+
+
+def _without_pin(payments: Sequence[Payment], there: Sequence[Pin]) -> list[Payment]:
+    keys = {(pin.root, pin.name) for pin in there}
+    return [payment for payment in payments if (payment.root, payment.name) not in keys]
+
+
+def _unassigned_lines(strays: list[dict[str, Any]]) -> list[str]:
+    """Each, while they are few: they cost next to nothing, and somebody may send ten thousand."""
+    lines = [
+        f"unassigned  {stray['amount']} swartz in {stray['txid']}, "
+        + (f"for {stray['cid']}, which nobody was quoted" if stray["cid"] else "which names no CID")
+        for stray in strays[:MOST_UNASSIGNED]
+    ]
+    rest = strays[MOST_UNASSIGNED:]
+    total = sum(stray["amount"] for stray in rest)
+    return [*lines, *([f"unassigned  {total} swartz in {len(rest)} more: see --json"] if rest else [])]
 
 
 async def _blocked(settings: StoreSettings, books: SqlBooks) -> Callable[[bytes], bool]:
@@ -124,6 +143,10 @@ def _payment(payment: Payment) -> dict[str, Any]:
         "gone": payment.gone,
         "firstSeen": timestamp(payment.first_seen),
     }
+
+
+def _stray(payment: Payment) -> dict[str, Any]:
+    return {**_payment(payment), "cid": payment.cid_text or None}
 
 
 def _line(pin: dict[str, Any]) -> str:

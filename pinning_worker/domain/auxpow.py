@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 from pinning_worker.domain.transaction import (
     BadTransaction,
-    Transaction,
+    Outline,
     double_sha256,
     read_compact_size,
-    read_transaction,
+    read_outline,
 )
 
 MAGIC = b"\xfa\xbe\x6d\x6d"
@@ -56,9 +56,10 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class AuxPow:
-    """`parent` is the other chain's header, 80 bytes."""
+    """`parent` is the other chain's header, 80 bytes. Of the coinbase nothing is read but what the proof needs: it may
+    be made up, and is as large as a block."""
 
-    coinbase: Transaction
+    coinbase: Outline
     to_parent: Branch
     to_chains: Branch
     parent: bytes
@@ -75,7 +76,7 @@ class AuxPow:
         self._require_place(self.to_chains.fold(child)[::-1], chain_id)
 
     def _require_place(self, chain_root: bytes, chain_id: int) -> None:
-        script = self.coinbase.inputs[0].script
+        script = self.coinbase.script
         at = _find_chain_root(script, chain_root)
         if len(script) - at < _TREE.size:
             raise BadAuxPow("the size of the chain tree is missing")
@@ -108,8 +109,8 @@ def expected_index(nonce: int, chain_id: int, tree_height: int) -> int:
 def read_auxpow(data: bytes, at: int) -> tuple[AuxPow, int]:
     """(AuxPow, the position after it). Raises BadAuxPow."""
     try:
-        coinbase, at = read_transaction(data, at)
-        to_parent, at = _read_branch(data, at + 32)
+        coinbase = read_outline(data, at)
+        to_parent, at = _read_branch(data, coinbase.end + 32)
         to_chains, at = _read_branch(data, at)
     except (BadTransaction, struct.error) as error:
         raise BadAuxPow(f"malformed: {error}") from error

@@ -27,6 +27,7 @@ FINAL_SEQUENCE = 0xFFFFFFFF
 
 _LONGEST_BRANCH = 32
 _WITNESS_MARKER = b"\x00\x01"
+_OUTPOINT_SIZE, _SEQUENCE_SIZE, _AMOUNT_SIZE, _LOCKTIME_SIZE = 36, 4, 8, 4
 
 
 class BadTransaction(ValueError):
@@ -138,6 +139,47 @@ def parse_transaction(raw: bytes) -> Transaction:
     if any(not 0 <= output.amount.amount <= MAX_MONEY.amount for output in transaction.outputs):
         raise BadTransaction("an amount is out of range")
     return transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What can be told of a transaction by walking along its bytes: `script` is the first input's scriptSig."""
+
+    txid: str
+    script: bytes
+    end: int
+
+
+def read_outline(raw: bytes, at: int) -> Outline:
+    """Builds nothing, so that a million outputs that somebody made up take no memory. Raises BadTransaction where
+    lengths lead out of the bytes; whether it is a transaction in all else, only `read_transaction` says."""
+    version, has_witness = raw[at : at + 4], raw[at + 4 : at + 6] == _WITNESS_MARKER
+    body = at = at + 6 if has_witness else at + 4
+    inputs, at = read_compact_size(raw, at)
+    if inputs == 0:
+        raise BadTransaction("no inputs")
+    script, _ = read_var_bytes(raw, at + _OUTPOINT_SIZE)
+    for _ in range(inputs):
+        at = _skip_var_bytes(raw, at + _OUTPOINT_SIZE) + _SEQUENCE_SIZE
+    outputs, at = read_compact_size(raw, at)
+    for _ in range(outputs):
+        at = _skip_var_bytes(raw, at + _AMOUNT_SIZE)
+    body_end = at
+    for _ in range(inputs if has_witness else 0):
+        items, at = read_compact_size(raw, at)
+        for _ in range(items):
+            at = _skip_var_bytes(raw, at)
+    end = at + _LOCKTIME_SIZE
+    if end > len(raw):
+        raise BadTransaction("cut off")
+    return Outline(double_sha256(version + raw[body:body_end] + raw[at:end])[::-1].hex(), script, end)
+
+
+def _skip_var_bytes(raw: bytes, at: int) -> int:
+    length, at = read_compact_size(raw, at)
+    if length > len(raw) - at:
+        raise BadTransaction("cut off")
+    return at + length
 
 
 def read_transaction(raw: bytes, at: int) -> tuple[Transaction, int]:

@@ -258,14 +258,15 @@ def _say_short(pin: Pin, shortfall: _Shortfall) -> Message:
 def accounts(payments: Sequence[Payment], pins: Sequence[Pin]) -> dict[str, Swartz]:
     """Every settled swartz as earned, credit or owed; their sum is what was received (each (txid, vout) once).
 
-    Money that names no CID belongs to no pin, so nothing ever settles it: it is owed from its first block on.
+    Money without a pin (it names no CID, or is dust for one that nobody was quoted) is never settled: it is owed from
+    its first block on.
     """
     earned = credit = owed = 0
     delivered = {pin.key: pin.state for pin in pins}
     for payment in payments:
-        if payment.proof is None or not (payment.settled or not payment.root):
-            continue
         state = delivered.get(PinKey(payment.root, payment.name))
+        if payment.proof is None or not (payment.settled or state is None):
+            continue
         spent = payment.bought.amount.amount if payment.bought else 0
         if state is None or state is State.OWED:
             owed += payment.amount.amount

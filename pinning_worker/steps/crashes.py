@@ -64,7 +64,7 @@ class Crashes:
     def _is_suspect(self, name: str) -> bool:
         return self.notes.counts().get(name, 0) >= MOST_CRASHES - 1
 
-    async def guard(self, kind: str, about: bytes | str, work: Callable[[], Awaitable[None]]) -> None:
+    async def guard(self, kind: str, about: bytes | str, work: Callable[[], Awaitable[object]]) -> None:
         """Work that is done at once. Raises as `watch` does."""
         name = work_name(kind, about)
         self.begin(name)
@@ -75,7 +75,7 @@ class Crashes:
         self.notes.begin(name)
         self._at_work[name] = self._at_work.get(name, 0) + 1
 
-    async def watch(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def watch(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
         """Raises Trouble as the work does, and Crashed. A cancelled work leaves its note: if the process died of a
         fault elsewhere, it may have been this work's."""
         try:

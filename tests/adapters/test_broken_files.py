@@ -24,7 +24,7 @@ from pinning_worker.adapters.sql.database import Database
 from pinning_worker.ports import Change
 from tests.adapters.test_cli import CID_V0, command, settings, told
 from tests.certificates import self_signed
-from tests.contract.samples import OTHER, ROOT, bare_payment
+from tests.contract.samples import OTHER, ROOT, bare_payment, pin
 from tests.interop.worker import COMMAND, free_port, worker_environment
 
 READERS = [["run"], ["pins"], ["quote", CID_V0], ["blocks"], ["recover"], ["check-config"]]
@@ -305,7 +305,7 @@ def test_two_workers_that_share_a_payment_address(data: Path) -> None:
     async def pay_for_two() -> None:
         database = Database(f"sqlite:///{data}/pinning.db")
         paid = (bare_payment("aa" * 32, ROOT), bare_payment("bb" * 32, OTHER))
-        assert await SqlBooks(database).commit(Change(payments=paid))
+        assert await SqlBooks(database).commit(Change(pins=(pin(ROOT), pin(OTHER)), payments=paid))
         await database.close()
 
     trio.run(pay_for_two)

@@ -219,7 +219,11 @@ async def test_quotes_and_pins_are_read_from_the_store(tmp_path: Path) -> None:
 
         pins = asked("pins")
         assert [(pin["name"], pin["state"], pin["paid"]) for pin in pins["pins"]] == [("art/\\xff", "owed", 0)]
-        assert [payment["txid"] for payment in pins["unassigned"]] == ["bb" * 32]
+        strays = [(payment["txid"], payment["cid"]) for payment in pins["unassigned"]]
+        assert strays == [("bb" * 32, None), *((f"{number:064x}", CID_V1) for number in range(30))]
+        listed = printed(command(tmp_path, "pins")).splitlines()
+        assert f"unassigned  1 swartz in {0:064x}, for {CID_V1}, which nobody was quoted" in listed
+        assert listed[-1] == "unassigned  11 swartz in 11 more: see --json"
         assert asked("pins", "--state", "pinned")["pins"] == []
         assert "content is gone" in printed(command(tmp_path, "pins"))
 
@@ -227,8 +231,9 @@ async def test_quotes_and_pins_are_read_from_the_store(tmp_path: Path) -> None:
 
 
 async def keep_a_story(url: str) -> None:
-    """A quoted request with a lapsed and a live quote, an owed pin, and money that names no CID."""
+    """A quoted request with a lapsed and a live quote, an owed pin, money that names no CID, and dust."""
     now, root = datetime.now(UTC), parse_cid(CID_V1).key
+    later = now + timedelta(seconds=1)
     sizes = Sizes(1_152, 1_236_168, 1_237_320)
 
     def quote(name: str, amount: int, issued: datetime) -> Quote:
@@ -244,6 +249,10 @@ async def keep_a_story(url: str) -> None:
         payments=(
             Payment("aa" * 32, root, CID_V1, b"art/\xff", (PaidOutput(1, Swartz(7_004_482)),), now, None),
             Payment("bb" * 32, b"", "", b"", (PaidOutput(0, Swartz(5)),), now, None),
+            *(
+                Payment(f"{number:064x}", root, CID_V1, b"dust/%d" % number, (PaidOutput(0, Swartz(1)),), later, None)
+                for number in range(30)
+            ),
         ),
     )
     database = Database(url)

@@ -310,7 +310,7 @@ async def test_a_dossier_is_what_the_single_questions_answer(books: Books) -> No
 
 
 async def test_unsettled_are_the_pins_that_a_new_block_concerns(books: Books) -> None:
-    """Catches: a pin listed once for each payment, one forgotten because its payment has settled, a pin of no CID."""
+    """Catches: a pin listed once for each payment, one forgotten as its payment has settled, money without a pin."""
     waiting = bare_payment(name=b"waiting")
     again = bare_payment(OTHER_TXID, name=b"waiting", proof=proof(7))
     settled = payment("01" * 32, name=b"settled")
@@ -318,9 +318,11 @@ async def test_unsettled_are_the_pins_that_a_new_block_concerns(books: Books) ->
     lost = payment("03" * 32, name=b"lost", proof=None)
     lost_and_gone = payment("04" * 32, name=b"lost, gone", proof=None, gone=True)
     of_no_pin = bare_payment("05" * 32, b"", name=b"of no pin")
-    await put(books, pin(OTHER, b"credit", state=State.CREDIT), pin(name=b"settled"))
-    assert await books.commit(Change(payments=(waiting, again, settled, gone, lost, lost_and_gone, of_no_pin)))
+    dust = bare_payment("06" * 32, name=b"dust", proof=proof(8))
     of_root = [PinKey(ROOT, name) for name in (b"lost", b"lost, gone", b"waiting")]
+    with_pins = [pin(name=name) for name in (*(key.name for key in of_root), b"settled", b"gone")]
+    await put(books, pin(OTHER, b"credit", state=State.CREDIT), *with_pins)
+    assert await books.commit(Change(payments=(waiting, again, settled, gone, lost, lost_and_gone, of_no_pin, dust)))
     assert await books.unsettled() == [*of_root, PinKey(OTHER, b"credit")]
 
 

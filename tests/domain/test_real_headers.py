@@ -75,7 +75,7 @@ def test_a_header_that_skips_some_is_refused() -> None:
 def unread(data: bytes) -> range:
     """The bytes of an AuxPow that no node looks at: the parent's hash, and beyond its merkle branch the index of 4."""
     auxpow, _ = read_auxpow(data, HEADER_SIZE)
-    coinbase_end = HEADER_SIZE + len(auxpow.coinbase.serialise())
+    coinbase_end = auxpow.coinbase.end
     return range(coinbase_end, coinbase_end + 32)
 
 

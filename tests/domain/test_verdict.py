@@ -222,6 +222,13 @@ def test_money_that_names_no_cid_is_owed_as_soon_as_it_is_in_a_block() -> None:
     assert accounts([replace(stray, proof=proof(1))], [])["owed"] == Swartz(5)
 
 
+def test_dust_that_has_no_pin_is_owed_as_soon_as_it_is_in_a_block() -> None:
+    dust = replace(record_sighting(None, Sighting("x", NAME, b"?", (PaidOutput(0, Swartz(5)),), None), NOON), root=b"r")
+    assert accounts([dust], [])["owed"] == ZERO
+    dust = replace(dust, proof=proof(1))
+    assert accounts([dust], [])["owed"] == Swartz(5)
+
+
 # ---------------------------------------------------------------- any history
 
 

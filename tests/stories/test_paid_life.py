@@ -250,12 +250,12 @@ async def test_paid_but_never_quoted_is_fetched_quoted_and_pinned(autojump_clock
 async def test_paid_too_little_for_what_was_never_quoted_is_short_once_it_is_quoted(autojump_clock: MockClock) -> None:
     cid, blocks = content.file(content.noise(2_000_000))
     async with World().running() as w:
-        await w.pay(cid, 400_000)
+        await w.pay(cid, 1_100_000)
         await w.mine(3)
         assert (await w.pin(cid)).state is State.OWED
         w.offer(blocks)
         await w.later(hours=1)
-        assert [m["missing"] for m in w.hear() if m["status"] == "PAYMENT-SHORT"] == [1_015_516]
+        assert [m["missing"] for m in w.hear() if m["status"] == "PAYMENT-SHORT"] == [315_516]
         assert (await w.pin(cid)).state is State.SHORT
 
 

@@ -10,11 +10,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pinning_worker.adapters.electrum.faults import ServerMisbehaved
+import trio
+
+from pinning_worker.adapters.electrum.bounds import LARGEST_TRANSACTION, MOST_ROWS
+from pinning_worker.adapters.electrum.faults import RequestRefused, ServerMisbehaved, TooMuch
 from pinning_worker.domain.headers import BadHeader, Header, parse_header
-from pinning_worker.domain.transaction import BadTransaction, Transaction, double_sha256, parse_transaction
+from pinning_worker.domain.transaction import (
+    BadTransaction,
+    Transaction,
+    double_sha256,
+    parse_transaction,
+    read_outline,
+)
 
 PROTOCOL_VERSIONS = ("1.4", "1.4.3")  # from 1.7 on the scripthash methods are gone; the Doichain fork knows up to 1.4.2
+
+LARGEST_AT_ONCE = 20_000  # bytes of a transaction that is read without a thread: a few milliseconds
 
 _HIGHEST = 1 << 31
 _HASH = re.compile("[0-9a-f]{64}")
@@ -97,9 +108,14 @@ def read_status(answer: object) -> str | None:
 
 
 def read_history(answer: object) -> list[HistoryRow]:
-    """Of `blockchain.scripthash.get_history`; a transaction listed twice (just mined) counts at its height."""
+    """Of `blockchain.scripthash.get_history`; a transaction listed twice (just mined) counts at its height.
+
+    Raises RequestRefused above MOST_ROWS: a server may tell more, and we cannot follow it.
+    """
     if not isinstance(answer, list):
         raise ServerMisbehaved("a history is a list")
+    if len(answer) > MOST_ROWS:
+        raise RequestRefused(0, f"a history of {len(answer)} transactions is longer than we follow")
     heights: dict[str, int] = {}
     for row in answer:
         fields = _object(row, "a row of a history")
@@ -119,15 +135,27 @@ def read_branch(answer: object) -> ShownBranch:
     return ShownBranch(tuple(read_txid(sibling) for sibling in siblings), position)
 
 
-def read_transaction_of(txid: str, answer: object) -> Transaction:
-    """Of `blockchain.transaction.get`, raw: the transaction whose txid, recomputed, is the one that was asked for."""
+async def read_transaction_of(txid: str, answer: object, largest: int = LARGEST_TRANSACTION) -> Transaction:
+    """Of `blockchain.transaction.get`, raw: the transaction whose txid, recomputed, is the one that was asked for.
+
+    Nothing is built from its bytes before they have that txid: else a few made-up megabytes would fill the memory. A
+    large one is read in a thread. Raises TooMuch above `largest` bytes.
+    """
+    if len(_text(answer, "a transaction")) > 2 * largest:
+        raise TooMuch(f"a transaction of more than {largest} bytes")
+    raw = _bytes(answer, "a transaction")
+    if len(raw) <= LARGEST_AT_ONCE:
+        return _parse_transaction(txid, raw)
+    return await trio.to_thread.run_sync(_parse_transaction, txid, raw)
+
+
+def _parse_transaction(txid: str, raw: bytes) -> Transaction:
     try:
-        transaction = parse_transaction(_bytes(answer, "a transaction"))
+        if read_outline(raw, 0).txid != txid:
+            raise ServerMisbehaved("a transaction that is not the one asked for")
+        return parse_transaction(raw)
     except BadTransaction as error:
         raise ServerMisbehaved(f"a transaction: {error}") from error
-    if transaction.txid != txid:
-        raise ServerMisbehaved("a transaction that is not the one asked for")
-    return transaction
 
 
 def read_txid(answer: object) -> str:

@@ -53,6 +53,12 @@ class ServerMisbehaved(ElectrumTrouble):
     mend = "take it out of PINNING_ELECTRUM_SERVERS if it goes on"
 
 
+class TooMuch(ServerMisbehaved):
+    """It sent more than any honest server has to send."""
+
+    mend = "no honest server sends that: take it out of PINNING_ELECTRUM_SERVERS if it does so again"
+
+
 class OtherNetwork(ServerMisbehaved):
     """Its genesis block is not our network's."""
 

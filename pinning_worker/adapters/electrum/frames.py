@@ -1,7 +1,7 @@
 """Whole messages over a byte stream: lines (tcp, ssl) or WebSocket messages (ws, wss).
 
-A frame is one JSON text. It may be large (headers with their AuxPow), so the limit is generous; a server that sends
-more than that is not to be listened to any longer.
+A frame is one JSON text. Whoever receives it says how large it may be (`bounds.py`), and may say so anew while it comes
+in; a server that sends more than that is not to be listened to any longer.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ import wsproto.utilities
 from aiorpcx.framing import NewlineFramer
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
 
+from pinning_worker.adapters.electrum.bounds import LARGEST_FRAME
 from pinning_worker.adapters.electrum.endpoint import Endpoint, WrongCertificate, open_stream
-from pinning_worker.adapters.electrum.faults import LinkLost, OtherProtocol, ServerMisbehaved, Unreachable
-
-LARGEST_FRAME = 32 << 20
+from pinning_worker.adapters.electrum.faults import LinkLost, OtherProtocol, TooMuch, Unreachable
 
 _log = structlog.get_logger(__name__)
 
@@ -29,14 +28,17 @@ _GOODBYE_SECONDS = 1.0
 _TOO_BIG = 1009  # WebSocket close code
 
 
+Limit = Callable[[], int]  # bytes that the frame may have, as of now
+
+
 class Frames(Protocol):
     """A duplex of frames. After any error it is of no more use."""
 
     async def send(self, frame: bytes) -> None:
         """Raises LinkLost."""
 
-    async def receive(self) -> bytes:
-        """Raises LinkLost when the server has closed, ServerMisbehaved when a frame is over the limit."""
+    async def receive(self, limit: Limit) -> bytes:
+        """Raises LinkLost when the server has closed, TooMuch when a frame is over the limit, or over the largest."""
 
     async def aclose(self) -> None: ...
 
@@ -125,16 +127,21 @@ class LineFrames:
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise LinkLost("the connection broke") from error
 
-    async def receive(self) -> bytes:
+    async def receive(self, limit: Limit) -> bytes:
         searched = 0
-        while (end := self._buffer.find(b"\n", searched)) < 0 and len(self._buffer) <= self._largest:
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            self._require_within(limit, len(self._buffer))
             searched = len(self._buffer)
             self._buffer += await self._receive_some()
-        if not 0 <= end <= self._largest:
-            raise ServerMisbehaved(f"a frame over {self._largest} bytes")
+        self._require_within(limit, end)
         frame = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return frame
+
+    def _require_within(self, limit: Limit, size: int) -> None:
+        largest = min(limit(), self._largest)
+        if size > largest:
+            raise TooMuch(f"a frame over {largest} bytes")
 
     async def _receive_some(self) -> bytes:
         try:
@@ -161,13 +168,16 @@ class WebSocketFrames:
         except (ConnectionClosed, wsproto.utilities.ProtocolError) as error:  # the latter between its goodbye and ours
             raise LinkLost("the connection broke") from error
 
-    async def receive(self) -> bytes:
+    async def receive(self, limit: Limit) -> bytes:
+        """The library collects a message up to the largest before anybody can look at it."""
         try:
             message = await self._socket.get_message()
         except ConnectionClosed as error:
             if error.reason is not None and error.reason.code == _TOO_BIG:
-                raise ServerMisbehaved("a frame over the limit") from error
+                raise TooMuch("a frame over the limit") from error
             raise LinkLost("the server closed the connection") from error
+        if len(message) > (largest := limit()):
+            raise TooMuch(f"a frame over {largest} bytes")
         return message if isinstance(message, bytes) else message.encode()
 
     async def aclose(self) -> None:

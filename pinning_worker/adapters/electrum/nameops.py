@@ -120,7 +120,7 @@ async def _read_transactions(wire: Wire, txids: Sequence[str]) -> list[Transacti
     for at, answer in enumerate(answers):
         if isinstance(answer, RequestRefused):  # the batch's answer grew too large: alone it may go
             answers[at] = await wire.call("blockchain.transaction.get", txids[at])
-    return [read_transaction_of(txid, answer) for txid, answer in zip(txids, answers, strict=True)]
+    return [await read_transaction_of(txid, answer) for txid, answer in zip(txids, answers, strict=True)]
 
 
 def _is_coinbase(transaction: Transaction) -> bool:

@@ -13,6 +13,8 @@ import trio
 
 COST_PER_BYTE = 1 / 5000
 COST_OF_ERROR = 100.0
+SOFT_LIMIT = 900.0  # from where on it answers slowly
+DEEPEST_DEBT = 5000.0  # beyond the burst: ElectrumX has hung up by then, and counts no more
 
 
 class Pace:
@@ -23,8 +25,10 @@ class Pace:
         self._counted_at: float | None = None
 
     def spend(self, cost: float) -> None:
+        """Never more than ElectrumX counts before it hangs up: a server that refuses everything makes us no debtor for
+        weeks."""
         self._refill()
-        self._left -= cost
+        self._left = max(self._left - cost, -DEEPEST_DEBT)
 
     def spend_bytes(self, count: int) -> None:
         self.spend(count * COST_PER_BYTE)
@@ -33,6 +37,12 @@ class Pace:
     def is_spent(self) -> bool:
         self._refill()
         return self._left < 0
+
+    @property
+    def is_strained(self) -> bool:
+        """It answers slowly by now, each request of a batch for itself: what is urgent should not stand behind many."""
+        self._refill()
+        return self._burst - self._left > SOFT_LIMIT
 
     async def wait(self) -> None:
         """Returns when nothing is overdrawn: before each piece of bulk work."""

@@ -5,9 +5,14 @@ For each row, in one batch: the transaction unless we have it, and its merkle br
     in a block      taken only with a branch that leads to our own header: read, proven and told at once
     in the mempool  taken on the server's word, told as unproven; so few and so small that lies fill no memory
 
-A payment that is made now does not wait for a backlog, which is that of years where books were lost or an address was
-in use before. The newest are read at once; of the others, piece by piece, as many as the server may be asked for
-(`pace.py`). What is left is left for the next look, so that new blocks and payments do not wait for it.
+A payment that is made now does not wait for a backlog: that of years, where books were lost or an address was in use
+before, or ten thousand of a swartz each that somebody sends. Two kinds go first, whatever the server may still be
+asked: what was read in the mempool and is in a block now, by what it pays, and the newest. The others are read piece by
+piece, as many as the server may be asked for (`pace.py`), in small pieces once it answers slowly, and not by two
+sessions at a time. What is left is left for the next look, so that new blocks and payments do not wait for it.
+
+A request that is refused costs as much as a hundred others. So a row that was refused waits before it is asked for
+again, ever longer, and after a refusal the backlog waits for the next look: the history may have changed.
 
 A branch that does not lead to our header may be the honest race with a reorg: the server is asked once more, for the
 header too. If it has the same block and the branch fails again, it lies.
@@ -16,6 +21,7 @@ header too. If it has the same block and the branch fails again, it lies.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import structlog
 import trio
@@ -26,6 +32,7 @@ from pinning_worker.adapters.electrum.answers import (
     read_branch,
     read_transaction_of,
 )
+from pinning_worker.adapters.electrum.bounds import LARGEST_RELAYED
 from pinning_worker.adapters.electrum.faults import RequestRefused, ServerMisbehaved
 from pinning_worker.adapters.electrum.pace import Pace
 from pinning_worker.adapters.electrum.view import ChainView, header_time
@@ -33,13 +40,23 @@ from pinning_worker.adapters.electrum.wire import Call, Wire
 from pinning_worker.domain.headerchain import HeaderChain
 from pinning_worker.domain.headers import Header
 from pinning_worker.domain.payment import Proof
-from pinning_worker.domain.transaction import BadMerkleBranch, Transaction, fold_merkle_branch
+from pinning_worker.domain.transaction import BadMerkleBranch, fold_merkle_branch
 
-NEVER_WAIT = 10  # transactions, the newest
-READ_AT_ONCE = 200
-LARGEST_UNPROVEN = 20_000  # bytes hashed for the txid; a browser's payment has less than a thousand
+NEVER_WAIT = 10  # transactions of each of the two kinds that go first
+READ_AT_ONCE = 50  # if all are refused, the server still does not hang up
+READ_AT_ONCE_SLOWLY = 5
+REFUSED_AGAIN_SECONDS, REFUSED_AGAIN_AT_MOST = 60.0, 3600.0
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A row that the server would not answer for. `wait`: the seconds between that and `again_at`."""
+
+    height: int
+    wait: float
+    again_at: float
 
 
 class PaymentReader:
@@ -47,50 +64,79 @@ class PaymentReader:
 
     def __init__(self, server: str, wire: Wire, pace: Pace, view: ChainView) -> None:
         self._server, self._wire, self._pace, self._view = server, wire, pace, view
+        self._refusals: dict[str, _Refusal] = {}
 
     async def read(self, chain: HeaderChain, bell: trio.Event) -> bool:
         """What is still to be read of that server's histories. False: not all, because the bell rang, or enough was
         asked of the server for now. Raises LinkLost, ServerMisbehaved."""
         wanted = self._view.sightings.wanted(self._server)
-        piece, *others = self._pieces([row for row in wanted if row.height <= 0 or chain.has(row.height)])
-        while True:
-            await self._read_piece(chain, piece)
-            self._view.ring()  # a backlog is told piece by piece
-            if not others:
-                return True
-            if bell.is_set() or self._pace.is_spent:
-                left = sum(len(each) for each in others)
-                _log.info("electrum.payments_left_to_read", server=self._server, transactions=left)
-                return False
-            piece, *others = others
+        self._refusals = {row.txid: self._refusals[row.txid] for row in wanted if row.txid in self._refusals}
+        rows = [row for row in wanted if row.height <= 0 or chain.has(row.height)]
+        first, others = self._in_turn([row for row in rows if not self._is_put_off(row)])
+        is_answered = await self._read_piece(chain, first)
+        self._view.ring()
+        if not others:
+            return True
+        all_read = is_answered and await self._read_backlog(chain, others, bell)
+        if not all_read:
+            _log.info("electrum.payments_left_to_read", server=self._server, transactions=len(others))
+        return all_read
 
-    def _pieces(self, rows: list[HistoryRow]) -> list[list[HistoryRow]]:
-        """In the order of the history, but for a backlog, of which the newest come first."""
-        if len(rows) <= READ_AT_ONCE and not self._pace.is_spent:
-            return [rows]
-        by_age = sorted(rows, key=lambda row: (row.height <= 0, row.height))
-        newest = {row.txid for row in by_age[-NEVER_WAIT:]}
-        others = [row for row in rows if row.txid not in newest]
-        return [
-            [row for row in rows if row.txid in newest],
-            *(others[at : at + READ_AT_ONCE] for at in range(0, len(others), READ_AT_ONCE)),
-        ]
+    def _in_turn(self, rows: list[HistoryRow]) -> tuple[list[HistoryRow], list[HistoryRow]]:
+        """What is read at once, and the backlog, both in the order of their urgency."""
+        if len(rows) <= READ_AT_ONCE and not self._pace.is_strained:
+            return rows, []
+        urgency = self._view.sightings.urgency
+        rows = sorted(rows, key=urgency, reverse=True)
+        mined_since = sum(urgency(row)[0] for row in rows)
+        ahead = {*rows[: min(mined_since, NEVER_WAIT)], *rows[mined_since : mined_since + NEVER_WAIT]}
+        return [row for row in rows if row in ahead], [row for row in rows if row not in ahead]
 
-    async def _read_piece(self, chain: HeaderChain, rows: Sequence[HistoryRow]) -> None:
+    async def _read_backlog(self, chain: HeaderChain, rows: list[HistoryRow], bell: trio.Event) -> bool:
+        """Piece by piece, and each told; whether all of it was read."""
+        sightings, all_read, at = self._view.sightings, True, 0
+        try:
+            while at < len(rows):
+                if bell.is_set() or self._pace.is_spent:
+                    return False
+                size = READ_AT_ONCE_SLOWLY if self._pace.is_strained else READ_AT_ONCE
+                piece = [row for row in rows[at : at + size] if sightings.is_wanted(self._server, row)]
+                mine = [row for row in piece if row.txid not in self._view.being_read]
+                all_read, at = all_read and len(mine) == len(piece), at + size
+                if not await self._read_claimed(chain, mine):
+                    return False
+            return all_read
+        finally:
+            self._view.ring_sessions()  # others may have left to us what we did not read
+
+    async def _read_claimed(self, chain: HeaderChain, rows: Sequence[HistoryRow]) -> bool:
+        claimed = {row.txid for row in rows}
+        self._view.being_read |= claimed
+        try:
+            return await self._read_piece(chain, rows)
+        finally:
+            self._view.being_read -= claimed
+            self._view.ring()
+
+    async def _read_piece(self, chain: HeaderChain, rows: Sequence[HistoryRow]) -> bool:
+        """Whether every request was answered."""
         headers = {row.height: chain.header_at(row.height) for row in rows if row.height > 0}
         calls = [self._calls_for(row) for row in rows]
         answers = iter(await self._wire.batch(call for each in calls for call in each))
-        doubtful = []
+        doubtful, all_answered = [], True
         for row, asked in zip(rows, calls, strict=True):
             answered = [next(answers) for _ in asked]
             if any(isinstance(answer, RequestRefused) for answer in answered):
-                continue  # it left the mempool, or its block the chain: the bell rings for it
-            if row.height <= 0:
-                self._learn_unproven(read_transaction_of(row.txid, answered[0]))
-            elif not self._prove(chain, row, headers[row.height], answered):
+                self._put_off(row)  # it left the mempool, or its block the chain: the bell rings for it
+                all_answered = False
+            elif row.height <= 0:
+                transaction = await read_transaction_of(row.txid, answered[0], LARGEST_RELAYED)
+                self._view.sightings.learn(self._server, transaction)
+            elif not await self._prove(chain, row, headers[row.height], answered):
                 doubtful.append(row)
         for row in doubtful:
             await self._ask_once_more(chain, row)
+        return all_answered
 
     def _calls_for(self, row: HistoryRow) -> list[Call]:
         calls: list[Call] = []
@@ -100,12 +146,19 @@ class PaymentReader:
             calls.append(("blockchain.transaction.get", (row.txid,)))
         return calls
 
-    def _learn_unproven(self, transaction: Transaction) -> None:
-        if transaction.base_size <= LARGEST_UNPROVEN:
-            self._view.sightings.learn(transaction)
+    def _put_off(self, row: HistoryRow) -> None:
+        before = self._refusals.get(row.txid)
+        again = before is not None and before.height == row.height
+        wait = min(2 * before.wait, REFUSED_AGAIN_AT_MOST) if before and again else REFUSED_AGAIN_SECONDS
+        self._refusals[row.txid] = _Refusal(row.height, wait, trio.current_time() + wait)
 
-    def _prove(self, chain: HeaderChain, row: HistoryRow, header: Header, answered: Sequence[object]) -> bool:
-        """Whether the branch leads to our header, which proves the transaction. `answered`: to `_calls_for` the row."""
+    def _is_put_off(self, row: HistoryRow) -> bool:
+        refusal = self._refusals.get(row.txid)
+        return refusal is not None and refusal.height == row.height and trio.current_time() < refusal.again_at
+
+    async def _prove(self, chain: HeaderChain, row: HistoryRow, header: Header, answered: Sequence[object]) -> bool:
+        """Whether the branch leads to our header, which proves the transaction. `answered`: to `_calls_for` the row.
+        The branch is judged first: then nobody's made-up bytes are read, but a block's."""
         branch = read_branch(answered[0])
         try:
             root = fold_merkle_branch(row.txid, branch.siblings, branch.position)
@@ -113,11 +166,10 @@ class PaymentReader:
             raise ServerMisbehaved(f"its proof of {row.txid} is none: {error}") from error
         if root != header.merkle_root:
             return False
-        sightings, block_hash = self._view.sightings, header.block_hash
-        if chain.hash_at(row.height) == block_hash:  # still: our chain may have moved while we asked
-            if len(answered) > 1:
-                sightings.learn(read_transaction_of(row.txid, answered[1]))
-            sightings.prove(row.txid, Proof(row.height, block_hash, header_time(header)))
+        transaction = await read_transaction_of(row.txid, answered[1]) if len(answered) > 1 else None
+        if chain.hash_at(row.height) == header.block_hash:  # still: our chain may have moved while we asked
+            proof = Proof(row.height, header.block_hash, header_time(header))
+            self._view.sightings.prove(transaction, row.txid, proof)
         return True
 
     async def _ask_once_more(self, chain: HeaderChain, row: HistoryRow) -> None:
@@ -130,5 +182,5 @@ class PaymentReader:
             return
         if read_block_hash(shown) != header.block_hash:
             return  # it is on another branch than we are, and need not be lying
-        if not self._prove(chain, row, header, answered):
+        if not await self._prove(chain, row, header, answered):
             raise ServerMisbehaved(f"its proof of {row.txid} at {row.height} leads elsewhere")

@@ -95,7 +95,8 @@ class Server:
         if isinstance(fault, ServerMisbehaved):
             self._offences += 1
             seconds = self._patience.trust_again_after(self._offences)
-            _log.warning(
+            log = _log.warning if is_new else _log.debug  # of one that does the same at each visit one line is enough
+            log(
                 "electrum.server_misbehaved", server=self.name, why=str(fault), mend=fault.mend, again_in=round(seconds)
             )
         else:

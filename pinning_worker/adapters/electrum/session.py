@@ -32,7 +32,7 @@ from pinning_worker.adapters.electrum.follow import Follower
 from pinning_worker.adapters.electrum.frames import Frames
 from pinning_worker.adapters.electrum.introduction import TIP, introduce, require_answers
 from pinning_worker.adapters.electrum.nameops import read_name_ops
-from pinning_worker.adapters.electrum.pace import Pace
+from pinning_worker.adapters.electrum.pace import COST_PER_BYTE, Pace
 from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.payments import PaymentReader
 from pinning_worker.adapters.electrum.view import ChainView
@@ -43,6 +43,9 @@ from pinning_worker.domain.headers import Header
 from pinning_worker.ports import NameOpAt
 
 STATUSES_AT_ONCE = 100  # asked for again in one check-in
+LONG_HISTORY = 1_000  # rows; one that is longer costs so much that it is not read at each news
+LONG_HISTORY_PER_SECOND = 20.0  # of cost, spent on reading it again and again
+COST_OF_ROW = 100 * COST_PER_BYTE  # of a history: some 99 bytes
 
 _SCRIPT = "blockchain.scripthash.subscribe"
 
@@ -63,6 +66,7 @@ class Session:
         self._reader = PaymentReader(server, self.wire, pace, view)
         self._statuses: dict[str, str | None] = {}  # by scripthash: those that are subscribed to
         self._to_read: set[str] = set()  # scripthashes whose history is to be read
+        self._not_before: dict[str, float] = {}  # scripthash of a long history -> when it may be read again
         self._refused: set[str] = set()  # scripthashes whose history it did not tell
         self._ask_again_at, self._refusal_wait = 0.0, patience.check_in
         self._turn: deque[str] = deque()  # scripthashes, the next one to check in on first
@@ -96,16 +100,22 @@ class Session:
             self._require_fresh()
 
     async def _rest(self) -> None:
-        """Until the bell rings, or a header that waits for its time may be taken."""
+        """Until the bell rings, or a header that waits for its time may be taken, or a history read again."""
         async with trio.open_nursery() as nursery:
             if self.waits_for is not None:
                 nursery.start_soon(self._ring_in_time, self.waits_for)
+            if self._to_read:
+                nursery.start_soon(self._ring_at, min(self._not_before.get(hash_, 0.0) for hash_ in self._to_read))
             await self._bell.wait()
             nursery.cancel_scope.cancel()
 
     async def _ring_in_time(self, header: FromTheFuture) -> None:
         clock = self._view.clock
         await clock.sleep(max(0.0, (header.time - clock.now()).total_seconds() - MOST_AHEAD_SECONDS))
+        self.ring()
+
+    async def _ring_at(self, moment: float) -> None:
+        await trio.sleep_until(moment)
         self.ring()
 
     async def name_ops(self, height: int, header: Header) -> tuple[NameOpAt, ...]:
@@ -198,18 +208,34 @@ class Session:
         now = trio.current_time()
         if now >= self._ask_again_at:
             self._to_read |= self._refused
-        due, self._to_read = list(self._to_read), set()
+        due = [hash_ for hash_ in self._to_read if now >= self._not_before.get(hash_, 0.0)]
+        self._to_read -= set(due)
         answers = await self.wire.batch(("blockchain.scripthash.get_history", (hash_,)) for hash_ in due)
         for hash_, answer in zip(due, answers, strict=True):
             if isinstance(answer, RequestRefused):
-                if hash_ not in self._refused:
-                    _log.warning("electrum.history_refused", server=self.server, scripthash=hash_, why=str(answer))
-                self._refused.add(hash_)
+                self._note_refusal(hash_, answer)
             else:
-                self._refused.discard(hash_)
-                self._view.sightings.show(self.server, hash_, read_history(answer))
+                await self._take_history(hash_, answer)
         if not self._refused:
             self._refusal_wait = self._patience.check_in
         elif now >= self._ask_again_at:
             self._ask_again_at = now + self._refusal_wait
             self._refusal_wait = min(2 * self._refusal_wait, self._patience.stale)
+
+    async def _take_history(self, hash_: str, answer: object) -> None:
+        is_long = isinstance(answer, list) and len(answer) > LONG_HISTORY
+        try:
+            history = await trio.to_thread.run_sync(read_history, answer) if is_long else read_history(answer)
+        except RequestRefused as refusal:
+            self._note_refusal(hash_, refusal)
+            return
+        self._refused.discard(hash_)
+        self._view.sightings.show(self.server, hash_, history)
+        if is_long:
+            per_second = 1.0 if self._pace.is_spent else LONG_HISTORY_PER_SECOND
+            self._not_before[hash_] = trio.current_time() + len(history) * COST_OF_ROW / per_second
+
+    def _note_refusal(self, hash_: str, refusal: RequestRefused) -> None:
+        if hash_ not in self._refused:
+            _log.warning("electrum.history_refused", server=self.server, scripthash=hash_, why=str(refusal))
+        self._refused.add(hash_)

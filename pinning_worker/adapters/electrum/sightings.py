@@ -1,35 +1,59 @@
-"""The transactions that touch our payment scripts: who shows them, and what is proven. Plain bookkeeping, no I/O.
+"""What all servers together show of payments, and what is proven of it. Plain bookkeeping, no I/O.
 
-- A server *shows* a transaction while its history of a script lists it. What it showed stands while it is away, until
-  it comes back and says otherwise, or is found to lie (`withdraw`).
+- A server *shows* a transaction while its history of a script lists it (`shown.py`).
 - A *proof* is ours, from a branch that folded to our own header: no server can give or take it. A reorg can.
 - What is neither proven nor shown by anybody is gone.
 
 So one honest server is enough against any number that leave something out, and proofs against any number that invent.
 Only transactions that pay one of our scripts are told of; those that spend from one, or only own a name output there,
 are known and kept quiet about.
+
+Of a transaction only what a story needs is kept (`Reading`), and of those without a block so many for each server that
+brought them; beyond that the least ones are put aside, and their rows remembered as read. An invention costs nothing,
+so no server's inventions may push out what another server brought.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from heapq import nlargest
 
 from pinning_worker.adapters.electrum.answers import HistoryRow
-from pinning_worker.domain.nameop import transaction_name_op
+from pinning_worker.adapters.electrum.shown import Shown
+from pinning_worker.domain.address import scripthash
+from pinning_worker.domain.nameop import LONGEST_NAME, LONGEST_VALUE, transaction_name_op
 from pinning_worker.domain.payment import PaidOutput, Proof, Sighting
 from pinning_worker.domain.transaction import MERKLE_NODE_SIZE, Transaction
 
-MOST_IN_MEMPOOL = 1_000  # transactions without a block that one server is asked for
+MOST_IN_MEMPOOL = 1_000  # transactions without a proof that are kept of what one server brought
+MOST_UNPROVEN_OUTPUTS = 20  # to us, of one transaction without a proof; one with more is told once it is proven
+LARGEST_UNPROVEN = 20_000  # bytes hashed for the txid; a browser's payment has less than a thousand
+TOLD_AT_ONCE = 100  # changes; those that weigh most come first
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a transaction says to us. No outputs: it is none of ours."""
+
+    name: bytes | None
+    value: bytes | None
+    outputs: tuple[PaidOutput, ...]
+
+    @property
+    def amount(self) -> int:
+        return sum(output.amount.amount for output in self.outputs)
 
 
 @dataclass(slots=True)
 class _Known:
-    """One transaction. Without its bytes: remembered from an earlier run, proven, and not asked for again."""
+    """One transaction. Without a reading: remembered from an earlier run, or told and put aside."""
 
-    transaction: Transaction | None
+    reading: Reading | None
     proof: Proof | None
     told: bool = False
+    brought_by: str = ""  # the server, while there is no proof
+    scripts: int = 0  # that were watched when it was read
 
 
 class Sightings:
@@ -37,37 +61,31 @@ class Sightings:
 
     def __init__(self, remembered: Mapping[str, Proof | None]) -> None:
         self.scripts: set[bytes] = set()
+        self._watched: dict[str, int] = {}  # scripthash -> how many scripts there were then
         self._known = {txid: _Known(None, proof, told=True) for txid, proof in remembered.items()}
-        self._rows: dict[tuple[str, str], dict[str, int]] = {}  # (server, scripthash) -> txid -> height
-        self._showing: dict[str, set[tuple[str, str]]] = {}  # txid -> where it is listed
+        self._shown = Shown()
+        self._unproven: dict[str, set[str]] = {}  # server -> what it brought
+        self._aside: dict[str, set[str]] = {}  # server -> txids of its mempool that are not read again
         self._unclaimed = {txid for txid, proof in remembered.items() if proof is None}
         self._changed: dict[str, None] = {}  # ordered, each once
 
     # --- what servers say
 
     def add_scripts(self, scripts: Collection[bytes]) -> None:
-        """Transactions known already may pay them, too."""
-        new = set(scripts) - self.scripts
-        self.scripts |= new
-        for txid, known in self._known.items():
-            if known.transaction and any(output.script in new for output in known.transaction.outputs):
-                self._changed[txid] = None
+        """Transactions read already may pay them, too: those that their histories list are read again."""
+        self.scripts |= set(scripts)
+        for script in scripts:
+            self._watched.setdefault(scripthash(script), len(self.scripts))
 
     def show(self, server: str, scripthash: str, history: Iterable[HistoryRow]) -> None:
         """The whole history of one script, as that server tells it now."""
-        place = (server, scripthash)
-        before, now = self._rows.get(place, {}), {row.txid: row.height for row in history}
-        self._rows[place] = now
-        for txid in now.keys() - before.keys():
-            self._showing.setdefault(txid, set()).add(place)
-        for txid in before.keys() - now.keys():
-            self._hide(txid, place)
+        for txid in self._shown.replace(server, scripthash, history):
+            self._let_go_unless_shown(txid)
 
     def withdraw(self, server: str) -> None:
         """Forgets what that server showed; what it alone showed, and is not proven, is gone."""
-        for place in [place for place in self._rows if place[0] == server]:
-            for txid in self._rows.pop(place):
-                self._hide(txid, place)
+        for txid in self._shown.withdraw(server):
+            self._let_go_unless_shown(txid)
 
     def settle(self) -> None:
         """After a server has been looked at in full: what nobody showed again since it lost its proof is gone."""
@@ -75,17 +93,11 @@ class Sightings:
             self._let_go_unless_shown(txid)
         self._unclaimed.clear()
 
-    def _hide(self, txid: str, place: tuple[str, str]) -> None:
-        places = self._showing[txid]
-        places.discard(place)
-        if not places:
-            del self._showing[txid]
-            self._let_go_unless_shown(txid)
-
     def _let_go_unless_shown(self, txid: str) -> None:
         known = self._known.get(txid)
-        if known is None or known.proof is not None or txid in self._showing:
+        if known is None or known.proof is not None or txid in self._shown:
             return
+        self._disown(txid, known)
         del self._known[txid]
         self._changed.pop(txid, None)
         if known.told:
@@ -94,55 +106,62 @@ class Sightings:
     # --- what is to be asked
 
     def wanted(self, server: str) -> list[HistoryRow]:
-        """Rows of that server that are to be read or proven; of those in no block so many that it has shown us
-        MOST_IN_MEMPOOL of them at a time."""
-        mined: list[HistoryRow] = []
-        unmined: list[HistoryRow] = []
-        read = 0
-        for row in self._rows_of(server):
-            if self._is_wanted(row):
-                (mined if row.height > 0 else unmined).append(row)
-            elif row.height <= 0:
-                read += 1
-        return mined + unmined[: max(0, MOST_IN_MEMPOOL - read)]
+        """Rows of that server that are to be read or proven, in the order of its histories."""
+        rows = list(self._shown.rows_of(server))
+        aside = self._aside.get(server)
+        if aside:
+            aside &= {row.txid for row in rows if row.height <= 0}
+        return [row for row in rows if self.is_wanted(server, row)]
+
+    def is_wanted(self, server: str, row: HistoryRow) -> bool:
+        if self.is_unread(row.txid):
+            return row.height > 0 or row.txid not in self._aside.get(server, ())
+        known = self._known[row.txid]
+        return row.height > 0 and known.proof is None and known.reading is not None and bool(known.reading.outputs)
 
     def is_unread(self, txid: str) -> bool:
-        """Its bytes are needed: it is new, or was remembered and has lost its proof."""
+        """Its bytes are needed: it is new, or has neither bytes nor proof, or may pay a script watched since."""
         known = self._known.get(txid)
-        return known is None or (known.transaction is None and known.proof is None)
+        if known is None or known.reading is None:
+            return known is None or known.proof is None
+        if known.scripts == len(self.scripts):
+            return False
+        return any(self._watched.get(each, 0) > known.scripts for each in self._shown.scripthashes_of(txid))
 
-    def _rows_of(self, server: str) -> Iterable[HistoryRow]:
-        merged: dict[str, int] = {}
-        for (shown_by, _), rows in self._rows.items():
-            if shown_by == server:
-                merged |= rows
-        return (HistoryRow(txid, height) for txid, height in merged.items())
-
-    def _is_wanted(self, row: HistoryRow) -> bool:
-        if self.is_unread(row.txid):
-            return True
-        known = self._known[row.txid]
-        return (
-            row.height > 0 and known.proof is None and known.transaction is not None and self._pays(known.transaction)
-        )
-
-    def _pays(self, transaction: Transaction) -> bool:
-        """64 bytes could be an inner node of a merkle tree, passed off as a transaction: never a payment."""
-        hashed_as_node = transaction.base_size == MERKLE_NODE_SIZE
-        return not hashed_as_node and any(output.script in self.scripts for output in transaction.outputs)
+    def urgency(self, row: HistoryRow) -> tuple[int, int, int]:
+        """Higher: sooner. What was read in the mempool and is in a block now, by what it pays; then the newest."""
+        known = self._known.get(row.txid)
+        if known is not None and known.reading is not None:
+            return 1, known.reading.amount, 0
+        return 0, row.height if row.height > 0 else _ABOVE_ANY_BLOCK, self._shown.arrival(row.txid)
 
     # --- what is known
 
-    def learn(self, transaction: Transaction) -> None:
-        """Its bytes; nobody need be believed for them."""
+    def learn(self, server: str, transaction: Transaction) -> None:
+        """Its bytes, which that server brought; nobody need be believed for them."""
         known = self._known.setdefault(transaction.txid, _Known(None, None))
-        known.transaction = transaction
+        reading = read_for(transaction, self.scripts)
+        if known.proof is None and not _is_small(transaction, reading):
+            return self._put_aside(server, transaction.txid, known)
+        known.reading, known.scripts = reading, len(self.scripts)
         self._changed[transaction.txid] = None
+        if known.proof is None:
+            self._disown(transaction.txid, known)
+            known.brought_by = server
+            self._unproven.setdefault(server, set()).add(transaction.txid)
+            self._make_room(server)
+        return None
 
-    def prove(self, txid: str, proof: Proof) -> None:
-        """Nothing happens where it is not known to be a payment (any more)."""
+    def prove(self, transaction: Transaction | None, txid: str, proof: Proof) -> None:
+        """Its bytes, unless they are known. Nothing happens where it is not known to be a payment (any more)."""
         known = self._known.get(txid)
-        if known is not None and known.transaction is not None and self._pays(known.transaction):
+        if transaction is not None:
+            known = self._known.setdefault(txid, _Known(None, None))
+            known.reading, known.scripts = read_for(transaction, self.scripts), len(self.scripts)
+        if known is None or known.reading is None:
+            return
+        self._disown(txid, known)
+        if known.reading.outputs:
             known.proof = proof
             self._changed[txid] = None
 
@@ -152,31 +171,90 @@ class Sightings:
         for txid in fallen:
             self._known[txid].proof = None
             self._changed[txid] = None
-            if txid not in self._showing:
+            if txid not in self._shown:
                 self._unclaimed.add(txid)
         return bool(fallen)
 
+    def unproven_of(self, server: str) -> int:
+        """How many transactions without a proof are kept of what that server brought."""
+        return len(self._unproven.get(server, ()))
+
+    def _disown(self, txid: str, known: _Known) -> None:
+        self._unproven.get(known.brought_by, set()).discard(txid)
+        known.brought_by = ""
+
+    def _make_room(self, server: str) -> None:
+        """Of what that server brought the least is put aside, of equals the oldest; a tenth at a time."""
+        brought = self._unproven[server]
+        if len(brought) <= MOST_IN_MEMPOOL:
+            return
+        by_weight = sorted(brought, key=lambda txid: (self._amount(txid), self._shown.arrival(txid)))
+        for txid in by_weight[: MOST_IN_MEMPOOL // 10]:
+            self._put_aside(server, txid, self._known[txid])
+
+    def _put_aside(self, server: str, txid: str, known: _Known) -> None:
+        """What was told of it stays told, and is told gone when it is."""
+        self._disown(txid, known)
+        self._aside.setdefault(server, set()).add(txid)
+        known.reading = None
+        self._changed.pop(txid, None)
+        if not known.told:
+            del self._known[txid]
+
+    # --- what is told
+
     def take_changes(self) -> list[Sighting | str]:
-        """What changed since the last call, in that order: a sighting as it is now, or the txid of what is gone."""
-        changed, self._changed = self._changed, {}
-        told = (self._tell(txid) for txid in changed)
+        """Some of what changed: a sighting as it is now, or the txid of what is gone. In the order of the changes while
+        they are few; of many the proven come first, and those that pay most."""
+        taken: list[str] = list(self._changed)
+        if len(taken) > TOLD_AT_ONCE:
+            taken = nlargest(TOLD_AT_ONCE, taken, key=self._weight)
+        for txid in taken:
+            del self._changed[txid]
+        told = (self._tell(txid) for txid in taken)
         return [change for change in told if change is not None]
+
+    @property
+    def has_changes(self) -> bool:
+        return bool(self._changed)
+
+    def _weight(self, txid: str) -> tuple[bool, int]:
+        known = self._known.get(txid)
+        return known is not None and known.proof is not None, self._amount(txid)
+
+    def _amount(self, txid: str) -> int:
+        known = self._known.get(txid)
+        return known.reading.amount if known is not None and known.reading is not None else 0
 
     def _tell(self, txid: str) -> Sighting | str | None:
         known = self._known.get(txid)
         if known is None:
             return txid
-        if known.transaction is None or not self._pays(known.transaction):
+        if known.reading is None or not known.reading.outputs:
             return None
         known.told = True
-        return self._sighting(known.transaction, known.proof)
+        return Sighting(txid, known.reading.name, known.reading.value, known.reading.outputs, known.proof)
 
-    def _sighting(self, transaction: Transaction, proof: Proof | None) -> Sighting:
-        named = transaction_name_op(transaction)
-        outputs = tuple(
-            PaidOutput(vout, output.amount)
-            for vout, output in enumerate(transaction.outputs)
-            if output.script in self.scripts
-        )
-        name, value = (named[1].name, named[1].value) if named else (None, None)
-        return Sighting(transaction.txid, name, value, outputs, proof)
+
+_ABOVE_ANY_BLOCK = 1 << 32
+
+
+def read_for(transaction: Transaction, scripts: Collection[bytes]) -> Reading:
+    """64 bytes could be an inner node of a merkle tree, passed off as a transaction: never a payment."""
+    if transaction.base_size == MERKLE_NODE_SIZE:
+        return Reading(None, None, ())
+    outputs = tuple(
+        PaidOutput(vout, output.amount) for vout, output in enumerate(transaction.outputs) if output.script in scripts
+    )
+    named = transaction_name_op(transaction) if outputs else None
+    return Reading(named[1].name if named else None, named[1].value if named else None, outputs)
+
+
+def _is_small(transaction: Transaction, reading: Reading) -> bool:
+    """What no browser makes, or no block takes, is not kept without a proof."""
+    return (
+        transaction.base_size <= LARGEST_UNPROVEN
+        and len(reading.outputs) <= MOST_UNPROVEN_OUTPUTS
+        and len(reading.name or b"") <= LONGEST_NAME
+        and len(reading.value or b"") <= LONGEST_VALUE
+    )

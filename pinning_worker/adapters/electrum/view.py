@@ -24,11 +24,15 @@ from pinning_worker.ports import Clock
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What changed, to be told in this order: the tip, then transactions (the txid of those that are gone)."""
+    """What changed, to be told in this order: the tip, then transactions (the txid of those that are gone).
+
+    `is_all`: there is no more; else it is taken next, with whatever is more urgent by then.
+    """
 
     tip: Tip | None
     fork_height: int | None
     transactions: list[Sighting | str]
+    is_all: bool
 
 
 class ChainView:
@@ -39,6 +43,7 @@ class ChainView:
         self.network, self.clock = network, clock
         self.chain: HeaderChain | None = built_in_chain(network)
         self.sightings = Sightings(remembered)
+        self.being_read: set[str] = set()  # txids of a backlog that one session asks for just now
         self.ring: Callable[[], None] = lambda: None
         self.ring_sessions: Callable[[], None] = lambda: None
         self.everybody_heard: Callable[[], bool] = lambda: True
@@ -144,7 +149,8 @@ class ChainView:
         fork_height = self._fork_height if tip else None
         if tip is not None:
             self._tip_moved, self._fork_height = False, None
-        return News(tip, fork_height, self.sightings.take_changes())
+        changes = self.sightings.take_changes()
+        return News(tip, fork_height, changes, is_all=not self.sightings.has_changes)
 
 
 def header_time(header: Header) -> datetime:

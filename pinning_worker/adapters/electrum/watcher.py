@@ -175,6 +175,8 @@ class PaymentWatcher:
             self._news, self._is_telling = trio.Event(), True
             is_read_by_then = self._servers_are_read()
             news = self._view.take_news()
+            if not news.is_all:
+                self._news.set()
             if news.tip is not None:
                 await self._until_taken(partial(listener.tip_moved, news.tip, news.fork_height))
             for change in news.transactions:

@@ -6,6 +6,7 @@
 - Many requests go in batches of 100, four at a time: ElectrumX holds back each small answer on tcp and ssl for up to a
   second, batches 4 000 times as many requests through the same second.
 - Every answer has a deadline. A server that misses it is stalled: the link is given up, and with it all that waits.
+- A frame is measured before it is parsed (`bounds.py`): by what waits for an answer, a notification besides.
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ from typing import NoReturn
 import trio
 from aiorpcx.jsonrpc import Batch, JSONRPCv2, Notification, ProtocolError, Request, Response, RPCError
 
-from pinning_worker.adapters.electrum.faults import ElectrumTrouble, LinkLost, RequestRefused, ServerMisbehaved
+from pinning_worker.adapters.electrum.bounds import NOTHING, NOTIFICATION, Bound, Talk, answer_bound, sum_of
+from pinning_worker.adapters.electrum.faults import (
+    ElectrumTrouble,
+    LinkLost,
+    RequestRefused,
+    ServerMisbehaved,
+    TooMuch,
+)
 from pinning_worker.adapters.electrum.frames import Frames
 from pinning_worker.adapters.electrum.pace import COST_OF_ERROR, Pace
 
@@ -32,10 +40,10 @@ Notify = Callable[[str, Sequence[object]], None]
 class _Pending:
     """One request that waits for its answer: a result, or why there is none."""
 
-    __slots__ = ("answered", "result")
+    __slots__ = ("answered", "bound", "result")
 
-    def __init__(self) -> None:
-        self.answered = trio.Event()
+    def __init__(self, method: str) -> None:
+        self.answered, self.bound = trio.Event(), answer_bound(method)
         self.result: object = None
 
     def settle(self, result: object) -> None:
@@ -59,6 +67,7 @@ class Wire:
         self._pending: dict[int, _Pending] = {}
         self._sending = trio.Lock()
         self._fault: ElectrumTrouble | None = None
+        self._awaited, self._talk = NOTHING, Talk()
 
     # --- asking
 
@@ -93,6 +102,7 @@ class Wire:
         for pending in self._pending.values():
             pending.settle(self._fault)
         self._pending.clear()
+        self._awaited = NOTHING
         self._at_end()
 
     def require_link(self) -> None:
@@ -103,8 +113,9 @@ class Wire:
     async def _send(self, calls: Sequence[Call]) -> list[_Pending]:
         self.require_link()
         ids = list(islice(self._ids, len(calls)))
-        sent = [_Pending() for _ in ids]
+        sent = [_Pending(method) for method, _ in calls]
         self._pending.update(zip(ids, sent, strict=True))
+        self._awaited += sum_of(pending.bound for pending in sent)
         self._pace.spend(len(calls))
         await self._send_frame(_encode(calls, ids))
         return sent
@@ -144,13 +155,20 @@ class Wire:
         """Takes in frames until the link is lost or the server misbehaves; then all who wait are told. Never raises."""
         try:
             while True:
-                frame = await self._frames.receive()
+                frame = await self._frames.receive(lambda: self._bound.size)
                 self._pace.spend_bytes(len(frame))
+                if excess := self._bound.exceeded_by(frame):
+                    raise TooMuch(f"a message of {excess}")
                 self._take(frame)
         except (LinkLost, ServerMisbehaved) as fault:
             self.give_up(fault)
         finally:
             self.give_up(LinkLost("the connection was closed"))
+
+    @property
+    def _bound(self) -> Bound:
+        """Of the next frame."""
+        return self._awaited + NOTIFICATION
 
     def _take(self, frame: bytes) -> None:
         try:
@@ -163,11 +181,13 @@ class Wire:
             elif isinstance(item, Response):
                 self._settle(item, number)
             elif isinstance(item, Notification):
-                self._take_notification(item)
+                self._take_notification(item, len(frame))
         except (ProtocolError, ValueError, RecursionError) as error:  # nesting without end; a number of 5 000 digits
             raise ServerMisbehaved(f"not JSON-RPC: {str(error)[:200]}") from error
 
-    def _take_notification(self, notification: Notification) -> None:
+    def _take_notification(self, notification: Notification, size: int) -> None:
+        if self._talk.is_too_much(size, trio.current_time()):
+            raise TooMuch("news without end")
         if not isinstance(notification.args, list):
             raise ServerMisbehaved("a notification without a list of parameters")
         self._notify(notification.method, notification.args)
@@ -178,6 +198,7 @@ class Wire:
         pending = self._pending.pop(number, None) if type(number) is int else None
         if pending is None:
             raise ServerMisbehaved("an answer to nothing that was asked")
+        self._awaited -= pending.bound
         result = answer.result
         if isinstance(result, RPCError):
             self._pace.spend(COST_OF_ERROR)

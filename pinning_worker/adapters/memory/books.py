@@ -129,7 +129,7 @@ class MemoryBooks:
 
     async def unsettled(self) -> Sequence[PinKey]:
         await checkpoint()
-        keys = {_key_of(payment) for payment in self._payments.values() if payment.root and _waits(payment)}
+        keys = {_key_of(payment) for payment in self._payments.values() if _waits(payment)} & self._pins.keys()
         keys |= {pin.key for pin in self._pins.values() if pin.state is State.CREDIT}
         return sorted(keys, key=lambda key: (key.root, key.name))
 

@@ -1,13 +1,14 @@
 """Paid to our address, and never quoted by us: the trace of a second worker that sells under the same address.
 
-The chain tells both workers of every payment. To the one that was not asked it is money for what it never offered.
+The chain tells both workers of every payment. To the one that was not asked it is money for what it never offered. Dust
+has no pin, and is no trace of anything.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, distinct, exists, func, select
 
-from pinning_worker.adapters.sql.book_tables import payments, quotes
+from pinning_worker.adapters.sql.book_tables import payments, pins, quotes
 from pinning_worker.adapters.sql.database import Database
 
 
@@ -18,9 +19,8 @@ async def paid_and_never_quoted(database: Database) -> int:
     came unasked is later than that.
     """
     offered = exists().where(quotes.c.root == payments.c.root, quotes.c.issued <= payments.c.first_seen)
-    wanted = select(func.count(distinct(payments.c.root))).where(
-        func.length(payments.c.root) > 0, payments.c.gone.is_(False), ~offered
-    )
+    has_pin = exists().where(pins.c.root == payments.c.root, pins.c.name == payments.c.name)
+    wanted = select(func.count(distinct(payments.c.root))).where(payments.c.gone.is_(False), has_pin, ~offered)
 
     def count(connection: Connection) -> int:
         return int(connection.execute(wanted).scalar_one())

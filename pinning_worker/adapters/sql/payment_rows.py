@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select, union, update
+from sqlalchemy import Connection, Select, and_, insert, select, union, update
 
 from pinning_worker.adapters.sql.book_tables import payment_outputs, payments, pins
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, are_set, insert_new, pieces, read_row
@@ -46,7 +46,8 @@ def proven_from(connection: Connection, height: int) -> Sequence[Payment]:
 
 
 def unsettled(connection: Connection) -> Sequence[PinKey]:
-    of_pins = select(payments.c.root, payments.c.name).where(payments.c.root != b"")
+    is_of_pin = and_(pins.c.root == payments.c.root, pins.c.name == payments.c.name)
+    of_pins = select(payments.c.root, payments.c.name).join(pins, is_of_pin)
     waiting = of_pins.where(payments.c.settled.is_(False), payments.c.gone.is_(False))
     lost = of_pins.where(payments.c.settled.is_(True), payments.c.proof_height.is_(None))
     on_credit = select(pins.c.root, pins.c.name).where(pins.c.state == State.CREDIT.value)

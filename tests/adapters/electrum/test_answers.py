@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,7 +38,7 @@ READERS: list[Callable[[object], Any]] = [
     answers.read_branch,
     answers.read_leaf,
     answers.read_txid,
-    lambda answer: answers.read_transaction_of(TXID, answer),
+    lambda answer: trio.run(answers.read_transaction_of, TXID, answer),
 ]
 
 

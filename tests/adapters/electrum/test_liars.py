@@ -382,21 +382,27 @@ async def test_nothing_is_gone_before_every_server_has_been_heard() -> None:
 
 
 async def test_a_mempool_full_of_inventions_fills_no_memory() -> None:
-    """A great transaction is told once it is proven; of very many small ones, some."""
+    """A great transaction is told once it is proven; of very many small ones, those that weigh least are put aside, and
+    what another server brought is none of them."""
     liar, honest = pair()
     big = Transaction(2, (TxInput("11" * 32, 0, bytes(30_000)),), (TxOutput(Swartz(5), PAYEE),))
-    liar.ledger.mempool += [big, *(payment(number) for number in range(1, 1300))]
-    async with watching(liar, honest) as (_, heard):
-        await heard.until(lambda: len(heard.sightings) == MOST_IN_MEMPOOL - 1)
+    true, invented = payment(5_000, amount=1), [payment(number) for number in range(1, 1300)]
+    liar.ledger.mempool += [big, *invented]
+    honest.ledger.mempool.append(true)
+    async with watching(liar, honest) as (watcher, heard):
+        sightings, asked = watcher._view.sightings, len(invented) + 1
+        await until_asked(liar, "blockchain.transaction.get", asked)
+        await heard.until(lambda: len(heard.sightings) > 900 and heard.is_unproven(true.txid))
+        assert 900 <= sightings.unproven_of(liar.url) <= MOST_IN_MEMPOOL
+        assert sightings.unproven_of(honest.url) == 1
         for times in (2, 3):  # looks again, and has read what it wanted then
             await liar.tell_script()
             await until_asked(liar, "blockchain.scripthash.get_history", times)
-        assert len(heard.sightings) == MOST_IN_MEMPOOL - 1
+        assert liar.asked["blockchain.transaction.get"] == asked, "what was put aside is not read again"
         assert big.txid not in heard.sightings
-        honest.ledger.mine(big, count=2)
+        honest.ledger.mine(big, true, count=2)
         await honest.tell_all()
-        await heard.until(lambda: heard.proven_at(big.txid) == 11)
-        assert len(heard.sightings) == MOST_IN_MEMPOOL
+        await heard.until(lambda: heard.proven_at(big.txid) == heard.proven_at(true.txid) == 11)
 
 
 class SlowlyStored(Heard):

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from pinning_worker.adapters.electrum.endpoint import parse_server_url
-from pinning_worker.adapters.electrum.faults import ElectrumTrouble, LinkLost, RequestRefused, ServerMisbehaved
+from pinning_worker.adapters.electrum.faults import ElectrumTrouble, LinkLost, RequestRefused, ServerMisbehaved, TooMuch
 from pinning_worker.adapters.electrum.frames import open_frames
 from pinning_worker.adapters.electrum.pace import COST_OF_ERROR, Pace
 from pinning_worker.adapters.electrum.wire import BATCH_SIZE, BATCHES_AT_ONCE, Wire
@@ -137,7 +137,9 @@ async def test_notifications_are_heard_between_answers() -> None:
         (lambda _: b"17", ServerMisbehaved, "not JSON-RPC"),
         (lambda _: b"[]", ServerMisbehaved, "not JSON-RPC"),
         (lambda _: b"[17]", ServerMisbehaved, "not JSON-RPC"),
-        (lambda _: b"[" * (LARGEST // 2), ServerMisbehaved, "not JSON-RPC"),
+        (lambda _: b"[" * 1_000, ServerMisbehaved, "not JSON-RPC"),
+        (lambda _: b"[" * (LARGEST // 2), TooMuch, "50000 JSON elements"),
+        (lambda _: b"[" + b"{}," * 2_000, TooMuch, "4001 JSON elements"),
         (lambda _: b'{"jsonrpc":"2.0","id":1,"result":' + b"9" * 5000 + b"}", ServerMisbehaved, "not JSON-RPC"),
         (lambda _: b'"' + b"x" * LARGEST + b'"', ServerMisbehaved, "a frame over"),
         (lambda request: {**result(request, 1), "id": 4711}, ServerMisbehaved, "nothing that was asked"),

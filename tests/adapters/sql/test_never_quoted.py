@@ -13,7 +13,7 @@ from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.never_quoted import paid_and_never_quoted
 from pinning_worker.ports import Change
-from tests.contract.samples import NOW, OTHER, OTHER_TXID, ROOT, TXID, bare_payment, quote
+from tests.contract.samples import NOW, OTHER, OTHER_TXID, ROOT, TXID, bare_payment, pin, quote
 
 LATER = NOW + timedelta(minutes=10)
 
@@ -41,11 +41,13 @@ async def test_what_was_paid_before_it_was_quoted_is_counted_by_its_cid(database
         bare_payment("dd" * 32, b"", first_seen=NOW),  # money that names no CID
     )
     offered = (quote("q1", ROOT, issued=LATER),)  # as is done for what somebody paid for unasked
-    assert await SqlBooks(database).commit(Change(quotes=offered, payments=paid))
+    owed = (pin(ROOT), pin(ROOT, name=b"again"), pin(OTHER))
+    dust = (bare_payment("ee" * 32, b"a CID without a pin", first_seen=NOW),)
+    assert await SqlBooks(database).commit(Change(pins=owed, quotes=offered, payments=paid + dust))
     assert await paid_and_never_quoted(database) == 2
 
 
 async def test_a_payment_that_left_the_mempool_is_none(database: Database) -> None:
     paid = (bare_payment(TXID, ROOT, gone=True), bare_payment(OTHER_TXID, OTHER, gone=True))
-    assert await SqlBooks(database).commit(Change(payments=paid))
+    assert await SqlBooks(database).commit(Change(pins=(pin(ROOT), pin(OTHER)), payments=paid))
     assert await paid_and_never_quoted(database) == 0
