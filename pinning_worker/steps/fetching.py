@@ -29,6 +29,7 @@ from pinning_worker.ports import (
     NotFound,
     OverBudget,
     Stalled,
+    Trouble,
     Unreadable,
 )
 from pinning_worker.steps.answering import UNSEEN, UNSEEN_AGAIN_SECONDS, Answering
@@ -119,6 +120,10 @@ class Fetching:
             log.error("disk.full", cid=cid_text(request.root), reason=str(failure))
             self.shelf.untidy = True  # what was put before it filled up is known to nobody
             await self._give_up(request, gathering, ErrorCode.BUSY, "no room at the moment", retry_after=600)
+        except Trouble as failure:
+            log.error("fetch.put_off", cid=cid_text(request.root), reason=str(failure))
+            self.shelf.untidy = True
+            await self._give_up(request, gathering, ErrorCode.BUSY, "cannot store it at the moment", retry_after=600)
         except Exception:  # a bug met by one DAG is logged whole and answered; it must not end the worker
             self.shelf.untidy, reference = True, self.quoting.new_id()
             log.exception("fetch.crashed", cid=cid_text(request.root), reference=reference)
