@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -113,3 +114,12 @@ async def test_a_damaged_mark_is_trouble_that_names_the_file(store: Store) -> No
     (store.blocks / MARK_FILE).write_text("half a li")
     with pytest.raises(Trouble, match=r"store\.json is damaged"):
         await store.open_together()
+
+
+async def test_books_know_blocks_without_a_mark_by_any_of_their_roots(store: Store) -> None:
+    """Catches: the first root, a large one, is all that is looked for, and it was lost."""
+    books, many = SqlBooks(store.database), tuple(b"\x12\x20" + bytes(31) + bytes([n]) for n in range(250))
+    large = replace(request(), root=ROOT[:-1] + b"\x00")
+    assert await books.commit(Change((large,), hold=((large.root, (*many, *(name + b"more" for name in many))),)))
+    await keep_a_block(store)
+    await store.open_together()
