@@ -15,6 +15,7 @@ import pytest
 
 from pinning_worker.adapters.blocks import durability
 from pinning_worker.adapters.blocks.disk import DiskBlocks
+from pinning_worker.adapters.blocks.quarantine import Quarantine
 from pinning_worker.ports import DiskFull, Trouble
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -209,3 +210,16 @@ async def test_what_the_folders_above_are_called_does_not_matter(tmp_path: Path,
     await blocks.free((other,), date(2026, 11, 22), was_paid=False)
     told = [(each.day.day, each.was_paid) for each in await blocks.quarantined()]
     assert told == [(20, True), (22, False)]
+
+
+def test_when_room_is_made_what_nobody_paid_for_goes_first(tmp_path: Path) -> None:
+    """Catches: the oldest goes, whoever it was for; a stranger's blocks of today outlive what was paid for."""
+    quarantine = Quarantine(f"{tmp_path}/freed", None)
+    quarantine.open()
+    for name, day, was_paid in (("old", 1, True), ("new", 9, False), ("newer", 10, False)):
+        (tmp_path / name).write_bytes(bytes(1000))
+        quarantine.take(f"{tmp_path}/{name}", date(2026, 11, day), was_paid=was_paid)
+    assert quarantine.make_room(1500) == 2000
+    assert [(each.day.day, each.was_paid) for each in quarantine.days()] == [(1, True)]
+    assert quarantine.make_room(1) == 1000
+    assert quarantine.days() == []

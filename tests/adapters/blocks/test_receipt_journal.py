@@ -77,6 +77,28 @@ async def test_a_journal_written_anew_forgets_nothing_that_the_books_do_not_know
     assert read_journal(tmp_path) == [receipt()]
 
 
+class LockedReceipts(MemoryReceipts):
+    """Those of a database that cannot be written."""
+
+    async def put(self, receipt: Receipt) -> None:
+        raise Trouble(f"{receipt.key}: the database is locked")
+
+
+async def test_the_journal_knows_a_receipt_before_the_database_does(tmp_path: Path) -> None:
+    """Catches: the database first, and a kill between the two leaves a promise that only it knows."""
+    receipts = await JournaledReceipts.open(LockedReceipts(), tmp_path)
+    with pytest.raises(Trouble):
+        await receipts.put(receipt())
+    assert read_journal(tmp_path) == [receipt()]
+
+
+async def test_a_database_that_knows_less_than_the_journal_is_noticed_at_the_start(tmp_path: Path) -> None:
+    known = MemoryReceipts()
+    await (await JournaledReceipts.open(known, tmp_path)).put(receipt())
+    assert not (await JournaledReceipts.open(known, tmp_path)).knew_more
+    assert (await JournaledReceipts.open(MemoryReceipts(), tmp_path)).knew_more
+
+
 def test_no_journal_is_no_receipt(tmp_path: Path) -> None:
     assert read_journal(tmp_path) == []
 
