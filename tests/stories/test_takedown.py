@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import pytest
@@ -170,8 +170,8 @@ async def test_a_list_that_cannot_be_applied_in_full_withholds_at_once_what_it_n
     books = MemoryBooks()
     takedown = TakeDown(books)
 
-    async def away(_multihashes: object) -> dict[bytes, set[bytes]]:
-        raise Trouble("the database is out of reach")
+    async def away(multihashes: Collection[bytes]) -> dict[bytes, set[bytes]]:
+        raise Trouble(f"the database was asked for {len(multihashes)}, and is out of reach")
 
     books.holders = away  # type: ignore[method-assign]  # as a database server that is away
     with pytest.raises(Trouble):
