@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.chain import MemoryChain
 from pinning_worker.domain.pin import PinKey, State
-from pinning_worker.ports import DiskFull, Trouble
+from pinning_worker.ports import Change, DiskFull, Trouble
 from pinning_worker.steps import shelf
 from tests import content
 from tests.stories.world import World, terms
@@ -239,3 +239,21 @@ async def test_what_could_not_be_freed_is_freed_later_however_much_it_is(
         w.blocks.free = free  # type: ignore[method-assign]  # there is room again
         await w.later(hours=2)
         assert (await w.blocks_on_disk(), w.in_quarantine()) == (set(), set(blocks))
+
+
+async def test_what_a_fetch_gives_up_before_the_chain_has_been_read_stays_on_the_shelf(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: whoever asks in the first moments of a recovered worker for what was paid frees it by a failed fetch."""
+    monkeypatch.setattr(shelf, "SWEEP_LEAST", 0)  # they are held
+    _, blocks = content.file(content.noise(600_000))
+    world = World()
+    for multihash, block in blocks.items():
+        await world.blocks.put(multihash, block)
+    async with world.running() as w:
+        w.chain.read = False
+        assert await w.life.shelf.store_and_free(Change(), tuple(blocks), was_paid=False)
+        assert await w.blocks_on_disk() == set(blocks)
+        w.chain.read = True
+        await w.later(hours=2)
+        assert w.in_quarantine() == set(blocks)
