@@ -15,6 +15,7 @@ import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 
 import structlog
@@ -53,10 +54,17 @@ from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.network import Network, open_network
 from pinning_worker.one_error import one_error
 from pinning_worker.pairing import Store
+from pinning_worker.ports import Books, Receipts
 from pinning_worker.settings import Settings
 from pinning_worker.settings.denylist import DenylistFile
 from pinning_worker.steps.providing import Kept, Providing
-from pinning_worker.steps.recovering import promised_scripts, quotes_of, take_up
+from pinning_worker.steps.recovering import (
+    QUOTES_AT_ONCE,
+    promised_scripts,
+    quotes_of,
+    take_up_quotes,
+    take_up_receipts,
+)
 from pinning_worker.steps.takedown import TakeDown
 from pinning_worker.steps.terms import Terms
 from pinning_worker.tally import Tally
@@ -158,15 +166,15 @@ async def _is_behind(books: SqlBooks, receipts: JournaledReceipts, folder: Path)
     return receipts.knew_more or not is_quoted
 
 
-async def take_journals(settings: Settings, books: SqlBooks, receipts: SqlReceipts, folder: Path) -> int:
+async def take_journals(settings: Settings, books: Books, receipts: Receipts, folder: Path) -> int:
     """What was promised, by the journals beside the blocks, before the chain tells of its payments. Returns how many
     receipts were new to the books. Raises Trouble."""
     journal = await trio.to_thread.run_sync(read_journal, folder)
-    promises = await trio.to_thread.run_sync(lambda: list(read_quotes(folder)))
-    promises += quotes_of(
-        journal, address=settings.quoted_address, script=settings.payment_scripts[0], network=settings.network
-    )
-    return await take_up(books, receipts, journal, promises)
+    address, script = settings.quoted_address, settings.payment_scripts[0]
+    promises = chain(read_quotes(folder), quotes_of(journal, address=address, script=script, network=settings.network))
+    while batch := await trio.to_thread.run_sync(lambda: list(islice(promises, QUOTES_AT_ONCE))):
+        await take_up_quotes(books, batch)
+    return await take_up_receipts(receipts, journal)
 
 
 async def _tell_stories(

@@ -45,7 +45,7 @@ class Store:
             books=await store_mark.read_mark(self.database),
             blocks=await trio.to_thread.run_sync(mark_file.read_mark, self.blocks),
             books_hold=bool(held),
-            has_blocks=there or await trio.to_thread.run_sync(mark_file.has_any_block, self.blocks),
+            has_blocks=await trio.to_thread.run_sync(mark_file.has_any_block, self.blocks),
             shared=there,
         )
 

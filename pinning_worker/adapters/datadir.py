@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pinning_worker.adapters.disk_faults import is_usable, reason_of, user_name
+from pinning_worker.adapters.private_file import replace
 from pinning_worker.adapters.process_lock import note_pid, taken_by
 
 MARK = "network"
@@ -25,6 +26,7 @@ _WELCOME = frozenset(
     | {"pinning.db", "pinning.db-wal", "pinning.db-shm"}
 )
 _HEADERS = "headers-"
+_HALF_A_MARK = f".{MARK}."  # of one who was killed while he wrote it
 
 
 class DataDirRefused(Exception):
@@ -41,7 +43,7 @@ def prepare_data_dir(path: Path, network: str) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not (path / MARK).exists():
-            (path / MARK).write_text(f"{network}\n", "utf-8")
+            replace(path / MARK, f"{network}\n".encode())
         if path.stat().st_mode & 0o077:
             path.chmod(0o700)
     except OSError as error:
@@ -142,13 +144,18 @@ def _require_mark(path: Path, network: str) -> None:
         found = mark.read_text("utf-8").strip()
     except FileNotFoundError:
         names = {entry.name for entry in path.iterdir()}
-        others = sorted(name for name in names - _WELCOME if not name.startswith(_HEADERS))
+        others = sorted(name for name in names - _WELCOME if not name.startswith((_HEADERS, _HALF_A_MARK)))
         if others:
             raise DataDirRefused(
                 f"{path} holds {others[0]} and is no data directory of a worker: let PINNING_DATA_DIR name an empty "
                 "or a new one"
             ) from None
         return
+    if not found:
+        raise DataDirRefused(
+            f"{mark} is empty, as a power cut leaves a file: write the worker's network into it "
+            f"(`echo {network} > {mark}`)"
+        )
     if found != network:
         raise DataDirRefused(
             f"{path} is the data directory of a worker on {found}, and PINNING_NETWORK is {network}: "

@@ -162,5 +162,7 @@ def _move(there: Destination) -> None:
         os.replace(there.database_aside, there.database)
         make_durable([str(there.database)], str(there.database.parent))
     make_durable([str(there.data_dir)], str(there.data_dir))
+    if (there.data_dir / RESTORED).exists():  # of one that was killed at its very end; nobody reads it
+        shutil.rmtree(there.data_dir / RESTORED)
     os.replace(there.aside, there.data_dir / RESTORED)
     shutil.rmtree(there.data_dir / RESTORED)

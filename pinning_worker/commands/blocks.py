@@ -25,7 +25,8 @@ def blocks(context: click.Context, env_file: Path | None, as_json: bool) -> None
 
     Only reads; the worker may run meanwhile. What was freed waits in quarantine, by the day it was freed on, until
     PINNING_QUARANTINE is over. "Held back" is what no record explains and what is too much to be left by a crash: the
-    worker does not free it. It may be that the database is not the right one.
+    worker does not free it. It may be that the database is not the right one, or that a receipt promises what no
+    payment was found for.
 
     \b
     Examples:
@@ -34,6 +35,7 @@ def blocks(context: click.Context, env_file: Path | None, as_json: bool) -> None
       pinning-worker blocks release --yes
     """
     if context.invoked_subcommand is not None:
+        context.obj = env_file
         return
     found = _look(store_settings(env_file))
     if as_json:
@@ -41,8 +43,7 @@ def blocks(context: click.Context, env_file: Path | None, as_json: bool) -> None
         return
     click.echo(f"here         {_size(found['bytes'])}")
     orphans = found["unexplained"]
-    held = "held back: see `pinning-worker blocks release --help`" if found["heldBack"] else "freed by the next sweep"
-    words = f" ({held})" if orphans["blocks"] else ""
+    words = f" ({_fate(found)})" if orphans["blocks"] else ""
     click.echo(f"unexplained  {_size(orphans['bytes'])} in {orphans['blocks']} blocks that nothing holds{words}")
     for day in found["quarantine"]:
         paid = "paid for" if day["paid"] else "never paid for"
@@ -52,7 +53,8 @@ def blocks(context: click.Context, env_file: Path | None, as_json: bool) -> None
 @blocks.command()
 @click.option("--yes", is_flag=True, help="Do it. Without, only says what would be done.")
 @env_file_option
-def release(yes: bool, env_file: Path | None) -> None:
+@click.pass_obj
+def release(env_file_before: Path | None, yes: bool, env_file: Path | None) -> None:
     """Let go of the blocks that nothing in the database holds, however many they are.
 
     They go into quarantine at the next quiet moment of a worker that has read the chain (within an hour), and are
@@ -63,12 +65,15 @@ def release(yes: bool, env_file: Path | None) -> None:
     Example:
       pinning-worker blocks release --yes
     """
-    settings = store_settings(env_file)
-    orphans = _look(settings)["unexplained"]
+    settings = store_settings(env_file or env_file_before)
+    found = _look(settings)
+    orphans = found["unexplained"]
     amount = f"{orphans['blocks']} blocks, {_size(orphans['bytes'])}"
     if not orphans["blocks"]:
         click.echo("nothing is held back: something in the database holds every block")
         return
+    if found["promised"]:
+        raise Told(f"{amount} are {_fate(found)}: they cannot be let go before that", ExitCode.REFUSED)
     if not yes:
         raise Told(f"{amount} would be let go: say --yes if the database is the right one", ExitCode.REFUSED)
 
@@ -85,30 +90,49 @@ def _look(settings: StoreSettings) -> dict[str, Any]:
     import trio
 
     from pinning_worker.adapters.blocks.disk import DiskBlocks
+    from pinning_worker.adapters.clock import SystemClock
     from pinning_worker.adapters.sql.books import SqlBooks
     from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.migrate import require_current
+    from pinning_worker.adapters.sql.receipts import SqlReceipts
     from pinning_worker.daemon import BLOCKS_FOLDER
+    from pinning_worker.pairing import Store
+    from pinning_worker.steps.recovering import promised_to_nobody
     from pinning_worker.steps.shelf import count_orphans
 
-    async def look() -> tuple[Orphans, list[dict[str, Any]]]:
-        store = DiskBlocks(settings.data_dir / BLOCKS_FOLDER)
+    async def look() -> tuple[Orphans, int, list[dict[str, Any]]]:
+        folder = settings.data_dir / BLOCKS_FOLDER
+        store, now = DiskBlocks(folder), SystemClock(settings.clock_offset_file).now()
         async with open_database(settings.database_url) as database:
+            pair = Store(database, settings.database_url, folder)
+            pair.require_pair(await pair.look())
             days = [
                 {"day": each.day.isoformat(), "paid": each.was_paid, "blocks": each.blocks, "bytes": each.bytes}
                 for each in await store.quarantined()
             ]
-            return await count_orphans(SqlBooks(database), store), days
+            books = SqlBooks(database)
+            promised = await promised_to_nobody(books, SqlReceipts(database), now)
+            return await count_orphans(books, store), len(promised), days
 
     with telling(store_outcomes()):
         require_current(settings.database_url)
-        orphans, days = trio.run(look)
+        orphans, promised, days = trio.run(look)
     return {
         "bytes": orphans.store_bytes,
         "unexplained": {"blocks": orphans.blocks, "bytes": orphans.bytes},
-        "heldBack": orphans.bytes > orphans.may_go,
+        "heldBack": bool(orphans.blocks and promised) or orphans.bytes > orphans.may_go,
+        "promised": promised,
         "quarantine": days,
     }
+
+
+def _fate(found: dict[str, Any]) -> str:
+    if found["promised"]:
+        return (
+            f"held back: {found['promised']} receipts promise what no payment was found for. Let "
+            "PINNING_PAYMENT_ADDRESS name every address that you were ever paid at, and start the worker"
+        )
+    return "held back: see `pinning-worker blocks release --help`" if found["heldBack"] else "freed by the next sweep"
 
 
 def _size(size: int) -> str:

@@ -33,6 +33,7 @@ from pinning_worker.ports import (
     NotFound,
     OverBudget,
     Stalled,
+    Trouble,
     Unreadable,
 )
 from pinning_worker.steps.answering import UNSEEN, UNSEEN_AGAIN_SECONDS, Answering
@@ -131,6 +132,10 @@ class Fetching:
             log.error("disk.full", cid=cid_text(request.root), reason=str(failure))
             self.shelf.untidy = True  # what was just being put when it filled up is known to nobody
             await self._give_up(request, gathering.blocks, ErrorCode.BUSY, "no room at the moment", retry_after=600)
+        except Trouble as failure:
+            log.error("fetch.put_off", cid=cid_text(request.root), reason=str(failure))
+            self.shelf.untidy, told = True, "cannot store it at the moment"
+            await self._give_up(request, gathering.blocks, ErrorCode.BUSY, told, retry_after=600)
         except Exception as fault:
             self.shelf.untidy, told = True, f"reference {self.quoting.new_id()}"
             fault.add_note(f"the asker was told: {told}")

@@ -16,8 +16,8 @@ from pinning_worker.domain.receipt import Receipt
 from pinning_worker.domain.sizes import Sizes
 from pinning_worker.ports import Books, Change, Receipts
 
+QUOTES_AT_ONCE = 500  # in memory, and in one change: strangers make the journal of quotes as long as they like
 # A payment was made before its pin was: by the time that a quote stands and its confirmations take.
-_AT_ONCE = 500  # quotes in one change
 _BEFORE_THE_PIN = timedelta(days=2)
 
 
@@ -67,22 +67,24 @@ async def promised_scripts(books: Books, receipts: Receipts, now: datetime) -> s
     }
 
 
-async def take_up(books: Books, receipts: Receipts, journal: Sequence[Receipt], promises: Iterable[Quote]) -> int:
-    """Stores what the books do not have yet, and changes nothing that they have. How many receipts were new to them.
-    `promises`: of two quotes with one id the first counts. Raises Trouble."""
+async def take_up_receipts(receipts: Receipts, journal: Sequence[Receipt]) -> int:
+    """Stores what is not there yet, and changes nothing that is. How many were new. After the quotes: a receipt that is
+    there says that its quote is. Raises Trouble."""
     known = {receipt.key for receipt in await receipts.all()}
     missing = [receipt for receipt in journal if receipt.key not in known]
     for receipt in missing:
         await receipts.put(receipt)
+    return len(missing)
+
+
+async def take_up_quotes(books: Books, promises: Iterable[Quote]) -> None:
+    """Likewise. Of two with one id the first counts. In one change: give it no more than QUOTES_AT_ONCE. Raises
+    Trouble."""
     by_root: dict[bytes, dict[str, Quote]] = {}
     for quote in promises:
         by_root.setdefault(quote.root, {}).setdefault(quote.id, quote)
-    batch: list[Quote] = []
+    new: list[Quote] = []
     for root, quotes in by_root.items():
         stored = {quote.id for quote in await books.quotes(root)}
-        batch += [quote for id_, quote in quotes.items() if id_ not in stored]
-        if len(batch) >= _AT_ONCE:
-            await books.commit(Change(quotes=tuple(batch)))
-            batch = []
-    await books.commit(Change(quotes=tuple(batch)))
-    return len(missing)
+        new += [quote for id_, quote in quotes.items() if id_ not in stored]
+    await books.commit(Change(quotes=tuple(new)))

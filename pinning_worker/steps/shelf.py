@@ -6,15 +6,17 @@ looking and doing.
 Rules for what is freed:
 - It waits in quarantine for `Terms.quarantine`, from where a fetch brings it back. Two clocks say when that is over.
 - Nothing is freed before this run has read the chain to its tip: until then our books may know less than was paid.
-- While a receipt promises what no pin of the books knows, nothing is swept: a payment has not been found.
-- What the books explain (a term ended, a quote lapsed, a fetch failed) goes at once. What they do not explain, because
-  no root references it, is left by a crash, or the books are the wrong ones. So a `sweep` frees of that a hundredth of
-  the store or SWEEP_MOST at most; more is held, said loudly, and goes only when the operator releases it.
+- While a receipt promises what no pin of the books knows, nothing is freed either: a payment has not been found, and
+  whoever asks for its blocks without paying must not be the one who frees them.
+- What the books explain (a term ended, a quote lapsed, a fetch failed) goes at once; or, where one of the two rules
+  above or a full disk is in the way, with the next `sweep` of this run, however much it is. What they do not explain,
+  because no root references it, is left by a crash, or the books are the wrong ones. So a `sweep` frees of that a
+  hundredth of the store or SWEEP_MOST at most; more is held, said loudly, and goes only when the operator releases it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -24,7 +26,7 @@ import structlog
 import trio
 
 from pinning_worker.domain.pin import REQUEST_HOLDS, Pin
-from pinning_worker.ports import Blocks, Books, Chain, Change, Clock, Receipts
+from pinning_worker.ports import Blocks, Books, Chain, Change, Clock, Receipts, Trouble
 from pinning_worker.steps.closure import Closure
 from pinning_worker.steps.recovering import promised_to_nobody
 
@@ -34,6 +36,7 @@ MIB = 1 << 20
 SWEEP_LEAST, SWEEP_MOST = 16 * MIB, 1024 * MIB  # bytes; between them a hundredth of the store
 SWEEP_AGAIN = timedelta(hours=1)  # whether what is held may go
 PURGE_EVERY = timedelta(hours=1)
+MOST_LEFT = 100_000  # blocks let go and not yet freed; what is beyond is for a sweep, within its limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,9 @@ class Shelf:
     release: Release = field(default_factory=NoRelease)
     untidy: bool = True  # something may lie there that nothing references: true at every start
     _has_swept: bool = False  # what lies there since then was left by fetches of this run, so nobody has paid for it
+    _left: dict[bytes, bool] = field(default_factory=dict)  # let go, and not freed yet; whether it was paid for
+    _knows_payments: bool = False  # no receipt promises what no payment was found for: true for good once seen
+    _compare_at: datetime | None = None  # whether that is so now; not before
     _sweep_at: datetime | None = None  # not before; None: at once
     _purge_at: datetime | None = None
     _lock: trio.Lock = field(default_factory=trio.Lock)
@@ -122,7 +128,7 @@ class Shelf:
     async def store_and_free(self, change: Change, also: Sequence[bytes] = (), *, was_paid: bool) -> bool:
         """One change, and into quarantine what it leaves unreferenced. `also`: blocks that were never referenced.
 
-        Before the chain has been read, what was on the shelf stays there, for a sweep to find.
+        Once the change is stored this is done: what cannot be freed now stays on the shelf, for a sweep.
         """
         async with self._lock:
             candidates = dict.fromkeys(also)
@@ -130,14 +136,56 @@ class Shelf:
                 candidates.update(dict.fromkeys(await self.books.held(root)))
             if not await self.books.commit(change):
                 return False
-            if not await self.chain.is_read():
-                self.untidy = True
-                return True
-            free, today = await self.books.unreferenced(tuple(candidates)), await self._today()
-            await self.blocks.free(tuple(free), today, was_paid=was_paid)
-            if was_paid:  # a quote that holds some of them, of whomever, lapses as never paid for
-                await self.blocks.remember(tuple(candidates.keys() - free), today)
+            try:
+                if await self._knows_all():
+                    await self._free_let_go(tuple(candidates), was_paid=was_paid)
+                    return True
+            except Trouble as trouble:
+                log.error("sweep.put_off", reason=str(trouble))
+            self._leave(candidates, was_paid=was_paid)
             return True
+
+    async def _knows_all(self) -> bool:
+        """Whether the books know of all that was paid, as far as the chain and the receipts tell."""
+        if not await self.chain.is_read():
+            return False
+        if not self._knows_payments and _is_time(self._compare_at, self.clock.now(), SWEEP_AGAIN):
+            await self._count_promised()
+        return self._knows_payments
+
+    async def _count_promised(self) -> int:
+        """Receipts whose payment was not found. Those written in this run have one, so 0 is for good."""
+        if self._knows_payments:
+            return 0
+        promised = await promised_to_nobody(self.books, self.receipts, self.clock.now())
+        self._knows_payments, self._compare_at = not promised, self.clock.now() + SWEEP_AGAIN
+        return len(promised)
+
+    async def _free_of(self, multihashes: Sequence[bytes], *, was_paid: bool) -> int:
+        """The lock is held. How many of them nothing references."""
+        free = tuple(await self.books.unreferenced(multihashes))
+        await self.blocks.free(free, await self._today(), was_paid=was_paid)
+        return len(free)
+
+    async def _free_let_go(self, multihashes: Sequence[bytes], *, was_paid: bool) -> None:
+        """Of what was paid for also those that a quote of whomever still holds: it lapses as never paid for."""
+        await self._free_of(multihashes, was_paid=was_paid)
+        if was_paid:
+            held = set(multihashes) - await self.books.unreferenced(multihashes)
+            await self.blocks.remember(tuple(held), await self._today())
+
+    def _leave(self, multihashes: Iterable[bytes], *, was_paid: bool) -> None:
+        self.untidy = True
+        for multihash in multihashes:
+            if multihash in self._left or len(self._left) < MOST_LEFT:
+                self._left[multihash] = was_paid or self._left.get(multihash, False)
+
+    async def _free_left(self) -> None:
+        async with self._lock:
+            for was_paid in (True, False):
+                left = tuple(multihash for multihash, paid in self._left.items() if paid == was_paid)
+                await self._free_let_go(left, was_paid=was_paid)
+            self._left.clear()
 
     # ------------------------------------------------------------ tidying
 
@@ -160,11 +208,14 @@ class Shelf:
         """At a quiet moment, if something may lie there. What a fetch still needs of it, the fetch brings back."""
         now = self.clock.now()
         if self._is_sweep_due(now) and await self.chain.is_read():
-            self.untidy = False  # what is left lying from here on is for the next one
+            self.untidy, self._sweep_at = (
+                False,
+                now + SWEEP_AGAIN,
+            )  # what is left lying from here on is for the next one
             if await self._sweep():
-                self._has_swept = True
+                self._has_swept, self._sweep_at = True, None
             else:
-                self.untidy, self._sweep_at = True, now + SWEEP_AGAIN
+                self.untidy = True
 
     async def purge_if_due(self) -> None:
         """Deletes what has waited long enough in quarantine."""
@@ -175,11 +226,13 @@ class Shelf:
 
     async def _sweep(self) -> bool:
         """What a crash or a full disk left between a put and its record. False where it is too much to be that."""
+        if not (promised := await self._count_promised()):
+            await self._free_left()
         orphans = await count_orphans(self.books, self.blocks)
         if not orphans.blocks:
             self.release.spend()
             return True
-        if promised := len(await promised_to_nobody(self.books, self.receipts, self.clock.now())):
+        if promised:
             log.error(
                 "blocks.held",
                 blocks=orphans.blocks,
@@ -204,9 +257,7 @@ class Shelf:
         async with aclosing(self.blocks.all()) as pieces:
             async for multihashes in pieces:
                 async with self._lock:
-                    nobodys = await self.books.unreferenced(multihashes)
-                    await self.blocks.free(tuple(nobodys), await self._today(), was_paid=not self._has_swept)
-                    swept += len(nobodys)
+                    swept += await self._free_of(multihashes, was_paid=not self._has_swept)
         if swept:
             log.info("blocks.swept", blocks=swept, quarantine_days=self.quarantine.days)
         self.release.spend()

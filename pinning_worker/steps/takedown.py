@@ -75,7 +75,7 @@ class TakeDown:
 
     async def run(self, denylist: Denylist, changed: Callable[[], Awaitable[None]]) -> None:
         """Until cancelled: a list that changed is applied, one that cannot be read leaves the last one in force."""
-        looks = 0
+        looks, untold = 0, False
         while True:
             self._bell = trio.Event()
             with trio.move_on_after(LOOK_SECONDS):
@@ -84,11 +84,13 @@ class TakeDown:
             try:
                 if self._bell.is_set() or looks >= AGAIN_LOOKS or await trio.to_thread.run_sync(denylist.is_changed):
                     looks = 0
-                    if await self.apply(await trio.to_thread.run_sync(denylist.read)):
+                    untold |= await self.apply(await trio.to_thread.run_sync(denylist.read))
+                    if untold:
                         log.warning("denylist.applied", denied=len(self._denied), blocked_roots=len(self._blocked))
                         await changed()
+                        untold = False
             except ValueError as error:
                 log.error("denylist.not_read", reason=f"it {error}", in_force="the last one that could be read")
             except Trouble as trouble:
                 log.error("denylist.put_off", reason=str(trouble))
-                looks = AGAIN_LOOKS
+                looks, untold = AGAIN_LOOKS, True  # half of it may be in force

@@ -149,6 +149,16 @@ async def test_the_books_that_were_copied_are_the_older_ones_from_then_on(worker
         await start(worker)
 
 
+async def test_what_is_left_of_an_earlier_restore_stops_no_other(worker: Path, tmp_path: Path) -> None:
+    """Catches: `rm -r data/*`, which leaves what begins with a dot, and then no restore ever comes to its end."""
+    await backup(worker)
+    (tmp_path / "new" / "data" / ".restored").mkdir(parents=True)
+    (tmp_path / "new" / "data" / ".restored" / "backup.json").write_text("{}")
+    await restore(tmp_path / "new")
+    assert {path.name for path in (tmp_path / "new" / "data").glob(".*")} == set()
+    await start(tmp_path / "new")
+
+
 async def test_the_marks_of_a_restored_worker_are_a_pair(worker: Path, tmp_path: Path) -> None:
     await backup(worker)
     await restore(tmp_path / "new")

@@ -87,3 +87,15 @@ def test_the_second_worker_learns_the_pid_of_the_first_and_may_run_after_its_kil
         first.wait(10)
         with hold_data_dir(data, "doichain"):
             assert (data / "worker.lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_mark_that_a_power_cut_emptied_is_told_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "network").touch()
+    with pytest.raises(DataDirRefused, match=r"network is empty, .*echo doichain > "):
+        prepare_data_dir(tmp_path, "doichain")
+
+
+def test_who_was_killed_while_he_wrote_the_mark_may_begin_again(tmp_path: Path) -> None:
+    (tmp_path / ".network.0123456789abcdef").write_text("doi")
+    prepare_data_dir(tmp_path, "doichain")
+    assert (tmp_path / "network").read_text() == "doichain\n"

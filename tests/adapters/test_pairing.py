@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from pinning_worker.adapters.blocks import mark_file
 from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.adapters.blocks.mark_file import MARK_FILE, read_mark
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.store_mark import read_mark as books_mark
-from pinning_worker.domain.store_mark import Mismatch
+from pinning_worker.domain.store_mark import Mark, Mismatch
 from pinning_worker.pairing import NotItsBlocks, Store
 from pinning_worker.ports import Change, Trouble
 from tests.contract.samples import ROOT, request
@@ -113,3 +115,45 @@ async def test_a_damaged_mark_is_trouble_that_names_the_file(store: Store) -> No
     (store.blocks / MARK_FILE).write_text("half a li")
     with pytest.raises(Trouble, match=r"store\.json is damaged"):
         await store.open_together()
+
+
+async def test_books_know_blocks_without_a_mark_by_any_of_their_roots(store: Store) -> None:
+    """Catches: the first root, a large one, is all that is looked for, and it was lost."""
+    books, many = SqlBooks(store.database), tuple(b"\x12\x20" + bytes(31) + bytes([n]) for n in range(250))
+    large = replace(request(), root=ROOT[:-1] + b"\x00")
+    assert await books.commit(Change((large,), hold=((large.root, (*many, *(name + b"more" for name in many))),)))
+    await keep_a_block(store)
+    await store.open_together()
+
+
+async def test_who_is_killed_between_the_two_marks_leaves_books_that_are_ahead(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: the blocks first, and after a kill between the two the right books are refused as older."""
+    await store.open_together()
+    await keep_a_block(store)
+
+    def killed(_folder: Path, _mark: Mark) -> None:
+        raise Trouble("killed here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mark_file, "write_mark", killed)
+        with pytest.raises(Trouble, match="killed here"):
+            await store.open_together()
+    await store.open_together()
+    assert read_mark(store.blocks) == await books_mark(store.database) == Mark(id_of(store), 3)
+
+
+async def test_a_worker_that_starts_while_a_backup_counts_is_not_set_back(store: Store) -> None:
+    """Catches: the backup writes its older count over that of the start, and the pair no longer fits."""
+    await store.open_together()
+    await keep_a_block(store)
+    mark_file.write_mark(store.blocks, Mark(id_of(store), 9))
+    await store.count_backup()
+    assert read_mark(store.blocks) == Mark(id_of(store), 9)
+
+
+def id_of(store: Store) -> str:
+    mark = read_mark(store.blocks)
+    assert mark is not None
+    return mark.id

@@ -116,7 +116,8 @@ async def test_what_is_freed_is_not_here_until_it_is_recalled(blocks: Blocks) ->
     assert await blocks.sizes(tuple(ALL)) == {}
     assert await blocks.audit(tuple(ALL)) == set(ALL)
     assert await everything(blocks) == []
-    await blocks.recall((name_of(BIG), NEVER))
+    assert await blocks.recall((name_of(BIG), NEVER)) == {name_of(BIG)}
+    assert await blocks.recall((name_of(BIG), NEVER)) == set(), "what is here does not come back"
     assert await blocks.get(name_of(BIG)) == BIG
     assert await everything(blocks) == [name_of(BIG)]
 

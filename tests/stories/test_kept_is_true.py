@@ -9,7 +9,9 @@ from trio.testing import MockClock
 
 from pinning_worker.domain.cid import RAW, Cid
 from pinning_worker.domain.pin import State
-from pinning_worker.ports import Trouble
+from pinning_worker.ports import Change, Trouble
+from pinning_worker.steps import checking
+from pinning_worker.steps.checking import SAMPLE
 from tests import content
 from tests.stories.world import World
 
@@ -150,3 +152,64 @@ async def test_a_disk_that_fails_for_one_root_keeps_no_other_waiting(autojump_cl
         await w.later(minutes=5)
         states = [(await w.pin(cid)).state for cid, _ in cids]
         assert states == [State.PINNED, State.PINNED, State.OWED]
+
+
+def rotten(data: bytes) -> bytes:
+    """As long as it was, and another."""
+    return bytes(byte ^ 1 for byte in data)
+
+
+async def test_rot_that_leaves_the_length_is_found_by_the_sample_and_then_everywhere(autojump_clock: MockClock) -> None:
+    """Catches: the hashes are not looked at; or only those that were drawn, and the rest is called kept again."""
+    cid, blocks = content.file(content.noise(2_000_000))
+    assert len(blocks) > SAMPLE
+    world = World()
+    async with world.running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+        for multihash, data in blocks.items():
+            w.blocks.data[multihash] = rotten(data)
+        w.fetcher.peers.clear()
+    async with world.running() as w:
+        await w.later(minutes=1)
+        assert (await w.pin(cid)).state is State.OWED
+        assert await w.blocks_on_disk() == set(), "not one of them is left to be found by a peer"
+
+
+async def test_a_block_cut_short_is_found_however_many_there_are(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: the books' sizes are not compared, and a draw of four among many finds nothing."""
+    monkeypatch.setattr(checking, "SAMPLE", 0)
+    cid, blocks = content.file(content.noise(2_000_000))
+    world = World()
+    async with world.running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+        short = next(iter(blocks))
+        w.blocks.data[short] = blocks[short][:-1]
+        w.fetcher.peers.clear()
+    async with world.running() as w:
+        await w.say(f"NEW-CID:{cid}")
+        assert (await w.pin(cid)).state is State.OWED
+
+
+async def test_a_pin_that_holds_no_block_is_not_kept(autojump_clock: MockClock) -> None:
+    """Catches: books that lost their references call it kept, for nothing of nothing is missing."""
+    cid, blocks = content.file(content.noise(600_000))
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+        w.fetcher.peers.clear()
+        w.blocks.data.clear()
+        assert await w.books.commit(Change(release=(cid.key,)))
+        w.life.checking.note_damaged(cid.key)
+        assert not await w.life.checking.is_kept(cid.key)
+        assert (await w.pin(cid)).state is State.OWED
+
+
+async def test_reads_that_find_ever_more_broken_blocks_fill_no_memory(autojump_clock: MockClock) -> None:
+    found = World().life.checking
+    for number in range(2 * checking.MOST_BROKEN):
+        found.note_broken(number.to_bytes(4, "big"))
+    assert len(found._broken) == checking.MOST_BROKEN

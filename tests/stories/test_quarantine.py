@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.chain import MemoryChain
 from pinning_worker.domain.pin import PinKey, State
-from pinning_worker.ports import Trouble
+from pinning_worker.ports import Change, DiskFull, Trouble
 from pinning_worker.steps import shelf
 from tests import content
 from tests.stories.world import World, terms
@@ -196,3 +196,64 @@ async def test_while_a_receipt_promises_what_no_payment_was_found_for_nothing_is
             await w.months_later(245)
             await w.later(hours=2)
             assert await w.blocks_on_disk() == set(), "the promised term is over"
+
+
+async def test_whoever_asks_for_what_is_held_for_a_receipt_and_does_not_pay_frees_nothing_of_it(
+    autojump_clock: MockClock,
+) -> None:
+    """Catches: a sweep holds what was paid at a forgotten address, and the lapse of a stranger's quote frees it."""
+    cid, blocks = content.file(content.noise(600_000))
+    world = World()
+    async with world.running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+    world.books = MemoryBooks()
+    world.chain = MemoryChain(world.clock)
+    async with world.running() as w:
+        await w.quoted(cid)
+        await w.later(days=3)
+        assert await w.blocks_on_disk() == set(blocks)
+
+
+async def test_what_could_not_be_freed_is_freed_later_however_much_it_is(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: a full disk at the wrong moment; the end is told to nobody, and the blocks lie there until a restart."""
+    monkeypatch.setattr(shelf, "SWEEP_LEAST", 100_000)
+    cid, blocks = content.file(content.noise(600_000))
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+        free = w.blocks.free
+
+        async def full(*_: object, **__: object) -> None:
+            raise DiskFull("no room for the folder of the day")
+
+        w.blocks.free = full  # type: ignore[method-assign]  # as a full disk
+        await w.months_later(242)
+        w.hear()
+        await w.months_later(1)
+        assert (await w.pin(cid)).state is State.RELEASED
+        assert await w.blocks_on_disk() == set(blocks)
+        assert "EXPIRED-CID" in w.hear_statuses()
+        w.blocks.free = free  # type: ignore[method-assign]  # there is room again
+        await w.later(hours=2)
+        assert (await w.blocks_on_disk(), w.in_quarantine()) == (set(), set(blocks))
+
+
+async def test_what_a_fetch_gives_up_before_the_chain_has_been_read_stays_on_the_shelf(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: whoever asks in the first moments of a recovered worker for what was paid frees it by a failed fetch."""
+    monkeypatch.setattr(shelf, "SWEEP_LEAST", 0)  # they are held
+    _, blocks = content.file(content.noise(600_000))
+    world = World()
+    for multihash, block in blocks.items():
+        await world.blocks.put(multihash, block)
+    async with world.running() as w:
+        w.chain.read = False
+        assert await w.life.shelf.store_and_free(Change(), tuple(blocks), was_paid=False)
+        assert await w.blocks_on_disk() == set(blocks)
+        w.chain.read = True
+        await w.later(hours=2)
+        assert w.in_quarantine() == set(blocks)

@@ -30,7 +30,7 @@ from pinning_worker.domain.money import ZERO, Swartz
 from pinning_worker.domain.payment import term_of
 from pinning_worker.domain.pin import STANDING, State
 from pinning_worker.domain.verdict import accounts
-from pinning_worker.steps.recovering import quotes_of, take_up
+from pinning_worker.steps.recovering import quotes_of, take_up_quotes, take_up_receipts
 from tests.stories.market_days import Paid, happen, market, works
 from tests.stories.mortal_process import EventClock, database_url
 from tests.stories.stored_clock import read_clock
@@ -99,7 +99,8 @@ class Worker:
         journal = await trio.to_thread.run_sync(read_journal, self.folder / "blocks")
         promises = quotes_of(journal, address=ADDRESS, script=SCRIPT, network="doichain-regtest")
         async with left_by(self) as (books, receipts):
-            await take_up(books, receipts, journal, promises)
+            await take_up_quotes(books, promises)
+            await take_up_receipts(receipts, journal)
 
     async def whole_life(self, phase: str) -> None:
         async with self._life(phase) as process:

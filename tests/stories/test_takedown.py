@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
+import pytest
+import trio
 from trio.testing import MockClock
 
-from pinning_worker.domain.cid import Cid
+from pinning_worker.adapters.memory.books import MemoryBooks
+from pinning_worker.domain.cid import RAW, Cid
 from pinning_worker.domain.pin import State
-from pinning_worker.steps.takedown import TakeDown
+from pinning_worker.ports import Trouble
+from pinning_worker.steps.takedown import LOOK_SECONDS, TakeDown
 from tests import content
 from tests.stories.world import World, terms
 
@@ -117,3 +121,70 @@ async def test_a_blocked_pin_ends_with_its_term(autojump_clock: MockClock) -> No
         await w.months_later(245)
         assert (await w.pin(cid)).state is State.RELEASED
         assert w.hear_statuses() == ["EXPIRED-CID"], "no reminder offers to renew it"
+
+
+class List:
+    """The operator's list, in his hand."""
+
+    def __init__(self) -> None:
+        self.keys: frozenset[bytes] = frozenset()
+        self.seen = self.keys
+
+    def read(self) -> frozenset[bytes]:
+        self.seen = self.keys
+        return self.keys
+
+    def is_changed(self) -> bool:
+        return self.keys != self.seen
+
+
+async def test_what_left_the_list_while_the_database_was_away_is_told_when_it_is_back(
+    autojump_clock: MockClock,
+) -> None:
+    """Catches: the list is applied, telling of it fails, and what is owed is not asked for until hours later."""
+    told: list[frozenset[bytes]] = []
+    troubles = [Trouble("the database is locked")]
+    takedown, listed = TakeDown(MemoryBooks()), List()
+
+    async def changed() -> None:
+        if troubles:
+            raise troubles.pop()
+        told.append(listed.keys)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(takedown.run, listed, changed)
+        _, blocks = content.file(b"denied")
+        listed.keys = frozenset(Cid(1, RAW, multihash).key for multihash in blocks)
+        await trio.sleep(2 * LOOK_SECONDS + 1)
+        assert told == [listed.keys]
+        await trio.sleep(5 * LOOK_SECONDS)
+        assert len(told) == 1, "once"
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_list_that_cannot_be_applied_in_full_withholds_at_once_what_it_names(
+    autojump_clock: MockClock,
+) -> None:
+    """Catches: a database that is away, and what was denied is served until it is back."""
+    cid, _ = content.file(b"denied while the database is away")
+    books = MemoryBooks()
+    takedown = TakeDown(books)
+
+    async def away(multihashes: Collection[bytes]) -> dict[bytes, set[bytes]]:
+        raise Trouble(f"the database was asked for {len(multihashes)}, and is out of reach")
+
+    books.holders = away  # type: ignore[method-assign]  # as a database server that is away
+    with pytest.raises(Trouble):
+        await takedown.apply(frozenset({cid.key}))
+    assert not takedown.serves(cid.multihash)
+    assert takedown.is_blocked(cid.key)
+    assert takedown.denies(cid)
+
+
+async def test_denied_is_the_block_though_no_root_holds_it(autojump_clock: MockClock) -> None:
+    """Catches: a block that lies on the shelf, of a fetch that goes on, is served though it is on the list."""
+    cid, _ = content.file(b"denied and held by nobody")
+    takedown = TakeDown(MemoryBooks())
+    await takedown.apply(frozenset({cid.key}))
+    assert not takedown.serves(cid.multihash)
+    assert takedown.denies(Cid(1, 0x71, cid.multihash)), "whatever codec it is asked for with"

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 
 import pytest
+from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
@@ -43,6 +44,28 @@ async def test_a_fetch_whose_outcome_cannot_be_stored_is_put_off(
         books.trouble = None
         await w.later(minutes=1)
         assert w.hear_statuses()[-1:] == ["ADDING-CID"]
+
+
+async def test_a_disk_that_fails_one_fetch_is_no_bug_and_the_asker_may_come_again(autojump_clock: MockClock) -> None:
+    """Catches: a full disk under `quotes.jsonl` is answered INTERNAL, and the operator is asked to report a bug."""
+    cid, blocks = content.file(b"a disk with a bad minute")
+    with capture_logs() as logs:
+        async with World().running() as w:
+            w.offer(blocks)
+            put = w.blocks.put
+
+            async def fails(multihash: bytes, data: bytes) -> None:
+                raise Trouble(f"{multihash.hex()} ({len(data)} bytes): Input/output error")
+
+            w.blocks.put = fails  # type: ignore[method-assign]  # as a disk that fails
+            await w.say(f"NEW-CID:{cid}")
+            await w.later(seconds=1)
+            assert [(said["status"], said.get("code")) for said in w.hear()] == [("ERROR", "BUSY")]
+            w.blocks.put = put  # type: ignore[method-assign]  # it is well again
+            await w.later(minutes=10)
+            assert await w.quoted(cid)
+    events = [line["event"] for line in logs]
+    assert ("fetch.put_off" in events, "fetch.crashed" in events) == (True, False)
 
 
 async def test_trouble_after_a_quote_was_stored_takes_nothing_back(autojump_clock: MockClock) -> None:

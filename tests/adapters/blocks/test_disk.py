@@ -240,3 +240,16 @@ async def free_noise(blocks: DiskBlocks, *, count: int, size: int, was_paid: boo
     for name, data in names.items():
         await blocks.put(name, data)
     await blocks.free(tuple(names), date(2026, 11, 29), was_paid=was_paid)
+
+
+def test_when_room_is_made_what_nobody_paid_for_goes_first(tmp_path: Path) -> None:
+    """Catches: the oldest goes, whoever it was for; a stranger's blocks of today outlive what was paid for."""
+    quarantine = Quarantine(f"{tmp_path}/freed", None)
+    quarantine.open()
+    for name, day, was_paid in (("old", 1, True), ("new", 9, False), ("newer", 10, False)):
+        (tmp_path / name).write_bytes(bytes(1000))
+        quarantine.take(f"{tmp_path}/{name}", date(2026, 11, day), was_paid=was_paid)
+    assert quarantine.make_room(1500) == 2000
+    assert [(each.day.day, each.was_paid) for each in quarantine.days()] == [(1, True)]
+    assert quarantine.make_room(1) == 1000
+    assert quarantine.days() == []

@@ -18,10 +18,12 @@ from pinning_worker.adapters.blocks.receipt_journal import JOURNAL, JournaledRec
 from pinning_worker.adapters.blocks.release_file import LIFE_SECONDS, ReleaseFile
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
+from pinning_worker.daemon import take_journals
 from pinning_worker.domain.cid import RAW, cid_of
 from pinning_worker.domain.receipt import Receipt
-from pinning_worker.ports import Trouble
-from pinning_worker.steps.recovering import take_up
+from pinning_worker.ports import Change, Trouble
+from pinning_worker.settings import Settings, load
+from pinning_worker.steps.recovering import QUOTES_AT_ONCE, take_up_receipts
 from tests.contract import samples
 from tests.contract.samples import quote
 
@@ -75,6 +77,28 @@ async def test_a_journal_written_anew_forgets_nothing_that_the_books_do_not_know
         await receipts.put(receipt())
     await JournaledReceipts.open(MemoryReceipts(), tmp_path)
     assert read_journal(tmp_path) == [receipt()]
+
+
+class LockedReceipts(MemoryReceipts):
+    """Those of a database that cannot be written."""
+
+    async def put(self, receipt: Receipt) -> None:
+        raise Trouble(f"{receipt.key}: the database is locked")
+
+
+async def test_the_journal_knows_a_receipt_before_the_database_does(tmp_path: Path) -> None:
+    """Catches: the database first, and a kill between the two leaves a promise that only it knows."""
+    receipts = await JournaledReceipts.open(LockedReceipts(), tmp_path)
+    with pytest.raises(Trouble):
+        await receipts.put(receipt())
+    assert read_journal(tmp_path) == [receipt()]
+
+
+async def test_a_database_that_knows_less_than_the_journal_is_noticed_at_the_start(tmp_path: Path) -> None:
+    known = MemoryReceipts()
+    await (await JournaledReceipts.open(known, tmp_path)).put(receipt())
+    assert not (await JournaledReceipts.open(known, tmp_path)).knew_more
+    assert (await JournaledReceipts.open(MemoryReceipts(), tmp_path)).knew_more
 
 
 def test_no_journal_is_no_receipt(tmp_path: Path) -> None:
@@ -149,10 +173,10 @@ async def test_a_line_is_as_short_whatever_a_document_names(tmp_path: Path) -> N
 
 
 async def test_what_the_books_know_is_not_overwritten_by_an_older_journal(tmp_path: Path) -> None:
-    books, receipts = MemoryBooks(), MemoryReceipts()
+    receipts = MemoryReceipts()
     newer = receipt(CID, months=7)
     await receipts.put(newer)
-    assert await take_up(books, receipts, [receipt(CID, months=2)], []) == 0
+    assert await take_up_receipts(receipts, [receipt(CID, months=2)]) == 0
     assert await receipts.all() == [newer]
 
 
@@ -183,3 +207,44 @@ async def test_garbage_after_the_newest_quote_hides_it_not(tmp_path: Path, garba
     newest = newest_quote(tmp_path)
     assert newest is not None
     assert newest.id == "q2"
+
+
+class NoteworthyBooks(MemoryBooks):
+    """They note how many quotes each change had, and fail after so many."""
+
+    def __init__(self, most: int | None = None) -> None:
+        super().__init__()
+        self.most, self.stored = most, list[int]()
+
+    async def commit(self, change: Change) -> bool:
+        if self.most is not None and sum(self.stored) >= self.most:
+            raise Trouble("the database is locked")
+        self.stored.append(len(change.quotes))
+        return await super().commit(change)
+
+
+async def test_a_long_journal_of_quotes_is_taken_up_piece_by_piece(tmp_path: Path) -> None:
+    """Catches: all that strangers were ever quoted in memory at once, at the start after a crash."""
+    await QuoteJournal(tmp_path).note([quote(f"q{number}") for number in range(3 * QUOTES_AT_ONCE)])
+    books = NoteworthyBooks()
+    assert await take_journals(settings_of(tmp_path), books, MemoryReceipts(), tmp_path) == 0
+    assert (max(books.stored), sum(books.stored)) == (QUOTES_AT_ONCE, 3 * QUOTES_AT_ONCE)
+
+
+async def test_who_is_killed_while_he_takes_up_the_journals_begins_again(tmp_path: Path) -> None:
+    """Catches: the receipts first; at the next start nothing is missing, and their quotes were never stored."""
+    await JournaledReceipts(MemoryReceipts(), tmp_path / JOURNAL).put(receipt())
+    receipts = MemoryReceipts()
+    with pytest.raises(Trouble):
+        await take_journals(settings_of(tmp_path), NoteworthyBooks(most=0), receipts, tmp_path)
+    assert (await JournaledReceipts.open(receipts, tmp_path)).knew_more
+
+
+def settings_of(folder: Path) -> Settings:
+    environ = {
+        "PINNING_NETWORK": "doichain-regtest",
+        "PINNING_DATA_DIR": str(folder),
+        "PINNING_PAYMENT_ADDRESS": "mfWyW5fc9NUj75YAnFgoRLrjxgLDn2MMth",
+        "PINNING_ELECTRUM_SERVERS": "ws://127.0.0.1:1",
+    }
+    return load(Settings, environ=environ, env_file=None)
