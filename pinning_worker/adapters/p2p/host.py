@@ -17,6 +17,7 @@ from multiaddr import Multiaddr
 from multiaddr.protocols import P_P2P
 
 from pinning_worker.adapters.p2p import addresses, names
+from pinning_worker.adapters.p2p.cures.half_open import LOOPBACK
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, root_cause
 from pinning_worker.adapters.p2p.neighbours import Neighbours
 from pinning_worker.adapters.p2p.relay.dialling import CircuitDialler
@@ -29,7 +30,7 @@ class Host:
     """A running host. Made by `open_host` only, which gives its services to it (open_host.py).
 
     `also_at`: each is asked, whenever our addresses are told, where else we are reached (a relay, a mapped port).
-    `direct`: the peer ids of direct peers.
+    `direct`: the peer ids of direct peers. `proxies`: IP addresses behind which many peers are.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Host:
         self.raw = raw
         self.also_at = also_at
         self.direct = direct
+        self.proxies = LOOPBACK
         self.peer_id = raw.get_id().to_base58()
         self.on_connected = neighbours.on_connected
         self.on_disconnected = neighbours.on_disconnected

@@ -121,6 +121,7 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
     neighbours = Neighbours()
     whom = _whom_to_hold(config, raw.get_id().to_base58())
     host = OpenHost(raw, neighbours, also_at, frozenset(peer for peer, is_direct in whom.values() if is_direct))
+    host.proxies = config.proxies
     host.swarm.register_notifee(neighbours)
     if config.relay is not None:
         host.hop = Hop(host, config.relay)
