@@ -5,7 +5,8 @@
 
 The loop stands still while it runs tasks and looks at no socket: from one wait for input to the next. A thread looks on
 from outside, so that it can tell the stack of a stop that still lasts; and it sees many short steps, one after the
-other, as the one stop that they are to a peer.
+other, as the one stop that they are to a peer. The time at work is what the loop's own thread spent: on a
+busy machine the rest was somebody else's.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import trio
 from trio.abc import Instrument
 
 WORTH_TELLING = 0.25  # seconds
+STOOD_STILL = "the event loop stood still for"
 LOOKS = 0.02  # seconds between two looks of the thread
 
 
@@ -34,11 +36,13 @@ class Watch(Instrument):
         self._worth_telling = worth_telling
         self._thread = threading.get_ident()
         self._running_since: float | None = None
+        self._own_time = 0.0
         self._stack = ""
         self._over = threading.Event()
 
     def after_io_wait(self, timeout: float) -> None:
         self._running_since = time.perf_counter()
+        self._own_time = time.thread_time()
 
     def before_io_wait(self, timeout: float) -> None:
         since, self._running_since = self._running_since, None
@@ -48,7 +52,8 @@ class Watch(Instrument):
         self.longest = max(self.longest, seconds)
         if seconds > self._worth_telling:
             stack, self._stack = self._stack or "the stack was not seen\n", ""
-            self._tell(f"the event loop stood still for {seconds * 1000:.0f} ms:\n{stack}")
+            own = time.thread_time() - self._own_time
+            self._tell(f"{STOOD_STILL} {seconds * 1000:.0f} ms, {own * 1000:.0f} ms of them at work:\n{stack}")
 
     def look_on(self) -> None:
         """The thread."""

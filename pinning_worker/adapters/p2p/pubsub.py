@@ -28,6 +28,7 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.tools.anyio_service import background_trio_service
 
+from pinning_worker.adapters.p2p.control import AT_ONCE
 from pinning_worker.adapters.p2p.cures.crash import quietly
 from pinning_worker.adapters.p2p.cures.crowded_frames import MOST_MESSAGES
 from pinning_worker.adapters.p2p.flood import AWAY_SECONDS, FloodGuard, GossipLimits
@@ -169,13 +170,15 @@ class _Pubsub(Pubsub):
             self._handle_dead_peer(peer)
 
     async def _take(self, peer: ID, rpc: rpc_pb2.RPC) -> None:
-        """One message after the other, not each in a task of its own: they would all run in one turn of the loop."""
-        for message in rpc.publish[:MOST_MESSAGES]:
+        """One message after the other, not each in a task of its own: they would all run in one turn of the loop. What
+        is looked at ends the turn, for it costs a signature; of what is dropped AT_ONCE make one."""
+        for number, message in enumerate(rpc.publish[:MOST_MESSAGES], 1):
             if len(message.topicIDs) != 1:
                 self.guard.malformed()
             elif message.topicIDs[0] in self.topic_ids:
                 await self.push_msg(peer, message)
-            await trio.lowlevel.checkpoint()
+            if number % AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
         if len(rpc.subscriptions) <= self.max_subscriptions_per_rpc:
             for subscription in rpc.subscriptions:
                 self.handle_subscription(peer, subscription)
@@ -197,11 +200,12 @@ class _Pubsub(Pubsub):
             return None
         self._unverified.add(id(msg))
         try:
-            return await super().push_msg(msg_forwarder, msg)
+            await super().push_msg(msg_forwarder, msg)
         finally:
             if id(msg) in self._unverified:
                 self._unverified.remove(id(msg))
                 self.guard.forged(forwarder, now)
+        return await trio.lowlevel.checkpoint()
 
     async def validate_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
         """The library comes here once the signature holds."""
