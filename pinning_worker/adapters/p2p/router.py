@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import trio
 from libp2p.custom_types import MessageID, TProtocol
@@ -42,6 +43,8 @@ MESH_WE_ASK_FOR = 8
 MESH_WE_KEEP = 10_000  # more than max_connections: nobody is pruned out of our mesh for there being too many
 FORWARDED_PER_SECOND = 100.0  # for each forwarding peer and topic
 MOST_TOLD = 5_000  # ids of messages that we have, to one peer and heartbeat: MaxIHaveLength
+
+T = TypeVar("T")
 
 
 class Router(GossipSub):
@@ -149,6 +152,20 @@ class Router(GossipSub):
         if unwanted is not None:
             unwanted.update(idontwant_msg.messageIDs[: max(0, MOST_UNWANTED - len(unwanted))])
 
+    async def _emit_control_msgs(
+        self,
+        peers_to_graft: dict[ID, list[str]],
+        peers_to_prune: dict[ID, list[str]],
+        peers_to_gossip: dict[ID, dict[str, list[bytes]]],
+    ) -> None:
+        """Peer by peer, everybody with a turn in between: of hundreds each may be told 5000 ids. The library besides
+        tells a peer what it has just told the one before."""
+        for peer in {*peers_to_graft, *peers_to_prune, *peers_to_gossip}:
+            await super()._emit_control_msgs(
+                _only(peer, peers_to_graft), _only(peer, peers_to_prune), _only(peer, peers_to_gossip)
+            )
+            await trio.lowlevel.checkpoint()
+
     def gossip_heartbeat(self) -> defaultdict[ID, dict[str, list[bytes]]]:
         """Whom to tell the ids of what we have."""
         gossip = super().gossip_heartbeat()
@@ -178,6 +195,10 @@ class Router(GossipSub):
 
     def _has_it(self, peer: ID, msg_id: bytes | None) -> bool:
         return msg_id is not None and msg_id in self.dont_send_message_ids.get(peer, ())
+
+
+def _only(peer: ID, told: dict[ID, T]) -> dict[ID, T]:
+    return {peer: told[peer]} if peer in told else {}
 
 
 async def _decoded(ids: Sequence[bytes]) -> list[bytes]:

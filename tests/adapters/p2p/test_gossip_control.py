@@ -19,6 +19,7 @@ from pinning_worker.adapters.p2p import flood
 from pinning_worker.adapters.p2p.bounds import gossip_budget, retold, unfinished
 from pinning_worker.adapters.p2p.bounds.bucket import BURST_SECONDS
 from pinning_worker.adapters.p2p.gossip_stream import LARGEST_RPC
+from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.router import Router
 from tests.adapters.p2p.gossips import TOPIC, Node, meet, open_node
 from tests.adapters.p2p.stranger import Stranger, open_stranger
@@ -210,3 +211,15 @@ async def test_frames_that_never_end_are_held_up_to_a_bound() -> None:
         assert 0 < most <= unfinished.OF_A_PEER + LARGEST_RPC
         honest.topic.publish(b"and I am heard")
         await victim.hears(b"and I am heard")
+
+
+async def test_a_heartbeat_tells_each_peer_its_own_and_nothing_of_the_one_before() -> None:
+    router, told = Router(), {}
+    first, second = (ID.from_pubkey(new_key().public_key) for _ in range(2))
+
+    async def note(control: rpc_pb2.ControlMessage, peer: ID) -> None:
+        told[peer] = ([each.topicID for each in control.graft], [list(each.messageIDs) for each in control.ihave])
+
+    router.emit_control_message = note  # type: ignore[method-assign]
+    await router._emit_control_msgs({first: ["a"], second: ["b"]}, {}, {first: {"a": [b"1"]}, second: {"b": [b"2"]}})
+    assert told == {first: (["a"], [[b"1"]]), second: (["b"], [[b"2"]])}
