@@ -28,10 +28,12 @@ LOOKS = 0.02  # seconds between two looks of the thread
 
 
 class Watch(Instrument):
-    """Instrument of the loop to be watched. `longest` is the longest stop so far, whether or not it was told."""
+    """Instrument of the loop to be watched. Of all stops so far, told or not: `longest` is the longest, `most_work` the
+    most time at work in one."""
 
     def __init__(self, worth_telling: float = WORTH_TELLING) -> None:
         self.longest = 0.0
+        self.most_work = 0.0
         self.told: list[str] = []
         self._worth_telling = worth_telling
         self._thread = threading.get_ident()
@@ -48,11 +50,10 @@ class Watch(Instrument):
         since, self._running_since = self._running_since, None
         if since is None:
             return
-        seconds = time.perf_counter() - since
-        self.longest = max(self.longest, seconds)
+        seconds, own = time.perf_counter() - since, time.thread_time() - self._own_time
+        self.longest, self.most_work = max(self.longest, seconds), max(self.most_work, own)
         if seconds > self._worth_telling:
             stack, self._stack = self._stack or "the stack was not seen\n", ""
-            own = time.thread_time() - self._own_time
             self._tell(f"{STOOD_STILL} {seconds * 1000:.0f} ms, {own * 1000:.0f} ms of them at work:\n{stack}")
 
     def look_on(self) -> None:

@@ -26,6 +26,7 @@ from tests.adapters.p2p.stranger import Stranger, open_stranger
 from tests.event_loop import watched
 
 PAIRS = 3_000
+CROWD = 500
 LARGE = 700_000
 UNSIGNED = rpc_pb2.Message(from_id=b"\x00\x01", seqno=bytes(8), topicIDs=[TOPIC])
 
@@ -91,7 +92,7 @@ async def told_to_a_stranger() -> AsyncIterator[tuple[Stranger, Node, Router, To
     async with open_stranger() as (stranger, victim, router):
         with watched() as watch:
             yield stranger, victim, router, Told(victim, stranger.node.host.raw.get_id())
-        print(f"longest stop: {watch.longest * 1000:.0f} ms")
+        print(f"longest stop: {watch.longest * 1000:.0f} ms, at work {watch.most_work * 1000:.0f} ms at most")
 
 
 async def test_thousands_of_GRAFTs_after_a_PRUNE_are_refused_once_a_heartbeat() -> None:
@@ -144,7 +145,6 @@ async def test_what_it_does_not_want_is_remembered_if_it_is_little() -> None:
 
 @pytest.mark.parametrize("frame", TINY.values(), ids=TINY)
 async def test_a_frame_full_of_tiny_things_stops_nobody(frame: bytes) -> None:
-    """The turns of the loop that others get meanwhile are counted: without them a frame is one stop."""
     assert len(frame) <= LARGEST_RPC
     async with told_to_a_stranger() as (stranger, victim, _, told):
         for _ in range(3):
@@ -171,6 +171,28 @@ async def test_who_goes_on_with_it_is_sent_away(frame: bytes, reason: str) -> No
             while victim.host.is_connected(stranger.node.host.peer_id):  # noqa: ASYNC110  it is hung up on
                 await trio.sleep(0.01)
         assert victim.pubsub.guard.dropped[reason] >= flood.MOST_OVERDONE
+
+
+async def test_between_two_signed_messages_of_one_frame_everybody_has_a_turn() -> None:
+    turns = 0
+
+    async def everybody() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with told_to_a_stranger() as (stranger, victim, _, _), trio.open_nursery() as nursery:
+        messages = [stranger.signed(b"%d" % n, n.to_bytes(8, "big"), TOPIC) for n in range(1, CROWD + 1)]
+        nursery.start_soon(everybody)
+        heard_in = []
+        await stranger.say(publish=messages)
+        for message in messages:
+            await victim.hears(message.data)
+            heard_in.append(turns)
+        nursery.cancel_scope.cancel()
+        print(f"{CROWD} messages in {heard_in[-1] - heard_in[0]} turns")
+        assert heard_in[-1] - heard_in[0] >= CROWD - 1
 
 
 async def test_what_js_and_go_say_at_most_is_no_flood() -> None:
@@ -217,8 +239,9 @@ async def test_a_heartbeat_tells_each_peer_its_own_and_nothing_of_the_one_before
     router, told = Router(), {}
     first, second = (ID.from_pubkey(new_key().public_key) for _ in range(2))
 
-    async def note(control: rpc_pb2.ControlMessage, peer: ID) -> None:
-        told[peer] = ([each.topicID for each in control.graft], [list(each.messageIDs) for each in control.ihave])
+    async def note(control_msg: rpc_pb2.ControlMessage, to_peer: ID) -> None:
+        grafts, ihaves = control_msg.graft, control_msg.ihave
+        told[to_peer] = ([each.topicID for each in grafts], [list(each.messageIDs) for each in ihaves])
 
     router.emit_control_message = note  # type: ignore[method-assign]
     await router._emit_control_msgs({first: ["a"], second: ["b"]}, {}, {first: {"a": [b"1"]}, second: {"b": [b"2"]}})
