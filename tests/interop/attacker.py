@@ -32,7 +32,11 @@ from tests.interop.hostile_relay import HostileRelays
 from tests.interop.malformed import Thrower
 
 SECONDS = 40.0
-LONGER = {"relaying": 100.0, "crowding": 100.0}  # for a busy machine; otherwise they are done long before
+LONGER = {
+    "relaying": 100.0,
+    "crowding": 100.0,
+    "malformed": 150.0,
+}  # for a busy machine; otherwise they are done long before
 MESHSUB = "/meshsub/1.1.0"
 FLOOD, LARGE, FORGED, RESETS = 50_000, 300, 5_000, 5_000
 MIB = 1024 * 1024
@@ -128,6 +132,7 @@ async def malformed(attacker: Attacker) -> None:
         await thrower.all_protocols()
     finally:
         attacker.sent = thrower.thrown
+        attacker.more = {"left": thrower.left, "missed": len(thrower.missed)}
 
 
 async def relaying(attacker: Attacker) -> None:

@@ -136,20 +136,25 @@ Throw = Callable[[Host, ID], Awaitable[None]]
 
 
 class Thrower:
-    """Throws all of it at one worker; `thrown` counts."""
+    """Throws all of it at one worker; `thrown` counts what was on a connection. `left`: what had no turn yet.
+    `missed`: protocols, and yamux, at which nothing was thrown."""
 
     def __init__(self, worker: str, swarm_key: bytes | None = None) -> None:
         self.worker = worker
         self.thrown = 0
+        self.left = 0
+        self.missed: set[str] = set()
         self._swarm_key = swarm_key
         self._turn = trio.CapacityLimiter(AT_ONCE)
 
     async def all_protocols(self) -> None:
-        throws: list[Throw] = []
+        throws: list[tuple[str, Throw]] = []
         for protocol in await self._protocols():
-            throws += (partial(_write, protocol, frame) for frame in frames(protocol))
-            throws.append(partial(_drip, protocol))
-        throws += (partial(_write_raw, frame) for frame in yamux_frames())
+            throws += ((protocol, partial(_write, protocol, frame)) for frame in frames(protocol))
+            throws.append((protocol, partial(_drip, protocol)))
+        throws += (("yamux", partial(_write_raw, frame)) for frame in yamux_frames())
+        self.left = len(throws)
+        self.missed = {kind for kind, _ in throws}
         async with trio.open_nursery() as nursery:
             for first in range(0, len(throws), BY_ONE_PEER):
                 nursery.start_soon(self._throw, throws[first : first + BY_ONE_PEER])
@@ -165,12 +170,14 @@ class Thrower:
                 asked = await _stream("/ipfs/id/1.0.0", host, worker)
                 return list(Identify.FromString(await read_length_prefixed_protobuf(asked)).protocols)
 
-    async def _throw(self, throws: Sequence[Throw]) -> None:
+    async def _throw(self, throws: Sequence[tuple[str, Throw]]) -> None:
         async with self._turn, self._host() as host:
-            for throw in throws:
+            for kind, throw in throws:
+                self.left -= 1
                 with suppress(*GONE):
                     worker = ID.from_base58(await host.connect(self.worker, 20))
                     self.thrown += 1
+                    self.missed.discard(kind)
                     with trio.move_on_after(10):
                         await throw(host, worker)
                     await host.disconnect(worker.to_base58())

@@ -131,4 +131,5 @@ async def test_by_a_peer(tmp_path: Path) -> None:
     assert said["flood"]["sent"] < FLOOD
     assert not said["forged"]["connected"], "so is a forger"
     assert said["forged"]["sent"] < FORGED
-    assert said["malformed"]["sent"] > 200, "all was thrown"
+    assert said["malformed"]["left"] == 0, "all was thrown"
+    assert said["malformed"]["missed"] == 0, "at every protocol"

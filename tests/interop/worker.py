@@ -4,9 +4,13 @@
 developer's own settings goes along: only what is passed, and the process starts in an empty folder. What the worker
 logs is kept and shown when something fails. A worker is ended by its pid, always.
 
+With WATCH_EVENT_LOOP=on in the environment of the tests the worker's event loop is watched (watched_worker.py), and
+what stopped it is printed at its end.
+
 A restart is a second `open_worker` on the same folder: same key, same books, same blocks, same port.
 """
 
+import os
 import random
 import re
 import signal
@@ -21,12 +25,14 @@ from subprocess import DEVNULL, PIPE, STDOUT
 import trio
 
 from pinning_worker.one_error import one_error
+from tests.event_loop import STOOD_STILL
 
 READY_SECONDS = 60
 STOP_SECONDS = 30
 _ANY_ADDRESS = re.compile(r"/ip4/[\d.]+/(?:tcp|udp)/\d+(?:/[\w-]+)*/p2p/\w+")
 _OWN_ADDRESS = re.compile(r"/ip4/[\d.]+/tcp/\d+(?:/ws)?/p2p/(\w+)")
 COMMAND = Path(sys.executable).parent / "pinning-worker"
+ROOT = Path(__file__).parents[2]
 _PORTS = iter(random.SystemRandom().sample(range(20_000, 32_000), 12_000))  # Linux gives 32768 and more by itself
 
 
@@ -81,6 +87,14 @@ class Worker:
             return await self.process.wait()
         raise WorkerError(f"did not end within {STOP_SECONDS} s of SIGTERM {self.end_of_log()}")
 
+    def stops(self) -> list[str]:
+        """Of its event loop: each line that says so, and the stack that follows it."""
+        told, inside = [], False
+        for line in self.log:
+            inside = STOOD_STILL in line or (inside and line.startswith(" "))
+            told += [line] if inside else []
+        return told
+
     def end_of_log(self) -> str:
         return "— the end of its log:\n" + "\n".join(self.log[-40:])
 
@@ -115,8 +129,9 @@ async def open_worker(folder: Path, settings: Mapping[str, str], inside: Sequenc
     """
     environment = worker_environment(folder, settings)
     await run_command(["migrate"], environment, folder)
+    command, more = _launched(os.environ.get("WATCH_EVENT_LOOP") == "on")
     process = await trio.lowlevel.open_process(
-        [*inside, str(COMMAND), "run"], stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=environment, cwd=folder
+        [*inside, *command, "run"], stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=environment | more, cwd=folder
     )
     worker = Worker(process)
     with one_error():
@@ -131,7 +146,15 @@ async def open_worker(folder: Path, settings: Mapping[str, str], inside: Sequenc
             finally:
                 with trio.CancelScope(shield=True):
                     await worker.kill()
+                print(*worker.stops(), sep="\n")
                 nursery.cancel_scope.cancel()
+
+
+def _launched(watched: bool) -> tuple[list[str], dict[str, str]]:
+    """The command, and what its environment needs besides."""
+    if not watched:
+        return [str(COMMAND)], {}
+    return [sys.executable, "-m", "tests.interop.watched_worker"], {"PYTHONPATH": str(ROOT)}
 
 
 async def run_command(arguments: list[str], environment: Mapping[str, str], folder: Path) -> str:

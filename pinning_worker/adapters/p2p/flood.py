@@ -1,6 +1,6 @@
 """How much gossip one peer may cause: what is over is dropped before it costs anything, and a flooder is sent away.
 
-Four budgets, each a bucket that refills all the time and holds BURST_SECONDS of it:
+Four budgets of messages, each a bucket (bounds/bucket.py):
 - of each origin, the peer that signed a message. Spent only once the signature holds, or a forger could spend it.
 - of each connection, the peer that hands us messages: a SHARE of the total, in messages and in bytes, so that no one
   peer fills the cache of messages that we forward, however many origins it makes up.
@@ -8,9 +8,10 @@ Four budgets, each a bucket that refills all the time and holds BURST_SECONDS of
 - in total, messages and bytes.
 
 Punished is only what a peer does itself: its own messages at more than twice its budget until PATIENCE are lost, or
-MOST_FORGED messages in an hour whose signature does not hold, which no honest peer forwards. It is disconnected, and
-not heard for AWAY_SECONDS. Who forwards what others validly signed is never punished for it: what is over their budgets
-is dropped, and it is not charged to the forwarder.
+MOST_FORGED messages in an hour whose signature does not hold, which no honest peer forwards, or control over its budget
+(bounds/gossip_budget.py) in MOST_OVERDONE frames within a minute. It is disconnected, and not heard for AWAY_SECONDS.
+Who forwards what others validly signed is never punished for it: what is over their budgets is dropped, and it is not
+charged to the forwarder.
 
 Direct peers (`trusted`: other pinning nodes) have TRUSTED_TIMES the budget of an origin and TRUSTED_SHARE of the total,
 and lose what is over it without being sent away: they answer many at once and forward what their browsers say. One that
@@ -24,7 +25,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-BURST_SECONDS = 10.0
+from pinning_worker.adapters.p2p.bounds.bucket import Bucket
+from pinning_worker.adapters.p2p.bounds.gossip_budget import GossipBudget
+
 SHARE = 0.25
 ADDRESS_SHARE = 0.5
 TRUSTED_TIMES = 10
@@ -32,6 +35,8 @@ TRUSTED_SHARE = 0.5
 PATIENCE = 1_000
 MOST_FORGED = 16
 FORGED_SECONDS = 3600.0
+MOST_OVERDONE = 16
+OVERDONE_SECONDS = 60.0
 CHANGES = 10.0  # of subscriptions
 AWAY_SECONDS = 600.0
 MOST_PEERS = 10_000  # remembered of each kind; the one longest silent is forgotten first
@@ -49,22 +54,11 @@ class GossipLimits:
 
 
 @dataclass(slots=True)
-class Bucket:
-    """Times are seconds of a clock that does not run backwards."""
+class Origin:
+    """`over`: of the peer's own messages, refused more than taken."""
 
-    per_second: float
-    left: float
-    at: float
-    over: int = 0  # of the peer's own messages, refused more than taken
-
-    @classmethod
-    def full(cls, per_second: float, now: float) -> Bucket:
-        return cls(per_second, per_second * BURST_SECONDS, now)
-
-    def holds(self, amount: float, now: float) -> bool:
-        self.left = min(self.per_second * BURST_SECONDS, self.left + (now - self.at) * self.per_second)
-        self.at = now
-        return self.left >= amount
+    bucket: Bucket
+    over: int = 0
 
 
 @dataclass(slots=True)
@@ -76,12 +70,14 @@ class FloodGuard:
     send_away: Callable[[bytes, str], None]
     trusted: frozenset[bytes] = frozenset()
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
-    _origins: OrderedDict[bytes, Bucket] = field(default_factory=OrderedDict)
+    _origins: OrderedDict[bytes, Origin] = field(default_factory=OrderedDict)
     _connections: OrderedDict[bytes, tuple[Bucket, Bucket]] = field(default_factory=OrderedDict)
     _addresses: OrderedDict[bytes, tuple[Bucket, Bucket]] = field(default_factory=OrderedDict)
     _changes: OrderedDict[bytes, Bucket] = field(default_factory=OrderedDict)
     _total: tuple[Bucket, Bucket] | None = None
+    _budgets: OrderedDict[bytes, GossipBudget] = field(default_factory=OrderedDict)
     _forged: OrderedDict[bytes, tuple[float, int]] = field(default_factory=OrderedDict)
+    _overdone: OrderedDict[bytes, tuple[float, int]] = field(default_factory=OrderedDict)
     _away: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
 
     def is_away(self, peer: bytes, now: float) -> bool:
@@ -91,8 +87,8 @@ class FloodGuard:
         """May a message of so many bytes be looked at? `origin` is only what it claims."""
         if self.is_away(forwarder, now) or self.is_away(origin, now):
             return self._drop("away")
-        own = self._bucket(origin, now)
-        if not own.holds(1, now):
+        own = self._own(origin, now)
+        if not own.bucket.holds(1, now):
             if origin == forwarder and origin not in self.trusted:
                 own.over += 1
                 if own.over > PATIENCE:
@@ -121,8 +117,8 @@ class FloodGuard:
 
     def signed(self, origin: bytes, now: float) -> None:
         """That message's signature holds: it is charged to whom it claims to be of."""
-        own = self._bucket(origin, now)
-        own.left -= 1
+        own = self._own(origin, now)
+        own.bucket.left -= 1
         own.over = max(0, own.over - 1)
 
     def malformed(self) -> None:
@@ -130,14 +126,21 @@ class FloodGuard:
         self._drop("malformed")
 
     def forged(self, forwarder: bytes, now: float) -> None:
-        since, count = self._forged.pop(forwarder, (now, 0))
-        since, count = (since, count + 1) if now - since < FORGED_SECONDS else (now, 1)
-        self._forged[forwarder] = since, count
-        _forget_some(self._forged)
         self._drop("forged")
-        if count >= MOST_FORGED:
+        if _again(self._forged, forwarder, FORGED_SECONDS, now) >= MOST_FORGED:
             del self._forged[forwarder]
             self._punish(forwarder, "messages whose signature does not hold", now)
+
+    def budget(self, peer: bytes, now: float) -> GossipBudget:
+        """What is left to it of reading, control, and answers to it."""
+        return _remembered(self._budgets, peer, lambda: GossipBudget.full(now))
+
+    def overdone(self, peer: bytes, now: float) -> None:
+        """A frame of that peer held more control than its budget. A direct peer loses what is over it, no more."""
+        self._drop("control")
+        if _again(self._overdone, peer, OVERDONE_SECONDS, now) >= MOST_OVERDONE and peer not in self.trusted:
+            del self._overdone[peer]
+            self._punish(peer, "more control than anybody needs", now)
 
     def _punish(self, peer: bytes, reason: str, now: float) -> None:
         self._away[peer] = now + AWAY_SECONDS
@@ -148,9 +151,9 @@ class FloodGuard:
         self.dropped[reason] += 1
         return False
 
-    def _bucket(self, origin: bytes, now: float) -> Bucket:
+    def _own(self, origin: bytes, now: float) -> Origin:
         per_second = self.limits.per_origin * (TRUSTED_TIMES if origin in self.trusted else 1)
-        return _remembered(self._origins, origin, lambda: Bucket.full(per_second, now))
+        return _remembered(self._origins, origin, lambda: Origin(Bucket.full(per_second, now)))
 
     def _share(self, forwarder: bytes) -> float:
         return TRUSTED_SHARE if forwarder in self.trusted else SHARE
@@ -167,6 +170,14 @@ def _remembered(known: OrderedDict[bytes, T], peer: bytes, new: Callable[[], T])
     else:
         known.move_to_end(peer)
     return found
+
+
+def _again(counts: OrderedDict[bytes, tuple[float, int]], peer: bytes, within: float, now: float) -> int:
+    """How often that happened since it first did, if that is not longer ago than `within`; this time counted."""
+    since, count = counts.pop(peer, (now, 0))
+    counts[peer] = since, count = (since, count + 1) if now - since < within else (now, 1)
+    _forget_some(counts)
+    return count
 
 
 def _forget_some(known: OrderedDict[bytes, T]) -> None:

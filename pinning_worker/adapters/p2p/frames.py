@@ -31,6 +31,7 @@ GONE = (BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceE
 """What py-libp2p raises when a stream or its connection has ended, or ends meanwhile."""
 
 _READ = 1024 * 1024
+_MANY = 1024
 _NOTHING = memoryview(b"")
 _LONGEST_LENGTH = 4  # bytes of the varint: up to 256 MiB, more than any limit
 
@@ -57,7 +58,8 @@ class ByteStream(Protocol):
 
 class FrameReader:
     """Reads messages one after the other. `limit()` is asked before each: a stranger may send less than a peer we
-    asked. `turns` are those of the peer's large messages, on all its streams.
+    asked. `turns` are those of the peer's large messages, on all its streams. `silence`: seconds between two messages.
+    `held` is told how many bytes of a message that has not ended are kept here; 0 when it has.
     """
 
     def __init__(
@@ -65,17 +67,21 @@ class FrameReader:
         stream: ByteStream,
         limit: Callable[[], int] = lambda: LARGEST_FRAME,
         turns: trio.Semaphore | None = None,
+        silence: float = SILENCE,
+        held: Callable[[int], None] = lambda _size: None,
     ) -> None:
         self._stream = stream
         self._limit = limit
         self._turns = turns or trio.Semaphore(AT_ONCE)
+        self._silence = silence
+        self._held = held
         self._rest = _NOTHING
 
     async def next(self) -> memoryview | None:
         """The next message; None at a clean end. Raises BadFrame, StreamGone."""
         await trio.lowlevel.checkpoint()  # there may be a million in what was read already
         if not self._rest:
-            with _deadline(SILENCE):
+            with _deadline(self._silence):
                 self._rest = memoryview(await self._read())
             if not self._rest:
                 return None
@@ -102,11 +108,17 @@ class FrameReader:
     async def _until_read(self, end: int) -> None:
         if len(self._rest) < end:
             parts: list[bytes | memoryview] = [self._rest]
+            small: list[bytes] = []
             have = len(self._rest)
             while have < end:
-                parts.append(await self._more())
-                have += len(parts[-1])
-            self._rest = memoryview(b"".join(parts))
+                self._held(have)
+                small.append(await self._more())
+                have += len(small[-1])
+                if len(small) == _MANY:  # a byte in an object of its own takes forty
+                    parts.append(b"".join(small))
+                    small.clear()
+            self._rest = memoryview(b"".join([*parts, *small]))
+            self._held(0)
 
     async def _length(self) -> tuple[int, int]:
         length = shift = at = 0

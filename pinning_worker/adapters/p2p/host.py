@@ -17,6 +17,7 @@ from multiaddr import Multiaddr
 from multiaddr.protocols import P_P2P
 
 from pinning_worker.adapters.p2p import addresses, names
+from pinning_worker.adapters.p2p.cures.half_open import LOOPBACK
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, root_cause
 from pinning_worker.adapters.p2p.neighbours import Neighbours
 from pinning_worker.adapters.p2p.relay.dialling import CircuitDialler
@@ -31,7 +32,8 @@ class Host:
     `also_at`: each is asked, whenever our addresses are told, where else we are reached (a relay, a mapped port).
     `direct`: the peer ids of direct peers. `note_use(peer)` is told whenever a peer asks for something, gives
     something, or hands us a message: without that it is the first to leave for others (bounds/who_leaves.py).
-    `address_of(peer)`: where a connected peer comes from, as it is counted (whereabouts.py).
+    `address_of(peer)`: where a connected peer comes from, as it is counted (whereabouts.py). `proxies`: IP addresses
+    behind which many peers are.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Host:
         self.raw = raw
         self.also_at = also_at
         self.direct = direct
+        self.proxies = LOOPBACK
         self.peer_id = raw.get_id().to_base58()
         self.on_connected = neighbours.on_connected
         self.on_disconnected = neighbours.on_disconnected

@@ -16,24 +16,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import structlog
 import trio
+from libp2p.abc import INetStream
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.tools.anyio_service import background_trio_service
 
+from pinning_worker.adapters.p2p.control import AT_ONCE
+from pinning_worker.adapters.p2p.cures.crash import quietly
+from pinning_worker.adapters.p2p.cures.crowded_frames import MOST_MESSAGES
 from pinning_worker.adapters.p2p.flood import AWAY_SECONDS, FloodGuard, GossipLimits
+from pinning_worker.adapters.p2p.gossip_stream import Ears
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.intake import Heard, Intake
 from pinning_worker.adapters.p2p.publisher import Publisher
 from pinning_worker.adapters.p2p.router import Router
 from pinning_worker.one_error import one_error
 
-LARGEST_RPC = 1024 * 1024  # what other implementations take
 HANG_UP_SECONDS = 5.0
 LONGEST_PEER_ID = 64  # bytes; base58 takes quadratic time
 LONGEST_TOPIC = 256
@@ -116,7 +121,7 @@ async def open_pubsub(host: Host, limits: GossipLimits = _LIMITS) -> AsyncIterat
     """Runs while the block does; inside the host's block."""
     direct = [ID.from_base58(peer) for peer in host.direct]
     router = Router(direct)
-    raw = _Pubsub(host.raw, router, strict_signing=True, max_inbound_rpc_size=LARGEST_RPC)
+    raw = _Pubsub(host.raw, router, strict_signing=True)
     pubsub = PubSub(raw, host)
 
     def send_away(peer: bytes, reason: str) -> None:
@@ -129,7 +134,8 @@ async def open_pubsub(host: Host, limits: GossipLimits = _LIMITS) -> AsyncIterat
             raw.manager.run_task(_hang_up, host, peer)
 
     raw.address_of = host.address_of
-    guard = raw.guard = FloodGuard(limits, send_away, frozenset(peer.to_bytes() for peer in direct))
+    guard = raw.guard = router.guard = FloodGuard(limits, send_away, frozenset(peer.to_bytes() for peer in direct))
+    raw.ears = Ears(guard, host.proxies)
     host.on_connected.append(came)
     try:
         with one_error():
@@ -156,16 +162,39 @@ class _Pubsub(Pubsub):
 
     guard: FloodGuard
     address_of: Callable[[str], str]
+    ears: Ears
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._unverified: set[int] = set()  # messages that are being pushed
 
+    async def continuously_read_stream(self, stream: INetStream) -> None:
+        peer = stream.muxed_conn.peer_id
+        if not await self.ears.listen(stream, partial(self._take, peer)):
+            await quietly(stream.reset)
+            self._handle_dead_peer(peer)
+
+    async def _take(self, peer: ID, rpc: rpc_pb2.RPC) -> None:
+        """One message after the other, not each in a task of its own: they would all run in one turn of the loop. What
+        is looked at ends the turn, for it costs a signature; of what is dropped AT_ONCE make one."""
+        for number, message in enumerate(rpc.publish[:MOST_MESSAGES], 1):
+            if len(message.topicIDs) != 1:
+                self.guard.malformed()
+            elif message.topicIDs[0] in self.topic_ids:
+                await self.push_msg(peer, message)
+            if number % AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+        if len(rpc.subscriptions) <= self.max_subscriptions_per_rpc:
+            for subscription in rpc.subscriptions:
+                self.handle_subscription(peer, subscription)
+        if rpc.HasField("control"):
+            await self.router.handle_rpc(rpc, peer)
+
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
         """Anything that somebody hands us, or that we publish."""
         if msg_forwarder == self.my_id:
             return await super().push_msg(msg_forwarder, msg)
-        if len(msg.seqno) != NUMBER_BYTES or len(msg.topicIDs) != 1:
+        if len(msg.seqno) != NUMBER_BYTES:
             return self.guard.malformed()
         if self._is_msg_seen(msg):
             return None
@@ -178,11 +207,12 @@ class _Pubsub(Pubsub):
             return None
         self._unverified.add(id(msg))
         try:
-            return await super().push_msg(msg_forwarder, msg)
+            await super().push_msg(msg_forwarder, msg)
         finally:
             if id(msg) in self._unverified:
                 self._unverified.remove(id(msg))
                 self.guard.forged(forwarder, now)
+        return await trio.lowlevel.checkpoint()
 
     async def validate_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
         """The library comes here once the signature holds."""

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from pinning_worker.adapters.p2p import flood
+from pinning_worker.adapters.p2p.bounds.bucket import BURST_SECONDS
 from pinning_worker.adapters.p2p.flood import FloodGuard, GossipLimits
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
@@ -114,7 +115,7 @@ def test_a_direct_peer_has_more_and_is_not_sent_away_for_flooding() -> None:
             guard.signed(origin, 0.0)
         return admitted
 
-    assert sum(taken(b"direct", b"direct") for _ in range(50_000)) == 10 * flood.TRUSTED_TIMES * flood.BURST_SECONDS
+    assert sum(taken(b"direct", b"direct") for _ in range(50_000)) == 10 * flood.TRUSTED_TIMES * BURST_SECONDS
     assert sent_away == []
 
 
@@ -122,7 +123,7 @@ def test_a_direct_peer_that_was_taken_over_leaves_half_for_the_others_and_forges
     sent_away: list[bytes] = []
     limits = GossipLimits(messages=1_000)
     guard = FloodGuard(limits, lambda peer, reason: sent_away.append(peer), frozenset({b"direct"}))
-    total = limits.messages * flood.BURST_SECONDS
+    total = limits.messages * BURST_SECONDS
     by_it = sum(guard.admit(b"made up %d" % n, b"direct", 100, 0.0) for n in range(20_000))
     assert by_it == total * flood.TRUSTED_SHARE
     assert guard.admit(b"honest", b"honest", 100, 0.0)

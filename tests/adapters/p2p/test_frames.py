@@ -1,5 +1,7 @@
 """Messages on a stream, cut in every way that a network can cut them."""
 
+import math
+
 import pytest
 import trio
 import trio.testing
@@ -162,3 +164,31 @@ async def test_large_messages_of_one_peer_are_read_a_few_at_a_time_and_small_one
         assert waiting.pieces == []
         nursery.cancel_scope.cancel()
     assert turns.value == AT_ONCE
+
+
+async def test_what_is_held_of_a_message_is_told_until_it_has_ended() -> None:
+    """In pieces of one byte, as a hoarder sends it; the next message waits behind it and does not count."""
+    message = bytes(5_000)
+    writer = Cut()
+    await write_frame(writer, message)
+    await write_frame(writer, message)
+    first, rest = writer.written[:5_000], writer.written[5_000:]
+    told: list[int] = []
+    reader = FrameReader(Cut(*(first[at : at + 1] for at in range(len(first))), rest), held=told.append)
+    assert bytes(await reader.next() or b"") == message
+    assert (max(told), told[-1]) == (5_000, 0)
+    assert bytes(await reader.next() or b"") == message
+    assert len(told) == 5_000, "the second was there already"
+
+
+async def test_silence_between_messages_is_as_long_as_the_reader_allows(autojump_clock: MockClock) -> None:
+    class Silent(Cut):
+        async def read(self, n: int | None = None) -> bytes:
+            if len(self.pieces) == 1:
+                await trio.sleep(SILENCE * 10)
+            return await super().read(n)
+
+    writer = Cut()
+    await write_frame(writer, b"hello")
+    reader = FrameReader(Silent(writer.written, writer.written), silence=math.inf)
+    assert await read_all(reader) == [b"hello", b"hello"]

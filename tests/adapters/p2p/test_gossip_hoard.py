@@ -2,67 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 import trio
-from libp2p.abc import INetStream
-from libp2p.crypto.keys import KeyPair
-from libp2p.custom_types import TProtocol
 from libp2p.peer.envelope import seal_record
 from libp2p.peer.id import ID
 from libp2p.peer.peer_record import PeerRecord
 from libp2p.pubsub.pb import rpc_pb2
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p.flood import BURST_SECONDS, SHARE, GossipLimits
+from pinning_worker.adapters.p2p.bounds.bucket import BURST_SECONDS
+from pinning_worker.adapters.p2p.control import LONGEST_BACK_OFF
+from pinning_worker.adapters.p2p.flood import SHARE, GossipLimits
 from pinning_worker.adapters.p2p.identity import new_key
-from pinning_worker.adapters.p2p.router import LONGEST_BACK_OFF, Router
-from tests.adapters.p2p.gossips import TOPIC, Node, meet, open_node
-from tests.interop.attacker import frame
+from tests.adapters.p2p.gossips import TOPIC
+from tests.adapters.p2p.stranger import open_stranger
 
 MADE_UP = [f"made up {number}" for number in range(2_000)]
 LONG = 900_000
-
-
-class Stranger:
-    """Connected and subscribed; says what no library would."""
-
-    def __init__(self, node: Node, victim: Node, stream: INetStream) -> None:
-        private = node.host.raw.get_private_key()
-        self.node = node
-        self.victim = victim
-        self._key = KeyPair(private, private.get_public_key())
-        self._stream = stream
-
-    async def say(self, **fields: Any) -> None:
-        await self._stream.write(frame(rpc_pb2.RPC(**fields)))
-
-    async def control(self, **fields: Any) -> None:
-        await self.say(control=rpc_pb2.ControlMessage(**fields))
-
-    def signed(self, data: bytes, number: bytes, *topics: str) -> rpc_pb2.Message:
-        message = rpc_pb2.Message(data=data, from_id=self.node.host.raw.get_id().to_bytes(), seqno=number)
-        message.topicIDs.extend(topics)
-        message.signature = self._key.private_key.sign(b"libp2p-pubsub:" + message.SerializeToString())
-        return message
-
-    async def heard_out(self) -> None:
-        """Returns when the victim has read all that was said before."""
-        await self.say(publish=[self.signed(b"the last", (2**63).to_bytes(8, "big"), TOPIC)])
-        await self.victim.hears(b"the last", seconds=30)
-
-
-@asynccontextmanager
-async def open_stranger() -> AsyncIterator[tuple[Stranger, Node, Router]]:
-    async with open_node() as victim, open_node() as node:
-        await meet(node, victim)
-        stream = await node.host.raw.new_stream(victim.host.raw.get_id(), [TProtocol("/meshsub/1.1.0")])
-        router = victim.pubsub._raw.router
-        assert isinstance(router, Router)
-        yield Stranger(node, victim, stream), victim, router
 
 
 async def test_nobody_is_dialled_because_a_stranger_who_prunes_us_names_them() -> None:

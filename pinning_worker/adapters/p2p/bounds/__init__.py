@@ -1,1 +1,1 @@
-"""What one peer or one address may cost us: limits of ours, pure, without the library."""
+"""What one peer or address may cost us: limits of ours, pure arithmetic, without libp2p, an event loop or a clock."""

@@ -15,9 +15,9 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.kad_dht.pb.kademlia_pb2 import Message
 
+from pinning_worker.adapters.p2p.bounds.bucket import Bucket
 from pinning_worker.adapters.p2p.dht.contacts import BadMessage, Contact, read_contacts, read_message, write_contact
 from pinning_worker.adapters.p2p.dht.records import Records
-from pinning_worker.adapters.p2p.flood import Bucket
 from pinning_worker.adapters.p2p.frames import BadFrame, FrameReader, StreamGone, close_quietly, write_frame
 
 LARGEST_QUESTION = 16 * 1024

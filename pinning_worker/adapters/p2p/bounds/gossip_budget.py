@@ -1,0 +1,48 @@
+"""How much one peer may have us read, look at, ask and answer a second, on all its gossip streams together.
+
+An *entry* is one GRAFT, PRUNE, IHAVE, IWANT or IDONTWANT; an *id* names a message in one of the last three. What a
+frame holds over the budget is not looked at, and the guard counts that frame against the peer (`FloodGuard.overdone`).
+A peer that sends more frames or bytes than its budget is read more slowly: what waits stays with the sender.
+
+The measure is what go-libp2p-pubsub and js-libp2p send at most: in a heartbeat of a second, 5000 ids for each topic
+(MaxIHaveLength) in at most 10 IHAVE (MaxIHaveMessages), and an IDONTWANT for every message that they hand on, of which
+we take GossipLimits.messages. A burst holds ten times that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pinning_worker.adapters.p2p.bounds.bucket import Bucket
+
+MIB = 1024 * 1024
+
+FRAMES = 1_000.0
+FRAME_BYTES = 4.0 * MIB  # GossipLimits.bytes: what all peers together may have us take in
+ENTRIES = 1_000.0
+IDS = 5_000.0
+ASKED = 250.0  # messages; one connection's share of GossipLimits.messages: what we ask for is also taken
+ANSWERED_BYTES = 1.0 * MIB
+
+MOST_UNWANTED = 128  # ids of IDONTWANT remembered from one heartbeat to the next
+LONGEST_ID = 2 * (64 + 8)  # bytes: a peer id and a number, in hexadecimal, as some write it
+
+
+@dataclass(slots=True)
+class GossipBudget:
+    """Of one peer."""
+
+    frames: Bucket
+    octets: Bucket
+    entries: Bucket
+    ids: Bucket
+    asked: Bucket
+    answered: Bucket
+
+    @classmethod
+    def full(cls, now: float) -> GossipBudget:
+        return cls(*(Bucket.full(each, now) for each in (FRAMES, FRAME_BYTES, ENTRIES, IDS, ASKED, ANSWERED_BYTES)))
+
+    def read(self, size: int, now: float) -> float:
+        """A frame of so many bytes was read. Returns the seconds to wait before the next one is."""
+        return max(self.frames.owe(1, now), self.octets.owe(size, now))
