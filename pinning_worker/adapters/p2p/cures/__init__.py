@@ -48,6 +48,7 @@ from pinning_worker.adapters.p2p.cures import (
     ws_frames,
     ws_refusal,
     wss_address,
+    yamux_frames,
     yamux_window,
 )
 
@@ -91,6 +92,7 @@ ALL = (
     ws_frames,
     ws_refusal,
     wss_address,
+    yamux_frames,
     yamux_window,
 )
 

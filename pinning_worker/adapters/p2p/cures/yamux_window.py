@@ -4,7 +4,8 @@ What happens: "announced oversized DATA frame", in the middle of a fast transfer
 itself up to 16 MiB and one read more, js-yamux may use the whole window in one frame, and frames over 16 MiB are
 refused. Where: `YamuxStream._apply_autotune_epoch` against `MAX_WINDOW_SIZE` in `Yamux.handle_incoming`.
 
-The cure: windows grow to 2 MiB. That was as fast, and it bounds what a stream can make us hold.
+The cure: windows grow to 2 MiB. That was as fast, and it bounds what a stream can make us hold. Those of a connection
+grow to MOST_OF_ONE together (`bounds/unread.py`); `yamux_frames` ends who sends more than its window.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 import trio
 from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
+from pinning_worker.adapters.p2p.bounds.unread import MOST_OF_ONE
 from pinning_worker.adapters.p2p.cures.once import replace
 
 LARGEST_WINDOW = 2 * 1024 * 1024
@@ -33,9 +35,15 @@ def grow_to(size: int) -> None:
 
 def _grow_to_the_cap(stock: Tune) -> Tune:
     def mended(self: YamuxStream, buffered: int) -> int:
-        if self.target_recv_window * 2 > LARGEST_WINDOW:
+        if self.target_recv_window * 2 > LARGEST_WINDOW or not _has_room(self):
             self.epoch_start = trio.current_time()
             return 0
         return stock(self, buffered)
 
     return mended
+
+
+def _has_room(stream: YamuxStream) -> bool:
+    """May it be twice as large, among the others of its connection?"""
+    others = sum(each.target_recv_window for each in stream.conn.streams.values())
+    return others + stream.target_recv_window <= MOST_OF_ONE
