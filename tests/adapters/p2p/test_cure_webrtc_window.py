@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import closing, suppress
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -103,6 +103,31 @@ async def one_that_is_reset_unread() -> str:
         return f"counted: {counted}, free again: {free}"
 
 
+async def one_that_ends_many_times() -> str:
+    """4000 ends in one message, on a stream that nobody reads: how many answers, how many are kept."""
+    async with webrtc_host() as host, stranger(address_of(host)) as browser:
+        muxed = await connected(host)
+        stream = await muxed.open_stream()
+        await stream.write(b"first")
+        theirs, _ = await stream_that_begins_with(b"first", browser)
+        answers = 0
+        bridge = cast("Any", browser.connection)._bridge
+        answer = bridge.schedule_fire_and_forget
+
+        def counted(coroutine: Any) -> None:
+            nonlocal answers
+            answers += 1
+            answer(coroutine)
+
+        bridge.schedule_fire_and_forget = counted
+        await muxed._bridge.run_coro(muxed._send_on_channel_cb(stream.channel_id, b"\x02\x08\x00" * 4000))
+        assert await until(lambda: theirs._read_closed)
+        await trio.sleep(0.5)
+        queue = cast("Any", theirs._read_recv)
+        kept = getattr(queue, "_receive", queue).statistics().current_buffer_used
+        return f"answered {answers}, kept {kept}"
+
+
 def test_who_reads_late_reads_everything() -> None:
     assert outcome(one_that_reads_late, stock=False) == "whole, then the end"
 
@@ -117,6 +142,14 @@ def test_a_stream_that_is_never_read_is_reset() -> None:
 
 def test_a_stream_that_was_reset_is_not_counted() -> None:
     assert outcome(one_that_is_reset_unread, stock=False) == "counted: True, free again: True"
+
+
+def test_a_stream_ends_once() -> None:
+    assert outcome(one_that_ends_many_times, stock=False) == "answered 1, kept 1"
+
+
+def test_in_the_stock_library_it_ends_as_often_as_its_sender_likes() -> None:
+    assert outcome(one_that_ends_many_times, stock=True) == "answered 4000, kept 64"
 
 
 class Held:

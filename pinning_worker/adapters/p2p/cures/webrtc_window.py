@@ -9,7 +9,8 @@ The cure: what lies unread stays charged to the window of its connection (1 MiB,
 other), with something for each frame; so the sender waits, and nothing is dropped. What comes beyond the window is not
 acknowledged and will come again. When there is room again, the sender is told at once. A stream that nobody reads
 while the window is shut would hold up the others for good, and js-libp2p hangs up when a ping gets no answer for some
-seconds: after PATIENCE seconds without any reading the stream is reset, which its sender learns.
+seconds: after PATIENCE seconds without any reading the stream is reset, which its sender learns. A stream ends once:
+who says so ten thousand times, in frames that cost no window, is answered once, and it is kept once.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import trio
 from aiortc.rtcsctptransport import RTCSctpTransport
 from libp2p.transport.webrtc import _aiortc_helpers
 from libp2p.transport.webrtc.connection import WebRTCConnection
+from libp2p.transport.webrtc.pb.webrtc_pb2 import Message
 from libp2p.transport.webrtc.stream import WebRTCStream
 
 from pinning_worker.adapters.p2p.cures.once import replace
@@ -45,6 +47,7 @@ def mend() -> None:
     replace(_aiortc_helpers, "wire_pc_to_connection", _with_a_window)
     replace(WebRTCStream, "__init__", _charged)
     replace(WebRTCStream, "_reset_locally", _released)
+    replace(WebRTCStream, "_apply_batch_on_trio_thread", _ends_once)
     replace(RTCSctpTransport, "_receive_data_chunk", _not_while_shut)
     replace(RTCSctpTransport, "_send_sack", _or_no_room)
 
@@ -184,6 +187,19 @@ def _released(stock: Callable[[WebRTCStream], None]) -> Callable[[WebRTCStream],
         queue: Any = self._read_recv
         if isinstance(queue, _Unread):
             queue.drop()
+
+    return mended
+
+
+def _ends_once(stock: Callable[..., None]) -> Callable[..., None]:
+    def mended(self: WebRTCStream, items: list[tuple[bytes, int | None]], reset_after: bool = False) -> None:
+        ended, kept = self._read_closed, []
+        for payload, flag in items:
+            again = flag == Message.FIN and ended
+            ended = ended or flag == Message.FIN
+            if payload or (flag is not None and not again):
+                kept.append((payload, None if again else flag))
+        stock(self, kept, reset_after)
 
     return mended
 
