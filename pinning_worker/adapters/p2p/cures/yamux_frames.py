@@ -48,6 +48,7 @@ from libp2p.stream_muxer.yamux.yamux import (
 
 from pinning_worker.adapters.p2p.bounds import unread
 from pinning_worker.adapters.p2p.bounds.unread import Backlog, Held
+from pinning_worker.adapters.p2p.cures import yamux_window
 from pinning_worker.adapters.p2p.cures.once import replace
 
 PIECE = 64 * 1024
@@ -216,19 +217,11 @@ def _what_lies_there(_stock: Method) -> Method:
         _backlog(self).was_read(count, trio.current_time())
         if self.closed:
             connection._finalize_stream_locked(self, fully_closed=True)
-        elif not self.recv_closed:
-            _tell_of_room(self, len(lying))
+        elif not self.recv_closed and (room := yamux_window.room_to_tell(self, len(lying))):
+            _soon(connection, TYPE_WINDOW_UPDATE, 0, self.stream_id, room)
         return data
 
     return mended
-
-
-def _tell_of_room(stream: YamuxStream, lying: int) -> None:
-    room = unread.room_to_tell(stream.recv_window, lying, stream.target_recv_window)
-    if room:
-        stream.recv_window += room
-        room += stream._apply_autotune_epoch(lying)
-        _soon(stream.conn, TYPE_WINDOW_UPDATE, 0, stream.stream_id, room)
 
 
 def _hold_nothing(stock: Callable[[YamuxStream], Awaitable[None]]) -> Callable[[YamuxStream], Awaitable[None]]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import trio
 from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
-from pinning_worker.adapters.p2p.bounds.unread import MOST_OF_ONE
+from pinning_worker.adapters.p2p.bounds import unread
 from pinning_worker.adapters.p2p.cures.once import replace
 
 LARGEST_WINDOW = 2 * 1024 * 1024
@@ -33,6 +33,15 @@ def grow_to(size: int) -> None:
     LARGEST_WINDOW = size
 
 
+def room_to_tell(stream: YamuxStream, lying: int) -> int:
+    """So much more its peer may send than it was told, after something of it was read and so much lies there still."""
+    room = unread.room_to_tell(stream.recv_window, lying, stream.target_recv_window)
+    if room:
+        stream.recv_window += room
+        room += stream._apply_autotune_epoch(lying)
+    return room
+
+
 def _grow_to_the_cap(stock: Tune) -> Tune:
     def mended(self: YamuxStream, buffered: int) -> int:
         if self.target_recv_window * 2 > LARGEST_WINDOW or not _has_room(self):
@@ -46,4 +55,4 @@ def _grow_to_the_cap(stock: Tune) -> Tune:
 def _has_room(stream: YamuxStream) -> bool:
     """May it be twice as large, among the others of its connection?"""
     others = sum(each.target_recv_window for each in stream.conn.streams.values())
-    return others + stream.target_recv_window <= MOST_OF_ONE
+    return others + stream.target_recv_window <= unread.MOST_OF_ONE
