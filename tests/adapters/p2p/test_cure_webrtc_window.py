@@ -17,6 +17,7 @@ from libp2p.transport.webrtc.exceptions import WebRTCStreamError
 from libp2p.transport.webrtc.stream import WebRTCStream
 from trio.testing import MockClock
 
+from pinning_worker.adapters.p2p.bounds import unread
 from pinning_worker.adapters.p2p.cures import webrtc_bounds, webrtc_endings, webrtc_threads, webrtc_window
 from tests.adapters.p2p.cure_rig import outcome, play, until
 from tests.adapters.p2p.webrtc_rig import Stranger, address_of, connected, sctp_of, stranger, webrtc_host
@@ -76,14 +77,14 @@ async def one_that_never_reads() -> str:
         muxed = await connected(host)
         stream = await muxed.open_stream()
         nursery.start_soon(write_until_reset, stream)
-        unread, _ = await stream_that_begins_with(SENT[0][:1], browser)
+        theirs, _ = await stream_that_begins_with(SENT[0][:1], browser)
         assert await until(lambda: browser.pc.sctp._advertised_rwnd < FRAME)
         other = await muxed.open_stream()
         await other.write(b"?")
         await stream_that_begins_with(b"?", browser)
         nursery.cancel_scope.cancel()
         try:
-            return repr(await unread.read())
+            return repr(await theirs.read())
         except WebRTCStreamError as error:
             return f"the other one is heard; {error}"
 
@@ -159,9 +160,12 @@ class Held:
         self.muxed_conn = SimpleNamespace(peer_id="a peer")
         self.sctp = SimpleNamespace(_advertised_rwnd=room, transport=SimpleNamespace(state="connected"))
         self.was_reset = False
+        self.window: webrtc_window.Window | None = None
 
     def _reset_on_trio_thread(self) -> None:
         self.was_reset = True
+        if self.window is not None:
+            self.window.release_all(cast("WebRTCStream", self))
 
 
 async def test_room_that_goes_after_the_last_whole_frame_is_noticed(autojump_clock: MockClock) -> None:
@@ -177,6 +181,22 @@ async def test_room_that_goes_after_the_last_whole_frame_is_noticed(autojump_clo
         assert held.was_reset
         held.sctp.transport.state = "closed"  # ends the looking
         await trio.sleep(1)
+
+
+async def test_all_connections_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fills its window a little; over the bound of all, those are reset that have waited longest."""
+    monkeypatch.setattr(unread, "MOST_OF_ALL", 100_000)
+    streams = [Held(room=1024 * 1024) for _ in range(5)]
+    with closing(asyncio.new_event_loop()) as loop:
+        windows = []
+        for each in streams:
+            each.window = webrtc_window.Window(each.sctp, loop)
+            windows.append(each.window)
+            each.window.charge(cast("WebRTCStream", each), 24_000)
+        assert [each.was_reset for each in streams] == [True, True, False, False, False]
+        windows[4].release_all(cast("WebRTCStream", streams[4]))
+        windows[4].charge(cast("WebRTCStream", streams[4]), 1_000)
+        assert [each.was_reset for each in streams] == [True, True, False, False, False]
 
 
 if __name__ == "__main__":
