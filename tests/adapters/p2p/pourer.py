@@ -40,7 +40,7 @@ class Victim:
         return [cast("Any", each).muxed_conn for each in self.host.get_network().get_connections()]
 
     async def lost(self) -> bool:
-        """Whoever came first; they may have come again since."""
+        """The first connection; its peer may have come again since."""
         return await until(lambda: bool(self.came[0].is_closed), seconds=2)
 
     @property

@@ -39,7 +39,7 @@ class _Wire(ReadWriteCloser):
 
 
 async def a_gibibyte_promised() -> str:
-    """What the reader makes room for."""
+    """So much room the reader makes."""
     wire = _Wire(PROMISE + bytes(5000))
     try:
         await MultiselectCommunicator(wire).read()

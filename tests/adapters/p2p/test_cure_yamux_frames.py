@@ -153,7 +153,7 @@ async def a_read_given_up() -> str:
 
 
 async def a_reset_while_reading() -> str:
-    """Who waits for bytes when we reset the stream is told."""
+    """A reader that waits for bytes when we reset the stream is told."""
     async with attacked() as (victim, [attacker]):
         await attacker.opens()
         await until(lambda: bool(victim.given))

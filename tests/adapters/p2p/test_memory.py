@@ -1,4 +1,4 @@
-"""What strangers and peers make a host hold, over each wire of a worker: bytes are counted, memory is printed.
+"""Bytes that strangers and peers make a host hold, over each wire of a worker; its peak memory is printed.
 
 Over webrtc the same is in test_cure_webrtc_bounds.py and test_cure_webrtc_window.py.
 """

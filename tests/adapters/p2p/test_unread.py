@@ -1,4 +1,4 @@
-"""What lies unread: who is told of room, who has waited longest, who loses."""
+"""Unread bytes: who is told of room, who has waited longest, who loses."""
 
 from __future__ import annotations
 

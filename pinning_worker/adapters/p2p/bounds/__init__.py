@@ -1,1 +1,1 @@
-"""What one peer, one connection or all of them together may cost: plain counting, without libp2p."""
+"""The cost of one peer, one connection or all of them together, and its bounds: plain counting, without libp2p."""

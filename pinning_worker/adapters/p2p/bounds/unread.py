@@ -1,4 +1,4 @@
-"""What peers have sent and nobody has read yet: how much of it there may be, and who loses when it is more.
+"""Bytes that peers have sent and nobody has read yet: how many there may be, and who loses when there are more.
 
 A peer may use up the window of each of its streams before anybody has read a byte: 256 KiB that yamux gives to each
 stream, and what it grew to while it was read. One window is little; a thousand of them are not. Rules:
@@ -7,7 +7,7 @@ stream, and what it grew to while it was read. One window is little; a thousand 
 - Of one connection MOST_OF_ONE bytes may lie unread, of all connections MOST_OF_ALL, and a connection knows
   MOST_STREAMS streams. Windows of one connection grow to MOST_OF_ONE together, so that who fills windows that we let
   grow is never over it; more than 64 streams whose first windows are full and unread are.
-- Who is over it loses the streams that have waited longest to be read, until an eighth of the room is free. A stream
+- Over it, the streams are lost that have waited longest to be read, until an eighth of the room is free. A stream
   waits since the time when all that lies in it, or something behind it, began to lie there: to read a few bytes of
   many makes it no younger.
 """
@@ -71,7 +71,7 @@ class Held:
 
 
 def to_give_up(waiting: Iterable[tuple[T, Backlog]], most: int) -> list[T]:
-    """Those that lose what they hold, the longest unread first, so that there is room again. Empty: there is."""
+    """The streams that lose what they hold, the longest unread first, until there is room. Empty: there is."""
     full = [(each, backlog) for each, backlog in waiting if backlog.unread]
     held = sum(backlog.unread for _, backlog in full)
     if held <= most:

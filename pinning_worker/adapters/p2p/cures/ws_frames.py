@@ -6,8 +6,10 @@ knows who that is: 64 of them, 2 GiB. Why: trio-websocket hands over whole messa
 otherwise. Where: `WebSocketConnection._handle_message_event`; `serve_websocket(...)` in
 `libp2p.transport.websocket.listener`.
 
-The cure: what came of a message is handed over as soon as it is PIECE bytes, or the message's end. So a message may be
-as long as it likes, and one connection holds two pieces. Only for the library's connections: Electrum's need messages.
+The cure: a message's bytes are handed over as soon as there are PIECE of them, or it ends. So a message may be as long
+as it likes, and one connection holds two pieces. Only for the library's connections: Electrum's need messages.
+
+Upstream: none known.
 """
 
 from __future__ import annotations

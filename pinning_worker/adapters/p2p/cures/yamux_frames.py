@@ -1,17 +1,17 @@
 """The window of a stream is law, and so are the other rules by which a peer may send on a connection.
 
 What happens: a peer sends on past the window of a stream, 800 MiB on one that nobody reads, and the worker holds all of
-it; or it opens streams without end and never closes its side of them, and fills the window of each. Why: who sends too
-much is told to the log, and his window is counted from zero again; what a stream holds is kept for a minute after we
+it; or it opens streams without end and never closes its side of them, and fills the window of each. Why: too
+much is a line in the log, and the window is counted from zero again; a stream keeps what it holds for a minute after we
 reset it; nothing counts what lies in all streams. Where: `Yamux.handle_incoming`, `YamuxStream.read`.
 
 The cure: frames are read here, and streams too.
 - Over the window the connection ends, as with go-yamux and js-libp2p; so it does with a frame of a kind that there is
   not, and with a stream that is opened twice or under a number of ours.
 - A frame's bytes reach their reader as they come; of one on its way no more than PIECE is held.
-- What is for a stream that is not there any more is read and dropped. A stream that we reset holds nothing.
+- Bytes for a stream that is not there any more are read and dropped. A stream that we reset holds nothing.
 - How much may lie unread, and on how many streams, says `bounds/unread.py`; who loses a stream there is told by RST.
-- Whoever gives up a read, by a deadline, has lost no byte: the sender is told of room by a task of the connection.
+- A read that is given up, by a deadline, loses no byte: a task of the connection tells the sender of room.
 
 Upstream: none known; go-yamux ends the session ("receive window exceeded").
 """
@@ -180,7 +180,7 @@ def _lay_down(self: Yamux, stream: YamuxStream, piece: bytes) -> None:
 
 
 def _ended(self: Yamux, number: int, flags: int) -> None:
-    """What the flags of a frame say about the end of its stream."""
+    """The flags of a frame may say that its stream ends."""
     stream = self.streams.get(number)
     if stream is None or not flags & (FLAG_FIN | FLAG_RST):
         return
