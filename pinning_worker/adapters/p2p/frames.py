@@ -3,10 +3,9 @@
 Rules: a peer may be silent for SILENCE seconds between two messages and takes at most FRAME seconds for one; a length
 over what the reader allows is refused before a byte of it is kept; however many messages came at once, everybody else
 has a turn between two of them, and none is copied for the sake of the one before it. A large message waits for its
-turn among those of its peer before it is read: what waits stays with the sender. All peers together hold so much of
-messages that have not ended (bounds/half_read.py), and no more. Whatever py-libp2p raises when a stream or its connection
-ends, a deadline that passed, and a message that had to go reach the caller as `StreamGone`; a length that lies is a
-`BadFrame`.
+turn among those of its peer before it is read: what waits stays with the sender. Messages that have not ended are
+bounded together (bounds/half_read.py). Whatever py-libp2p raises when a stream or its connection ends, a deadline that
+passed, and a message that had to go reach the caller as `StreamGone`; a length that lies is a `BadFrame`.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ other), with something for each frame; so the sender waits, and nothing is dropp
 acknowledged and will come again. When there is room again, the sender is told at once. A stream that nobody reads
 while the window is shut would hold up the others for good, and js-libp2p hangs up when a ping gets no answer for some
 seconds: after PATIENCE seconds without any reading the stream is reset, which its sender learns. A stream ends once:
-a peer that says so ten thousand times, in frames that cost no window, is answered once, and it is kept once. In all connections
-together no more lies unread than by tcp and ws; over it, the streams that have waited longest are reset.
+a peer that says so ten thousand times, in frames that cost no window, is answered once, and it is kept once. In
+all connections together no more lies unread than by tcp and ws; over it, streams that have waited longest are reset.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ itself up to 16 MiB and one read more, js-yamux may use the whole window in one 
 refused. Where: `YamuxStream._apply_autotune_epoch` against `MAX_WINDOW_SIZE` in `Yamux.handle_incoming`.
 
 The cure: windows grow to 2 MiB. That was as fast, and it bounds what a stream can make us hold. The windows of a
-connection grow to MOST_OF_ONE together (`bounds/unread.py`); `yamux_frames` ends a peer that sends more than its window.
+connection grow to MOST_OF_ONE together (`bounds/unread.py`); `yamux_frames` ends whoever sends more than that.
 """
 
 from __future__ import annotations
