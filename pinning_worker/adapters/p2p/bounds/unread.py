@@ -5,8 +5,8 @@ stream, and what it grew to while it was read. One window is little; a thousand 
 - A sender is told of room again when half of its window is free: what it may send and what lies unread are never
   more than the window together.
 - Of one connection MOST_OF_ONE bytes may lie unread, of all connections MOST_OF_ALL, and a connection knows
-  MOST_STREAMS streams. Windows of one connection grow to MOST_OF_ONE together, so that who fills windows that we let
-  grow is never over it; more than 64 streams whose first windows are full and unread are.
+  MOST_STREAMS streams. Windows of one connection stop growing at MOST_OF_ONE together, so that only a peer with
+  dozens of streams that are full and unread comes over it.
 - Over it, the streams are lost that have waited longest to be read, until an eighth of the room is free. A stream
   waits since the time when all that lies in it, or something behind it, began to lie there: to read a few bytes of
   many makes it no younger.
