@@ -3,9 +3,9 @@
 Rules: a peer may be silent for SILENCE seconds between two messages and takes at most FRAME seconds for one; a length
 over what the reader allows is refused before a byte of it is kept; however many messages came at once, everybody else
 has a turn between two of them, and none is copied for the sake of the one before it. A large message waits for its
-turn among those of its peer before it is read: what waits stays with the sender. Whatever py-libp2p raises when a
-stream or its connection ends, and a deadline that passed, reach the caller as `StreamGone`; a length that lies is a
-`BadFrame`.
+turn among those of its peer before it is read: what waits stays with the sender. Messages that have not ended are
+bounded together (bounds/half_read.py). Whatever py-libp2p raises when a stream or its connection ends, a deadline that
+passed, and a message that had to go reach the caller as `StreamGone`; a length that lies is a `BadFrame`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Protocol
 import trio
 from libp2p.exceptions import BaseLibp2pError
 
+from pinning_worker.adapters.p2p.bounds.half_read import GiveUp, HalfRead
 from pinning_worker.domain.cid import encode_varint
 
 LARGEST_FRAME = 4 * 1024 * 1024 + 64 * 1024  # Helia and Kubo cut their messages at 4 MiB
@@ -29,6 +30,8 @@ CLOSE = 2.0
 
 GONE = (BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 """What py-libp2p raises when a stream or its connection has ended, or ends meanwhile."""
+
+HALF_READ = HalfRead()  # of all streams of this process
 
 _READ = 1024 * 1024
 _MANY = 1024
@@ -90,35 +93,43 @@ class FrameReader:
         allowed = self._limit()
         if length > allowed:
             raise BadFrame(f"a message of {length} bytes, {allowed} are allowed")
-        if length <= LARGE_FRAME:
-            return await self._frame(at, at + length)
-        with _deadline(SILENCE):
-            await self._turns.acquire()
-        try:
-            return await self._frame(at, at + length)
-        finally:
-            self._turns.release()
+        if at + length <= len(self._rest):
+            return self._cut(at, at + length)
+        with trio.CancelScope() as scope, HALF_READ.one(scope.cancel) as message:
+            HALF_READ.came(message, len(self._rest), trio.current_time())
+            if length <= LARGE_FRAME:
+                return await self._frame(at, at + length, message)
+            with _deadline(SILENCE):
+                await self._turns.acquire()
+            try:
+                return await self._frame(at, at + length, message)
+            finally:
+                self._turns.release()
+        raise StreamGone("too much lies here of messages that have not ended")
 
-    async def _frame(self, at: int, end: int) -> memoryview:
+    async def _frame(self, at: int, end: int, message: GiveUp) -> memoryview:
         with _deadline(FRAME):
-            await self._until_read(end)
+            await self._until_read(end, message)
+        return self._cut(at, end)
+
+    def _cut(self, at: int, end: int) -> memoryview:
         whole, self._rest = self._rest, self._rest[end:] or _NOTHING  # an empty window would hold the whole, too
         return whole[at:end]
 
-    async def _until_read(self, end: int) -> None:
-        if len(self._rest) < end:
-            parts: list[bytes | memoryview] = [self._rest]
-            small: list[bytes] = []
-            have = len(self._rest)
-            while have < end:
-                self._held(have)
-                small.append(await self._more())
-                have += len(small[-1])
-                if len(small) == _MANY:  # a byte in an object of its own takes forty
-                    parts.append(b"".join(small))
-                    small.clear()
-            self._rest = memoryview(b"".join([*parts, *small]))
-            self._held(0)
+    async def _until_read(self, end: int, message: GiveUp) -> None:
+        parts: list[bytes | memoryview] = [self._rest]
+        small: list[bytes] = []
+        have = len(self._rest)
+        while have < end:
+            self._held(have)
+            small.append(await self._more())
+            have += len(small[-1])
+            HALF_READ.came(message, len(small[-1]), trio.current_time())
+            if len(small) == _MANY:  # a byte in an object of its own takes forty
+                parts.append(b"".join(small))
+                small.clear()
+        self._rest = memoryview(b"".join([*parts, *small]))
+        self._held(0)
 
     async def _length(self) -> tuple[int, int]:
         length = shift = at = 0

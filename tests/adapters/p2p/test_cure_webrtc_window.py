@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import closing, suppress
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -17,6 +17,7 @@ from libp2p.transport.webrtc.exceptions import WebRTCStreamError
 from libp2p.transport.webrtc.stream import WebRTCStream
 from trio.testing import MockClock
 
+from pinning_worker.adapters.p2p.bounds import unread
 from pinning_worker.adapters.p2p.cures import webrtc_bounds, webrtc_endings, webrtc_threads, webrtc_window
 from tests.adapters.p2p.cure_rig import outcome, play, until
 from tests.adapters.p2p.webrtc_rig import Stranger, address_of, connected, sctp_of, stranger, webrtc_host
@@ -76,14 +77,14 @@ async def one_that_never_reads() -> str:
         muxed = await connected(host)
         stream = await muxed.open_stream()
         nursery.start_soon(write_until_reset, stream)
-        unread, _ = await stream_that_begins_with(SENT[0][:1], browser)
+        theirs, _ = await stream_that_begins_with(SENT[0][:1], browser)
         assert await until(lambda: browser.pc.sctp._advertised_rwnd < FRAME)
         other = await muxed.open_stream()
         await other.write(b"?")
         await stream_that_begins_with(b"?", browser)
         nursery.cancel_scope.cancel()
         try:
-            return repr(await unread.read())
+            return repr(await theirs.read())
         except WebRTCStreamError as error:
             return f"the other one is heard; {error}"
 
@@ -103,6 +104,31 @@ async def one_that_is_reset_unread() -> str:
         return f"counted: {counted}, free again: {free}"
 
 
+async def one_that_ends_many_times() -> str:
+    """4000 ends in one message, on a stream that nobody reads: how many answers, how many are kept."""
+    async with webrtc_host() as host, stranger(address_of(host)) as browser:
+        muxed = await connected(host)
+        stream = await muxed.open_stream()
+        await stream.write(b"first")
+        theirs, _ = await stream_that_begins_with(b"first", browser)
+        answers = 0
+        bridge = cast("Any", browser.connection)._bridge
+        answer = bridge.schedule_fire_and_forget
+
+        def counted(coroutine: Any) -> None:
+            nonlocal answers
+            answers += 1
+            answer(coroutine)
+
+        bridge.schedule_fire_and_forget = counted
+        await muxed._bridge.run_coro(muxed._send_on_channel_cb(stream.channel_id, b"\x02\x08\x00" * 4000))
+        assert await until(lambda: theirs._read_closed)
+        await trio.sleep(0.5)
+        queue = cast("Any", theirs._read_recv)
+        kept = getattr(queue, "_receive", queue).statistics().current_buffer_used
+        return f"answered {answers}, kept {kept}"
+
+
 def test_who_reads_late_reads_everything() -> None:
     assert outcome(one_that_reads_late, stock=False) == "whole, then the end"
 
@@ -119,6 +145,14 @@ def test_a_stream_that_was_reset_is_not_counted() -> None:
     assert outcome(one_that_is_reset_unread, stock=False) == "counted: True, free again: True"
 
 
+def test_a_stream_ends_once() -> None:
+    assert outcome(one_that_ends_many_times, stock=False) == "answered 1, kept 1"
+
+
+def test_in_the_stock_library_it_ends_as_often_as_its_sender_likes() -> None:
+    assert outcome(one_that_ends_many_times, stock=True) == "answered 4000, kept 64"
+
+
 class Held:
     """A stream with something unread, on a connection whose SCTP has so much room."""
 
@@ -126,9 +160,12 @@ class Held:
         self.muxed_conn = SimpleNamespace(peer_id="a peer")
         self.sctp = SimpleNamespace(_advertised_rwnd=room, transport=SimpleNamespace(state="connected"))
         self.was_reset = False
+        self.window: webrtc_window.Window | None = None
 
     def _reset_on_trio_thread(self) -> None:
         self.was_reset = True
+        if self.window is not None:
+            self.window.release_all(cast("WebRTCStream", self))
 
 
 async def test_room_that_goes_after_the_last_whole_frame_is_noticed(autojump_clock: MockClock) -> None:
@@ -144,6 +181,22 @@ async def test_room_that_goes_after_the_last_whole_frame_is_noticed(autojump_clo
         assert held.was_reset
         held.sctp.transport.state = "closed"  # ends the looking
         await trio.sleep(1)
+
+
+async def test_all_connections_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fills its window a little; over the bound of all, those are reset that have waited longest."""
+    monkeypatch.setattr(unread, "MOST_OF_ALL", 100_000)
+    streams = [Held(room=1024 * 1024) for _ in range(5)]
+    with closing(asyncio.new_event_loop()) as loop:
+        windows = []
+        for each in streams:
+            each.window = webrtc_window.Window(each.sctp, loop)
+            windows.append(each.window)
+            each.window.charge(cast("WebRTCStream", each), 24_000)
+        assert [each.was_reset for each in streams] == [True, True, False, False, False]
+        windows[4].release_all(cast("WebRTCStream", streams[4]))
+        windows[4].charge(cast("WebRTCStream", streams[4]), 1_000)
+        assert [each.was_reset for each in streams] == [True, True, False, False, False]
 
 
 if __name__ == "__main__":

@@ -1,23 +1,35 @@
-"""The websocket cure: a message of 2 MiB is read, and does not end the connection for its size."""
+"""The websocket cure: a message may be of any size, is read as it comes, and costs next to nothing."""
 
 from __future__ import annotations
 
-import trio
-from trio_websocket import ConnectionClosed, open_websocket
+import gc
+from contextlib import suppress
 
-from pinning_worker.adapters.p2p.cures import ws_frames
+import trio
+from libp2p.host.basic_host import BasicHost
+from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket
+
+from pinning_worker.adapters.p2p.cures import crash, ws_frames
 from tests.adapters.p2p.cure_rig import bare_host, outcome, play
 
+MIB = 1024 * 1024
 TOO_LARGE = 1009  # RFC 6455, 7.4.1
-MESSAGE = b"\x13/multistream/1.0.0\n" + b"\x07/noise\n" + b"\xff\xff" + bytes(2 * 1024 * 1024)
+WS = "/ip4/127.0.0.1/tcp/0/ws"
+LINES = b"\x13/multistream/1.0.0\n" + b"\x07/noise\n"
+MESSAGE = LINES + b"\xff\xff" + bytes(2 * MIB)
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+BEGINS = b"\x02"  # a binary message; more of it will follow
+GOES_ON = b"\x00"
 
 
 async def two_mebibytes() -> str:
     """The listener gets to see all of it: it answers the first lines, and closes over the garbage after them."""
-    async with bare_host("/ip4/127.0.0.1/tcp/0/ws") as host:
-        port = int(host.get_transport_addrs()[0].value_for_protocol("tcp"))
+    async with bare_host(WS) as host:
         try:
-            async with open_websocket("127.0.0.1", port, "/", use_ssl=False) as connection:
+            async with open_websocket("127.0.0.1", _port(host), "/", use_ssl=False) as connection:
                 await connection.send_message(MESSAGE)
                 answer = b""
                 with trio.fail_after(30):
@@ -30,6 +42,53 @@ async def two_mebibytes() -> str:
     return "read"
 
 
+async def a_message_without_end() -> str:
+    """16 MiB of one message that never ends, to a port that is shared with tcp, by somebody nobody knows."""
+    async with (
+        bare_host("/ip4/127.0.0.1/tcp/0", WS) as host,
+        await trio.open_tcp_stream("127.0.0.1", _port(host)) as stranger,
+    ):
+        await stranger.send_all(UPGRADE)
+        await stranger.receive_some()
+        with trio.move_on_after(2), suppress(trio.BrokenResourceError):
+            await stranger.send_all(_frame(BEGINS, LINES) + _frame(GOES_ON, b"\xff\xff"))
+            for _ in range(16):
+                await stranger.send_all(_frame(GOES_ON, bytes(MIB)))
+        held = sum(_held(each) for each in gc.get_objects() if isinstance(each, WebSocketConnection))
+    return f"at most two pieces: {held <= 2 * ws_frames.PIECE + 4096}"
+
+
+async def empty_frames() -> str:
+    async with (
+        bare_host("/ip4/127.0.0.1/tcp/0", WS) as host,
+        await trio.open_tcp_stream("127.0.0.1", _port(host)) as stranger,
+    ):
+        await stranger.send_all(UPGRADE)
+        await stranger.receive_some()
+        await stranger.send_all(_frame(BEGINS, b"") + _frame(GOES_ON, b"") * 2000)
+        await trio.sleep(0.5)
+        parts = max(len(each._message_parts) for each in gc.get_objects() if isinstance(each, WebSocketConnection))
+    return f"{parts} kept"
+
+
+def _frame(kind: bytes, data: bytes) -> bytes:
+    """Masked with zeros, as clients must mask."""
+    return (
+        kind + b"\xff" + len(data).to_bytes(8, "big") + bytes(4) + data
+        if len(data) > 125
+        else (kind + bytes([0x80 | len(data)]) + bytes(4) + data)
+    )
+
+
+def _held(connection: WebSocketConnection) -> int:
+    waiting = connection._recv_channel._state.data  # type: ignore[attr-defined]
+    return sum(map(len, connection._message_parts)) + sum(map(len, waiting))
+
+
+def _port(host: BasicHost) -> int:
+    return int(host.get_transport_addrs()[0].value_for_protocol("tcp"))
+
+
 def test_it_is_read() -> None:
     assert outcome(two_mebibytes, stock=False) == "read"
 
@@ -38,5 +97,21 @@ def test_the_stock_library_refuses_its_size() -> None:
     assert outcome(two_mebibytes, stock=True) == f"closed with {TOO_LARGE}"
 
 
+def test_one_without_end_is_not_kept() -> None:
+    assert outcome(a_message_without_end, stock=False) == "at most two pieces: True"
+
+
+def test_the_stock_library_keeps_it() -> None:
+    assert outcome(a_message_without_end, stock=True) == "at most two pieces: False"
+
+
+def test_empty_frames_are_not_kept() -> None:
+    assert outcome(empty_frames, stock=False) == "0 kept"
+
+
+def test_the_stock_library_keeps_them() -> None:
+    assert outcome(empty_frames, stock=True) == "2001 kept"
+
+
 if __name__ == "__main__":
-    play(globals(), ws_frames)
+    play(globals(), crash, ws_frames)

@@ -37,6 +37,7 @@ from pinning_worker.adapters.p2p.cures import (
     record_again,
     sender_records,
     shared_tls,
+    short_lines,
     slow_readers,
     steady_clock,
     stream_limit,
@@ -48,6 +49,7 @@ from pinning_worker.adapters.p2p.cures import (
     ws_frames,
     ws_refusal,
     wss_address,
+    yamux_frames,
     yamux_window,
 )
 
@@ -80,6 +82,7 @@ ALL = (
     record_again,
     sender_records,
     shared_tls,
+    short_lines,
     slow_readers,
     steady_clock,
     stream_limit,
@@ -91,6 +94,7 @@ ALL = (
     ws_frames,
     ws_refusal,
     wss_address,
+    yamux_frames,
     yamux_window,
 )
 

@@ -23,7 +23,6 @@ from multiaddr import Multiaddr
 from trio_websocket import ConnectionClosed, HandshakeError, wrap_server_stream
 
 from pinning_worker.adapters.p2p.cures.once import replace
-from pinning_worker.adapters.p2p.cures.ws_frames import LARGEST_MESSAGE
 
 MOST_BUFFERED = 4 * 1024 * 1024
 HANDSHAKE_FAULTS = (
@@ -75,7 +74,7 @@ async def _serve(stream: trio.abc.Stream, context: SSLContext, handler: Handler)
     try:
         await encrypted.do_handshake()  # first, for trio-websocket does not notice that it failed
         async with trio.open_nursery() as nursery:
-            request = await wrap_server_stream(nursery, encrypted, max_message_size=LARGEST_MESSAGE)
+            request = await wrap_server_stream(nursery, encrypted)
             websocket = await request.accept()
             await handler(P2PWebSocketConnection(websocket, is_secure=True, max_buffered_amount=MOST_BUFFERED))
             nursery.cancel_scope.cancel()

@@ -9,7 +9,9 @@ The cure: what lies unread stays charged to the window of its connection (1 MiB,
 other), with something for each frame; so the sender waits, and nothing is dropped. What comes beyond the window is not
 acknowledged and will come again. When there is room again, the sender is told at once. A stream that nobody reads
 while the window is shut would hold up the others for good, and js-libp2p hangs up when a ping gets no answer for some
-seconds: after PATIENCE seconds without any reading the stream is reset, which its sender learns.
+seconds: after PATIENCE seconds without any reading the stream is reset, which its sender learns. A stream ends once:
+a peer that says so ten thousand times, in frames that cost no window, is answered once, and it is kept once. In
+all connections together no more lies unread than by tcp and ws; over it, streams that have waited longest are reset.
 """
 
 from __future__ import annotations
@@ -19,14 +21,18 @@ import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 import structlog
 import trio
 from aiortc.rtcsctptransport import RTCSctpTransport
 from libp2p.transport.webrtc import _aiortc_helpers
 from libp2p.transport.webrtc.connection import WebRTCConnection
+from libp2p.transport.webrtc.pb.webrtc_pb2 import Message
 from libp2p.transport.webrtc.stream import WebRTCStream
 
+from pinning_worker.adapters.p2p.bounds import unread
+from pinning_worker.adapters.p2p.bounds.unread import Backlog, Held
 from pinning_worker.adapters.p2p.cures.once import replace
 
 PER_FRAME = 64  # bytes: what a frame costs beside its payload
@@ -45,32 +51,44 @@ def mend() -> None:
     replace(_aiortc_helpers, "wire_pc_to_connection", _with_a_window)
     replace(WebRTCStream, "__init__", _charged)
     replace(WebRTCStream, "_reset_locally", _released)
+    replace(WebRTCStream, "_apply_batch_on_trio_thread", _ends_once)
     replace(RTCSctpTransport, "_receive_data_chunk", _not_while_shut)
     replace(RTCSctpTransport, "_send_sack", _or_no_room)
+
+
+_windows: WeakSet[Window] = WeakSet()
+_all = Held()  # what all of them are charged
 
 
 class Window:
     """Of one connection. Used on our thread; `charge` while aiortc's waits for it, what is given back goes to that."""
 
     def __init__(self, sctp: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self.unread: dict[WebRTCStream, int] = {}
+        self.unread: dict[WebRTCStream, Backlog] = {}
         self._sctp, self._loop = sctp, loop
         self._read = 0  # in all
         self._owed = 0  # read, and not given back yet
         self._watching = False
+        _windows.add(self)
 
     def charge(self, stream: WebRTCStream, cost: int) -> None:
-        self.unread[stream] = self.unread.get(stream, 0) + cost
+        self.unread.setdefault(stream, Backlog()).came(cost, trio.current_time())
+        _all.add(cost)
         self._charge(cost)
         if self._is_much and not self._watching:
             self._watching = True
             trio.lowlevel.spawn_system_task(self._watch)
+        if _all.bytes > unread.MOST_OF_ALL:
+            _make_room()
 
     def release(self, stream: WebRTCStream, cost: int) -> None:
-        left = self.unread.pop(stream, 0)
+        backlog = self.unread.get(stream, Backlog())
+        left = backlog.unread
         cost = min(cost, left)  # a frame may be handed over while its stream is reset
-        if left > cost:
-            self.unread[stream] = left - cost
+        backlog.was_read(cost, trio.current_time())
+        if left == cost:
+            self.unread.pop(stream, None)
+        _all.add(-cost)
         self._read += cost
         self._owed += cost
         if self._owed >= AT_ONCE or left == cost:
@@ -78,7 +96,7 @@ class Window:
             self._owed = 0
 
     def release_all(self, stream: WebRTCStream) -> None:
-        self.release(stream, self.unread.get(stream, 0))
+        self.release(stream, self.unread.get(stream, Backlog()).unread)
 
     @property
     def _is_much(self) -> bool:
@@ -117,10 +135,24 @@ class Window:
 
     def _reset_the_fullest(self) -> None:
         if self.unread:
-            stream = max(self.unread, key=lambda each: self.unread[each])
-            _log.info("libp2p.stream_not_read", peer=str(stream.muxed_conn.peer_id), bytes=self.unread[stream])
-            with suppress(RuntimeError):  # aiortc's loop stops just now
-                stream._reset_on_trio_thread()
+            stream = max(self.unread, key=lambda each: self.unread[each].unread)
+            _log.info("libp2p.stream_not_read", peer=str(stream.muxed_conn.peer_id), bytes=self.unread[stream].unread)
+            _reset(stream)
+
+
+def _make_room() -> None:
+    waiting = [pair for window in _windows for pair in window.unread.items()]
+    _all.set(sum(backlog.unread for _, backlog in waiting))  # a connection that has ended did not tell
+    chosen = unread.to_give_up(waiting, unread.MOST_OF_ALL)
+    if chosen:
+        _log.info("libp2p.streams_not_read", streams=len(chosen), peer=str(chosen[0].muxed_conn.peer_id))
+    for stream in chosen:
+        _reset(stream)
+
+
+def _reset(stream: WebRTCStream) -> None:
+    with suppress(RuntimeError):  # aiortc's loop stops just now
+        stream._reset_on_trio_thread()
 
 
 class _Unread:
@@ -184,6 +216,19 @@ def _released(stock: Callable[[WebRTCStream], None]) -> Callable[[WebRTCStream],
         queue: Any = self._read_recv
         if isinstance(queue, _Unread):
             queue.drop()
+
+    return mended
+
+
+def _ends_once(stock: Callable[..., None]) -> Callable[..., None]:
+    def mended(self: WebRTCStream, items: list[tuple[bytes, int | None]], reset_after: bool = False) -> None:
+        ended, kept = self._read_closed, []
+        for payload, flag in items:
+            again = flag == Message.FIN and ended
+            ended = ended or flag == Message.FIN
+            if payload or (flag is not None and not again):
+                kept.append((payload, None if again else flag))
+        stock(self, kept, reset_after)
 
     return mended
 

@@ -1,31 +1,61 @@
-"""A websocket message of more than 1 MiB must not end the connection.
+"""A websocket is a stream of bytes here: how a peer cuts it into messages must neither end the connection nor cost.
 
-What happens: js-libp2p sends larger messages in private networks, and the connection dies. Why: trio-websocket takes
-1 MiB unless told otherwise, and a listener on a port of its own does not tell it. Where:
-`libp2p.transport.websocket.listener`, `serve_websocket(...)`.
+What happens: js-libp2p sends messages of more than 1 MiB in private networks, and the connection dies. On a port that
+takes 32 MiB a stranger who begins such a message and never ends it makes the worker hold all of it, before anybody
+knows who that is: 64 of them, 2 GiB. Why: trio-websocket hands over whole messages only, and takes 1 MiB unless told
+otherwise. Where: `WebSocketConnection._handle_message_event`; `serve_websocket(...)` in
+`libp2p.transport.websocket.listener`.
 
-The cure: 32 MiB, set where every connection is wrapped, before the first message is read.
+The cure: a message's bytes are handed over as soon as there are PIECE of them, or it ends. So a message may be as long
+as it likes, and one connection holds two pieces. Only for the library's connections: Electrum's need messages.
+
+Upstream: none known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
+import trio
 from libp2p.transport.websocket.connection import P2PWebSocketConnection
+from trio_websocket import WebSocketConnection
 
 from pinning_worker.adapters.p2p.cures.once import replace
 
-LARGEST_MESSAGE = 32 * 1024 * 1024
+PIECE = 64 * 1024
+
+Handler = Callable[[Any, Any], Awaitable[None]]
 
 
 def mend() -> None:
-    replace(P2PWebSocketConnection, "__init__", _take_large_messages)
+    replace(P2PWebSocketConnection, "__init__", _as_bytes)
+    replace(WebSocketConnection, "_handle_message_event", _hand_over_pieces)
 
 
-def _take_large_messages(stock: Callable[..., None]) -> Callable[..., None]:
+def _as_bytes(stock: Callable[..., None]) -> Callable[..., None]:
     def mended(self: P2PWebSocketConnection, ws_connection: Any, *args: Any, **kwargs: Any) -> None:
         stock(self, ws_connection, *args, **kwargs)
-        ws_connection._max_message_size = LARGEST_MESSAGE
+        ws_connection.__dict__["_of_libp2p"] = True
+
+    return mended
+
+
+def _hand_over_pieces(stock: Handler) -> Handler:
+    async def mended(self: WebSocketConnection, event: Any) -> None:
+        if not self.__dict__.get("_of_libp2p"):
+            return await stock(self, event)
+        parts: list[Any] = self._message_parts
+        if event.data:  # an endless row of empty ones would be a list without end
+            parts.append(event.data)
+            self._message_size += len(event.data)
+        if not parts or (self._message_size < PIECE and not event.message_finished):
+            return None
+        piece = b"".join(each.encode() if isinstance(each, str) else bytes(each) for each in parts)
+        self._message_parts, self._message_size = [], 0
+        with suppress(trio.ClosedResourceError, trio.BrokenResourceError):  # nobody reads any more
+            await self._send_channel.send(piece)
+        return None
 
     return mended
