@@ -42,6 +42,7 @@ class Receiver:
 
     def __init__(self, wants: Wants, server: Server, conduct: Conduct, ban: Callable[[str], None]) -> None:
         self.duplicates = 0
+        self.odd = 0  # entries that were left out
         self._wants = wants
         self._server = server
         self._conduct = conduct
@@ -81,10 +82,12 @@ class Receiver:
                 await self._receive(peer, block)
             for presence in message.presences:
                 self._note(peer, presence)
+            self.odd += message.odd
             if message.wants or message.full:
-                dropped = self._server.hear(peer, message)
-                if dropped:
-                    self._blame(peer, Fault.FLOOD, f"{dropped} wants too many")
+                over, odd = self._server.hear(peer, message)
+                self.odd += odd
+                if over:
+                    self._blame(peer, Fault.FLOOD, f"{over} wants too many")
             if self._conduct.banned(peer, trio.current_time()):
                 return
 
