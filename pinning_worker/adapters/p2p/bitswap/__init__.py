@@ -10,6 +10,7 @@ Why our own: py-libp2p's engine answers on the stream that the wantlist came on,
     wantlist   what we want from one peer, and the saying     wants      all that we want, of whom, for which session
     server     the answers to wants                           receiver   what peers send, and the price of nonsense
     places     how many answers at a time, quick and slow
+    hearing    who answers and who keeps silent: pure
     seeking    other providers, when those who asked don't give a block
     engine     what joins them: the host, connections, the Fetcher of the stories
 

@@ -7,9 +7,9 @@ and ring.
 
 Rules: a block that is in the store is never asked for. Budget and content of a block are checked before it is written.
 At most WINDOW wants are open: fewer at first, and fewer when blocks are large, for the giver holds all that we want of
-it in memory at once. Whoever owes answers and gives none for PATIENCE seconds is passed over until it gives one; when
-nothing came for REPEAT seconds, everything is asked anew. Nothing of this depends on a stream: wants belong to the
-session, which says them again to whoever comes back.
+it in memory at once. Whoever owes answers and gives none for PATIENCE seconds is passed over until it gives one, and is
+remembered as silent; when nothing came for REPEAT seconds, everything is asked anew. Nothing of this depends on a
+stream: wants belong to the session, which says them again to whoever comes back.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from typing import Protocol
 
 import trio
 
-from pinning_worker.adapters.p2p.bitswap.asking import Open, whom_to_ask
+from pinning_worker.adapters.p2p.bitswap.asking import Crowd, Open, whom_to_ask
+from pinning_worker.adapters.p2p.bitswap.hearing import Hearing, Rank
 from pinning_worker.adapters.p2p.bitswap.shelf import Shelf
 from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
@@ -44,6 +45,10 @@ Arrival = tuple[str, bytes, bytes]
 
 class Market(Protocol):
     """What a session needs of the engine."""
+
+    @property
+    def hearing(self) -> Hearing:
+        """Who answered so far, and who did not: every session's notes."""
 
     def peers(self) -> Sequence[str]:
         """Connected peers that may be asked, in no particular order."""
@@ -103,11 +108,15 @@ class Session:
         want = self._open.get(multihash)
         if want is None or peer not in want.asked:
             return
-        self._heard[peer] = trio.current_time()
         if have:
             want.has[peer] = None
+            self._market.hearing.promised(peer)
+            if want.asked[peer] is WantType.BLOCK:
+                return  # it owes the block itself: that it has it is no news
         else:
             want.refuse(peer)
+            self._market.hearing.refused(peer)
+        self._heard[peer] = trio.current_time()
         self.ring()
 
     def lost(self, peer: str) -> None:
@@ -220,6 +229,7 @@ class Session:
     def _note_giver(self, peer: str, size: int, *, instead: bool) -> None:
         """`instead`: of the favourite, which refused this block."""
         self._heard[peer] = trio.current_time()
+        self._market.hearing.gave(peer)
         self._largest = max(self._largest, size)
         self._slow.discard(peer)
         if instead or self._favourite is None or self._favourite in self._slow:
@@ -237,8 +247,12 @@ class Session:
         peers = self._peers()
         owing = self._owing()
         self._slow = {peer for peer in owing if now - self._heard[peer] >= PATIENCE}
+        self._note_the_silent()
+        ranks = [self._market.hearing.rank(peer) for peer in peers]
+        silent, broke = sum(rank >= Rank.SILENT for rank in ranks), ranks.count(Rank.BROKE_ITS_WORD)
+        crowd = Crowd(peers, self._favourite, self._slow, silent, broke)
         for want in self._open.values():
-            for peer, kind in list(whom_to_ask(want, peers, self._favourite, self._slow)):
+            for peer, kind in list(whom_to_ask(want, crowd)):
                 want.asked[peer] = kind
                 if peer not in owing:
                     owing.add(peer)
@@ -250,7 +264,13 @@ class Session:
         connected = self._market.peers()
         if self._favourite not in connected:
             self._favourite = next((peer for peer in self._askers if peer in connected), None)
-        return sorted(connected, key=lambda peer: (peer != self._favourite, peer not in self._askers))
+        rank = self._market.hearing.rank
+        return sorted(connected, key=lambda peer: (peer != self._favourite, peer not in self._askers, rank(peer)))
+
+    def _note_the_silent(self) -> None:
+        for want in self._open.values():
+            for peer in self._slow & want.asked.keys():
+                self._market.hearing.kept_silent(peer, promised=peer in want.has)
 
     def _owing(self) -> set[str]:
         return {

@@ -5,7 +5,8 @@ it, whoever sends it; a wantlist for each peer says each want once for all of th
 
 Rules: nothing is dialled here. A peer that can't be asked is passed over for UNWILLING seconds, or until it comes on a
 new connection. Blocks may still come from a peer LATE seconds after it was last asked; of the blocks wanted a moment
-ago RECENT are remembered, for a late copy of one is nobody's fault.
+ago RECENT are remembered, for a late copy of one is nobody's fault; and of those that a peer gave, for it may think
+that we have them when we ask once more (see RESENT).
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import structlog
 import trio
 from libp2p.abc import INetStream
 
+from pinning_worker.adapters.p2p.bitswap.hearing import Hearing
 from pinning_worker.adapters.p2p.bitswap.session import Session
-from pinning_worker.adapters.p2p.bitswap.wantlist import Wantlist
+from pinning_worker.adapters.p2p.bitswap.wantlist import RESENT, Wantlist
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone
 from pinning_worker.domain.cid import Cid
@@ -41,6 +43,7 @@ class Wants:
         start: Callable[[Callable[[], Awaitable[None]]], None],
     ) -> None:
         self.sessions: set[Session] = set()
+        self.hearing = Hearing()
         self._connected = connected
         self._open_stream = open_stream
         self._start = start
@@ -49,6 +52,7 @@ class Wants:
         self._asked: dict[str, float] = {}
         self._expected: dict[bytes, set[Session]] = {}
         self._recent: OrderedDict[bytes, None] = OrderedDict()
+        self._given: OrderedDict[tuple[str, bytes], float] = OrderedDict()
 
     # ---------------------------------------------------------------- what sessions ask for (Market)
 
@@ -58,7 +62,8 @@ class Wants:
 
     def ask(self, peer: str, cid: Cid, kind: WantType, session: Session) -> None:
         wantlist = self._wantlists.setdefault(peer, Wantlist())
-        wantlist.want(cid, kind, session)
+        given = self._given.pop((peer, cid.multihash), -RESENT)
+        wantlist.want(cid, kind, session, met_lately=trio.current_time() < given + RESENT)
         self._say(peer, wantlist)
 
     def let_go(self, peer: str, multihash: bytes, session: Session) -> None:
@@ -97,8 +102,10 @@ class Wants:
 
     def met(self, peer: str, multihash: bytes) -> None:
         """The peer sent that block."""
-        if wantlist := self._wantlists.get(peer):
-            wantlist.met(multihash)
+        if (wantlist := self._wantlists.get(peer)) and wantlist.met(multihash):
+            self._given[peer, multihash] = trio.current_time()
+            if len(self._given) > RECENT:
+                self._given.popitem(last=False)
 
     # ---------------------------------------------------------------- peers that come and go
 

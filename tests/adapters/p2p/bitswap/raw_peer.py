@@ -13,7 +13,7 @@ from libp2p.crypto.keys import KeyPair
 from libp2p.peer.id import ID
 
 from pinning_worker.adapters.p2p.bitswap.engine import PROTOCOLS
-from pinning_worker.adapters.p2p.bitswap.wire import Message, Want, decode, encode
+from pinning_worker.adapters.p2p.bitswap.wire import Message, Presence, Want, decode, encode
 from pinning_worker.adapters.p2p.frames import FrameReader, StreamGone, write_frame
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.identity import new_key
@@ -23,8 +23,11 @@ from tests.adapters.p2p.bitswap.rig import TCP, Node
 
 @dataclass
 class RawPeer:
+    """`says_have`: it promises every block that it is asked for, and says nothing else by itself."""
+
     host: Host
     heard: list[Message] = field(default_factory=list)
+    says_have: bool = False
     _news: trio.Event = field(default_factory=trio.Event)
 
     @property
@@ -62,8 +65,15 @@ class RawPeer:
                 self.heard.append(decode(bytes(frame)))
                 self._news.set()
                 self._news = trio.Event()
+                if self.says_have:
+                    await self._promise(stream.muxed_conn.peer_id, wants_in(self.heard[-1:]))
         except StreamGone:
             pass
+
+    async def _promise(self, peer: ID, wants: list[Want]) -> None:
+        stream = await self.host.raw.new_stream(peer, PROTOCOLS)
+        await write_frame(stream, encode(Message(presences=[Presence(want.cid, have=True) for want in wants])))
+        await stream.close()
 
 
 def wants_in(heard: list[Message]) -> list[Want]:

@@ -1,16 +1,19 @@
 """Fetching, engine to engine over real hosts on loopback: what comes, what does not, and how one is told."""
 
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
 import trio
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
+from pinning_worker.adapters.p2p.bitswap import session
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from pinning_worker.domain.cid import Cid, cid_of
 from pinning_worker.ports import DiskFull, NotFound, OverBudget, Stalled, Unreadable
+from tests.adapters.p2p.bitswap.raw_peer import open_raw_peer
 from tests.adapters.p2p.bitswap.rig import BUDGET, MIB, TCP, Node, add, add_file, chunks, open_node, until
 from tests.domain.dagpb import DAG_PB, RAW, field, node
 
@@ -147,6 +150,25 @@ async def test_when_the_asker_has_it_not_another_peer_is_found() -> None:
         fetched = await taker.fetch(root, asker.id)
         assert len(fetched.blocks) == 51
         assert taker.engine.receiver.duplicates == 0
+
+
+@pytest.mark.parametrize("crowd", ["says nothing", "says HAVE"])
+async def test_a_crowd_that_gives_nothing_does_not_hide_the_one_that_has_it(
+    crowd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty who are connected as it is. The session's patience is a tenth of what it is, as is all else of it."""
+    for name, seconds in (("PATIENCE", 0.5), ("REPEAT", 1.0), ("TICK", 0.1)):
+        monkeypatch.setattr(session, name, seconds)
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        taker, holder = await enter(open_node()), await enter(open_node())
+        root = await add_file(holder.blocks, *chunks(5, 3000))
+        for _ in range(20):
+            peer = await enter(open_raw_peer())
+            peer.says_have = crowd == "says HAVE"
+            await peer.connect(taker)
+        await taker.connect(holder)
+        assert len((await taker.fetch(root, budget=QUICK)).blocks) == 6
 
 
 async def test_each_of_two_peers_has_one_half() -> None:
