@@ -1,6 +1,7 @@
 """Messages on a stream: each one behind its length as a varint, of bounded size, read under a deadline.
 
-Rules: a peer may be silent for SILENCE seconds between two messages and takes at most FRAME seconds for one; a length
+Rules: a peer may be silent for SILENCE seconds between two messages and takes at most FRAME seconds for one, and a
+second more for each SLOWEST bytes of a large one; a length
 over what the reader allows is refused before a byte of it is kept; however many messages came at once, everybody else
 has a turn between two of them, and none is copied for the sake of the one before it. A large message waits for its
 turn among those of its peer before it is read: what waits stays with the sender. Whatever py-libp2p raises when a
@@ -24,6 +25,7 @@ LARGE_FRAME = 256 * 1024
 AT_ONCE = 4  # large messages of one peer that are read
 SILENCE = 120.0
 FRAME = 60.0
+SLOWEST = 32 * 1024
 WRITE = 30.0
 CLOSE = 2.0
 
@@ -57,7 +59,7 @@ class ByteStream(Protocol):
 
 class FrameReader:
     """Reads messages one after the other. `limit()` is asked before each: a stranger may send less than a peer we
-    asked. `turns` are those of the peer's large messages, on all its streams.
+    asked. `turns` are those of the peer's large messages, on all its streams. `came` hears of all bytes as they come.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class FrameReader:
         stream: ByteStream,
         limit: Callable[[], int] = lambda: LARGEST_FRAME,
         turns: trio.Semaphore | None = None,
+        came: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._stream = stream
+        self._came = came
         self._limit = limit
         self._turns = turns or trio.Semaphore(AT_ONCE)
         self._rest = _NOTHING
@@ -94,7 +98,7 @@ class FrameReader:
             self._turns.release()
 
     async def _frame(self, at: int, end: int) -> memoryview:
-        with _deadline(FRAME):
+        with _deadline(FRAME + (end // SLOWEST if end > LARGE_FRAME else 0)):
             await self._until_read(end)
         whole, self._rest = self._rest, self._rest[end:] or _NOTHING  # an empty window would hold the whole, too
         return whole[at:end]
@@ -130,9 +134,11 @@ class FrameReader:
     async def _read(self) -> bytes:
         """Some bytes, b"" at the end of the stream."""
         try:
-            return await self._stream.read(_READ)
+            data = await self._stream.read(_READ)
         except EOFError:  # py-libp2p's StreamEOF is one
             return b""
+        self._came(len(data))
+        return data
 
 
 async def write_frame(stream: ByteStream, message: bytes) -> None:

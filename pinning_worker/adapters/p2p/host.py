@@ -39,6 +39,7 @@ class Host:
         self.also_at = also_at
         self.direct = direct
         self.peer_id = raw.get_id().to_base58()
+        self.on_ping: list[Callable[[str, bool], None]] = []  # a peer id, and whether a stream of its pings opened
         self.on_connected = neighbours.on_connected
         self.on_disconnected = neighbours.on_disconnected
         self._neighbours = neighbours

@@ -25,13 +25,15 @@ MOST_GIVERS = 8  # at a time, for the block itself: each of them may send it
 
 @dataclass(slots=True)
 class Open:
-    """A block that is not here yet, as far as we know; `missing` once the store was looked into.
+    """A block that is not here yet, as far as we know; `missing` once the store was looked into; `coming` when it is in
+    our hands, on its way through the queue.
 
     `places`: the CIDs that name it, with their depths (one raw and one dag-pb may share the same bytes).
     """
 
     places: list[tuple[Cid, int]]
     missing: bool = False
+    coming: bool = False
     asked: dict[str, WantType] = field(default_factory=dict)
     has: dict[str, None] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
@@ -71,7 +73,7 @@ class Crowd:
 
 def whom_to_ask(want: Open, crowd: Crowd) -> Iterator[tuple[str, WantType]]:
     """What to ask now, and of whom; nothing while somebody who is not slow owes us the block."""
-    if not want.missing or _is_owed(want, crowd.slow):
+    if not want.missing or want.coming or _is_owed(want, crowd.slow):
         return
     quick = crowd.quick(want)
     holders = [peer for peer in quick if peer in want.has]

@@ -107,6 +107,7 @@ class Engine:
             self._host.raw.set_stream_handler(protocol, self.receiver.on_stream)
         self._host.on_connected.append(self._came)
         self._host.on_disconnected.append(self._left)
+        self._host.on_ping.append(self._wants.pinged)
         self._connected.update(self._host.peers())
 
     def _unplug(self) -> None:
@@ -114,6 +115,7 @@ class Engine:
             self._host.raw.remove_stream_handler(protocol)
         self._host.on_connected.remove(self._came)
         self._host.on_disconnected.remove(self._left)
+        self._host.on_ping.remove(self._wants.pinged)
         self._ended = True
 
     def _came(self, peer: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 import trio
@@ -60,7 +61,8 @@ class Receiver:
         turns = self._turns.setdefault(peer, trio.Semaphore(AT_ONCE))
         broken = True
         try:
-            await self._listen(peer, FrameReader(stream, lambda: self._largest(peer), turns))
+            came = partial(self._wants.came_from, peer)
+            await self._listen(peer, FrameReader(stream, lambda: self._largest(peer), turns, came))
             broken = False
         except (BadFrame, BadMessage) as error:
             self._blame(peer, Fault.BAD_MESSAGE, str(error))
@@ -101,6 +103,8 @@ class Receiver:
         self._wants.met(peer, multihash)
         if sessions := self._wants.waiting_for(multihash):
             data = bytes(block.data)
+            for session in sessions:
+                session.coming(multihash)
             for session in sessions:
                 await session.deliver(peer, multihash, data)
         elif self._wants.was_wanted(multihash) and self._wants.asked_lately(peer):

@@ -6,10 +6,11 @@ which is what keeps the memory flat), answers and comings and goings of peers as
 and ring.
 
 Rules: a block that is in the store is never asked for. Budget and content of a block are checked before it is written.
-At most WINDOW wants are open: fewer at first, and fewer when blocks are large, for the giver holds all that we want of
-it in memory at once. Whoever owes answers and gives none for PATIENCE seconds is passed over until it gives one, and is
-remembered as silent; when nothing came for REPEAT seconds, everything is asked anew. Nothing of this depends on a
-stream: wants belong to the session, which says them again to whoever comes back.
+At most WINDOW wants are open, and of one peer only as much is asked as its line carries in a second (bounds/pace.py);
+the first block under the root is taken for one of LIKELY bytes. Whoever owes answers and gives none for PATIENCE
+seconds is passed over until it gives one, and is remembered as silent; when nothing came for REPEAT seconds, everything
+is asked anew. What came of a block that is under way counts as well: `Trickle` says how far. Nothing of this depends on
+a stream: wants belong to the session, which says them again to whoever comes back.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from pinning_worker.adapters.p2p.bitswap.hearing import Hearing, Rank
 from pinning_worker.adapters.p2p.bitswap.shelf import Shelf
 from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
+from pinning_worker.adapters.p2p.bounds.trickle import Trickle
 from pinning_worker.domain.cid import RAW, Cid
 from pinning_worker.one_error import one_error
 from pinning_worker.ports import Budget, Fetched, NotFound, Stalled
 
 WINDOW = 32
-WINDOW_AT_FIRST = 8
-WINDOW_BYTES = 8 * 1024 * 1024
+LIKELY = 1024 * 1024
 QUEUE = 8
 WRITERS = 4
 TICK = 1.0
@@ -53,7 +54,12 @@ class Market(Protocol):
     def peers(self) -> Sequence[str]:
         """Connected peers that may be asked, in no particular order."""
 
-    def ask(self, peer: str, cid: Cid, kind: WantType, session: Session) -> None: ...
+    def has_room(self, peer: str, size: int, *, owes: bool) -> bool:
+        """Whether the peer's line carries a block of that size soon, beside what it owes us already. Unless it `owes`
+        this session one, a block is always asked for: other sessions may fill the line for long."""
+
+    def ask(self, peer: str, cid: Cid, kind: WantType, size: int, session: Session) -> None:
+        """`size`: what the block is likely to have."""
 
     def let_go(self, peer: str, multihash: bytes, session: Session) -> None: ...
 
@@ -78,8 +84,10 @@ class Session:
         self._heard: dict[str, float] = {}  # when a peer last answered, or began to owe
         self._slow: set[str] = set()
         self._look_again = True
-        self._largest = 1
-        self._moved = self._told = self._repeated = trio.current_time()
+        self._likely = 0  # the largest block so far, the root aside
+        self._trickle = Trickle()
+        self._said = 0
+        self._moved = self._gave = self._told = self._repeated = trio.current_time()
         self._writers = trio.Semaphore(WRITERS)
         self._put, self._queue = trio.open_memory_channel[Arrival | None](QUEUE)
 
@@ -90,13 +98,18 @@ class Session:
                 with one_error():
                     async with trio.open_nursery() as nursery:
                         await self._walk_all(nursery, progress)
-                await self._tell(progress)
+                await progress(len(self._walk.sizes), self._walk.bytes)
                 return Fetched(self._walk.in_order())
             raise Stalled(f"not whole within {self._budget.total_seconds:g} s", self._walk.sizes)
         finally:
             self._end()
 
     # ---------------------------------------------------------------- what others call
+
+    def coming(self, multihash: bytes) -> None:
+        """The block is here, and will be delivered: it is asked of nobody meanwhile."""
+        if want := self._open.get(multihash):
+            want.coming = True
 
     async def deliver(self, peer: str, multihash: bytes, data: bytes) -> None:
         """A block whose hash is right. Waits while the queue is full; of no effect when the session has ended."""
@@ -119,8 +132,19 @@ class Session:
         self._heard[peer] = trio.current_time()
         self.ring()
 
+    def trickled(self, peer: str, count: int) -> None:
+        """Bytes of a message that the peer is sending: of a block that it owes us, as it seems. A stranger's keep the
+        fetch alive, and nobody from asking others; those of a peer that asked us do."""
+        now = trio.current_time()
+        if peer not in self._heard or not self._trickle.came(peer, count, now):
+            return
+        self._moved = now
+        if peer in self._askers:
+            self._heard[peer] = self._gave = now
+
     def lost(self, peer: str) -> None:
         """What the peer was asked is forgotten: it went away, or came on a new connection."""
+        self._trickle.ended(peer)
         for want in self._open.values():
             want.forget(peer)
         self.ring()
@@ -132,8 +156,8 @@ class Session:
 
     @property
     def waited(self) -> float:
-        """Seconds since the last block came, or since the start."""
-        return trio.current_time() - self._moved
+        """Seconds since somebody last gave us a block, or the asker a part of one; or since the start."""
+        return trio.current_time() - self._gave
 
     def ring(self) -> None:
         """Look again: somebody came, went, or answered."""
@@ -156,10 +180,9 @@ class Session:
 
     def _look_ahead(self, nursery: trio.Nursery) -> None:
         """Opens wants up to the window, and has the store looked into for each; in batches, to save messages."""
-        window = min(WINDOW, WINDOW_AT_FIRST + len(self._walk.sizes), max(4, WINDOW_BYTES // self._largest))
-        if len(self._open) > window // 2:
+        if len(self._open) > WINDOW // 2:
             return
-        while len(self._open) < window and (place := self._walk.next()):
+        while len(self._open) < WINDOW and (place := self._walk.next()):
             multihash = place[0].multihash
             if want := self._open.get(multihash):
                 want.places.append(place)
@@ -190,7 +213,7 @@ class Session:
         children = [self._walk.children(cid, block) for cid, _ in want.places]
         for (cid, depth), linked in zip(want.places, children, strict=True):
             self._walk.take(cid, depth, size, linked)
-        self._moved = trio.current_time()
+        self._moved = self._gave = trio.current_time()
 
     async def _next(self) -> Arrival | None:
         """The next block of the queue, or None: time to look again. Gives up when nothing came for too long."""
@@ -230,7 +253,9 @@ class Session:
         """`instead`: of the favourite, which refused this block."""
         self._heard[peer] = trio.current_time()
         self._market.hearing.gave(peer)
-        self._largest = max(self._largest, size)
+        self._trickle.ended(peer)
+        if len(self._walk.sizes) > 1:
+            self._likely = max(self._likely, size)
         self._slow.discard(peer)
         if instead or self._favourite is None or self._favourite in self._slow:
             self._favourite = peer
@@ -242,7 +267,7 @@ class Session:
             return
         self._look_again = False
         now = trio.current_time()
-        if now - max(self._moved, self._repeated) >= REPEAT:
+        if now - max(self._moved, self._repeated) >= REPEAT:  # what trickles in counts: Helia would send it twice
             self._ask_anew(now)
         peers = self._peers()
         owing = self._owing()
@@ -253,11 +278,18 @@ class Session:
         crowd = Crowd(peers, self._favourite, self._slow, silent, broke)
         for want in self._open.values():
             for peer, kind in list(whom_to_ask(want, crowd)):
+                if kind is WantType.BLOCK and not self._has_room(peer):
+                    self._look_again = True  # when a block comes, or a moment has passed
+                    continue
                 want.asked[peer] = kind
                 if peer not in owing:
                     owing.add(peer)
                     self._heard[peer] = now
-                self._market.ask(peer, want.cid, kind, self)
+                self._market.ask(peer, want.cid, kind, self._likely or LIKELY, self)
+
+    def _has_room(self, peer: str) -> bool:
+        owes = any(want.asked.get(peer) is WantType.BLOCK for want in self._open.values())
+        return self._market.has_room(peer, self._likely or LIKELY, owes=owes)
 
     def _peers(self) -> list[str]:
         """Those connected: the favourite, who asked us, the rest. A favourite that is away is one no more."""
@@ -286,6 +318,7 @@ class Session:
         self._favourite = None
         for multihash, want in self._open.items():
             self._let_go(multihash, want)
+            want.coming = False
             want.asked.clear()
             want.has.clear()
             want.refused.clear()
@@ -311,4 +344,9 @@ class Session:
 
     async def _tell(self, progress: Progress) -> None:
         self._told = trio.current_time()
-        await progress(len(self._walk.sizes), self._walk.bytes)
+        asked = sum(WantType.BLOCK in want.asked.values() for want in self._open.values())
+        under_way = min(self._trickle.unfinished, asked * (self._likely or LIKELY))
+        self._said = max(
+            self._said, self._walk.bytes + under_way
+        )  # what was under way may be lost: nobody sees it shrink
+        await progress(len(self._walk.sizes), self._said)

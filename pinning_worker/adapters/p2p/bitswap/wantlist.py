@@ -81,6 +81,9 @@ class Wantlist:
             self._unsaid.pop(multihash, None)
             self._take_back(standing)
 
+    def holds(self, multihash: bytes) -> bool:
+        return multihash in self._standing
+
     def met(self, multihash: bytes) -> bool:
         """The peer sent the block, and so has struck the want off its list. True if it stood there."""
         self._unsaid.pop(multihash, None)

@@ -13,12 +13,15 @@ from libp2p.crypto.keys import KeyPair
 from libp2p.peer.id import ID
 
 from pinning_worker.adapters.p2p.bitswap.engine import PROTOCOLS
-from pinning_worker.adapters.p2p.bitswap.wire import Message, Presence, Want, decode, encode
+from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, decode, encode
 from pinning_worker.adapters.p2p.frames import FrameReader, StreamGone, write_frame
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
+from pinning_worker.domain.cid import encode_varint
 from tests.adapters.p2p.bitswap.rig import TCP, Node
+
+RAW_PREFIX = b"\x01\x55\x12\x20"
 
 
 @dataclass
@@ -44,6 +47,16 @@ class RawPeer:
         """On a stream of its own, closed after it, as Helia does."""
         stream = await self.open(node)
         await write_frame(stream, encode(message))
+        await stream.close()
+
+    async def give(self, node: Node, *blocks: bytes, seconds: float = 0) -> None:
+        """Raw ones, in a message of theirs; over so many seconds."""
+        message = encode(Message(blocks=[Block(RAW_PREFIX, block) for block in blocks]))
+        frame, piece = encode_varint(len(message)) + message, len(message) // 20 + 1
+        stream = await self.open(node)
+        for at in range(0, len(frame), piece):
+            await stream.write(frame[at : at + piece])
+            await trio.sleep(seconds / 20)
         await stream.close()
 
     async def until(self, fits: Callable[[list[Message]], bool], deadline: float = 30) -> list[Message]:

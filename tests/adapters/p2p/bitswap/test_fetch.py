@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import trio
@@ -137,6 +138,38 @@ async def test_a_fetch_that_is_called_off_takes_nothing_from_its_twin() -> None:
                 await taker.fetch(root, giver.id)
         assert called_off.cancelled_caught
         assert await taker.blocks.audit([cid_of(RAW, block).multihash for block in chunks(60, 100_000)]) == set()
+
+
+# ---------------------------------------------------------------- how much is asked at a time
+
+
+async def test_a_line_that_nobody_knows_is_asked_for_one_block_and_a_fast_one_then_for_many() -> None:
+    blocks = MemoryBlocks()
+    root = await add_file(blocks, *(parts := chunks(20, 300_000)))
+    async with open_node() as taker, open_raw_peer() as giver, trio.open_nursery() as nursery:
+        await giver.connect(taker)
+        nursery.start_soon(taker.fetch, root, giver.id)
+        await giver.until_wants(1)
+        await giver.give(taker, blocks.data[root.multihash])
+        assert len(await giver.until_wants(2)) == 2, "the root, and the first below it"
+        await giver.give(taker, parts[0])
+        assert len(await giver.until_wants(10)) >= 10
+        await giver.give(taker, *parts[1:10])
+        await giver.until_wants(21)
+        await giver.give(taker, *parts[10:])
+
+
+async def test_what_comes_of_an_unfinished_block_is_told_and_keeps_the_fetch_alive() -> None:
+    """A block that takes four times as long as nothing may take."""
+    block = bytes(400_000)
+    root, patience = cid_of(RAW, block), replace(BUDGET, first_block_seconds=1, idle_seconds=1)
+    async with open_node() as taker, open_raw_peer() as giver, trio.open_nursery() as nursery:
+        await giver.connect(taker)
+        nursery.start_soon(partial(taker.fetch, root, giver.id, budget=patience))
+        await giver.until_wants(1)
+        await giver.give(taker, block, seconds=4)
+    assert any(blocks == 0 and size > 100_000 for blocks, size in taker.told)
+    assert taker.told[-1] == (1, 400_000)
 
 
 # ---------------------------------------------------------------- others are asked

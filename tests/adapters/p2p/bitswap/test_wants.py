@@ -109,10 +109,10 @@ async def test_a_stream_that_dies_late_takes_nothing_from_the_connection_that_ca
     async with trio.open_nursery() as nursery:
         wants = Wants({"peer"}, open_line, nursery.start_soon)
         session: Any = Holder()
-        wants.ask("peer", A, WantType.BLOCK, session)
+        wants.ask("peer", A, WantType.BLOCK, 1, session)
         await until(lambda: len(lines) == 2 and lines[1].resetting)
         wants.came("peer")
-        wants.ask("peer", B, WantType.BLOCK, session)
+        wants.ask("peer", B, WantType.BLOCK, 1, session)
         lines[1].reset_over.set()
         await until(lambda: len(lines) == 3)
         await trio.testing.wait_all_tasks_blocked()
