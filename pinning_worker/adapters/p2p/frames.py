@@ -41,6 +41,14 @@ class BadFrame(ValueError):
     """A length that is no varint, or more than is allowed."""
 
 
+class FrameTooLarge(BadFrame):
+    """`length`: that it says."""
+
+    def __init__(self, length: int, allowed: int) -> None:
+        super().__init__(f"a message of {length} bytes, {allowed} are allowed")
+        self.length = length
+
+
 class StreamGone(Exception):
     """The stream or its connection ended, or the peer was too slow."""
 
@@ -87,7 +95,7 @@ class FrameReader:
             length, at = await self._length()
         allowed = self._limit()
         if length > allowed:
-            raise BadFrame(f"a message of {length} bytes, {allowed} are allowed")
+            raise FrameTooLarge(length, allowed)
         if length <= LARGE_FRAME:
             return await self._frame(at, at + length)
         with _deadline(SILENCE):

@@ -26,7 +26,7 @@ MOST_GIVERS = 8  # at a time, for the block itself: each of them may send it
 @dataclass(slots=True)
 class Open:
     """A block that is not here yet, as far as we know; `missing` once the store was looked into; `coming` when it is in
-    our hands, on its way through the queue.
+    our hands, on its way through the queue. `too_large`: bytes of a message with it, as a peer says who has it.
 
     `places`: the CIDs that name it, with their depths (one raw and one dag-pb may share the same bytes).
     """
@@ -34,6 +34,7 @@ class Open:
     places: list[tuple[Cid, int]]
     missing: bool = False
     coming: bool = False
+    too_large: int = 0
     asked: dict[str, WantType] = field(default_factory=dict)
     has: dict[str, None] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)

@@ -2,7 +2,8 @@
 
 Rules: a block is hashed before anybody gets it, and not even hashed when nobody waits for one. What nobody asked for is
 dropped and counted against the sender. A peer that we asked nothing may send wantlists only: small messages, few
-streams. Whatever a peer sends, the worst that happens is that its stream is reset and, at the ban, its connection
+streams. Who was asked for a block that is larger than a message may be, and sends it, has done no more than it was
+asked. Whatever a peer sends, the worst that happens is that its stream is reset and, at the ban, its connection
 closed.
 """
 
@@ -27,6 +28,7 @@ from pinning_worker.adapters.p2p.frames import (
     LARGEST_FRAME,
     BadFrame,
     FrameReader,
+    FrameTooLarge,
     StreamGone,
     close_quietly,
 )
@@ -64,6 +66,9 @@ class Receiver:
             came = partial(self._wants.came_from, peer)
             await self._listen(peer, FrameReader(stream, lambda: self._largest(peer), turns, came))
             broken = False
+        except FrameTooLarge as error:
+            fault = Fault.FLOOD if self._wants.offered_too_large(peer, error.length) else Fault.BAD_MESSAGE
+            self._blame(peer, fault, str(error))
         except (BadFrame, BadMessage) as error:
             self._blame(peer, Fault.BAD_MESSAGE, str(error))
         except StreamGone as error:

@@ -29,7 +29,7 @@ from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.bounds.trickle import Trickle
 from pinning_worker.domain.cid import RAW, Cid
 from pinning_worker.one_error import one_error
-from pinning_worker.ports import Budget, Fetched, NotFound, Stalled
+from pinning_worker.ports import Budget, Fetched, NotFound, Stalled, Unreadable
 
 WINDOW = 32
 LIKELY = 1024 * 1024
@@ -87,6 +87,7 @@ class Session:
         self._likely = 0  # the largest block so far, the root aside
         self._trickle = Trickle()
         self._said = 0
+        self._hopeless = False
         self._moved = self._gave = self._told = self._repeated = trio.current_time()
         self._writers = trio.Semaphore(WRITERS)
         self._put, self._queue = trio.open_memory_channel[Arrival | None](QUEUE)
@@ -141,6 +142,15 @@ class Session:
         self._moved = now
         if peer in self._askers:
             self._heard[peer] = self._gave = now
+
+    def offered_too_large(self, peer: str, length: int) -> None:
+        """Of several blocks that it owes us nobody knows which one it is. A stranger's word is heard when all ends."""
+        owed = [want for want in self._open.values() if want.asked.get(peer) is WantType.BLOCK]
+        if len(owed) == 1:
+            owed[0].too_large = length
+            owed[0].refuse(peer)
+            self._hopeless = self._hopeless or peer in self._askers
+            self.ring()
 
     def lost(self, peer: str) -> None:
         """What the peer was asked is forgotten: it went away, or came on a new connection."""
@@ -219,14 +229,20 @@ class Session:
         """The next block of the queue, or None: time to look again. Gives up when nothing came for too long."""
         waited = trio.current_time() - self._moved
         limit = self._budget.idle_seconds if self._walk.sizes else self._budget.first_block_seconds
-        if waited >= limit:
+        if waited >= limit or self._hopeless:
             raise self._gave_up(waited)
         with trio.move_on_after(min(TICK, limit - waited)):
             return await self._queue.receive()
         self._look_again = True
         return None
 
-    def _gave_up(self, waited: float) -> NotFound | Stalled:
+    def _gave_up(self, waited: float) -> NotFound | Stalled | Unreadable:
+        for want in self._open.values():
+            if want.too_large:
+                said = (
+                    f"block {want.cid} is larger than 2 MiB, which bitswap carries: a message of {want.too_large} bytes"
+                )
+                return Unreadable(said, self._walk.sizes)
         if not self._walk.sizes:
             return NotFound(f"no connected peer had block {self._root} within {waited:.0f} s")
         missing = next(iter(self._open.values())).cid

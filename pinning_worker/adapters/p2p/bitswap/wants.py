@@ -128,6 +128,15 @@ class Wants:
             for session in self.sessions:
                 session.trickled(peer, count)
 
+    def offered_too_large(self, peer: str, length: int) -> bool:
+        """The peer sends a message that is larger than any may be. True if it owes us blocks, so that one of them may
+        be as large."""
+        if (pace := self._paces.get(peer)) is None or not pace.owed:
+            return False
+        for session in list(self.sessions):
+            session.offered_too_large(peer, length)
+        return True
+
     def pinged(self, peer: str, began: bool) -> None:
         """A ping of the peer came, or was answered."""
         if (pace := self._paces.get(peer)) is None:

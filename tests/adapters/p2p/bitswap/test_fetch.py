@@ -9,12 +9,14 @@ import trio
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap import session
+from pinning_worker.adapters.p2p.bitswap.conduct import Fault
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
+from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.domain.cid import Cid, cid_of
+from pinning_worker.domain.cid import Cid, cid_of, encode_varint
 from pinning_worker.ports import DiskFull, NotFound, OverBudget, Stalled, Unreadable
-from tests.adapters.p2p.bitswap.raw_peer import open_raw_peer
+from tests.adapters.p2p.bitswap.raw_peer import open_raw_peer, wants_in
 from tests.adapters.p2p.bitswap.rig import BUDGET, MIB, TCP, Node, add, add_file, chunks, open_node, until
 from tests.domain.dagpb import DAG_PB, RAW, field, node
 
@@ -341,6 +343,25 @@ async def test_a_malformed_node_is_named_and_not_stored() -> None:
         with pytest.raises(Unreadable, match=str(bad)):
             await taker.fetch(root, giver.id)
         assert await taker.blocks.size(bad.multihash) is None
+
+
+@pytest.mark.parametrize("asked_us", [True, False])
+async def test_a_block_that_is_larger_than_a_message_is_named(asked_us: bool) -> None:
+    """Kubo sends such a message whole. Whoever asked us is believed at once, a stranger when nobody else has it."""
+    root = cid_of(RAW, b"as if it had 5 MiB")
+    patience = replace(BUDGET, first_block_seconds=30 if asked_us else 3)
+    async with open_node() as taker, open_raw_peer() as giver, trio.open_nursery() as nursery:
+        giver.says_have = True
+        await giver.connect(taker)
+
+        async def show() -> None:
+            await giver.until(lambda heard: any(want.kind is WantType.BLOCK for want in wants_in(heard)))
+            await (await giver.open(taker)).write(encode_varint(5 * MIB) + bytes(1000))
+
+        nursery.start_soon(show)
+        with pytest.raises(Unreadable, match=f"block {root} is larger than 2 MiB"), trio.fail_after(20):
+            await taker.fetch(root, *([giver.id] if asked_us else []), budget=patience)
+        assert taker.engine.conduct.faults[Fault.BAD_MESSAGE] == 0, "it did what it was asked to"
 
 
 async def test_another_codec_or_hash_is_unreadable_and_asked_of_nobody() -> None:
