@@ -5,6 +5,7 @@ ping takes five seconds), and how many times over its bytes the line carried. Th
 """
 
 import argparse
+from dataclasses import replace
 
 import structlog
 import trio
@@ -12,8 +13,10 @@ import trio
 from pinning_worker.domain.cid import parse_cid
 from pinning_worker.ports import FetchFailed
 from tests.adapters.p2p.bitswap.rig import BUDGET, TCP, WS, open_node
-from tests.interop.helia import KIB, MIB, open_helia
+from tests.interop.helia import KIB, open_helia
 from tests.interop.slow_line import slow_line
+
+PATIENT = replace(BUDGET, total_seconds=900)
 
 
 async def main() -> None:
@@ -33,9 +36,7 @@ async def _fetch(rate: int, size: int, chunk_size: int) -> str:
             await peer.dial(address)
             began, outcome = trio.current_time(), "whole"
             try:
-                await node.fetch(
-                    parse_cid(file.cid), peer.peer_id, budget=BUDGET.__class__(MIB * 64, 999, 9, 30, 30, 900)
-                )
+                await node.fetch(parse_cid(file.cid), peer.peer_id, budget=PATIENT)
             except FetchFailed as error:
                 outcome = type(error).__name__
             took, hung_up = trio.current_time() - began, len(left)

@@ -77,7 +77,7 @@ def whom_to_ask(want: Open, crowd: Crowd) -> Iterator[tuple[str, WantType]]:
     if not want.missing or want.coming or _is_owed(want, crowd.slow):
         return
     quick = crowd.quick(want)
-    holders = [peer for peer in quick if peer in want.has]
+    holders = [peer for peer in quick if peer in want.has] if want.has else []
     if not holders and crowd.favourite in quick:
         holders = [crowd.favourite]
     for peer in holders[: min(MOST_GIVERS, 1 + crowd.broke)]:

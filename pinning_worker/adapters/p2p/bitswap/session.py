@@ -74,7 +74,8 @@ class Session:
 
     def __init__(self, root: Cid, askers: Sequence[str], budget: Budget, shelf: Shelf, market: Market) -> None:
         self._root = root
-        self._askers = askers
+        self._who_asked = frozenset(askers)
+        self._askers = askers  # and those who say that they have it, after them
         self._favourite: str | None = None
         self._budget = budget
         self._shelf = shelf
@@ -87,7 +88,7 @@ class Session:
         self._likely = 0  # the largest block so far, the root aside
         self._trickle = Trickle()
         self._said = 0
-        self._hopeless = False
+        self._hopeless: Open | None = None
         self._moved = self._gave = self._told = self._repeated = trio.current_time()
         self._writers = trio.Semaphore(WRITERS)
         self._put, self._queue = trio.open_memory_channel[Arrival | None](QUEUE)
@@ -137,19 +138,25 @@ class Session:
         """Bytes of a message that the peer is sending: of a block that it owes us, as it seems. A stranger's keep the
         fetch alive, and nobody from asking others; those of a peer that asked us do."""
         now = trio.current_time()
-        if peer not in self._heard or not self._trickle.came(peer, count, now):
+        if not self._owed_by(peer) or not self._trickle.came(peer, count, now):
             return
         self._moved = now
-        if peer in self._askers:
+        if peer in self._who_asked:
             self._heard[peer] = self._gave = now
 
+    def gave(self, peer: str) -> None:
+        """A block that somebody had asked it for, this session or another one: what it sends is what we want."""
+        self._trickle.ended(peer)
+
     def offered_too_large(self, peer: str, length: int) -> None:
-        """Of several blocks that it owes us nobody knows which one it is. A stranger's word is heard when all ends."""
-        owed = [want for want in self._open.values() if want.asked.get(peer) is WantType.BLOCK]
+        """Of several blocks that it owes us nobody knows which one it is. It is believed at once if nobody but it has
+        asked us; else when nobody gives the block."""
+        owed = self._owed_by(peer)
         if len(owed) == 1:
             owed[0].too_large = length
             owed[0].refuse(peer)
-            self._hopeless = self._hopeless or peer in self._askers
+            if self._who_asked == {peer}:
+                self._hopeless = owed[0]
             self.ring()
 
     def lost(self, peer: str) -> None:
@@ -229,7 +236,7 @@ class Session:
         """The next block of the queue, or None: time to look again. Gives up when nothing came for too long."""
         waited = trio.current_time() - self._moved
         limit = self._budget.idle_seconds if self._walk.sizes else self._budget.first_block_seconds
-        if waited >= limit or self._hopeless:
+        if waited >= limit or (self._hopeless is not None and self._hopeless.cid.multihash in self._open):
             raise self._gave_up(waited)
         with trio.move_on_after(min(TICK, limit - waited)):
             return await self._queue.receive()
@@ -239,10 +246,8 @@ class Session:
     def _gave_up(self, waited: float) -> NotFound | Stalled | Unreadable:
         for want in self._open.values():
             if want.too_large:
-                said = (
-                    f"block {want.cid} is larger than 2 MiB, which bitswap carries: a message of {want.too_large} bytes"
-                )
-                return Unreadable(said, self._walk.sizes)
+                message = f"it came in a message of {want.too_large} bytes"
+                return Unreadable(f"block {want.cid} is larger than 2 MiB: {message}", self._walk.sizes)
         if not self._walk.sizes:
             return NotFound(f"no connected peer had block {self._root} within {waited:.0f} s")
         missing = next(iter(self._open.values())).cid
@@ -269,7 +274,6 @@ class Session:
         """`instead`: of the favourite, which refused this block."""
         self._heard[peer] = trio.current_time()
         self._market.hearing.gave(peer)
-        self._trickle.ended(peer)
         if len(self._walk.sizes) > 1:
             self._likely = max(self._likely, size)
         self._slow.discard(peer)
@@ -304,8 +308,11 @@ class Session:
                 self._market.ask(peer, want.cid, kind, self._likely or LIKELY, self)
 
     def _has_room(self, peer: str) -> bool:
-        owes = any(want.asked.get(peer) is WantType.BLOCK for want in self._open.values())
-        return self._market.has_room(peer, self._likely or LIKELY, owes=owes)
+        return self._market.has_room(peer, self._likely or LIKELY, owes=bool(self._owed_by(peer)))
+
+    def _owed_by(self, peer: str) -> list[Open]:
+        """The blocks that it was asked for, by this session."""
+        return [want for want in self._open.values() if want.asked.get(peer) is WantType.BLOCK]
 
     def _peers(self) -> list[str]:
         """Those connected: the favourite, who asked us, the rest. A favourite that is away is one no more."""
@@ -362,7 +369,5 @@ class Session:
         self._told = trio.current_time()
         asked = sum(WantType.BLOCK in want.asked.values() for want in self._open.values())
         under_way = min(self._trickle.unfinished, asked * (self._likely or LIKELY))
-        self._said = max(
-            self._said, self._walk.bytes + under_way
-        )  # what was under way may be lost: nobody sees it shrink
+        self._said = max(self._said, self._walk.bytes + under_way)  # it may be lost on its way: nobody need see that
         await progress(len(self._walk.sizes), self._said)

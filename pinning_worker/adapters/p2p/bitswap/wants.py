@@ -120,6 +120,8 @@ class Wants:
             self._given[peer, multihash] = trio.current_time()
             if len(self._given) > RECENT:
                 self._given.popitem(last=False)
+            for session in self.sessions:
+                session.gave(peer)
 
     def came_from(self, peer: str, count: int) -> None:
         """Bytes of the peer's messages, whole ones and parts."""
