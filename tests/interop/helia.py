@@ -340,6 +340,7 @@ async def open_helia(
     topic: str | None = CONTENT_TOPIC,
     trusted: Path | None = None,
     relay: bool = False,
+    ping_patience: float | None = None,
 ) -> AsyncIterator[Helia]:
     """Start a peer; it is subscribed to `topic` unless that is None, and gone when the block ends.
 
@@ -352,6 +353,7 @@ async def open_helia(
         direct_peers: multiaddrs with peer ids, as js-libp2p's gossipsub has them.
         relay: its circuit relay service runs, with the limits that it has by default.
         dht: it is a server of the DHT.
+        ping_patience: seconds after which it hangs up when a ping is not answered; js-libp2p's own five when None.
         trusted: a PEM file of certificates that it trusts besides the machine's, for wss.
         swarm_key: 32 bytes, for a private network.
         fast_websocket: for benches, see node/fast-websocket.mjs.
@@ -382,6 +384,7 @@ async def open_helia(
                     local=mdns,
                     directPeers=list(direct_peers),
                     relay=relay,
+                    patienceMs=ping_patience and int(ping_patience * 1000),
                     dht=dht,
                     swarmKey=swarm_key and encode_swarm_key(swarm_key).decode(),
                 )

@@ -1,6 +1,7 @@
 """Bitswap with a real Helia: files both ways over tcp and ws, and transfers that break in the middle."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,17 @@ async def test_a_want_that_we_cannot_meet_yet_is_met_when_the_block_comes() -> N
             await until(lambda: reader.peer_id in node.engine.server.waiting())
             await node.host.connect(giver.tcp_addr, 10)
             await fetch_all(node, giver, file)
+
+
+async def test_a_block_that_is_asked_for_again_at_once_comes_at_once() -> None:
+    """Helia's ledger holds what it sent for five seconds, and answers no want for it meanwhile: five blocks, lost again
+    as soon as they came. The patience of the fetch is shorter than that."""
+    async with open_node() as node, open_helia(topic=None) as peer:
+        await node.host.connect(peer.tcp_addr, 10)
+        file = await peer.add_file(MIB, chunk_size=256 * KIB)
+        for _ in range(3):
+            await node.fetch(parse_cid(file.cid), peer.peer_id, budget=replace(BUDGET, first_block_seconds=4))
+            node.blocks.data.clear()
 
 
 async def test_what_it_has_not_and_what_we_do_not_read() -> None:

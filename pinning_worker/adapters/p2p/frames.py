@@ -1,6 +1,7 @@
 """Messages on a stream: each one behind its length as a varint, of bounded size, read under a deadline.
 
-Rules: a peer may be silent for SILENCE seconds between two messages and takes at most FRAME seconds for one; a length
+Rules: a peer may be silent for SILENCE seconds between two messages and takes at most FRAME seconds for one, and a
+second more for each SLOWEST bytes of a large one; a length
 over what the reader allows is refused before a byte of it is kept; however many messages came at once, everybody else
 has a turn between two of them, and none is copied for the sake of the one before it. A large message waits for its
 turn among those of its peer before it is read: what waits stays with the sender. Messages that have not ended are
@@ -25,6 +26,7 @@ LARGE_FRAME = 256 * 1024
 AT_ONCE = 4  # large messages of one peer that are read
 SILENCE = 120.0
 FRAME = 60.0
+SLOWEST = 32 * 1024
 WRITE = 30.0
 CLOSE = 2.0
 
@@ -41,6 +43,14 @@ _LONGEST_LENGTH = 4  # bytes of the varint: up to 256 MiB, more than any limit
 
 class BadFrame(ValueError):
     """A length that is no varint, or more than is allowed."""
+
+
+class FrameTooLarge(BadFrame):
+    """`length`: that it says."""
+
+    def __init__(self, length: int, allowed: int) -> None:
+        super().__init__(f"a message of {length} bytes, {allowed} are allowed")
+        self.length = length
 
 
 class StreamGone(Exception):
@@ -62,7 +72,8 @@ class ByteStream(Protocol):
 class FrameReader:
     """Reads messages one after the other. `limit()` is asked before each: a stranger may send less than a peer we
     asked. `turns` are those of the peer's large messages, on all its streams. `silence`: seconds between two messages.
-    `held` is told how many bytes of a message that has not ended are kept here; 0 when it has.
+    `held` is told how many bytes of a message that has not ended are kept here; 0 when it has. `came` hears of all
+    bytes as they come.
     """
 
     def __init__(
@@ -72,8 +83,10 @@ class FrameReader:
         turns: trio.Semaphore | None = None,
         silence: float = SILENCE,
         held: Callable[[int], None] = lambda _size: None,
+        came: Callable[[int], None] = lambda _count: None,
     ) -> None:
         self._stream = stream
+        self._came = came
         self._limit = limit
         self._turns = turns or trio.Semaphore(AT_ONCE)
         self._silence = silence
@@ -92,7 +105,7 @@ class FrameReader:
             length, at = await self._length()
         allowed = self._limit()
         if length > allowed:
-            raise BadFrame(f"a message of {length} bytes, {allowed} are allowed")
+            raise FrameTooLarge(length, allowed)
         if at + length <= len(self._rest):
             return self._cut(at, at + length)
         with trio.CancelScope() as scope, HALF_READ.one(scope.cancel) as message:
@@ -108,7 +121,7 @@ class FrameReader:
         raise StreamGone("too much lies here of messages that have not ended")
 
     async def _frame(self, at: int, end: int, message: GiveUp) -> memoryview:
-        with _deadline(FRAME):
+        with _deadline(FRAME + (end // SLOWEST if end > LARGE_FRAME else 0)):
             await self._until_read(end, message)
         return self._cut(at, end)
 
@@ -153,9 +166,11 @@ class FrameReader:
     async def _read(self) -> bytes:
         """Some bytes, b"" at the end of the stream."""
         try:
-            return await self._stream.read(_READ)
+            data = await self._stream.read(_READ)
         except EOFError:  # py-libp2p's StreamEOF is one
             return b""
+        self._came(len(data))
+        return data
 
 
 async def write_frame(stream: ByteStream, message: bytes) -> None:

@@ -44,6 +44,7 @@ class Host:
         self.direct = direct
         self.proxies = LOOPBACK
         self.peer_id = raw.get_id().to_base58()
+        self.on_ping: list[Callable[[str, bool], None]] = []  # a peer id, and whether a stream of its pings opened
         self.on_connected = neighbours.on_connected
         self.on_disconnected = neighbours.on_disconnected
         self.note_use: Callable[[str], None] = lambda _peer: None

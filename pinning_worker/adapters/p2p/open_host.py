@@ -38,7 +38,7 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 
 from pinning_worker.adapters.p2p import addresses, bootstrap
 from pinning_worker.adapters.p2p.certificate import CertificateFiles, TlsCertificate
-from pinning_worker.adapters.p2p.cures import mend_all, stream_limit, yamux_window
+from pinning_worker.adapters.p2p.cures import mend_all, ping, stream_limit, yamux_window
 from pinning_worker.adapters.p2p.cures.half_open import LOOPBACK, Door, DoorRules
 from pinning_worker.adapters.p2p.cures.private_network import fingerprint
 from pinning_worker.adapters.p2p.errors import BadAddress
@@ -129,6 +129,7 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
     host.address_of = Whereabouts(host, config.proxies).of
     host.note_use = lambda peer: door.used(peer, trio.current_time())
     host.swarm.register_notifee(neighbours)
+    ping.tell(raw, host.on_ping)
     if config.relay is not None:
         host.hop = Hop(host, config.relay)
     if config.relays_wanted:

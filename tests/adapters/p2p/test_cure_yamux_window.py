@@ -1,4 +1,6 @@
-"""The yamux cure: a peer that uses its whole window in one frame, as js-yamux does, keeps its connection."""
+"""The yamux cure: a peer that uses its whole window in one frame, as js-yamux does, keeps its connection; and what a
+peer may have under way grows with what its line carries, not with how often it speaks.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +47,25 @@ async def whole_windows() -> str:
     return f"{taken}, largest frame {limit} 3 MiB"
 
 
+async def short_lines() -> str:
+    """Five, each answered before the next, as a stream begins; and then the window that the receiver has granted."""
+    async with bare_host() as receiver, bare_host() as sender:
+        receiver.set_stream_handler(SINK, _echo)
+        await connect(sender, receiver)
+        stream = await sender.new_stream(receiver.get_id(), [SINK])
+        for _ in range(5):
+            await stream.write(b"x" * 20)
+            await stream.read(20)
+        grown = await _whole_window(cast("Any", stream).muxed_stream) > 256 * 1024
+    return "grown" if grown else "as it was"
+
+
+async def _echo(stream: INetStream) -> None:
+    with suppress(StreamError):
+        while data := await stream.read(MIB):
+            await stream.write(data)
+
+
 async def _whole_window(muxed: Any) -> int:
     """The window, once it has stopped growing."""
     size = 0
@@ -66,6 +87,14 @@ def test_the_connection_lives() -> None:
 
 def test_on_the_stock_library_it_is_closed() -> None:
     assert outcome(whole_windows, stock=True) == "cut off, largest frame over 3 MiB"
+
+
+def test_short_lines_let_no_more_be_under_way() -> None:
+    assert outcome(short_lines, stock=False) == "as it was"
+
+
+def test_on_the_stock_library_they_do() -> None:
+    assert outcome(short_lines, stock=True) == "grown"
 
 
 if __name__ == "__main__":

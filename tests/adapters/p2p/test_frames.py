@@ -132,6 +132,23 @@ async def test_a_slow_loris_gets_its_time_and_no_more(autojump_clock: MockClock)
     assert trio.current_time() <= SILENCE + FRAME
 
 
+class SlowLine(Cut):
+    """A piece each second."""
+
+    async def read(self, n: int | None = None) -> bytes:
+        await trio.sleep(1)
+        return await super().read(n)
+
+
+async def test_a_large_message_over_a_slow_line_comes_whole_and_is_told_as_it_comes(autojump_clock: MockClock) -> None:
+    """As much as a message may hold, behind 50 kB/s: 84 seconds, more than a small one gets."""
+    message, told = bytes(4 * 1024 * 1024), list[int]()
+    pieces = [message[at : at + 50_000] for at in range(0, len(message), 50_000)]
+    line = SlowLine(encode_varint(len(message)), *pieces)
+    assert bytes(await FrameReader(line, came=told.append).next() or b"") == message
+    assert sum(told[1:]) == len(message)
+
+
 class Stalled(Cut):
     """Gives its pieces, then nothing, until it is told to go on."""
 

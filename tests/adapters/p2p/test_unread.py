@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.adapters.p2p.bounds.unread import Backlog, Held, room_to_tell, to_give_up
+from pinning_worker.adapters.p2p.bounds.stream_window import StreamWindow
+from pinning_worker.adapters.p2p.bounds.unread import Backlog, Held, to_give_up
 
 KIB = 1024
 
@@ -14,13 +15,6 @@ def lying(count: int, since: float) -> Backlog:
     backlog = Backlog()
     backlog.came(count, since)
     return backlog
-
-
-def test_room_is_told_when_half_of_the_window_is_free() -> None:
-    assert room_to_tell(may_send=200, unread=0, window=256) == 0
-    assert room_to_tell(may_send=128, unread=0, window=256) == 128
-    assert room_to_tell(may_send=0, unread=200, window=256) == 0
-    assert room_to_tell(may_send=0, unread=0, window=256) == 256
 
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300))), st.integers(2, 256))
@@ -32,7 +26,7 @@ def test_a_sender_never_has_more_than_the_window_and_never_stands_still(
         sent = min(wants_to_send, may_send)
         may_send, unread = may_send - sent, unread + sent
         unread -= min(wants_to_read, unread)
-        may_send += room_to_tell(may_send, unread, window)
+        may_send += StreamWindow(window, window, 0.0).credit(may_send + unread)
         assert may_send + unread <= window
         assert unread or may_send
 

@@ -38,11 +38,12 @@ import { createHeliaLight } from 'helia'
  * @param {string[]} [options.directPeers] multiaddrs with peer ids: gossipsub's explicit peering agreements
  * @param {boolean} [options.dht]         a server of the DHT, private addresses included; without: no DHT
  * @param {string} [options.swarmKey]     the text of a swarm.key; none: the network is open
+ * @param {number} [options.patienceMs]  of the ping that js-libp2p hangs up for; it pings twice as rarely (5000)
  * @param {boolean} [options.relay]       be a circuit relay, with js-libp2p's default limits
  * @returns {{helia, blocks}} blocks: the store itself, below Helia (whose own delete asks a content router)
  */
 export async function startPeer (options) {
-  const { listen = [], seed, privateKey, blockstore, discovery, local = false, directPeers = [], dht, swarmKey } = options
+  const { listen = [], seed, privateKey, blockstore, discovery, local = false, directPeers = [], dht, swarmKey, patienceMs = 5_000 } = options
   const blocks = blockstore == null ? new MemoryBlockstore() : new FsBlockstore(blockstore)
   const light = createHeliaLight({ blockstore: blocks, datastore: new MemoryDatastore() })
   const helia = await withBitswap(withLibp2pLight(light, {
@@ -52,6 +53,7 @@ export async function startPeer (options) {
     connectionProtector: swarmKey == null ? undefined : preSharedKey({ psk: Buffer.from(swarmKey) }),
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
+    connectionMonitor: { pingInterval: 2 * patienceMs, pingTimeout: { minTimeout: patienceMs } },
     peerDiscovery: [
       ...(discovery == null ? [] : [pubsubPeerDiscovery({ topics: [discovery], interval: 1000 })]),
       ...(local ? [mdns({ interval: 1000 })] : [])

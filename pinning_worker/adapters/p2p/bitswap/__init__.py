@@ -10,6 +10,7 @@ Why our own: py-libp2p's engine answers on the stream that the wantlist came on,
     wantlist   what we want from one peer, and the saying     wants      all that we want, of whom, for which session
     server     the answers to wants                           receiver   what peers send, and the price of nonsense
     places     how many answers at a time, quick and slow
+    hearing    who answers and who keeps silent: pure
     seeking    other providers, when those who asked don't give a block
     engine     what joins them: the host, connections, the Fetcher of the stories
 
@@ -17,5 +18,7 @@ Spec: https://specs.ipfs.tech/bitswap-protocol/. Observed of peers, and relied o
 - Helia opens a stream for each message and closes it; it resets a stream of ours that is silent for 10 s.
 - Helia and Kubo keep a want that they can't answer, say DONT_HAVE once, and send the block when they get it.
 - Helia ignores a want repeated within 5 s of its answer, unless a cancel comes first.
+- Helia sends a peer one message at a time, up to 4 MiB, on a stream of its own: the first 256 KiB at once.
+- js-libp2p pings every 10 s, there and back twice, and hangs up when that takes 5 s: also behind its own blocks.
 - Frames are at most 4 MiB in both.
 """

@@ -114,6 +114,7 @@ class Engine:
             self._host.raw.set_stream_handler(protocol, self._on_stream)
         self._host.on_connected.append(self._came)
         self._host.on_disconnected.append(self._left)
+        self._host.on_ping.append(self._wants.pinged)
         self._connected.update(self._host.peers())
 
     def _unplug(self) -> None:
@@ -121,6 +122,7 @@ class Engine:
             self._host.raw.remove_stream_handler(protocol)
         self._host.on_connected.remove(self._came)
         self._host.on_disconnected.remove(self._left)
+        self._host.on_ping.remove(self._wants.pinged)
         self._ended = True
 
     async def _on_stream(self, stream: INetStream) -> None:

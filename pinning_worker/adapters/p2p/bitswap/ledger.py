@@ -6,18 +6,27 @@ goes back to todo (`put_back`): the peer does not repeat it (Kubo asks again onl
 want is in hand counts: one that is taken back, or asked anew, is put nowhere; one whose block is stored just then is
 todo again.
 
-Rules: at most MOST_WANTS from one peer; over it new wants are dropped, which is the peer's loss alone. A full wantlist
-replaces everything. A block is answered once for each time it is asked for.
+Rules: at most MOST_WANTS from one peer; over it new wants are dropped, which is the peer's loss alone. A want for what
+is no CID is left out, the others stand. A full wantlist replaces everything. A block is answered once for each time it
+is asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want
 from pinning_worker.domain.cid import BadCid, cid_from_bytes
 
 MOST_WANTS = 1024
+
+
+class LeftOut(NamedTuple):
+    """Wants of a message that were not noted: over the limit, or for something that is no CID of this world."""
+
+    over: int
+    odd: int
 
 
 class Ledger:
@@ -33,14 +42,15 @@ class Ledger:
     def __len__(self) -> int:
         return len(self.todo) + len(self.unmet)
 
-    def hear(self, message: Message) -> int:
-        """The wantlist of a message. Returns how many wants were dropped: too many, or not a CID."""
+    def hear(self, message: Message) -> LeftOut:
+        """The wantlist of a message."""
         if message.full:
             for places in (self.todo, self.in_hand, self.unmet):
                 places.clear()
             self._cids.clear()
             self._came.clear()
-        return sum(not self._note(want) for want in message.wants)
+        known = [want for want in message.wants if _is_cid(want.cid)]
+        return LeftOut(sum(not self._note(want) for want in known), len(message.wants) - len(known))
 
     def stored(self, multihash: bytes) -> bool:
         """A block came in. True if this peer waits for it."""
@@ -92,7 +102,7 @@ class Ledger:
             self._drop(want.cid)
         if want.cancel:
             return True
-        if len(self) >= MOST_WANTS or not _is_cid(want.cid):
+        if len(self) >= MOST_WANTS:
             return False
         self.todo[want.cid] = want
         return True

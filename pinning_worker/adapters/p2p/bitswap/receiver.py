@@ -2,7 +2,8 @@
 
 Rules: a block is hashed before anybody gets it, and not even hashed when nobody waits for one. What nobody asked for is
 dropped and counted against the sender. A peer that we asked nothing may send wantlists only: small messages, few
-streams. Whatever a peer sends, the worst that happens is that its stream is reset and, at the ban, its connection
+streams. Who was asked for a block that is larger than a message may be, and sends it, has done no more than it was
+asked. Whatever a peer sends, the worst that happens is that its stream is reset and, at the ban, its connection
 closed.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 import trio
@@ -26,6 +28,7 @@ from pinning_worker.adapters.p2p.frames import (
     LARGEST_FRAME,
     BadFrame,
     FrameReader,
+    FrameTooLarge,
     StreamGone,
     close_quietly,
 )
@@ -42,6 +45,7 @@ class Receiver:
 
     def __init__(self, wants: Wants, server: Server, conduct: Conduct, ban: Callable[[str], None]) -> None:
         self.duplicates = 0
+        self.odd = 0  # entries that were left out
         self._wants = wants
         self._server = server
         self._conduct = conduct
@@ -59,8 +63,12 @@ class Receiver:
         turns = self._turns.setdefault(peer, trio.Semaphore(AT_ONCE))
         broken = True
         try:
-            await self._listen(peer, FrameReader(stream, lambda: self._largest(peer), turns))
+            came = partial(self._wants.came_from, peer)
+            await self._listen(peer, FrameReader(stream, lambda: self._largest(peer), turns, came))
             broken = False
+        except FrameTooLarge as error:
+            fault = Fault.FLOOD if self._wants.offered_too_large(peer, error.length) else Fault.BAD_MESSAGE
+            self._blame(peer, fault, str(error))
         except (BadFrame, BadMessage) as error:
             self._blame(peer, Fault.BAD_MESSAGE, str(error))
         except StreamGone as error:
@@ -81,10 +89,12 @@ class Receiver:
                 await self._receive(peer, block)
             for presence in message.presences:
                 self._note(peer, presence)
+            self.odd += message.odd
             if message.wants or message.full:
-                dropped = self._server.hear(peer, message)
-                if dropped:
-                    self._blame(peer, Fault.FLOOD, f"{dropped} wants too many")
+                over, odd = self._server.hear(peer, message)
+                self.odd += odd
+                if over:
+                    self._blame(peer, Fault.FLOOD, f"{over} wants too many")
             if self._conduct.banned(peer, trio.current_time()):
                 return
 
@@ -98,6 +108,8 @@ class Receiver:
         self._wants.met(peer, multihash)
         if sessions := self._wants.waiting_for(multihash):
             data = bytes(block.data)
+            for session in sessions:
+                session.coming(multihash)
             for session in sessions:
                 await session.deliver(peer, multihash, data)
         elif self._wants.was_wanted(multihash) and self._wants.asked_lately(peer):

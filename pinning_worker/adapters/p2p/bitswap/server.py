@@ -19,7 +19,7 @@ from typing import Protocol
 import structlog
 import trio
 
-from pinning_worker.adapters.p2p.bitswap.ledger import Ledger
+from pinning_worker.adapters.p2p.bitswap.ledger import Ledger, LeftOut
 from pinning_worker.adapters.p2p.bitswap.places import Places
 from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType, encode, prefix_of
 from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone, close_quietly, write_frame
@@ -79,15 +79,15 @@ class Server:
         self._clients: OrderedDict[str, _Client] = OrderedDict()
         self._places = Places(SENDERS, SLOW)
 
-    def hear(self, peer: str, message: Message) -> int:
-        """A message's wantlist. Returns how many of its wants were dropped."""
+    def hear(self, peer: str, message: Message) -> LeftOut:
+        """A message's wantlist."""
         client = self._clients.setdefault(peer, _Client())
         self._clients.move_to_end(peer)
         client.left_at = None
-        dropped = client.ledger.hear(message)
+        left_out = client.ledger.hear(message)
         self._wake(peer, client)
         self._forget_some()
-        return dropped
+        return left_out
 
     def stored(self, multihash: bytes) -> None:
         """A block came in: whoever waits for it gets it."""

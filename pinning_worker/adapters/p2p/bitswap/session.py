@@ -6,10 +6,11 @@ which is what keeps the memory flat), answers and comings and goings of peers as
 and ring.
 
 Rules: a block that is in the store is never asked for. Budget and content of a block are checked before it is written.
-At most WINDOW wants are open: fewer at first, and fewer when blocks are large, for the giver holds all that we want of
-it in memory at once. Whoever owes answers and gives none for PATIENCE seconds is passed over until it gives one; when
-nothing came for REPEAT seconds, everything is asked anew. Nothing of this depends on a stream: wants belong to the
-session, which says them again to whoever comes back.
+At most WINDOW wants are open, and of one peer only as much is asked as its line carries in a second (bounds/pace.py);
+the first block under the root is taken for one of LIKELY bytes. Whoever owes answers and gives none for PATIENCE
+seconds is passed over until it gives one, and is remembered as silent; when nothing came for REPEAT seconds, everything
+is asked anew. What came of a block that is under way counts as well: `Trickle` says how far. Nothing of this depends on
+a stream: wants belong to the session, which says them again to whoever comes back.
 """
 
 from __future__ import annotations
@@ -20,17 +21,18 @@ from typing import Protocol
 
 import trio
 
-from pinning_worker.adapters.p2p.bitswap.asking import Open, whom_to_ask
+from pinning_worker.adapters.p2p.bitswap.asking import Crowd, Open, whom_to_ask
+from pinning_worker.adapters.p2p.bitswap.hearing import Hearing, Rank
 from pinning_worker.adapters.p2p.bitswap.shelf import Shelf
 from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
+from pinning_worker.adapters.p2p.bounds.trickle import Trickle
 from pinning_worker.domain.cid import RAW, Cid
 from pinning_worker.one_error import one_error
-from pinning_worker.ports import Budget, DiskFull, Fetched, NoRoom, NotFound, Stalled
+from pinning_worker.ports import Budget, DiskFull, Fetched, NoRoom, NotFound, Stalled, Unreadable
 
 WINDOW = 32
-WINDOW_AT_FIRST = 8
-WINDOW_BYTES = 8 * 1024 * 1024
+LIKELY = 1024 * 1024
 QUEUE = 8
 WRITERS = 4
 TICK = 1.0
@@ -45,10 +47,19 @@ Arrival = tuple[str, bytes, bytes]
 class Market(Protocol):
     """What a session needs of the engine."""
 
+    @property
+    def hearing(self) -> Hearing:
+        """Who answered so far, and who did not: every session's notes."""
+
     def peers(self) -> Sequence[str]:
         """Connected peers that may be asked, in no particular order."""
 
-    def ask(self, peer: str, cid: Cid, kind: WantType, session: Session) -> None: ...
+    def has_room(self, peer: str, size: int, *, owes: bool) -> bool:
+        """Whether the peer's line carries a block of that size soon, beside what it owes us already. Unless it `owes`
+        this session one, a block is always asked for: other sessions may fill the line for long."""
+
+    def ask(self, peer: str, cid: Cid, kind: WantType, size: int, session: Session) -> None:
+        """`size`: what the block is likely to have."""
 
     def let_go(self, peer: str, multihash: bytes, session: Session) -> None: ...
 
@@ -71,7 +82,8 @@ class Session:
         is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         self._root = root
-        self._askers = askers
+        self._who_asked = frozenset(askers)
+        self._askers = askers  # and those who say that they have it, after them
         self._favourite: str | None = None
         self._budget = budget
         self._is_over = is_over
@@ -82,8 +94,11 @@ class Session:
         self._heard: dict[str, float] = {}  # when a peer last answered, or began to owe
         self._slow: set[str] = set()
         self._look_again = True
-        self._largest = 1
-        self._moved = self._told = self._repeated = trio.current_time()
+        self._likely = 0  # the largest block so far, the root aside
+        self._trickle = Trickle()
+        self._said = 0
+        self._hopeless: Open | None = None
+        self._moved = self._gave = self._told = self._repeated = trio.current_time()
         self._writers = trio.Semaphore(WRITERS)
         self._put, self._queue = trio.open_memory_channel[Arrival | None](QUEUE)
 
@@ -94,7 +109,7 @@ class Session:
                 with one_error():
                     async with trio.open_nursery() as nursery:
                         await self._walk_all(nursery, progress)
-                await self._tell(progress)
+                await progress(len(self._walk.sizes), self._walk.bytes)
                 return Fetched(self._walk.in_order())
             raise Stalled(f"not whole within {self._budget.total_seconds:g} s", self._walk.sizes)
         except DiskFull as error:
@@ -103,6 +118,11 @@ class Session:
             self._end()
 
     # ---------------------------------------------------------------- what others call
+
+    def coming(self, multihash: bytes) -> None:
+        """The block is here, and will be delivered: it is asked of nobody meanwhile."""
+        if want := self._open.get(multihash):
+            want.coming = True
 
     async def deliver(self, peer: str, multihash: bytes, data: bytes) -> None:
         """A block whose hash is right. Waits while the queue is full; of no effect when the session has ended."""
@@ -114,15 +134,45 @@ class Session:
         want = self._open.get(multihash)
         if want is None or peer not in want.asked:
             return
-        self._heard[peer] = trio.current_time()
         if have:
             want.has[peer] = None
+            self._market.hearing.promised(peer)
+            if want.asked[peer] is WantType.BLOCK:
+                return  # it owes the block itself: that it has it is no news
         else:
             want.refuse(peer)
+            self._market.hearing.refused(peer)
+        self._heard[peer] = trio.current_time()
         self.ring()
+
+    def trickled(self, peer: str, count: int) -> None:
+        """Bytes of a message that the peer is sending: of a block that it owes us, as it seems. A stranger's keep the
+        fetch alive, and nobody from asking others; those of a peer that asked us do."""
+        now = trio.current_time()
+        if not self._owed_by(peer) or not self._trickle.came(peer, count, now):
+            return
+        self._moved = now
+        if peer in self._who_asked:
+            self._heard[peer] = self._gave = now
+
+    def gave(self, peer: str) -> None:
+        """A block that somebody had asked it for, this session or another one: what it sends is what we want."""
+        self._trickle.ended(peer)
+
+    def offered_too_large(self, peer: str, length: int) -> None:
+        """Of several blocks that it owes us nobody knows which one it is. It is believed at once if nobody but it has
+        asked us; else when nobody gives the block."""
+        owed = self._owed_by(peer)
+        if len(owed) == 1:
+            owed[0].too_large = length
+            owed[0].refuse(peer)
+            if self._who_asked == {peer}:
+                self._hopeless = owed[0]
+            self.ring()
 
     def lost(self, peer: str) -> None:
         """What the peer was asked is forgotten: it went away, or came on a new connection."""
+        self._trickle.ended(peer)
         for want in self._open.values():
             want.forget(peer)
         self.ring()
@@ -134,8 +184,8 @@ class Session:
 
     @property
     def waited(self) -> float:
-        """Seconds since the last block came, or since the start."""
-        return trio.current_time() - self._moved
+        """Seconds since somebody last gave us a block, or the asker a part of one; or since the start."""
+        return trio.current_time() - self._gave
 
     def ring(self) -> None:
         """Look again: somebody came, went, or answered."""
@@ -158,10 +208,9 @@ class Session:
 
     def _look_ahead(self, nursery: trio.Nursery) -> None:
         """Opens wants up to the window, and has the store looked into for each; in batches, to save messages."""
-        window = min(WINDOW, WINDOW_AT_FIRST + len(self._walk.sizes), max(4, WINDOW_BYTES // self._largest))
-        if len(self._open) > window // 2:
+        if len(self._open) > WINDOW // 2:
             return
-        while len(self._open) < window and (place := self._walk.next()):
+        while len(self._open) < WINDOW and (place := self._walk.next()):
             multihash = place[0].multihash
             if want := self._open.get(multihash):
                 want.places.append(place)
@@ -192,20 +241,25 @@ class Session:
         children = [self._walk.children(cid, block) for cid, _ in want.places]
         for (cid, depth), linked in zip(want.places, children, strict=True):
             self._walk.take(cid, depth, size, linked)
-        self._moved = trio.current_time()
+        self._moved = self._gave = trio.current_time()
 
     async def _next(self) -> Arrival | None:
         """The next block of the queue, or None: time to look again. Gives up when nothing came for too long."""
         waited = trio.current_time() - self._moved
         limit = self._budget.idle_seconds if self._walk.sizes else self._budget.first_block_seconds
-        if waited >= limit or self._is_over():
+        is_hopeless = self._hopeless is not None and self._hopeless.cid.multihash in self._open
+        if waited >= limit or is_hopeless or self._is_over():
             raise self._gave_up(waited)
         with trio.move_on_after(min(TICK, limit - waited)):
             return await self._queue.receive()
         self._look_again = True
         return None
 
-    def _gave_up(self, waited: float) -> NotFound | Stalled:
+    def _gave_up(self, waited: float) -> NotFound | Stalled | Unreadable:
+        for want in self._open.values():
+            if want.too_large:
+                message = f"it came in a message of {want.too_large} bytes"
+                return Unreadable(f"block {want.cid} is larger than 2 MiB: {message}", self._walk.sizes)
         if not self._walk.sizes:
             return NotFound(f"no connected peer had block {self._root} within {waited:.0f} s")
         missing = next(iter(self._open.values())).cid
@@ -231,7 +285,9 @@ class Session:
     def _note_giver(self, peer: str, size: int, *, instead: bool) -> None:
         """`instead`: of the favourite, which refused this block."""
         self._heard[peer] = trio.current_time()
-        self._largest = max(self._largest, size)
+        self._market.hearing.gave(peer)
+        if len(self._walk.sizes) > 1:
+            self._likely = max(self._likely, size)
         self._slow.discard(peer)
         if instead or self._favourite is None or self._favourite in self._slow:
             self._favourite = peer
@@ -243,25 +299,45 @@ class Session:
             return
         self._look_again = False
         now = trio.current_time()
-        if now - max(self._moved, self._repeated) >= REPEAT:
+        if now - max(self._moved, self._repeated) >= REPEAT:  # what trickles in counts: Helia would send it twice
             self._ask_anew(now)
         peers = self._peers()
         owing = self._owing()
         self._slow = {peer for peer in owing if now - self._heard[peer] >= PATIENCE}
+        self._note_the_silent()
+        ranks = [self._market.hearing.rank(peer) for peer in peers]
+        silent, broke = sum(rank >= Rank.SILENT for rank in ranks), ranks.count(Rank.BROKE_ITS_WORD)
+        crowd = Crowd(peers, self._favourite, self._slow, silent, broke)
         for want in self._open.values():
-            for peer, kind in list(whom_to_ask(want, peers, self._favourite, self._slow)):
+            for peer, kind in list(whom_to_ask(want, crowd)):
+                if kind is WantType.BLOCK and not self._has_room(peer):
+                    self._look_again = True  # when a block comes, or a moment has passed
+                    continue
                 want.asked[peer] = kind
                 if peer not in owing:
                     owing.add(peer)
                     self._heard[peer] = now
-                self._market.ask(peer, want.cid, kind, self)
+                self._market.ask(peer, want.cid, kind, self._likely or LIKELY, self)
+
+    def _has_room(self, peer: str) -> bool:
+        return self._market.has_room(peer, self._likely or LIKELY, owes=bool(self._owed_by(peer)))
+
+    def _owed_by(self, peer: str) -> list[Open]:
+        """The blocks that it was asked for, by this session."""
+        return [want for want in self._open.values() if want.asked.get(peer) is WantType.BLOCK]
 
     def _peers(self) -> list[str]:
         """Those connected: the favourite, who asked us, the rest. A favourite that is away is one no more."""
         connected = self._market.peers()
         if self._favourite not in connected:
             self._favourite = next((peer for peer in self._askers if peer in connected), None)
-        return sorted(connected, key=lambda peer: (peer != self._favourite, peer not in self._askers))
+        rank = self._market.hearing.rank
+        return sorted(connected, key=lambda peer: (peer != self._favourite, peer not in self._askers, rank(peer)))
+
+    def _note_the_silent(self) -> None:
+        for want in self._open.values():
+            for peer in self._slow & want.asked.keys():
+                self._market.hearing.kept_silent(peer, promised=peer in want.has)
 
     def _owing(self) -> set[str]:
         return {
@@ -277,6 +353,7 @@ class Session:
         self._favourite = None
         for multihash, want in self._open.items():
             self._let_go(multihash, want)
+            want.coming = False
             want.asked.clear()
             want.has.clear()
             want.refused.clear()
@@ -302,4 +379,7 @@ class Session:
 
     async def _tell(self, progress: Progress) -> None:
         self._told = trio.current_time()
-        await progress(len(self._walk.sizes), self._walk.bytes)
+        asked = sum(WantType.BLOCK in want.asked.values() for want in self._open.values())
+        under_way = min(self._trickle.unfinished, asked * (self._likely or LIKELY))
+        self._said = max(self._said, self._walk.bytes + under_way)  # it may be lost on its way: nobody need see that
+        await progress(len(self._walk.sizes), self._said)

@@ -5,8 +5,9 @@ last one lets go. `say` runs while there is something to say; it ends after a fe
 stream that is silent for ten, and is started again by the engine at the next word.
 
 Rules: the first message on a new connection, and after a broken stream, is the full list. Cancels go in a message of
-their own before new wants: Helia ignores a want that it answered a moment ago unless it was cancelled, and one message
-must not say two things about one CID.
+their own before new wants, and before the full list: Helia ignores a want that it answered a moment ago unless it was
+cancelled, and one message must not say two things about one CID. So a want that the peer met within RESENT seconds is
+taken back before it is said again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pinning_worker.domain.cid import Cid
 QUIET = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it hangs up
 TRIES = 2
 PAUSE = 0.5
+RESENT = 10.0  # Helia keeps a want that it met for five seconds, from when it began to send the block
 
 
 @dataclass(slots=True)
@@ -50,9 +52,14 @@ class Wantlist:
     def __len__(self) -> int:
         return len(self._standing)
 
-    def want(self, cid: Cid, kind: WantType, holder: object) -> None:
-        """Says it, unless it stands already. A want for the block replaces one for its presence, never the reverse."""
+    def want(self, cid: Cid, kind: WantType, holder: object, *, met_lately: bool = False) -> None:
+        """Says it, unless it stands already. A want for the block replaces one for its presence, never the reverse.
+
+        `met_lately`: the peer gave that block a moment ago, and we want it once more.
+        """
         standing = self._standing.get(cid.multihash)
+        if standing is None and met_lately:
+            self._cancels[cid.binary] = None
         if standing is None or standing.want.kind > kind:
             want = Want(cid.binary, kind, send_dont_have=True)
             standing = standing or _Standing(want)
@@ -74,10 +81,13 @@ class Wantlist:
             self._unsaid.pop(multihash, None)
             self._take_back(standing)
 
-    def met(self, multihash: bytes) -> None:
-        """The peer sent the block, and so has struck the want off its list."""
-        self._standing.pop(multihash, None)
+    def holds(self, multihash: bytes) -> bool:
+        return multihash in self._standing
+
+    def met(self, multihash: bytes) -> bool:
+        """The peer sent the block, and so has struck the want off its list. True if it stood there."""
         self._unsaid.pop(multihash, None)
+        return self._standing.pop(multihash, None) is not None
 
     async def say(self, open_stream: Callable[[], Awaitable[ByteStream]]) -> None:
         """Says what is unsaid until there is nothing for a while. Raises StreamGone when the peer can't be told."""
@@ -125,11 +135,11 @@ class Wantlist:
             self._bell.set()
 
     def _news(self) -> list[Message]:
+        cancels = Message([Want(cid, cancel=True) for cid in self._cancels])
         if self._full:
-            messages = [Message([standing.want for standing in self._standing.values()], full=True)]
+            messages = [cancels, Message([standing.want for standing in self._standing.values()], full=True)]
         else:
-            cancels = [Want(cid, cancel=True) for cid in self._cancels]
-            messages = [Message(cancels), Message(list(self._unsaid.values()))]
+            messages = [cancels, Message(list(self._unsaid.values()))]
         self._full = False
         self._cancels.clear()
         self._unsaid.clear()

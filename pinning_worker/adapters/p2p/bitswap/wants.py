@@ -5,7 +5,8 @@ it, whoever sends it; a wantlist for each peer says each want once for all of th
 
 Rules: nothing is dialled here. A peer that can't be asked is passed over for UNWILLING seconds, or until it comes on a
 new connection. Blocks may still come from a peer LATE seconds after it was last asked; of the blocks wanted a moment
-ago RECENT are remembered, for a late copy of one is nobody's fault.
+ago RECENT are remembered, for a late copy of one is nobody's fault; and of those that a peer gave, for it may think
+that we have them when we ask once more (see RESENT). How fast a peer's line is stays known when it goes: of MOST_LINES.
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ import structlog
 import trio
 from libp2p.abc import INetStream
 
+from pinning_worker.adapters.p2p.bitswap.hearing import Hearing
 from pinning_worker.adapters.p2p.bitswap.session import Session
-from pinning_worker.adapters.p2p.bitswap.wantlist import Wantlist
+from pinning_worker.adapters.p2p.bitswap.wantlist import RESENT, Wantlist
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
+from pinning_worker.adapters.p2p.bounds.pace import Pace
 from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone
 from pinning_worker.domain.cid import Cid
 
 UNWILLING = 10.0
 LATE = 60.0
 RECENT = 4096
+MOST_LINES = 1024
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +45,7 @@ class Wants:
         start: Callable[[Callable[[], Awaitable[None]]], None],
     ) -> None:
         self.sessions: set[Session] = set()
+        self.hearing = Hearing()
         self._connected = connected
         self._open_stream = open_stream
         self._start = start
@@ -49,6 +54,8 @@ class Wants:
         self._asked: dict[str, float] = {}
         self._expected: dict[bytes, set[Session]] = {}
         self._recent: OrderedDict[bytes, None] = OrderedDict()
+        self._paces: OrderedDict[str, Pace] = OrderedDict()
+        self._given: OrderedDict[tuple[str, bytes], float] = OrderedDict()
 
     # ---------------------------------------------------------------- what sessions ask for (Market)
 
@@ -56,14 +63,25 @@ class Wants:
         now = trio.current_time()
         return [peer for peer in self._connected if now >= self._unwilling.get(peer, 0.0)]
 
-    def ask(self, peer: str, cid: Cid, kind: WantType, session: Session) -> None:
+    def has_room(self, peer: str, size: int, *, owes: bool) -> bool:
+        pace = self._paces.get(peer)
+        if pace is None:
+            return True
+        return (not owes or pace.has_room(size)) and not pace.is_quiet_before(trio.current_time())
+
+    def ask(self, peer: str, cid: Cid, kind: WantType, size: int, session: Session) -> None:
+        if kind is WantType.BLOCK:
+            self._pace(peer).asked(cid.multihash, size, trio.current_time())
         wantlist = self._wantlists.setdefault(peer, Wantlist())
-        wantlist.want(cid, kind, session)
+        given = self._given.pop((peer, cid.multihash), -RESENT)
+        wantlist.want(cid, kind, session, met_lately=trio.current_time() < given + RESENT)
         self._say(peer, wantlist)
 
     def let_go(self, peer: str, multihash: bytes, session: Session) -> None:
         if wantlist := self._wantlists.get(peer):
             wantlist.let_go(multihash, session)
+            if not wantlist.holds(multihash):
+                self._pace(peer).settled(multihash, trio.current_time())
             self._say(peer, wantlist)
 
     def expect(self, multihash: bytes, session: Session) -> None:
@@ -97,8 +115,40 @@ class Wants:
 
     def met(self, peer: str, multihash: bytes) -> None:
         """The peer sent that block."""
-        if wantlist := self._wantlists.get(peer):
-            wantlist.met(multihash)
+        if (wantlist := self._wantlists.get(peer)) and wantlist.met(multihash):
+            self._pace(peer).settled(multihash, trio.current_time())
+            self._given[peer, multihash] = trio.current_time()
+            if len(self._given) > RECENT:
+                self._given.popitem(last=False)
+            for session in self.sessions:
+                session.gave(peer)
+
+    def came_from(self, peer: str, count: int) -> None:
+        """Bytes of the peer's messages, whole ones and parts."""
+        if (pace := self._paces.get(peer)) is not None and pace.owed:
+            pace.came(count, trio.current_time())
+            for session in self.sessions:
+                session.trickled(peer, count)
+
+    def offered_too_large(self, peer: str, length: int) -> bool:
+        """The peer sends a message that is larger than any may be. True if it owes us blocks, so that one of them may
+        be as large."""
+        if (pace := self._paces.get(peer)) is None or not pace.owed:
+            return False
+        for session in list(self.sessions):
+            session.offered_too_large(peer, length)
+        return True
+
+    def pinged(self, peer: str, began: bool) -> None:
+        """A ping of the peer came, or was answered."""
+        if (pace := self._paces.get(peer)) is None:
+            return
+        if began:
+            return pace.ping_began(trio.current_time())
+        pace.ping_ended()
+        for session in self.sessions:
+            session.ring()
+        return None
 
     # ---------------------------------------------------------------- peers that come and go
 
@@ -116,6 +166,8 @@ class Wants:
 
     def forget(self, peer: str) -> None:
         """Nothing that we said to it counts any more; the sessions ask again, whom they can."""
+        if (pace := self._paces.get(peer)) is not None:
+            pace.gone()
         wantlist = self._wantlists.pop(peer, None)
         if wantlist is not None and wantlist.saying is not None:
             wantlist.saying.cancel()
@@ -127,6 +179,13 @@ class Wants:
         now = trio.current_time()
         self._unwilling = {peer: until for peer, until in self._unwilling.items() if until > now}
         self._asked = {peer: at for peer, at in self._asked.items() if now - at < LATE}
+
+    def _pace(self, peer: str) -> Pace:
+        pace = self._paces.setdefault(peer, Pace())
+        self._paces.move_to_end(peer)
+        if len(self._paces) > MOST_LINES:
+            self._paces.popitem(last=False)
+        return pace
 
     # ---------------------------------------------------------------- saying it
 

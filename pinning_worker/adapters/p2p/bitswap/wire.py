@@ -7,8 +7,9 @@
     BlockPresence { 1: bytes cid; 2: 0 HAVE, 1 DONT_HAVE }
 
 Rules: unknown fields are skipped, as the language wants it; a message with more entries than MOST_ENTRIES, or more
-fields than they need, a CID longer than LONGEST_CID or anything malformed is a BadMessage as a whole. Blocks of 1.0.0
-(no prefix) are CIDv0's by definition.
+fields than they need, or anything malformed is a BadMessage as a whole. An entry whose CID is longer than LONGEST_CID
+is counted as `odd` and left out: no block of ours has such a name, and the entries beside it may be good ones. Blocks
+of 1.0.0 (no prefix) are CIDv0's by definition.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import TypeVar
 
 from pinning_worker.domain.cid import encode_varint
 from pinning_worker.domain.protobuf import BadProtobuf, Value, fields, number, window
 
 MOST_ENTRIES = 8192  # wants, presences and blocks together: peers send 1024 wants at most
 MOST_FIELDS = 8 * MOST_ENTRIES  # of all levels together: an entry has five
-LONGEST_CID = 128
+LONGEST_CID = 160  # a digest of 128 bytes, the longest that multiformats allow for, and four varints
 CIDV0_PREFIX = b"\x00\x70\x12\x20"
 
 _DONT_HAVE = 1
+_Entry = TypeVar("_Entry", "Want", "Block", "Presence")
 
 
 class BadMessage(ValueError):
@@ -64,10 +67,13 @@ class Presence:
 
 @dataclass(slots=True)
 class Message:
+    """`odd`: entries that were left out; they say nothing."""
+
     wants: list[Want] = field(default_factory=list)
     full: bool = False
     blocks: list[Block] = field(default_factory=list)
     presences: list[Presence] = field(default_factory=list)
+    odd: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.wants or self.full or self.blocks or self.presences)
@@ -83,10 +89,10 @@ def decode(frame: bytes | memoryview) -> Message:
             elif tag == 2:
                 message.blocks.append(Block(CIDV0_PREFIX, window(value)))
             elif tag == 3:
-                message.blocks.append(_read_block(counted, window(value)))
+                _keep(message, message.blocks, _read_block(counted, window(value)))
             elif tag == 4:
-                message.presences.append(_read_presence(counted, window(value)))
-            if len(message.blocks) + len(message.presences) > MOST_ENTRIES:
+                _keep(message, message.presences, _read_presence(counted, window(value)))
+            if len(message.blocks) + len(message.presences) + message.odd > MOST_ENTRIES:
                 raise BadMessage(f"more than {MOST_ENTRIES} entries")
     except BadProtobuf as error:
         raise BadMessage(str(error)) from error
@@ -131,15 +137,23 @@ class _Counted:
 def _read_wantlist(counted: _Counted, wantlist: memoryview, message: Message) -> None:
     for tag, value in counted.fields(wantlist):
         if tag == 1:
-            message.wants.append(_read_entry(counted, window(value)))
-            if len(message.wants) > MOST_ENTRIES:
+            _keep(message, message.wants, _read_entry(counted, window(value)))
+            if len(message.wants) + message.odd > MOST_ENTRIES:
                 raise BadMessage(f"more than {MOST_ENTRIES} wants")
         elif tag == 2:
             message.full = bool(number(value))
 
 
-def _read_entry(counted: _Counted, entry: memoryview) -> Want:
-    cid, priority, cancel, kind, send_dont_have = b"", 0, False, WantType.BLOCK, False
+def _keep(message: Message, entries: list[_Entry], entry: _Entry | None) -> None:
+    if entry is None:
+        message.odd += 1
+    else:
+        entries.append(entry)
+
+
+def _read_entry(counted: _Counted, entry: memoryview) -> Want | None:
+    cid: bytes | None = b""
+    priority, cancel, kind, send_dont_have = 0, False, WantType.BLOCK, False
     for tag, value in counted.fields(entry):
         if tag == 1:
             cid = _cid(value)
@@ -151,34 +165,35 @@ def _read_entry(counted: _Counted, entry: memoryview) -> Want:
             kind = WantType.HAVE if number(value) == WantType.HAVE else WantType.BLOCK
         elif tag == 5:
             send_dont_have = bool(number(value))
-    return Want(cid, kind, cancel, send_dont_have, priority)
+    return None if cid is None else Want(cid, kind, cancel, send_dont_have, priority)
 
 
-def _read_block(counted: _Counted, block: memoryview) -> Block:
-    prefix, data = b"", memoryview(b"")
+def _read_block(counted: _Counted, block: memoryview) -> Block | None:
+    prefix: bytes | None = b""
+    data = memoryview(b"")
     for tag, value in counted.fields(block):
         if tag == 1:
             prefix = _cid(value)
         elif tag == 2:
             data = window(value)
-    return Block(prefix, data)
+    return None if prefix is None else Block(prefix, data)
 
 
-def _read_presence(counted: _Counted, presence: memoryview) -> Presence:
-    cid, have = b"", True
+def _read_presence(counted: _Counted, presence: memoryview) -> Presence | None:
+    cid: bytes | None = b""
+    have = True
     for tag, value in counted.fields(presence):
         if tag == 1:
             cid = _cid(value)
         elif tag == 2:
             have = number(value) != _DONT_HAVE
-    return Presence(cid, have)
+    return None if cid is None else Presence(cid, have)
 
 
-def _cid(value: int | memoryview) -> bytes:
+def _cid(value: int | memoryview) -> bytes | None:
+    """None: an odd one."""
     cid = window(value)
-    if len(cid) > LONGEST_CID:
-        raise BadMessage(f"a CID of {len(cid)} bytes")
-    return bytes(cid)
+    return bytes(cid) if len(cid) <= LONGEST_CID else None
 
 
 def _int32(value: int) -> int:

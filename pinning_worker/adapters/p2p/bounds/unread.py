@@ -2,8 +2,8 @@
 
 A peer may use up the window of each of its streams before anybody has read a byte: 256 KiB that yamux gives to each
 stream, and what it grew to while it was read. One window is little; a thousand of them are not. Rules:
-- A sender is told of room again when half of its window is free: what it may send and what lies unread are never
-  more than the window together.
+- A sender is told of room again when half of its window is free (`stream_window.py`): what it may send and what lies
+  unread are never more than the window together.
 - Of one connection MOST_OF_ONE bytes may lie unread, of all connections MOST_OF_ALL, and a connection knows
   MOST_STREAMS streams. Windows of one connection stop growing at MOST_OF_ONE together, so that only a peer with
   dozens of streams that are full and unread comes over it.
@@ -24,12 +24,6 @@ MOST_STREAMS = 512
 FREED = 8  # one part in so many
 
 T = TypeVar("T")
-
-
-def room_to_tell(may_send: int, unread: int, window: int) -> int:
-    """So much more may be sent; 0: it is not worth a word yet. With nothing unread the sender never stands still."""
-    free = window - may_send - unread
-    return free if free >= window // 2 else 0
 
 
 class Backlog:

@@ -217,7 +217,7 @@ def _what_lies_there(_stock: Method) -> Method:
         _backlog(self).was_read(count, trio.current_time())
         if self.closed:
             connection._finalize_stream_locked(self, fully_closed=True)
-        elif not self.recv_closed and (room := yamux_window.room_to_tell(self, len(lying))):
+        elif not self.recv_closed and (room := yamux_window.room_to_tell(self, count)):
             _soon(connection, TYPE_WINDOW_UPDATE, 0, self.stream_id, room)
         return data
 

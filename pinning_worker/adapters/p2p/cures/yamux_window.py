@@ -1,30 +1,41 @@
-"""A connection must not die on big blocks.
+"""A connection must not die on big blocks, nor a slow one on what it was asked for.
 
 What happens: "announced oversized DATA frame", in the middle of a fast transfer. Why: a stream's receive window tunes
 itself up to 16 MiB and one read more, js-yamux may use the whole window in one frame, and frames over 16 MiB are
-refused. Where: `YamuxStream._apply_autotune_epoch` against `MAX_WINDOW_SIZE` in `Yamux.handle_incoming`.
+refused. And a peer behind a slow line hangs up in the middle of each block: its window is at its largest after the
+three short lines with which a stream begins, all of that is under way at once, and its pings wait behind it. Why: it
+grows with every read that comes within four round trips of the one before, however little was read, and round trips
+are the longer the more is under way. Where: `YamuxStream._auto_tune_and_send_window_update` and
+`_apply_autotune_epoch`, against `MAX_WINDOW_SIZE` in `Yamux.handle_incoming`.
 
-The cure: windows grow to 2 MiB. That was as fast, and it bounds what a stream can make us hold. The windows of a
-connection grow to MOST_OF_ONE together (`bounds/unread.py`); `yamux_frames` ends whoever sends more than that.
+The cure: windows follow what the line carries (bounds/stream_window.py), up to 2 MiB. That was as fast, and it bounds
+what a stream can make us hold. A new stream begins with what its connection's last one came to. The windows of a
+connection grow to MOST_OF_ONE together (`bounds/unread.py`); `yamux_frames` asks here how much room to tell, and ends
+whoever sends more than that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from weakref import WeakKeyDictionary
 
 import trio
-from libp2p.stream_muxer.yamux.yamux import YamuxStream
+from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 
 from pinning_worker.adapters.p2p.bounds import unread
+from pinning_worker.adapters.p2p.bounds.stream_window import StreamWindow
 from pinning_worker.adapters.p2p.cures.once import replace
 
 LARGEST_WINDOW = 2 * 1024 * 1024
 
-Tune = Callable[[YamuxStream, int], int]
+Update = Callable[..., Awaitable[None]]
+
+_windows: WeakKeyDictionary[YamuxStream, StreamWindow] = WeakKeyDictionary()
+_sizes: WeakKeyDictionary[Yamux, int] = WeakKeyDictionary()
 
 
 def mend() -> None:
-    replace(YamuxStream, "_apply_autotune_epoch", _grow_to_the_cap)
+    replace(YamuxStream, "_auto_tune_and_send_window_update", _as_the_line_carries)
 
 
 def grow_to(size: int) -> None:
@@ -33,26 +44,41 @@ def grow_to(size: int) -> None:
     LARGEST_WINDOW = size
 
 
-def room_to_tell(stream: YamuxStream, lying: int) -> int:
-    """So much more its peer may send than it was told, after something of it was read and so much lies there still."""
-    room = unread.room_to_tell(stream.recv_window, lying, stream.target_recv_window)
-    if room:
-        stream.recv_window += room
-        room += stream._apply_autotune_epoch(lying)
+def room_to_tell(stream: YamuxStream, count: int) -> int:
+    """So much more its peer may send than it was told, after so many bytes of it were read. 0: not worth a word."""
+    room = _follow(stream, count).credit(
+        stream.recv_window + len(stream.conn.stream_buffers.get(stream.stream_id, b""))
+    )
+    stream.recv_window += room
     return room
 
 
-def _grow_to_the_cap(stock: Tune) -> Tune:
-    def mended(self: YamuxStream, buffered: int) -> int:
-        if self.target_recv_window * 2 > LARGEST_WINDOW or not _has_room(self):
-            self.epoch_start = trio.current_time()
-            return 0
-        return stock(self, buffered)
+def _follow(stream: YamuxStream, count: int) -> StreamWindow:
+    """Its window, after so many bytes of it were read: the target of the stream's is that from now on."""
+    now = trio.current_time()
+    window = _windows.get(stream)
+    if window is None:
+        size = min(_sizes.get(stream.conn, stream.target_recv_window), LARGEST_WINDOW)
+        window = _windows[stream] = StreamWindow(size, LARGEST_WINDOW, now)
+    before = window.size
+    window.came(count, now)
+    if window.size > before and not _has_room(stream, window.size):
+        window.size = before
+    _sizes[stream.conn] = stream.target_recv_window = window.size
+    return window
+
+
+def _has_room(stream: YamuxStream, size: int) -> bool:
+    """May its window be so large, among the others of its connection?"""
+    others = sum(each.target_recv_window for each in stream.conn.streams.values() if each is not stream)
+    return others + size <= unread.MOST_OF_ONE
+
+
+def _as_the_line_carries(_stock: Update) -> Update:
+    async def mended(self: YamuxStream, *, bytes_read: int = 0) -> None:
+        async with self.window_lock:
+            room = room_to_tell(self, bytes_read)
+        if room:
+            await self.send_window_update(room, skip_lock=True)
 
     return mended
-
-
-def _has_room(stream: YamuxStream) -> bool:
-    """May it be twice as large, among the others of its connection?"""
-    others = sum(each.target_recv_window for each in stream.conn.streams.values())
-    return others + stream.target_recv_window <= unread.MOST_OF_ONE

@@ -13,18 +13,24 @@ from libp2p.crypto.keys import KeyPair
 from libp2p.peer.id import ID
 
 from pinning_worker.adapters.p2p.bitswap.engine import PROTOCOLS
-from pinning_worker.adapters.p2p.bitswap.wire import Message, Want, decode, encode
+from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, decode, encode
 from pinning_worker.adapters.p2p.frames import FrameReader, StreamGone, write_frame
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
+from pinning_worker.domain.cid import encode_varint
 from tests.adapters.p2p.bitswap.rig import TCP, Node
+
+RAW_PREFIX = b"\x01\x55\x12\x20"
 
 
 @dataclass
 class RawPeer:
+    """`says_have`: it promises every block that it is asked for, and says nothing else by itself."""
+
     host: Host
     heard: list[Message] = field(default_factory=list)
+    says_have: bool = False
     _news: trio.Event = field(default_factory=trio.Event)
 
     @property
@@ -41,6 +47,16 @@ class RawPeer:
         """On a stream of its own, closed after it, as Helia does."""
         stream = await self.open(node)
         await write_frame(stream, encode(message))
+        await stream.close()
+
+    async def give(self, node: Node, *blocks: bytes, seconds: float = 0) -> None:
+        """Raw ones, in a message of theirs; over so many seconds."""
+        message = encode(Message(blocks=[Block(RAW_PREFIX, block) for block in blocks]))
+        frame, piece = encode_varint(len(message)) + message, len(message) // 20 + 1
+        stream = await self.open(node)
+        for at in range(0, len(frame), piece):
+            await stream.write(frame[at : at + piece])
+            await trio.sleep(seconds / 20)
         await stream.close()
 
     async def until(self, fits: Callable[[list[Message]], bool], deadline: float = 30) -> list[Message]:
@@ -62,8 +78,15 @@ class RawPeer:
                 self.heard.append(decode(bytes(frame)))
                 self._news.set()
                 self._news = trio.Event()
+                if self.says_have:
+                    await self._promise(stream.muxed_conn.peer_id, wants_in(self.heard[-1:]))
         except StreamGone:
             pass
+
+    async def _promise(self, peer: ID, wants: list[Want]) -> None:
+        stream = await self.host.raw.new_stream(peer, PROTOCOLS)
+        await write_frame(stream, encode(Message(presences=[Presence(want.cid, have=True) for want in wants])))
+        await stream.close()
 
 
 def wants_in(heard: list[Message]) -> list[Want]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pinning_worker.adapters.p2p.bitswap.asking import FANOUT, Open, whom_to_ask
+from pinning_worker.adapters.p2p.bitswap.asking import FANOUT, MOST_ASKED, MOST_GIVERS, Crowd, Open, whom_to_ask
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.domain.cid import RAW, cid_of
 
@@ -15,10 +15,16 @@ def fresh() -> Open:
 
 
 def ask(
-    want: Open, peers: Sequence[str], favourite: str | None = None, slow: Sequence[str] = ()
+    want: Open,
+    peers: Sequence[str],
+    favourite: str | None = None,
+    slow: Sequence[str] = (),
+    *,
+    silent: int = 0,
+    broke: int = 0,
 ) -> list[tuple[str, WantType]]:
     """Asks, and notes what was asked, as the session does."""
-    asked = list(whom_to_ask(want, peers, favourite, slow))
+    asked = list(whom_to_ask(want, Crowd(peers, favourite, slow, silent, broke)))
     want.asked.update(asked)
     return asked
 
@@ -64,6 +70,27 @@ def test_silent_strangers_do_not_use_up_the_places_of_others() -> None:
     want = fresh()
     ask(want, STRANGERS)
     assert ask(want, STRANGERS, slow=STRANGERS[:FANOUT]) == [("s4", HAVE), ("s5", HAVE)]
+
+
+def test_while_nobody_answers_twice_as_many_are_asked_each_time() -> None:
+    want, crowd = fresh(), [f"s{number}" for number in range(200)]
+    rounds: list[int] = []
+    while sum(rounds) < 100:
+        rounds.append(len(ask(want, crowd, slow=list(want.asked), silent=len(want.asked))))
+    assert rounds == [3, 6, 12, 24, 48, MOST_ASKED]
+
+
+def test_while_holders_give_nothing_more_of_them_are_asked_for_the_block() -> None:
+    want, liars = fresh(), [f"s{number}" for number in range(30)]
+    want.asked.update(dict.fromkeys(liars, HAVE))
+    want.has.update(dict.fromkeys(liars))
+    rounds, slow = [], list[str]()
+    while len(slow) < 20:
+        asked = ask(want, liars, slow=slow, broke=len(slow))
+        assert {kind for _, kind in asked} == {BLOCK}
+        slow += [peer for peer, _ in asked]
+        rounds.append(len(asked))
+    assert rounds == [1, 2, 4, MOST_GIVERS, MOST_GIVERS]
 
 
 def test_who_comes_back_is_asked_again() -> None:

@@ -1,16 +1,22 @@
 """Fetching, engine to engine over real hosts on loopback: what comes, what does not, and how one is told."""
 
+from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import trio
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
+from pinning_worker.adapters.p2p.bitswap import session
+from pinning_worker.adapters.p2p.bitswap.conduct import Fault
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
+from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.domain.cid import Cid, cid_of
+from pinning_worker.domain.cid import Cid, cid_from_bytes, cid_of, encode_varint
 from pinning_worker.ports import NoRoom, NotFound, OverBudget, Stalled, Unreadable
+from tests.adapters.p2p.bitswap.raw_peer import open_raw_peer, wants_in
 from tests.adapters.p2p.bitswap.rig import BUDGET, MIB, TCP, Node, add, add_file, chunks, open_node, until
 from tests.domain.dagpb import DAG_PB, RAW, field, node
 
@@ -136,6 +142,41 @@ async def test_a_fetch_that_is_called_off_takes_nothing_from_its_twin() -> None:
         assert await taker.blocks.audit([cid_of(RAW, block).multihash for block in chunks(60, 100_000)]) == set()
 
 
+# ---------------------------------------------------------------- how much is asked at a time
+
+
+async def test_a_line_that_nobody_knows_is_asked_for_one_block_and_a_fast_one_then_for_many() -> None:
+    blocks = MemoryBlocks()
+    root = await add_file(blocks, *chunks(40, 60_000))
+    asked_at_a_time: list[int] = []
+    async with open_node() as taker, open_raw_peer() as giver, trio.open_nursery() as nursery:
+
+        async def give() -> None:
+            while sum(asked_at_a_time) < 41:
+                wants = (await giver.until_wants(sum(asked_at_a_time) + 1))[sum(asked_at_a_time) :]
+                asked_at_a_time.append(len(wants))
+                await giver.give(taker, *[blocks.data[cid_from_bytes(want.cid).multihash] for want in wants])
+
+        await giver.connect(taker)
+        nursery.start_soon(give)
+        await taker.fetch(root, giver.id)
+    assert asked_at_a_time[:2] == [1, 1], "the root, and the first below it"
+    assert max(asked_at_a_time) >= 4
+
+
+async def test_what_comes_of_an_unfinished_block_is_told_and_keeps_the_fetch_alive() -> None:
+    """A block that takes four times as long as nothing may take."""
+    block = bytes(400_000)
+    root, patience = cid_of(RAW, block), replace(BUDGET, first_block_seconds=1, idle_seconds=1)
+    async with open_node() as taker, open_raw_peer() as giver, trio.open_nursery() as nursery:
+        await giver.connect(taker)
+        nursery.start_soon(partial(taker.fetch, root, giver.id, budget=patience))
+        await giver.until_wants(1)
+        await giver.give(taker, block, seconds=4)
+    assert any(blocks == 0 and size > 100_000 for blocks, size in taker.told)
+    assert taker.told[-1] == (1, 400_000)
+
+
 # ---------------------------------------------------------------- others are asked
 
 
@@ -147,6 +188,25 @@ async def test_when_the_asker_has_it_not_another_peer_is_found() -> None:
         fetched = await taker.fetch(root, asker.id)
         assert len(fetched.blocks) == 51
         assert taker.engine.receiver.duplicates == 0
+
+
+@pytest.mark.parametrize("crowd", ["says nothing", "says HAVE"])
+async def test_a_crowd_that_gives_nothing_does_not_hide_the_one_that_has_it(
+    crowd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty who are connected as it is. The session's patience is a tenth of what it is, as is all else of it."""
+    for name, seconds in (("PATIENCE", 0.5), ("REPEAT", 1.0), ("TICK", 0.1)):
+        monkeypatch.setattr(session, name, seconds)
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        taker, holder = await enter(open_node()), await enter(open_node())
+        root = await add_file(holder.blocks, *chunks(5, 3000))
+        for _ in range(20):
+            peer = await enter(open_raw_peer())
+            peer.says_have = crowd == "says HAVE"
+            await peer.connect(taker)
+        await taker.connect(holder)
+        assert len((await taker.fetch(root, budget=QUICK)).blocks) == 6
 
 
 async def test_each_of_two_peers_has_one_half() -> None:
@@ -286,6 +346,25 @@ async def test_a_malformed_node_is_named_and_not_stored() -> None:
         with pytest.raises(Unreadable, match=str(bad)):
             await taker.fetch(root, giver.id)
         assert await taker.blocks.size(bad.multihash) is None
+
+
+@pytest.mark.parametrize("asked_us", [True, False])
+async def test_a_block_that_is_larger_than_a_message_is_named(asked_us: bool) -> None:
+    """Kubo sends such a message whole. Whoever asked us is believed at once, a stranger when nobody else has it."""
+    root = cid_of(RAW, b"as if it had 5 MiB")
+    patience = replace(BUDGET, first_block_seconds=30 if asked_us else 3)
+    async with open_node() as taker, open_raw_peer() as giver, trio.open_nursery() as nursery:
+        giver.says_have = True
+        await giver.connect(taker)
+
+        async def show() -> None:
+            await giver.until(lambda heard: any(want.kind is WantType.BLOCK for want in wants_in(heard)))
+            await (await giver.open(taker)).write(encode_varint(5 * MIB) + bytes(1000))
+
+        nursery.start_soon(show)
+        with pytest.raises(Unreadable, match=f"block {root} is larger than 2 MiB"), trio.fail_after(20):
+            await taker.fetch(root, *([giver.id] if asked_us else []), budget=patience)
+        assert taker.engine.conduct.faults[Fault.BAD_MESSAGE] == 0, "it did what it was asked to"
 
 
 async def test_another_codec_or_hash_is_unreadable_and_asked_of_nobody() -> None:

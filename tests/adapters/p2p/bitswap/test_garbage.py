@@ -13,7 +13,7 @@ from pinning_worker.adapters.p2p.bitswap.ledger import MOST_WANTS
 from pinning_worker.adapters.p2p.bitswap.receiver import MOST_STREAMS, WANTLIST_FRAME
 from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType, encode
 from pinning_worker.adapters.p2p.identity import new_key
-from pinning_worker.domain.cid import cid_of, encode_varint
+from pinning_worker.domain.cid import Cid, cid_of, encode_varint
 from pinning_worker.ports import NotFound
 from tests.adapters.p2p.bitswap.raw_peer import RawPeer, blocks_in, cancels_in, open_raw_peer, wants_in
 from tests.adapters.p2p.bitswap.rig import BUDGET, Node, add, add_file, chunks, open_node, until
@@ -135,6 +135,22 @@ async def test_a_flood_of_wants_is_bounded() -> None:
             await peer.say(node, Message(wants))
         await until(lambda: node.engine.conduct.faults[Fault.FLOOD] >= 2)
         await assert_serves(node)
+
+
+async def test_odd_cids_in_a_wantlist_are_left_out_and_the_good_ones_answered() -> None:
+    """An identity CID of 128 bytes, one whose digest is longer still, and bytes that are no CID at all."""
+    identity = Cid(1, RAW, b"\x00\x80\x01" + bytes(128)).binary
+    assert len(identity) == 133
+    async with open_node() as node, open_raw_peer() as peer:
+        cid = await add(node.blocks, RAW, b"good")
+        await peer.connect(node)
+        for round_number in range(1, 6):
+            wants = [Want(odd, send_dont_have=True) for odd in (identity, bytes(151), bytes(1000))]
+            await peer.say(node, Message([*wants, Want(cid.binary)]))
+            await peer.until(lambda heard, answers=round_number: len(blocks_in(heard)) == answers)  # type: ignore[misc]  # mypy has no default arguments in lambdas
+        assert {presence.cid for message in peer.heard for presence in message.presences} == {identity}
+        assert node.engine.receiver.odd == 10
+        assert not any(node.engine.conduct.faults.values())
 
 
 async def test_messages_that_say_nothing_are_a_flood_too() -> None:

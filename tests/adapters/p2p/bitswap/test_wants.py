@@ -78,6 +78,16 @@ async def test_a_presence_that_was_asked_is_taken_back_also_when_the_block_was_a
     assert await said(wantlist) == [Message([Want(A.binary, cancel=True)])]
 
 
+async def test_what_the_peer_gave_a_moment_ago_is_taken_back_before_it_is_asked_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """On a list of its own too, as it begins after a quiet while: a full list does not move Helia."""
+    wantlist, session = Wantlist(), object()
+    wantlist.want(A, WantType.BLOCK, session, met_lately=True)
+    want = Want(A.binary, WantType.BLOCK, send_dont_have=True)
+    assert await said(wantlist) == [Message([Want(A.binary, cancel=True)]), Message([want], full=True)]
+
+
 async def test_what_was_never_said_is_not_taken_back(autojump_clock: trio.testing.MockClock) -> None:
     wantlist, session = Wantlist(), object()
     wantlist.want(A, WantType.BLOCK, session)
@@ -99,10 +109,10 @@ async def test_a_stream_that_dies_late_takes_nothing_from_the_connection_that_ca
     async with trio.open_nursery() as nursery:
         wants = Wants({"peer"}, open_line, nursery.start_soon)
         session: Any = Holder()
-        wants.ask("peer", A, WantType.BLOCK, session)
+        wants.ask("peer", A, WantType.BLOCK, 1, session)
         await until(lambda: len(lines) == 2 and lines[1].resetting)
         wants.came("peer")
-        wants.ask("peer", B, WantType.BLOCK, session)
+        wants.ask("peer", B, WantType.BLOCK, 1, session)
         lines[1].reset_over.set()
         await until(lambda: len(lines) == 3)
         await trio.testing.wait_all_tasks_blocked()

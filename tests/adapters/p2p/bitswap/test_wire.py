@@ -103,11 +103,10 @@ def test_as_many_wants_as_are_allowed_with_all_that_is_said_of_each() -> None:
     [
         b"\xff",
         field(1, b"\xff"),
-        field(1, field(1, field(1, bytes(LONGEST_CID + 1)))),
-        field(3, field(1, bytes(LONGEST_CID + 1))),
         field(4, field(1, 5)),
         field(1, 5),
         field(1, field(1, b"")) * (MOST_ENTRIES + 1),
+        field(1, field(1, field(1, bytes(LONGEST_CID + 1)))) * (MOST_ENTRIES + 1),
         field(4, b"") * (MOST_ENTRIES + 1),
         field(3, b"") * (MOST_ENTRIES + 1),
         field(1, b"") * (MOST_FIELDS + 1),
@@ -121,6 +120,15 @@ def test_as_many_wants_as_are_allowed_with_all_that_is_said_of_each() -> None:
 def test_bad_messages(frame: bytes) -> None:
     with pytest.raises(BadMessage):
         decode(frame)
+
+
+def test_an_entry_with_a_cid_beyond_all_measure_is_left_out_and_counted() -> None:
+    good, beyond = Message([Want(b"w")], False, [Block(b"p", b"d")], [Presence(b"c", True)]), bytes(LONGEST_CID + 1)
+    odd = Message([Want(beyond)], False, [Block(beyond, b"d")], [Presence(beyond, True)])
+    read = decode(encode(odd) + encode(good) + encode(odd))
+    assert (read.wants, read.blocks, read.presences) == (good.wants, good.blocks, good.presences)
+    assert read.odd == 6
+    assert not decode(encode(odd)), "alone they say nothing"
 
 
 def test_a_block_of_the_oldest_bitswap_is_a_cidv0() -> None:

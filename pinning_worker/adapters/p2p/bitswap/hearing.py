@@ -1,0 +1,57 @@
+"""Who answers what we ask, and who keeps silent: remembered over fetches, and over connections. Pure.
+
+Rules: whoever was silent is asked after everybody else, and does not count among those that are asked at a time. One
+word clears it of a silence to a question. A broken promise (it was asked for a block and gave none) is cleared by a
+block alone, or by a plain no. At most MOST_PEERS are remembered, the newest.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from enum import IntEnum
+
+MOST_PEERS = 4096
+
+
+class Rank(IntEnum):
+    """In the order in which to ask."""
+
+    GAVE = 0
+    UNKNOWN = 1
+    SILENT = 2
+    BROKE_ITS_WORD = 3
+
+
+class Hearing:
+    def __init__(self) -> None:
+        self._ranks: OrderedDict[str, Rank] = OrderedDict()
+
+    def rank(self, peer: str) -> Rank:
+        return self._ranks.get(peer, Rank.UNKNOWN)
+
+    def is_silent(self, peer: str) -> bool:
+        return self.rank(peer) >= Rank.SILENT
+
+    def gave(self, peer: str) -> None:
+        """A block that was asked for."""
+        self._note(peer, Rank.GAVE)
+
+    def refused(self, peer: str) -> None:
+        """It said that it has not the block: an answer like any other."""
+        if self.is_silent(peer):
+            self._note(peer, Rank.UNKNOWN)
+
+    def promised(self, peer: str) -> None:
+        """It said that it has the block."""
+        if self.rank(peer) is Rank.SILENT:
+            self._note(peer, Rank.UNKNOWN)
+
+    def kept_silent(self, peer: str, *, promised: bool) -> None:
+        """It answered nothing for too long. `promised`: it had said that it has the block."""
+        self._note(peer, max(self.rank(peer), Rank.BROKE_ITS_WORD if promised else Rank.SILENT))
+
+    def _note(self, peer: str, rank: Rank) -> None:
+        self._ranks[peer] = rank
+        self._ranks.move_to_end(peer)
+        if len(self._ranks) > MOST_PEERS:
+            self._ranks.popitem(last=False)

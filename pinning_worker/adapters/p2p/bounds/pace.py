@@ -1,0 +1,95 @@
+"""How much we ask of one peer at a time: what its line carries in a second.
+
+What is asked for and has not come lies in the giver's buffers, and in its line; all else that it says waits behind it.
+So nothing is asked ahead of a line that is not known yet, and its first block tells. A line is measured while the peer
+owes us something, over a second or until all of that has come.
+
+On a line so slow that a peer's ping may wait too long behind a block (js-libp2p hangs up after five seconds, and its
+ping goes there and back twice), nothing is asked while a ping is being answered, nor just before the next one is due.
+
+Rules: one block may always be asked for, however large; FLOOR bytes as well, however slow the line seems, for a round
+trip is not slowness; MOST bytes at the most, for the giver may hold all of it in memory. What came within less than a
+second says how much the line carries at least; less than WORTH_MEASURING says nothing.
+"""
+
+from __future__ import annotations
+
+SECONDS = 1.0
+FLOOR = 64 * 1024
+MOST = 8 * 1024 * 1024
+WORTH_MEASURING = 32 * 1024
+BURST = 256 * 1024  # of a block, at once: yamux's first window, which lies in the line before we can grant less
+BEHIND = 64 * 1024  # what lies there later (stream_window.SMALLEST)
+PING_EVERY = 10.0  # js-libp2p's, since its start
+PING_PATIENCE = 5.0
+PING_LATE = 2.0  # then it will not come
+
+
+class Pace:
+    """One peer's. `rate`: bytes a second, 0.0 while it is not known. Times are those of a clock that runs forward."""
+
+    def __init__(self) -> None:
+        self.rate = 0.0
+        self._owed: dict[bytes, int] = {}
+        self._since = 0.0
+        self._came = 0
+        self._pinged: float | None = None  # when its last ping began
+        self._answering = False
+
+    @property
+    def owed(self) -> int:
+        """Bytes that were asked for, as far as their sizes can be guessed."""
+        return sum(self._owed.values())
+
+    @property
+    def room(self) -> int:
+        return max(FLOOR, min(MOST, int(self.rate * SECONDS)))
+
+    def has_room(self, size: int) -> bool:
+        return not self._owed or self.owed + size <= self.room
+
+    def is_quiet_before(self, now: float) -> bool:
+        """Whether a ping of the peer is under way or due, on a line where it would wait too long behind a block."""
+        if not self.rate or self._pinged is None:
+            return False
+        first, then, since = BURST / self.rate, BEHIND / self.rate, now - self._pinged
+        if self._answering:
+            return first + then > PING_PATIENCE / 2 and since < 2 * PING_PATIENCE
+        ahead = first + 2 * then - PING_PATIENCE  # its last one may have been under way for `then` when it began
+        return ahead > 0 and PING_EVERY - ahead - then < since < PING_EVERY + PING_LATE
+
+    def ping_began(self, now: float) -> None:
+        self._pinged, self._answering = now, True
+
+    def ping_ended(self) -> None:
+        self._answering = False
+
+    def asked(self, multihash: bytes, size: int, now: float) -> None:
+        """It owes us that block, of about so many bytes."""
+        if not self._owed:
+            self._since, self._came = now, 0
+        self._owed[multihash] = size
+
+    def came(self, count: int, now: float) -> None:
+        """Bytes of it, whole blocks or parts of them."""
+        self._came += count
+        if self._owed and now - self._since >= SECONDS:
+            self._measure(now)
+
+    def settled(self, multihash: bytes, now: float) -> None:
+        """It owes us that block no more: it came, or is wanted no more."""
+        if self._owed.pop(multihash, None) is not None and not self._owed:
+            self._measure(now)
+
+    def gone(self) -> None:
+        """The connection ended: what it owed will not come. How fast its line is stays known."""
+        self._owed.clear()
+        self._answering = False
+
+    def _measure(self, now: float) -> None:
+        seconds, came = now - self._since, self._came
+        if came < WORTH_MEASURING:
+            return  # the measure goes on
+        rate = came / max(seconds, 1e-3)
+        self.rate = rate if seconds >= SECONDS else max(self.rate, rate)
+        self._since, self._came = now, 0

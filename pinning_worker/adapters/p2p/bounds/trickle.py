@@ -1,0 +1,40 @@
+"""How far the bytes of an unfinished block count as progress: a slow line is not silence, and a slow liar is no giver.
+
+Rules: what a peer sent since its last good block counts while it is at most MOST bytes, so that one that sends anything
+but what it was asked for is found out after a block's worth or two; and while it comes at SLOWEST bytes a second at
+least, GRACE seconds aside. A peer's line that carries less than that is too slow to fetch anything of size from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MOST = 4 * 1024 * 1024 + 64 * 1024  # a message of Helia's or Kubo's, whole
+SLOWEST = 8 * 1024
+GRACE = 10.0
+
+
+@dataclass(slots=True)
+class _Unfinished:
+    since: float
+    bytes: int = 0
+
+
+class Trickle:
+    def __init__(self) -> None:
+        self._of: dict[str, _Unfinished] = {}
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes of blocks that are under way, as far as they count."""
+        return sum(min(part.bytes, MOST) for part in self._of.values())
+
+    def came(self, peer: str, count: int, now: float) -> bool:
+        """True if it is progress."""
+        part = self._of.setdefault(peer, _Unfinished(now))
+        part.bytes += count
+        return part.bytes <= MOST and part.bytes >= SLOWEST * (now - part.since - GRACE)
+
+    def ended(self, peer: str) -> None:
+        """It gave a block that it was asked for, or its connection ended and what was under way is lost."""
+        self._of.pop(peer, None)
