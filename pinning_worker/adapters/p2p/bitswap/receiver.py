@@ -64,7 +64,7 @@ class Receiver:
         broken = True
         try:
             came = partial(self._wants.came_from, peer)
-            await self._listen(peer, FrameReader(stream, lambda: self._largest(peer), turns, came))
+            await self._listen(peer, FrameReader(stream, lambda: self._largest(peer), turns, came=came))
             broken = False
         except FrameTooLarge as error:
             fault = Fault.FLOOD if self._wants.offered_too_large(peer, error.length) else Fault.BAD_MESSAGE
