@@ -3,7 +3,8 @@
 For each row, in one batch: the transaction unless we have it, and its merkle branch if the row names a block of ours.
 
     in a block      taken only with a branch that leads to our own header: read, proven and told at once
-    in the mempool  taken on the server's word, told as unproven; so few and so small that lies fill no memory
+    in the mempool  taken on the server's word, told as unproven; so few and so small that lies fill no memory, and
+                    so many in an hour that they fill no disk: what is left out is read once it is in a block
 
 A payment that is made now does not wait for a backlog, which is that of years where books were lost or an address was
 in use before. The newest are read at once; of the others, piece by piece, as many as the server may be asked for
@@ -45,14 +46,16 @@ _log = structlog.get_logger(__name__)
 class PaymentReader:
     """Reads what one server shows, over one connection to it. Everything is judged before the view hears of it."""
 
-    def __init__(self, server: str, wire: Wire, pace: Pace, view: ChainView) -> None:
-        self._server, self._wire, self._pace, self._view = server, wire, pace, view
+    def __init__(self, server: str, wire: Wire, pace: Pace, unproven: Pace, view: ChainView) -> None:
+        self._server, self._wire, self._pace, self._unproven, self._view = server, wire, pace, unproven, view
 
     async def read(self, chain: HeaderChain, bell: trio.Event) -> bool:
         """What is still to be read of that server's histories. False: not all, because the bell rang, or enough was
         asked of the server for now. Raises LinkLost, ServerMisbehaved."""
         wanted = self._view.sightings.wanted(self._server)
-        piece, *others = self._pieces([row for row in wanted if row.height <= 0 or chain.has(row.height)])
+        mined = [row for row in wanted if row.height > 0 and chain.has(row.height)]
+        unmined = [row for row in wanted if row.height <= 0]
+        piece, *others = self._pieces(mined + unmined[: self._unproven.left])
         while True:
             await self._read_piece(chain, piece)
             self._view.ring()  # a backlog is told piece by piece
@@ -101,6 +104,7 @@ class PaymentReader:
         return calls
 
     def _learn_unproven(self, transaction: Transaction) -> None:
+        self._unproven.spend(1)
         if transaction.base_size <= LARGEST_UNPROVEN:
             self._view.sightings.learn(transaction)
 
