@@ -15,6 +15,7 @@ import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import structlog
@@ -159,11 +160,10 @@ async def take_journals(settings: Settings, books: SqlBooks, receipts: SqlReceip
     """What was promised, by the journals beside the blocks, before the chain tells of its payments. Returns how many
     receipts were new to the books. Raises Trouble."""
     journal = await trio.to_thread.run_sync(read_journal, folder)
-    promises = await trio.to_thread.run_sync(lambda: list(read_quotes(folder)))
-    promises += quotes_of(
+    received = quotes_of(
         journal, address=settings.quoted_address, script=settings.payment_scripts[0], network=settings.network
     )
-    return await take_up(books, receipts, journal, promises)
+    return await take_up(books, receipts, journal, chain(read_quotes(folder), received))
 
 
 async def _tell_stories(

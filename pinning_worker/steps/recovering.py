@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 
 from pinning_worker.domain.cid import cid_text, parse_cid
 from pinning_worker.domain.name_row import name_text
@@ -74,15 +75,18 @@ async def take_up(books: Books, receipts: Receipts, journal: Sequence[Receipt], 
     missing = [receipt for receipt in journal if receipt.key not in known]
     for receipt in missing:
         await receipts.put(receipt)
+    left = iter(promises)
+    while piece := list(islice(left, _AT_ONCE)):  # strangers make the journal long: it is never whole in memory
+        await books.commit(Change(quotes=tuple(await _new_to(books, piece))))
+    return len(missing)
+
+
+async def _new_to(books: Books, promises: Iterable[Quote]) -> list[Quote]:
     by_root: dict[bytes, dict[str, Quote]] = {}
     for quote in promises:
         by_root.setdefault(quote.root, {}).setdefault(quote.id, quote)
-    batch: list[Quote] = []
+    new: list[Quote] = []
     for root, quotes in by_root.items():
         stored = {quote.id for quote in await books.quotes(root)}
-        batch += [quote for id_, quote in quotes.items() if id_ not in stored]
-        if len(batch) >= _AT_ONCE:
-            await books.commit(Change(quotes=tuple(batch)))
-            batch = []
-    await books.commit(Change(quotes=tuple(batch)))
-    return len(missing)
+        new += [quote for id_, quote in quotes.items() if id_ not in stored]
+    return new

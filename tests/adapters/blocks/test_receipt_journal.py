@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from pinning_worker.adapters.blocks.release_file import LIFE_SECONDS, ReleaseFil
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
 from pinning_worker.domain.cid import RAW, cid_of
+from pinning_worker.domain.pricing import Quote
 from pinning_worker.domain.receipt import Receipt
 from pinning_worker.ports import Trouble
 from pinning_worker.steps.recovering import take_up
@@ -146,6 +148,22 @@ async def test_a_line_is_as_short_whatever_a_document_names(tmp_path: Path) -> N
     await QuoteJournal(tmp_path).note([talkative])
     assert (tmp_path / "quotes.jsonl").stat().st_size < 1_000
     assert list(read_quotes(tmp_path)) == [replace(talkative, foreign=())]
+
+
+async def test_a_journal_of_any_length_is_taken_up_piece_by_piece(tmp_path: Path) -> None:
+    """Catches: a start after a crash holds all that strangers were ever quoted in memory at once."""
+    books, read, ahead = MemoryBooks(), 0, 0
+
+    def promises() -> Iterator[Quote]:
+        nonlocal read, ahead
+        for number in range(5_000):
+            read += 1
+            ahead = max(ahead, read - len(books._quotes))
+            yield quote(f"q{number}", bytes([number % 7]) * 36)
+
+    await take_up(books, MemoryReceipts(), [], promises())
+    assert len(books._quotes) == 5_000
+    assert ahead <= 1_000
 
 
 async def test_what_the_books_know_is_not_overwritten_by_an_older_journal(tmp_path: Path) -> None:
