@@ -196,7 +196,8 @@ class Blocks(Protocol):
     """
 
     found_broken: Callable[[bytes], None]
-    """Called with the multihash of a block that `get` read and found to be something else; `get` then returns None."""
+    """Called with the multihash of a block that `get` read and found to be something else; `get` then returns None. On
+    disk it has no size either, until it is put again."""
 
     async def put(self, multihash: bytes, data: bytes) -> None:
         """Raises DiskFull. The caller has verified the hash. A block that was found broken is replaced."""

@@ -85,7 +85,7 @@ class DiskBlocks:
         return data
 
     async def size(self, multihash: bytes) -> int | None:
-        return await self._in_thread(self._size, multihash)
+        return (await self.sizes([multihash])).get(multihash)
 
     async def sizes(self, multihashes: Sequence[bytes]) -> dict[bytes, int]:
         found: dict[bytes, int] = {}
@@ -224,7 +224,7 @@ class DiskBlocks:
         return {multihash for multihash in missing if self._size(multihash) is not None}
 
     def _sizes(self, multihashes: Sequence[bytes]) -> dict[bytes, int]:
-        sizes = {multihash: self._size(multihash) for multihash in multihashes}
+        sizes = {multihash: self._size(multihash) for multihash in multihashes if multihash not in self._broken}
         return {multihash: size for multihash, size in sizes.items() if size is not None}
 
     def _size(self, multihash: bytes) -> int | None:

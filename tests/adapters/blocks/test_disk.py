@@ -149,6 +149,18 @@ async def test_a_read_that_finds_rot_says_so_and_a_put_replaces_it(blocks: DiskB
     assert await blocks.get(NAME) == DATA
 
 
+async def test_a_block_that_was_found_broken_is_claimed_of_nobody_until_it_is_replaced(
+    blocks: DiskBlocks, tmp_path: Path
+) -> None:
+    """Catches: HAVE for what a read has just found to be rot, where the disk is too busy to put it aside."""
+    await blocks.put(NAME, DATA)
+    the_file(tmp_path).write_bytes(DATA[:-1] + b"H")
+    assert await blocks.get(NAME) is None
+    assert (await blocks.size(NAME), await blocks.sizes([NAME])) == (None, {})
+    await blocks.put(NAME, DATA)
+    assert (await blocks.size(NAME), await blocks.sizes([NAME])) == (len(DATA), {NAME: len(DATA)})
+
+
 async def test_what_is_freed_lies_by_its_day_and_survives_opening_again(blocks: DiskBlocks, tmp_path: Path) -> None:
     await blocks.put(NAME, DATA)
     await blocks.free((NAME,), date(2026, 11, 29), was_paid=True)
