@@ -21,7 +21,7 @@ from libp2p.abc import INetStream
 from libp2p.pubsub.pb import rpc_pb2
 
 from pinning_worker.adapters.p2p.bounds.unfinished import Reading, Unfinished
-from pinning_worker.adapters.p2p.cures.half_open import network_of
+from pinning_worker.adapters.p2p.cures.half_open import ip_of, network_of, socket_under
 from pinning_worker.adapters.p2p.flood import FloodGuard
 from pinning_worker.adapters.p2p.frames import BadFrame, FrameReader, StreamGone
 
@@ -87,6 +87,15 @@ class Ears:
         await trio.sleep(self._guard.budget(peer, now).read(size, now))
 
     def _address(self, stream: INetStream) -> str | None:
-        remote = stream.get_remote_address()
-        network = network_of(remote[0]) if remote else None
-        return None if remote is None or {remote[0], network} & self._proxies else network
+        ip = _ip(stream)
+        network = network_of(ip)
+        return None if not ip or {ip, network} & self._proxies else network
+
+
+def _ip(stream: INetStream) -> str:
+    """Empty where there is no socket of the peer's own. The library does not know it of a websocket."""
+    socket = socket_under(getattr(stream.muxed_conn, "secured_conn", None))
+    if socket is not None:
+        return ip_of(socket)
+    remote = stream.get_remote_address()
+    return remote[0] if remote else ""

@@ -246,3 +246,15 @@ async def test_a_heartbeat_tells_each_peer_its_own_and_nothing_of_the_one_before
     router.emit_control_message = note  # type: ignore[method-assign]
     await router._emit_control_msgs({first: ["a"], second: ["b"]}, {}, {first: {"a": [b"1"]}, second: {"b": [b"2"]}})
     assert told == {first: (["a"], [[b"1"]]), second: (["b"], [[b"2"]])}
+
+
+@pytest.mark.parametrize("over", [0, 1], ids=["tcp", "ws"])
+async def test_what_is_held_of_unfinished_frames_is_counted_by_address(over: int) -> None:
+    """Behind a proxy many have one: they are not counted."""
+    for proxies, counted in ((frozenset[str](), "127.0.0.1"), (frozenset({"127.0.0.1"}), None)):
+        async with open_node(more={"proxies": proxies}) as victim, open_node() as node:
+            await node.host.connect(victim.host.addresses[over], deadline=20)
+            with trio.fail_after(20):
+                while not len(victim.pubsub._raw.ears.unfinished):  # noqa: ASYNC110  its stream is on its way
+                    await trio.sleep(0.01)
+            assert victim.pubsub._raw.ears.unfinished._of_addresses.keys() == {counted}

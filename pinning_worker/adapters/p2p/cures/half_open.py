@@ -197,7 +197,7 @@ def connection_over(raw: Any) -> None:
 def _watch_the_door(stock: Route) -> Route:
     async def mended(self: PortDemultiplexer, stream: trio.SocketStream) -> None:
         door = _doors.setdefault(self, Door())
-        arrival = Arrival(_ip(stream))
+        arrival = Arrival(ip_of(stream))
         if not door.let_in(arrival):
             _log.debug("libp2p.too_many_from_one_address", ip=arrival.ip)
             return await trio.aclose_forcefully(stream)
@@ -244,7 +244,7 @@ def network_of(ip: str) -> str:
     return ip
 
 
-def _ip(stream: trio.SocketStream) -> str:
+def ip_of(stream: trio.SocketStream) -> str:
     try:
         return str(stream.socket.getpeername()[0])
     except OSError:
