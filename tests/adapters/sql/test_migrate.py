@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -83,10 +84,10 @@ def test_the_checks_that_autogenerate_does_not_compare_are_there_too(url: str, p
 
 
 def declared(path: Path) -> dict[str, set[str]]:
-    """What each table's SQL says, line by line in any order."""
+    """What each table's SQL says, part by part in any order: SQLite writes a later column into the last one's line."""
     connection = sqlite3.connect(path)
     tables = connection.execute("SELECT name, sql FROM sqlite_master WHERE name != 'alembic_version' AND sql NOT NULL")
-    found = {name: {line.strip().rstrip(", ") for line in sql.replace('"', "").splitlines()} for name, sql in tables}
+    found = {name: {part.strip().rstrip(", ") for part in re.split(r",\s|\n", sql)} for name, sql in tables}
     connection.close()
     return found
 
