@@ -13,5 +13,4 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("requests", recreate="always") as requests:
-        requests.add_column(sa.Column("staged_for", sa.Text(), nullable=False, server_default="[]"))
+    op.add_column("requests", sa.Column("staged_for", sa.Text(), nullable=False, server_default="[]"))

@@ -95,10 +95,10 @@ class Load:
         """The lowest has the next turn."""
         return tuple((self._busy[part], self.served.last(part)) for part in parts_of(share))
 
-    def has_less(self, share: Share, other: Share) -> bool:
-        """Whether fewer fetches run for it, where the two first differ."""
-        pairs = zip(parts_of(share), parts_of(other), strict=True)
-        return next((self._busy[one] < self._busy[two] for one, two in pairs if one != two), False)
+    def lead(self, share: Share, over: Share) -> int:
+        """How many fetches more run for it than for the other, where the two first differ."""
+        pairs = zip(parts_of(share), parts_of(over), strict=True)
+        return next((self._busy[one] - self._busy[two] for one, two in pairs if one != two), 0)
 
 
 def load_of(running: Iterable[Share], places: int, served: Served) -> Load:

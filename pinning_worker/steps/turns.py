@@ -1,8 +1,9 @@
 """How long a fetch keeps its place while others wait.
 
 A fetch alone has all the time of its budget. While others wait,
-- one that has brought nothing yet gives up its place after FIRST_SECONDS, one that brings nothing more after
-  IDLE_SECONDS, and any after LONGEST_SECONDS, to a share that has fewer fetches running;
+- a fetch of the share that has the most gives up its place to one that has less: after FIRST_SECONDS if it has brought
+  nothing yet, after IDLE_SECONDS without another block, after LONGEST_SECONDS whatever it brings (EVEN_SECONDS, if the
+  two then only change places);
 - the patience for a first block shrinks with the share's own queue, down to FIRST_SECONDS.
 What was paid for keeps its place. A turn that is over ends the fetch as its own deadline would: nobody had it, or
 blocks stopped coming, and then those held are kept for the retry.
@@ -21,6 +22,7 @@ from pinning_worker.steps.fair_share import PAID_FOR, Load, Served, Waiting, fai
 FIRST_SECONDS = timedelta(seconds=5)
 IDLE_SECONDS = timedelta(seconds=15)
 LONGEST_SECONDS = timedelta(seconds=60)
+EVEN_SECONDS = timedelta(seconds=180)
 
 
 @dataclass(slots=True)
@@ -46,11 +48,10 @@ class Turn:
         """It may have to give up its place."""
         return not self.is_over and self.share != PAID_FOR
 
-    @property
-    def ends_for_others(self) -> datetime:
-        """When it gives up its place to somebody who has less."""
+    def ends_for_others(self, lead: int) -> datetime:
+        """When it gives up its place to somebody who has so many places less."""
         patience = IDLE_SECONDS if self.blocks else FIRST_SECONDS
-        return min(self.moved_at + patience, self.since + LONGEST_SECONDS)
+        return min(self.moved_at + patience, self.since + (LONGEST_SECONDS if lead > 1 else EVEN_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Places:
 
     def soonest_end(self) -> datetime | None:
         """Before it no turn need be looked at, if none is shortened by its own queue."""
-        return min((turn.ends_for_others for turn in self.open_turns()), default=None)
+        return min((turn.ends_for_others(self.count) for turn in self.open_turns()), default=None)
 
     def end_turns(self, waiting: Waiting, served: Served, now: datetime) -> datetime | None:
         """Ends the turns that are over while these wait. Returns when the next will be."""
@@ -100,13 +101,17 @@ class Places:
         left = {share: None for _, shares in left_out.with_shares() for share in shares}
         while left:
             share = min(left, key=load.turn)
-            richer = [turn for turn in self.open_turns() if load.has_less(share, turn.share)]
-            if not richer:
+            leads = [(load.lead(turn.share, share), turn) for turn in self.open_turns()]
+            most = max((lead for lead, _ in leads), default=0)
+            if most <= 0:
                 return None
-            over = [turn for turn in richer if turn.ends_for_others <= now]
-            if not over:
-                return min(turn.ends_for_others for turn in richer)
-            _give_up(max(over, key=lambda turn: (load.turn(turn.share), -turn.blocks)), share, load)
+            end, _, turn = min(
+                ((turn.ends_for_others(most), turn.blocks, turn) for lead, turn in leads if lead == most),
+                key=lambda entry: entry[:2],
+            )
+            if end > now:
+                return end
+            _give_up(turn, share, load)
             del left[share]
         return None
 

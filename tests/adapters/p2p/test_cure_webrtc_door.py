@@ -14,6 +14,7 @@ import asyncio
 import trio
 from libp2p.transport.webrtc.exceptions import WebRTCConnectionError
 
+from pinning_worker.adapters.p2p.bounds import who_leaves
 from pinning_worker.adapters.p2p.cures import (
     deafness,
     half_open,
@@ -27,6 +28,7 @@ from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from tests.adapters.p2p.cure_rig import TCP, outcome, play, until
 from tests.adapters.p2p.datagrams import CLIENT_HELLO, first_datagram, socket_at
+from tests.adapters.p2p.dialling_from import dialling_from
 from tests.adapters.p2p.webrtc_rig import WEBRTC, address_of, listener_of, stranger, webrtc_host
 
 BEGINNINGS, ADDRESSES = 300, 50
@@ -124,6 +126,23 @@ async def test_by_tcp_and_by_webrtc_an_address_has_one_number_of_connections() -
         assert await until(lambda: not door.door._inside), "who left takes no place"
         async with stranger(webrtc):
             assert await until(lambda: len(host.peers()) == 1)
+
+
+async def test_in_a_full_house_a_silent_one_by_webrtc_makes_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(who_leaves, "GRACE_SECONDS", 0.0)
+    config = HostConfig(new_key(), (TCP, WEBRTC), max_connections=4, kept_for_dialling=2, proxies=frozenset())
+    async with open_host(config) as host, open_host(HostConfig(new_key(), ())) as honest:
+        webrtc = next(each for each in host.addresses if "/webrtc-direct/" in each)
+        tcp = next(each for each in host.addresses if "/tcp/" in each)
+        async with stranger(webrtc) as first:
+            assert await until(lambda: len(host.peers()) == 1)
+            async with stranger(webrtc) as second:
+                assert await until(lambda: len(host.peers()) == 2)
+                with dialling_from("127.0.0.9"):
+                    await honest.connect(tcp, deadline=10)
+                assert await until(lambda: first.connection.is_closed), "the oldest"
+                assert not second.connection.is_closed
+                assert host.is_connected(honest.peer_id)
 
 
 if __name__ == "__main__":

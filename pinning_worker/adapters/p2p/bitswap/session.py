@@ -260,11 +260,12 @@ class Session:
             if want.too_large:
                 message = f"it came in a message of {want.too_large} bytes"
                 return Unreadable(f"block {want.cid} is larger than 2 MiB: {message}", self._walk.sizes)
+        others = ", and others wait" if self._is_over() else ""
         if not self._walk.sizes:
-            return NotFound(f"no connected peer had block {self._root} within {waited:.0f} s")
+            return NotFound(f"no connected peer had block {self._root} within {waited:.0f} s{others}")
         missing = next(iter(self._open.values())).cid
         held = f"{len(self._walk.sizes)} blocks, {self._walk.bytes} bytes held"
-        return Stalled(f"no connected peer had block {missing} within {waited:.0f} s; {held}", self._walk.sizes)
+        return Stalled(f"no connected peer had block {missing} within {waited:.0f} s{others}; {held}", self._walk.sizes)
 
     async def _take(self, nursery: trio.Nursery, peer: str, multihash: bytes, data: bytes) -> None:
         want = self._open.get(multihash)

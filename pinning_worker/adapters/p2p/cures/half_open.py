@@ -44,7 +44,7 @@ _DEEPEST = 12
 
 _log = structlog.get_logger(__name__)
 _doors: WeakKeyDictionary[PortDemultiplexer, Door] = WeakKeyDictionary()
-_arrivals: WeakKeyDictionary[trio.SocketStream, tuple[Door, Arrival]] = WeakKeyDictionary()
+_arrivals: WeakKeyDictionary[Any, tuple[Door, Arrival]] = WeakKeyDictionary()
 
 Route = Callable[[PortDemultiplexer, trio.SocketStream], Awaitable[None]]
 
@@ -179,19 +179,26 @@ def mend() -> None:
     replace(PortDemultiplexer, "_classify_and_route", _watch_the_door)
 
 
+def came_in(raw: Any, door: Door, arrival: Arrival) -> None:
+    """`raw`: the socket, or the connection that has none (`webrtc_door`)."""
+    _arrivals[raw] = door, arrival
+
+
 def handshake_finished(raw: Any, peer: str) -> None:
     """Called with the library's wrapping of a socket once its peer is known; what was not accepted here is ignored."""
-    stream = socket_under(raw)
-    if stream is not None and (found := _arrivals.get(stream)) is not None:
+    if found := _came_in_as(raw):
         door, arrival = found
         door.finish(arrival, peer, trio.current_time())
 
 
 def connection_over(raw: Any) -> None:
     """Called when the library is about to give its place to another."""
-    stream = socket_under(raw)
-    if stream is not None and (found := _arrivals.get(stream)) is not None:
+    if found := _came_in_as(raw):
         found[1].left.set()
+
+
+def _came_in_as(raw: Any) -> tuple[Door, Arrival] | None:
+    return _arrivals.get(socket_under(raw) or raw)
 
 
 def _watch_the_door(stock: Route) -> Route:
@@ -201,10 +208,10 @@ def _watch_the_door(stock: Route) -> Route:
         if not door.let_in(arrival):
             _log.debug("libp2p.too_many_from_one_address", ip=arrival.ip)
             return await trio.aclose_forcefully(stream)
-        _arrivals[stream] = door, arrival
+        came_in(stream, door, arrival)
         try:
             with arrival.scope:
-                await _gone(arrival.instead_of)
+                await wait_for_place(arrival)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_watch, door, arrival)
                     await stock(self, stream)
@@ -218,11 +225,11 @@ def _watch_the_door(stock: Route) -> Route:
     return mended
 
 
-async def _gone(leaving: Arrival | None) -> None:
-    """The library counts it until then. One that does not go in time keeps the newcomer out."""
-    if leaving is not None:
+async def wait_for_place(newcomer: Arrival) -> None:
+    """Until the library no longer counts who leaves for it. One that does not go in time keeps the newcomer out."""
+    if newcomer.instead_of is not None:
         with trio.move_on_after(LEAVE_SECONDS):
-            await leaving.left.wait()
+            await newcomer.instead_of.left.wait()
 
 
 async def _watch(door: Door, arrival: Arrival) -> None:

@@ -34,7 +34,7 @@ from libp2p.transport.webrtc.connection import WebRTCConnection
 from libp2p.transport.webrtc.listener import WebRTCDirectListener, _FirstContactLimiter
 from libp2p.transport.webrtc.transport import WebRTCDirectTransport
 
-from pinning_worker.adapters.p2p.cures.half_open import Arrival, Door, network_of
+from pinning_worker.adapters.p2p.cures.half_open import Arrival, Door, came_in, network_of, wait_for_place
 from pinning_worker.adapters.p2p.cures.once import replace
 
 TOTAL_RATE = 50.0
@@ -207,7 +207,9 @@ def _taking_a_place(door: DatagramDoor, handler: Handler) -> Handler:
             _log.debug("libp2p.too_many_from_one_address", ip=arrival.ip)
             return await connection.close()
         arrival.finished.set()
+        came_in(connection, door.door, arrival)
         try:
+            await wait_for_place(arrival)
             return await handler(connection)
         finally:
             door.door.leave(arrival)

@@ -46,11 +46,20 @@ class Node:
     async def connect(self, other: "Node") -> None:
         await self.host.connect(other.address, 10)
 
-    async def fetch(self, root: Cid, *peers: str, origins: Sequence[str] = (), budget: Budget = BUDGET) -> Fetched:
+    async def fetch(
+        self,
+        root: Cid,
+        *peers: str,
+        origins: Sequence[str] = (),
+        budget: Budget = BUDGET,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> Fetched:
         async def progress(blocks: int, size: int) -> None:
             self.told.append((blocks, size))
 
-        return await self.engine.fetch(root, peers=peers, origins=origins, budget=budget, progress=progress)
+        return await self.engine.fetch(
+            root, peers=peers, origins=origins, budget=budget, progress=progress, is_over=is_over
+        )
 
 
 @asynccontextmanager

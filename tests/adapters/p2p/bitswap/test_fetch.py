@@ -318,6 +318,17 @@ async def test_blocks_came_and_then_stopped() -> None:
         assert len((await taker.fetch(root, giver.id)).blocks) == 4, "what is held is kept for the retry"
 
 
+async def test_a_turn_that_is_over_ends_a_fetch_as_its_deadline_does() -> None:
+    async with open_node() as giver, open_node() as taker:
+        root = await add_file(giver.blocks, b"one", b"two", b"three")
+        del giver.blocks.data[cid_of(RAW, b"two").multihash]
+        await taker.connect(giver)
+        with pytest.raises(NotFound):
+            await taker.fetch(cid_of(RAW, b"nobody's"), giver.id, is_over=lambda: True)
+        with pytest.raises(Stalled, match="3 blocks"):
+            await taker.fetch(root, giver.id, is_over=lambda: len(taker.blocks.data) == 3)
+
+
 async def test_the_whole_may_not_take_for_ever() -> None:
     async with open_node() as taker:
         with pytest.raises(Stalled, match=r"not whole within 0\.1 s"):

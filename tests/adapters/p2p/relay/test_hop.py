@@ -21,6 +21,7 @@ from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from pinning_worker.adapters.p2p.relay import messages
 from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
 from pinning_worker.adapters.p2p.relay.messages import HOP, STOP, HopMessage, Status, StopMessage
+from tests.adapters.p2p.dialling_from import dialling_from
 
 TCP = "/ip4/127.0.0.1/tcp/0"
 RESERVE = HopMessage(type=HopMessage.RESERVE)
@@ -36,9 +37,10 @@ async def open_relay(caps: RelayCaps) -> AsyncIterator[tuple[Host, Hop]]:
 
 
 @asynccontextmanager
-async def open_peer(relay: Host) -> AsyncIterator[Host]:
+async def open_peer(relay: Host, ip: str = "127.0.0.1") -> AsyncIterator[Host]:
     async with open_host(HostConfig(new_key(), (TCP,))) as host:
-        await host.connect(relay.addresses[0], 20)
+        with dialling_from(ip):
+            await host.connect(relay.addresses[0], 20)
         yield host
 
 
@@ -102,6 +104,20 @@ async def test_a_place_is_free_when_its_peer_has_left() -> None:
             while len(hop.reservations):
                 await relay.changed()
         assert (await ask(relay, second, RESERVE)).status == Status.OK
+
+
+async def test_subscribed_strangers_of_one_address_make_room_for_somebody_from_another() -> None:
+    async with (
+        open_relay(RelayCaps(reservations=2)) as (relay, hop),
+        open_peer(relay, "127.0.0.2") as oldest,
+        open_peer(relay, "127.0.0.2") as second,
+        open_peer(relay, "127.0.0.2") as third,
+        open_peer(relay, "127.0.0.9") as honest,
+    ):
+        asked = [(await ask(relay, peer, RESERVE)).status for peer in (oldest, second, third, honest)]
+        assert asked == [Status.OK, Status.OK, Status.RESOURCE_LIMIT_EXCEEDED, Status.OK]
+        now = trio.current_time()
+        assert [hop.reservations.holds(each.peer_id, now) for each in (oldest, second, honest)] == [False, True, True]
 
 
 async def test_a_stranger_to_the_topic_is_not_renewed() -> None:
