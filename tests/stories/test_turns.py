@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from pinning_worker.domain.pin import Asker, Request, State
-from pinning_worker.steps.fair_share import PAID_FOR, Served
+from pinning_worker.steps.fair_share import PAID_FOR, Served, Waiting
 from pinning_worker.steps.turns import Places, Turn
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
