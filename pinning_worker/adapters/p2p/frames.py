@@ -173,10 +173,17 @@ class FrameReader:
         return data
 
 
-async def write_frame(stream: ByteStream, message: bytes) -> None:
-    """Raises StreamGone; then the stream is in the middle of a message, good for a reset only."""
-    with _deadline(WRITE):
-        await stream.write(encode_varint(len(message)) + message)
+async def write_frame(
+    stream: ByteStream, message: bytes, piece: int = LARGEST_FRAME, took: Callable[[], None] = lambda: None
+) -> None:
+    """`took` hears of each piece of so many bytes that was taken. Each must be within WRITE seconds. Raises StreamGone;
+    then the stream is in the middle of a message, good for a reset only."""
+    length, window = encode_varint(len(message)), memoryview(message)
+    for at in range(0, max(1, len(message)), piece):
+        with _deadline(WRITE):
+            await stream.write(length + window[at : at + piece])
+        took()
+        length = b""
 
 
 async def close_quietly(stream: ByteStream, *, reset: bool = False) -> None:

@@ -23,10 +23,12 @@ MOST_WANTS = 1024
 
 
 class LeftOut(NamedTuple):
-    """Wants of a message that were not noted: over the limit, or for something that is no CID of this world."""
+    """Wants of a message that changed nothing: over the limit, for something that is no CID of this world, or taken
+    back though they were none (`idle`)."""
 
     over: int
     odd: int
+    idle: int
 
 
 class Ledger:
@@ -50,7 +52,12 @@ class Ledger:
             self._cids.clear()
             self._came.clear()
         known = [want for want in message.wants if _is_cid(want.cid)]
-        return LeftOut(sum(not self._note(want) for want in known), len(message.wants) - len(known))
+        idle = sum(want.cancel and not self._has(want.cid) for want in known)
+        over = sum(not self._note(want) for want in known)
+        return LeftOut(over, len(message.wants) - len(known), idle)
+
+    def _has(self, cid: bytes) -> bool:
+        return cid in self.todo or cid in self.in_hand or cid in self.unmet
 
     def stored(self, multihash: bytes) -> bool:
         """A block came in. True if this peer waits for it."""

@@ -1,43 +1,96 @@
 """Places for messages that are being made or sent: each costs memory, and a slow one does not keep the quick waiting.
 
-A message has one of the quick places; after QUICK seconds it moves to one of those for the slow, as soon as one is
-free. So readers who take nothing fill the slow places, and then only is anybody kept waiting by them.
+A message begins in a place of its peer's speed. One that is not sent after QUICK seconds moves from a quick place to
+one of those for the slow; if none is free it is given up (NoPlace), and sent anew when its peer has one. So quick
+places are free again within seconds, whoever holds them. Who took nothing of a message waits for one of the few places
+for such: readers who take nothing are served last.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from enum import Enum
 
 import trio
 
+from pinning_worker.adapters.p2p.frames import StreamGone
 from pinning_worker.one_error import one_error
 
 QUICK = 2.0
+PIECE = 128 * 1024
+UNTAKEN = 2  # pieces that go into the first window of a stream (yamux: 256 KiB), whether anybody reads or not
+
+
+class Speed(Enum):
+    """Of a peer, by its last message."""
+
+    QUICK = "took it within seconds"
+    SLOW = "took some of it"
+    STALLED = "took nothing"
+
+
+class NoPlace(StreamGone):
+    """Its message was given up for others; it is sent anew in a place for the slow."""
+
+
+class Place:
+    """`speed`: of the peer, as far as is known by now."""
+
+    def __init__(self, speed: Speed) -> None:
+        self.speed = speed
+        self.began = trio.current_time()
+        self._taken = 0
+
+    def took(self) -> None:
+        """The peer took another piece."""
+        self._taken += 1
+
+    def judge(self, *, done: bool) -> None:
+        """When it has been sent, or was given up."""
+        if done and trio.current_time() - self.began < QUICK:
+            self.speed = Speed.QUICK
+        else:
+            self.speed = Speed.SLOW if self._taken > UNTAKEN else Speed.STALLED
 
 
 class Places:
-    def __init__(self, quick: int, slow: int) -> None:
-        self._quick = trio.CapacityLimiter(quick)
-        self._slow = trio.CapacityLimiter(slow)
+    """How many messages there may be at once to peers of each speed."""
+
+    def __init__(self, quick: int, slow: int, stalled: int) -> None:
+        self._limits = {
+            Speed.QUICK: trio.CapacityLimiter(quick),
+            Speed.SLOW: trio.CapacityLimiter(slow),
+            Speed.STALLED: trio.CapacityLimiter(stalled),
+        }
 
     @asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
-        """Waits for a quick place."""
+    async def one(
+        self, speed: Speed = Speed.QUICK, judged: Callable[[Speed], None] = lambda _speed: None
+    ) -> AsyncIterator[Place]:
+        """Waits for a place of that speed. Raises NoPlace out of the block; `judged` hears how quick it was then."""
         message = object()
-        await self._quick.acquire_on_behalf_of(message)
-        held = [self._quick]
+        await self._limits[speed].acquire_on_behalf_of(message)
+        place, held, done = Place(speed), [self._limits[speed]], False
         try:
             with one_error():
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._make_way, message, held)
-                    yield
+                    if speed is Speed.QUICK:
+                        nursery.start_soon(self._make_way, message, held)
+                    yield place
+                    done = True
                     nursery.cancel_scope.cancel()
         finally:
+            place.judge(done=done)
+            judged(place.speed)
             held[0].release_on_behalf_of(message)
 
     async def _make_way(self, message: object, held: list[trio.CapacityLimiter]) -> None:
         await trio.sleep(QUICK)
-        await self._slow.acquire_on_behalf_of(message)
-        held[0] = self._slow
-        self._quick.release_on_behalf_of(message)
+        slow = self._limits[Speed.SLOW]
+        try:
+            slow.acquire_on_behalf_of_nowait(message)
+        except trio.WouldBlock:
+            raise NoPlace("others wait, and this message is taken slowly") from None
+        held[0].release_on_behalf_of(message)
+        held[0] = slow

@@ -19,9 +19,10 @@ import trio
 from libp2p.abc import INetStream
 
 from pinning_worker.adapters.p2p.bitswap.conduct import Conduct, Fault
+from pinning_worker.adapters.p2p.bitswap.ledger import MOST_WANTS
 from pinning_worker.adapters.p2p.bitswap.server import Server
 from pinning_worker.adapters.p2p.bitswap.wants import Wants
-from pinning_worker.adapters.p2p.bitswap.wire import BadMessage, Block, Presence, decode
+from pinning_worker.adapters.p2p.bitswap.wire import BadMessage, Block, Message, Presence, decode
 from pinning_worker.adapters.p2p.frames import (
     AT_ONCE,
     LARGE_FRAME,
@@ -35,6 +36,8 @@ from pinning_worker.adapters.p2p.frames import (
 from pinning_worker.domain.cid import BadCid, cid_from_bytes
 
 WANTLIST_FRAME = LARGE_FRAME  # the largest message of a peer that we asked nothing
+SMALL = 16 * 1024  # a message above it is parsed beside the event loop: thousands of entries take 50 ms
+AT_A_TIME = 256  # wants
 MOST_STREAMS = 64  # open at a time from one peer; Helia opens one for each message
 
 log = structlog.get_logger(__name__)
@@ -82,7 +85,7 @@ class Receiver:
 
     async def _listen(self, peer: str, frames: FrameReader) -> None:
         while (frame := await frames.next()) is not None:
-            message = decode(frame)
+            message = decode(frame) if len(frame) <= SMALL else await trio.to_thread.run_sync(decode, frame)
             if not message:
                 self._blame(peer, Fault.FLOOD, "a message that says nothing")
             for block in message.blocks:
@@ -91,12 +94,23 @@ class Receiver:
                 self._note(peer, presence)
             self.odd += message.odd
             if message.wants or message.full:
-                over, odd = self._server.hear(peer, message)
-                self.odd += odd
-                if over:
-                    self._blame(peer, Fault.FLOOD, f"{over} wants too many")
+                await self._hear(peer, message)
             if self._conduct.banned(peer, trio.current_time()):
                 return
+
+    async def _hear(self, peer: str, message: Message) -> None:
+        """A wantlist, in pieces: everybody else has a turn between two of them."""
+        wants, over, idle = message.wants, 0, 0
+        for at in range(0, max(1, len(wants)), AT_A_TIME):
+            piece = Message(wants=wants[at : at + AT_A_TIME], full=message.full and at == 0)
+            left_out = self._server.hear(peer, piece)
+            self.odd += left_out.odd
+            over, idle = over + left_out.over, idle + left_out.idle
+            await trio.lowlevel.checkpoint()
+        if over:
+            self._blame(peer, Fault.FLOOD, f"{over} wants too many")
+        if idle > MOST_WANTS:  # no honest peer takes back more than it may have wanted
+            self._blame(peer, Fault.FLOOD, f"{idle} wants taken back that were none")
 
     def _largest(self, peer: str) -> int:
         return LARGEST_FRAME if self._wants.asked_lately(peer) else WANTLIST_FRAME

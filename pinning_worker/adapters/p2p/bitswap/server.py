@@ -5,9 +5,10 @@ while, connections: what could not be sent is sent when the peer is back, and a 
 block comes.
 
 Rules: HAVE is answered with the block itself when that is at most SMALL bytes; DONT_HAVE is said at once to those who
-asked for it. A message carries about BATCH bytes. At most SENDERS messages are being made or sent, and SLOW more to
-those who read slowly, each under a deadline: slow peers cost bounded memory, and no quick peer its turn. Ledgers of
-absent peers are kept KEPT seconds, MOST_LEDGERS at most.
+asked for it. A message carries about BATCH bytes, and is sent piece by piece, each of which must be taken within
+frames.WRITE seconds. At most SENDERS messages are being made or sent, SLOW more to those who read slowly, and STALLED
+to those who took nothing of their last one (places.py): slow peers cost bounded memory, and no quick peer its turn.
+Ledgers of absent peers are kept KEPT seconds, MOST_LEDGERS at most.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import structlog
 import trio
 
 from pinning_worker.adapters.p2p.bitswap.ledger import Ledger, LeftOut
-from pinning_worker.adapters.p2p.bitswap.places import Places
+from pinning_worker.adapters.p2p.bitswap.places import PIECE, NoPlace, Place, Places, Speed
 from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType, encode, prefix_of
 from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone, close_quietly, write_frame
 from pinning_worker.domain.cid import cid_from_bytes
@@ -31,7 +32,8 @@ BATCH = 1024 * 1024
 LARGEST_BLOCK = 4 * 1024 * 1024 - 64 * 1024  # what fits a message that Helia and Kubo still read
 MOST_ANSWERS = 512
 SENDERS = 24
-SLOW = 72
+SLOW = 12
+STALLED = 4
 QUIET = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it hangs up
 TRIES = 3
 PAUSE = 0.5
@@ -58,6 +60,10 @@ class _Client:
         self.serving: trio.CancelScope | None = None
         self.left_at: float | None = None
         self.stream: ByteStream | None = None
+        self.speed = Speed.QUICK
+
+    def judge(self, speed: Speed) -> None:
+        self.speed = speed
 
 
 class Server:
@@ -77,7 +83,7 @@ class Server:
         self._start = start
         self._serves = serves
         self._clients: OrderedDict[str, _Client] = OrderedDict()
-        self._places = Places(SENDERS, SLOW)
+        self._places = Places(SENDERS, SLOW, STALLED)
 
     def hear(self, peer: str, message: Message) -> LeftOut:
         """A message's wantlist."""
@@ -146,6 +152,8 @@ class Server:
                 try:
                     await self._answer_all(peer, client)
                     failures = 0
+                except NoPlace:
+                    await trio.sleep(PAUSE)
                 except StreamGone as error:
                     failures += 1
                     log.debug("bitswap.answer_lost", peer=str(peer), error=str(error), failures=failures)
@@ -159,8 +167,8 @@ class Server:
         broken = True
         try:
             while client.ledger.todo:
-                async with self._places.one():
-                    await self._answer_some(peer, client)
+                async with self._places.one(client.speed, client.judge) as place:
+                    await self._answer_some(peer, client, place)
                 await self._wait_for_more(client)
             broken = False
         finally:
@@ -174,7 +182,7 @@ class Server:
             with trio.move_on_after(QUIET):
                 await client.news.wait()
 
-    async def _answer_some(self, peer: str, client: _Client) -> None:
+    async def _answer_some(self, peer: str, client: _Client, place: Place) -> None:
         """One message. Whatever keeps it from being sent whole, its wants go back to the ledger."""
         taken: list[Want] = []
         sent = False
@@ -182,15 +190,18 @@ class Server:
             message = await self._make(client.ledger, taken)
             if message:
                 client.stream = client.stream or await self._open_stream(peer)
-                await write_frame(client.stream, encode(message))
+                counts = len(message.blocks), sum(len(block.data) for block in message.blocks)
+                data = encode(message)
+                del message  # while it is sent, one copy of its blocks is here
+                await write_frame(client.stream, data, PIECE, place.took)
+                self.blocks_sent += counts[0]
+                self.bytes_sent += counts[1]
             sent = True
         finally:
             if sent:
                 client.ledger.answered(taken)
             else:
                 client.ledger.put_back(taken)
-        self.blocks_sent += len(message.blocks)
-        self.bytes_sent += sum(len(block.data) for block in message.blocks)
 
     async def _make(self, ledger: Ledger, taken: list[Want]) -> Message:
         message, size = Message(), 0

@@ -33,6 +33,7 @@ from pinning_worker.ports import Budget, DiskFull, Fetched, NoRoom, NotFound, St
 
 WINDOW = 32
 LIKELY = 1024 * 1024
+LARGE_NODE = 64 * 1024
 QUEUE = 8
 WRITERS = 4
 TICK = 1.0
@@ -42,6 +43,7 @@ TELL = 0.5  # seconds between two calls of `progress`, at least; the last one ha
 
 Progress = Callable[[int, int], Awaitable[None]]
 Arrival = tuple[str, bytes, bytes]
+Parsed = dict[Cid, tuple[Cid, ...]]
 
 
 class Market(Protocol):
@@ -226,19 +228,25 @@ class Session:
         if size is not None and any(cid.codec != RAW for cid, _ in want.places):
             found = await self._shelf.get(multihash)
             size, block = (None, b"") if found is None else (len(found), found)
+        parsed = await self._parsed(want, block)
         if self._open.get(multihash) is not want:
             return  # it came meanwhile
         if size is None:
             want.missing = True
         else:
             self._close(multihash, want)
-            self._unfold(want, multihash, size, block)
+            self._unfold(want, multihash, size, block, parsed)
         self.ring()
 
-    def _unfold(self, want: Open, multihash: bytes, size: int, block: bytes) -> None:
+    async def _parsed(self, want: Open, block: bytes) -> Parsed:
+        """What a large node links to, read beside the event loop: 4 MiB can hold a hundred thousand links."""
+        places = [cid for cid, _ in want.places if cid.codec != RAW] if len(block) > LARGE_NODE else []
+        return {cid: await trio.to_thread.run_sync(self._walk.children, cid, block) for cid in places}
+
+    def _unfold(self, want: Open, multihash: bytes, size: int, block: bytes, parsed: Parsed) -> None:
         """A block is here: counted, and what it links to is next. The bytes of a raw one don't matter."""
         self._walk.charge(multihash, size)
-        children = [self._walk.children(cid, block) for cid, _ in want.places]
+        children = [parsed[cid] if cid in parsed else self._walk.children(cid, block) for cid, _ in want.places]
         for (cid, depth), linked in zip(want.places, children, strict=True):
             self._walk.take(cid, depth, size, linked)
         self._moved = self._gave = trio.current_time()
@@ -269,10 +277,11 @@ class Session:
 
     async def _take(self, nursery: trio.Nursery, peer: str, multihash: bytes, data: bytes) -> None:
         want = self._open.get(multihash)
-        if want is None:
-            return  # it came twice
+        parsed = await self._parsed(want, data) if want is not None else {}
+        if want is None or self._open.get(multihash) is not want:
+            return  # it came twice, or was found in the store meanwhile
         self._close(multihash, want, giver=peer)
-        self._unfold(want, multihash, len(data), data)
+        self._unfold(want, multihash, len(data), data, parsed)
         self._note_giver(peer, len(data), instead=self._favourite in want.refused)
         await self._writers.acquire()
         nursery.start_soon(self._write, multihash, data)

@@ -1,5 +1,6 @@
 """Fetching, engine to engine over real hosts on loopback: what comes, what does not, and how one is told."""
 
+import threading
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -11,6 +12,7 @@ from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap import session
 from pinning_worker.adapters.p2p.bitswap.conduct import Fault
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
+from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
@@ -62,6 +64,26 @@ async def test_a_dag_comes_whole_in_walk_order_and_is_stored() -> None:
         ]
         assert fetched.bytes == sum([len(await giver.blocks.get(name) or b"") for name in fetched.blocks])
         assert await taker.blocks.audit(list(fetched.blocks)) == set()
+
+
+async def test_a_node_of_thousands_of_links_is_read_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it comes, and out of the store. 4 MiB of links stop whoever reads them for 400 ms."""
+    read_by, children = [], Walk.children
+
+    def noted(self: Walk, cid: Cid, block: bytes) -> tuple[Cid, ...]:
+        if cid.codec == DAG_PB:
+            read_by.append(threading.current_thread())
+        return children(self, cid, block)
+
+    monkeypatch.setattr(Walk, "children", noted)
+    async with open_node() as giver, open_node() as taker:
+        leaf = await add(giver.blocks, RAW, b"leaf")
+        root = await add(giver.blocks, DAG_PB, node(*[leaf] * 5_000))
+        await taker.connect(giver)
+        for _ in range(2):
+            assert len((await taker.fetch(root, giver.id)).blocks) == 2
+    assert len(read_by) == 2
+    assert threading.main_thread() not in read_by
 
 
 async def test_a_fetch_that_ends_after_the_engine_ends_in_peace() -> None:

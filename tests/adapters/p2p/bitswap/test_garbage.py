@@ -1,6 +1,7 @@
 """Whatever a peer sends as bitswap: the engine lives, the next honest request is answered, the sender pays for it."""
 
 import random
+import threading
 from contextlib import suppress
 from dataclasses import replace
 
@@ -9,9 +10,10 @@ import trio
 from libp2p.exceptions import BaseLibp2pError
 
 from pinning_worker.adapters.p2p.bitswap.conduct import BAN_AT, Fault
-from pinning_worker.adapters.p2p.bitswap.ledger import MOST_WANTS
-from pinning_worker.adapters.p2p.bitswap.receiver import MOST_STREAMS, WANTLIST_FRAME
-from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType, encode
+from pinning_worker.adapters.p2p.bitswap.ledger import MOST_WANTS, LeftOut
+from pinning_worker.adapters.p2p.bitswap.receiver import AT_A_TIME, MOST_STREAMS, WANTLIST_FRAME, Receiver
+from pinning_worker.adapters.p2p.bitswap.server import Server
+from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType, decode, encode
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.domain.cid import Cid, cid_of, encode_varint
 from pinning_worker.ports import NotFound
@@ -63,6 +65,34 @@ async def test_a_banned_peer_that_comes_back_is_sent_away() -> None:
         async with open_raw_peer(key) as peer:
             await peer.connect(node)
             await until(lambda: not node.host.is_connected(peer.id))
+
+
+async def test_a_storm_of_cancels_is_heard_in_pieces_beside_the_loop_and_blamed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Thousands of entries in one message: each piece of work is small, and whoever repeats it leaves."""
+    pieces, decoded_by = [], set()
+    hear = Server.hear
+
+    def noted(self: Server, peer: str, message: Message) -> LeftOut:
+        pieces.append(len(message.wants))
+        return hear(self, peer, message)
+
+    def beside(frame: memoryview) -> Message:
+        decoded_by.add(threading.current_thread())
+        return decode(frame)
+
+    monkeypatch.setattr(Server, "hear", noted)
+    monkeypatch.setattr(f"{Receiver.__module__}.decode", beside)
+    async with open_node() as node, open_raw_peer() as peer:
+        await peer.connect(node)
+        never = [Want(cid_of(RAW, n.to_bytes(4, "big")).binary, cancel=True) for n in range(4_000)]
+        await peer.say(node, Message(never))
+        await until(lambda: node.engine.conduct.faults[Fault.FLOOD] == 1)
+        assert sum(pieces) == 4_000
+        assert max(pieces) <= AT_A_TIME
+        assert threading.main_thread() not in decoded_by
+        await assert_serves(node)
 
 
 async def test_blocks_that_nobody_asked_for_are_dropped_and_counted() -> None:

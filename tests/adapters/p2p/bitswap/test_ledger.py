@@ -28,7 +28,7 @@ def look_and_miss(ledger: Ledger) -> None:
 
 def test_wants_are_answered_in_order_and_once() -> None:
     ledger = Ledger()
-    assert ledger.hear(wants(A, B)) == (0, 0)
+    assert ledger.hear(wants(A, B)) == (0, 0, 0)
     assert todo(ledger) == [A.binary, B.binary]
     assert todo(ledger) == []
     assert not ledger
@@ -130,13 +130,20 @@ def test_what_is_asked_anew_while_it_is_in_hand_is_answered_anew() -> None:
 def test_wants_beyond_measure_are_dropped_and_counted() -> None:
     ledger = Ledger()
     many = [cid_of(RAW, n.to_bytes(4, "big")) for n in range(MOST_WANTS + 5)]
-    assert ledger.hear(wants(*many)) == (5, 0)
+    assert ledger.hear(wants(*many)) == (5, 0, 0)
     assert len(ledger) == MOST_WANTS
-    assert ledger.hear(wants(many[0])) == (0, 0), "one that stands already costs no place"
+    assert ledger.hear(wants(many[0])) == (0, 0, 0), "one that stands already costs no place"
+
+
+def test_what_is_taken_back_and_was_never_wanted_is_counted() -> None:
+    ledger = Ledger()
+    ledger.hear(wants(A))
+    back = [Want(A.binary, cancel=True), Want(B.binary, cancel=True), Want(B.binary, cancel=True)]
+    assert ledger.hear(Message(back)).idle == 2
 
 
 def test_what_is_no_cid_is_dropped() -> None:
-    assert Ledger().hear(Message([Want(b""), Want(b"\x01\x55\x12\x20short")])) == (0, 2)
+    assert Ledger().hear(Message([Want(b""), Want(b"\x01\x55\x12\x20short")])) == (0, 2, 0)
 
 
 STEPS = st.sampled_from(["want", "cancel", "full", "miss", "answer", "stored", "lose", "sent"])

@@ -10,8 +10,8 @@ import trio.testing
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
-from pinning_worker.adapters.p2p.bitswap.places import QUICK, Places
-from pinning_worker.adapters.p2p.bitswap.server import SENDERS, Server
+from pinning_worker.adapters.p2p.bitswap.places import QUICK, UNTAKEN, NoPlace, Places, Speed
+from pinning_worker.adapters.p2p.bitswap.server import SENDERS, SLOW, STALLED, Server
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want
 from pinning_worker.adapters.p2p.frames import WRITE
 from tests.adapters.p2p.bitswap.rig import add
@@ -59,34 +59,85 @@ async def test_a_crowd_that_takes_nothing_keeps_nobody_waiting(autojump_clock: M
 
 
 async def test_places_are_given_back_quick_or_slow_finished_or_failed(autojump_clock: MockClock) -> None:
-    places = Places(1, 1)
+    places = Places(1, 1, 1)
 
-    async def send(seconds: float, error: Exception | None) -> None:
-        async with places.one():
+    async def send(speed: Speed, seconds: float, error: Exception | None) -> None:
+        async with places.one(speed):
             await trio.sleep(seconds)
             if error:
                 raise error
 
-    with trio.fail_after(20 * QUICK):
-        for seconds in (0, QUICK + 1) * 3:
-            await send(seconds, None)
-            with pytest.raises(OSError, match="lost"):
-                await send(seconds, OSError("lost"))
+    with trio.fail_after(30 * QUICK):
+        for speed in Speed:
+            for seconds in (0, QUICK + 1) * 2:
+                await send(speed, seconds, None)
+                with pytest.raises(OSError, match="lost"):
+                    await send(speed, seconds, OSError("lost"))
 
 
-async def test_when_the_slow_places_are_taken_the_slow_keep_their_quick_ones(autojump_clock: MockClock) -> None:
-    places = Places(1, 1)
-    inside = 0
+async def test_when_the_slow_places_are_taken_whoever_is_slow_gives_up_its_quick_one(autojump_clock: MockClock) -> None:
+    places, given_up = Places(1, 1, 1), 0
 
     async def hold() -> None:
-        nonlocal inside
-        async with places.one():
-            inside += 1
-            await trio.sleep_forever()
+        nonlocal given_up
+        try:
+            async with places.one():
+                await trio.sleep_forever()
+        except NoPlace:
+            given_up += 1
 
     async with trio.open_nursery() as nursery:
         for _ in range(4):
             nursery.start_soon(hold)
         await trio.sleep(10 * QUICK)
-        assert inside == 2
+        assert given_up == 3
+        with trio.fail_after(1):
+            async with places.one():
+                pass
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "seconds", "speed"),
+    [(9, 0, Speed.QUICK), (9, QUICK + 1, Speed.SLOW), (UNTAKEN, QUICK + 1, Speed.STALLED)],
+)
+async def test_the_speed_of_a_peer_is_that_of_its_last_message(
+    pieces: int, seconds: float, speed: Speed, autojump_clock: MockClock
+) -> None:
+    """What fits into the first window of a stream goes there whether anybody reads or not."""
+    async with Places(1, 1, 1).one(Speed.SLOW) as place:
+        for _ in range(pieces):
+            place.took()
+        await trio.sleep(seconds)
+    assert place.speed is speed
+
+
+async def test_a_hundred_who_take_nothing_hold_few_messages_and_are_served_last(autojump_clock: MockClock) -> None:
+    writing, most, honest = 0, 0, Reader(takes=True)
+
+    class Stalled(Reader):
+        async def write(self, data: bytes) -> None:
+            nonlocal writing, most
+            writing += 1
+            most = max(most, writing)
+            try:
+                await trio.sleep_forever()
+            finally:
+                writing -= 1
+
+    async def open_stream(peer: str) -> Any:
+        return honest if peer == "honest" else Stalled(takes=False)
+
+    blocks = MemoryBlocks()
+    cid = await add(blocks, RAW, bytes(5000))
+    async with trio.open_nursery() as nursery:
+        server = Server(blocks, open_stream, nursery.start_soon)
+        for number in range(100):
+            server.hear(f"takes nothing {number}", Message([Want(cid.binary)]))
+        await trio.sleep(100)
+        assert most <= SENDERS + SLOW + STALLED
+        assert writing <= STALLED + SLOW
+        server.hear("honest", Message([Want(cid.binary)]))
+        with trio.fail_after(QUICK):
+            await honest.served.wait()
         nursery.cancel_scope.cancel()
