@@ -149,13 +149,16 @@ class DueLoop:
             self._unseen_until = None
         else:
             asked = await self._owed_among(asked, nursery)
-        waiting = Waiting(paid, [request for request in asked if not await self._is_put_aside(request)])
+        waiting = Waiting(await self._without_aside(paid), await self._without_aside(asked))
         for request, share in fair_choice(waiting, places.running(), places.count, self._served):
             turn = Turn.begins(share, now)
             if self._start(nursery, "fetch", request.root, partial(self._fetch, turn), request):
                 self._served.note(share)
                 self._fetching[request.root] = turn
         self._turn_ends_at = places.end_turns(waiting, self._served, now)
+
+    async def _without_aside(self, requests: list[Request]) -> list[Request]:
+        return [request for request in requests if not await self._is_put_aside(request)]
 
     async def _waiting(self, *, paid_for: bool) -> list[Request]:
         ahead = min(self.terms.most_active, LOOK_AHEAD) + len(self._working)

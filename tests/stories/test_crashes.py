@@ -72,6 +72,20 @@ async def test_paid_content_whose_steps_crash_keeps_its_blocks_and_its_place_in_
         assert set(ART_BLOCKS) <= await w.blocks_on_disk()
 
 
+async def test_what_is_owed_and_crashes_whenever_it_is_fetched_is_set_aside_too(autojump_clock: MockClock) -> None:
+    w = world_with()
+    async with w.running():
+        await w.pinned(ART)
+        await w.pinned(NEXT, "art/2")
+        w.lose(ART.multihash)
+    w.fetcher = FetcherWithABug(w.blocks, peers=w.fetcher.peers)
+    async with w.running():
+        await w.later(days=3)
+        assert (await w.pin(ART)).state is State.OWED
+        assert (await w.pin(NEXT, "art/2")).state is State.PINNED
+    assert w.crash_notes.crashed == [f"fetch {ART}"] * 3
+
+
 async def test_what_was_set_aside_is_served_once_the_fault_is_mended(autojump_clock: MockClock) -> None:
     w = world_with(books=BooksWithABug)
     async with w.running():
