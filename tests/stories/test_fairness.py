@@ -37,10 +37,10 @@ def test_nobody_has_more_than_half_of_the_places() -> None:
     assert chosen(waiting, {}, 1) == ["a0"]
 
 
-def test_the_peer_with_the_fewest_running_is_next_then_the_longest_waiting() -> None:
+def test_the_share_with_the_fewest_running_is_next_then_what_is_paid_for_then_the_longest_waiting() -> None:
     waiting = [*(wants("a", n) for n in range(9)), *(wants("b", n) for n in range(9)), wants("c", 0), wants("", 0)]
     running = {b"a7": share("a"), b"a8": share("a"), b"b8": share("b")}
-    assert chosen(waiting, running, 7) == ["c0", "0", "b0", "a0"]
+    assert chosen(waiting, running, 7) == ["0", "c0", "b0", "a0"]
 
 
 def test_addresses_come_before_connections_and_connections_before_peers() -> None:
