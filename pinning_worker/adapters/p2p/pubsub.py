@@ -214,6 +214,11 @@ class _Pubsub(Pubsub):
                 self.guard.forged(forwarder, now)
         return await trio.lowlevel.checkpoint()
 
+    def _is_msg_seen(self, msg: rpc_pb2.Message) -> bool:
+        """The library looks in a way that makes it remember for longer, with every repetition. Two minutes after it
+        came first it is forgotten, as by go-libp2p."""
+        return self.get_message_id(msg) in self.seen_messages.cache
+
     async def validate_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
         """The library comes here once the signature holds."""
         if id(msg) in self._unverified:

@@ -103,6 +103,21 @@ async def test_coming_and_going_is_followed_so_often_only() -> None:
         assert victim.pubsub.guard.dropped["subscriptions"] > 700
 
 
+async def test_saying_it_again_does_not_make_us_remember_a_message_for_longer() -> None:
+    """Or the ids of millions would be kept by who repeats them, and they come cheaper than new ones."""
+    async with open_stranger() as (stranger, victim, _):
+        message = stranger.signed(b"hello", bytes(8), TOPIC)
+        number = message.from_id + message.seqno
+        await stranger.say(publish=[message])
+        await victim.hears(b"hello")
+        seen = victim.pubsub._raw.seen_messages.cache
+        seen[number] = until = seen[number] - 60
+        await stranger.say(publish=[message] * 3)
+        await stranger.control(ihave=[rpc_pb2.ControlIHave(topicID=TOPIC, messageIDs=[number])])
+        await stranger.heard_out()
+        assert seen[number] == until
+
+
 async def test_nothing_is_kept_for_what_is_off() -> None:
     """The library keeps 500 whole messages and the time of every one, to judge peers by."""
     async with open_stranger() as (stranger, _, router):
