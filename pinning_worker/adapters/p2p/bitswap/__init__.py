@@ -17,7 +17,7 @@ Why our own: py-libp2p's engine answers on the stream that the wantlist came on,
 Spec: https://specs.ipfs.tech/bitswap-protocol/. Observed of peers, and relied on:
 - Helia opens a stream for each message and closes it; it resets a stream of ours that is silent for 10 s.
 - Helia and Kubo keep a want that they can't answer, say DONT_HAVE once, and send the block when they get it.
-- Helia ignores a want repeated within 5 s of its answer, unless a cancel comes first.
+- Helia ignores a want that it answered, unless a cancel comes first, until it sends something 5 s or more after that.
 - Helia sends a peer one message at a time, up to 4 MiB, on a stream of its own: the first 256 KiB at once.
 - js-libp2p pings every 10 s, there and back twice, and hangs up when that takes 5 s: also behind its own blocks.
 - Frames are at most 4 MiB in both.

@@ -6,8 +6,8 @@ stream that is silent for ten, and is started again by the engine at the next wo
 
 Rules: the first message on a new connection, and after a broken stream, is the full list. Cancels go in a message of
 their own before new wants, and before the full list: Helia ignores a want that it answered a moment ago unless it was
-cancelled, and one message must not say two things about one CID. So a want that the peer met within RESENT seconds is
-taken back before it is said again.
+cancelled, and one message must not say two things about one CID. So a want that the peer met is taken back before it
+is said again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from pinning_worker.domain.cid import Cid
 QUIET = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it hangs up
 TRIES = 2
 PAUSE = 0.5
-RESENT = 10.0  # Helia keeps a want that it met for five seconds, from when it began to send the block
 
 
 @dataclass(slots=True)
@@ -52,13 +51,13 @@ class Wantlist:
     def __len__(self) -> int:
         return len(self._standing)
 
-    def want(self, cid: Cid, kind: WantType, holder: object, *, met_lately: bool = False) -> None:
+    def want(self, cid: Cid, kind: WantType, holder: object, *, met_before: bool = False) -> None:
         """Says it, unless it stands already. A want for the block replaces one for its presence, never the reverse.
 
-        `met_lately`: the peer gave that block a moment ago, and we want it once more.
+        `met_before`: the peer gave that block, and we want it once more.
         """
         standing = self._standing.get(cid.multihash)
-        if standing is None and met_lately:
+        if standing is None and met_before:
             self._cancels[cid.binary] = None
         if standing is None or standing.want.kind > kind:
             want = Want(cid.binary, kind, send_dont_have=True)

@@ -5,8 +5,8 @@ it, whoever sends it; a wantlist for each peer says each want once for all of th
 
 Rules: nothing is dialled here. A peer that can't be asked is passed over for UNWILLING seconds, or until it comes on a
 new connection. Blocks may still come from a peer LATE seconds after it was last asked; of the blocks wanted a moment
-ago RECENT are remembered, for a late copy of one is nobody's fault; and of those that a peer gave, for it may think
-that we have them when we ask once more (see RESENT). How fast a peer's line is stays known when it goes: of MOST_LINES.
+ago RECENT are remembered, for a late copy of one is nobody's fault; and as many of those that peers gave, for they may
+think that we have them when we ask once more. How fast a peer's line is stays known when it goes: of MOST_LINES.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from libp2p.abc import INetStream
 
 from pinning_worker.adapters.p2p.bitswap.hearing import Hearing
 from pinning_worker.adapters.p2p.bitswap.session import Session
-from pinning_worker.adapters.p2p.bitswap.wantlist import RESENT, Wantlist
+from pinning_worker.adapters.p2p.bitswap.wantlist import Wantlist
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.bounds.pace import Pace
 from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone
@@ -55,7 +55,7 @@ class Wants:
         self._expected: dict[bytes, set[Session]] = {}
         self._recent: OrderedDict[bytes, None] = OrderedDict()
         self._paces: OrderedDict[str, Pace] = OrderedDict()
-        self._given: OrderedDict[tuple[str, bytes], float] = OrderedDict()
+        self._given: OrderedDict[tuple[str, bytes], bool] = OrderedDict()
 
     # ---------------------------------------------------------------- what sessions ask for (Market)
 
@@ -73,8 +73,7 @@ class Wants:
         if kind is WantType.BLOCK:
             self._pace(peer).asked(cid.multihash, size, trio.current_time())
         wantlist = self._wantlists.setdefault(peer, Wantlist())
-        given = self._given.pop((peer, cid.multihash), -RESENT)
-        wantlist.want(cid, kind, session, met_lately=trio.current_time() < given + RESENT)
+        wantlist.want(cid, kind, session, met_before=self._given.pop((peer, cid.multihash), False))
         self._say(peer, wantlist)
 
     def let_go(self, peer: str, multihash: bytes, session: Session) -> None:
@@ -117,7 +116,7 @@ class Wants:
         """The peer sent that block."""
         if (wantlist := self._wantlists.get(peer)) and wantlist.met(multihash):
             self._pace(peer).settled(multihash, trio.current_time())
-            self._given[peer, multihash] = trio.current_time()
+            self._given[peer, multihash] = True
             if len(self._given) > RECENT:
                 self._given.popitem(last=False)
             for session in self.sessions:

@@ -78,12 +78,12 @@ async def test_a_presence_that_was_asked_is_taken_back_also_when_the_block_was_a
     assert await said(wantlist) == [Message([Want(A.binary, cancel=True)])]
 
 
-async def test_what_the_peer_gave_a_moment_ago_is_taken_back_before_it_is_asked_again(
+async def test_what_the_peer_gave_is_taken_back_before_it_is_asked_again(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """On a list of its own too, as it begins after a quiet while: a full list does not move Helia."""
     wantlist, session = Wantlist(), object()
-    wantlist.want(A, WantType.BLOCK, session, met_lately=True)
+    wantlist.want(A, WantType.BLOCK, session, met_before=True)
     want = Want(A.binary, WantType.BLOCK, send_dont_have=True)
     assert await said(wantlist) == [Message([Want(A.binary, cancel=True)]), Message([want], full=True)]
 
