@@ -47,6 +47,7 @@ from pinning_worker.domain.transaction import BadMerkleBranch, fold_merkle_branc
 NEVER_WAIT = 10  # transactions of each kind that go first
 READ_AT_ONCE = 50  # if all are refused, the server still does not hang up
 READ_AT_ONCE_SLOWLY = 5
+SLOW_PIECE_SECONDS = 1.0
 REFUSED_AGAIN_SECONDS, REFUSED_AGAIN_AT_MOST = 60.0, 3600.0
 
 _log = structlog.get_logger(__name__)
@@ -69,6 +70,7 @@ class PaymentReader:
         self._refusals: dict[str, _Refusal] = {}
         self._first = NEVER_WAIT  # fewer after a refusal
         self._has_backlog = False
+        self._at_once = READ_AT_ONCE_SLOWLY * 2  # of a backlog; more while it is quick
 
     async def read(self, chain: HeaderChain, is_called: Callable[[], bool]) -> bool:
         """What is still to be read of that server's histories. False: not all, because it was called to
@@ -104,15 +106,24 @@ class PaymentReader:
             while at < len(rows):
                 if is_called() or self._pace.is_spent:
                     return False
-                size = READ_AT_ONCE_SLOWLY if self._pace.is_strained else READ_AT_ONCE
+                size = READ_AT_ONCE_SLOWLY if self._pace.is_strained else self._at_once
                 piece = [row for row in rows[at : at + size] if sightings.is_wanted(self._server, row)]
                 mine = [row for row in piece if row.txid not in self._view.being_read]
-                all_read, at = all_read and len(mine) == len(piece), at + size
+                all_read, at, began = all_read and len(mine) == len(piece), at + size, trio.current_time()
                 if not await self._read_claimed(chain, mine):
                     return False
+                self._adapt(trio.current_time() - began)
             return all_read
         finally:
             self._view.ring_sessions()  # others may have left to us what we did not read
+
+    def _adapt(self, seconds: float) -> None:
+        """Whatever makes the server slow (others behind our address, its other clients), a payment that is made now
+        should stand behind a short piece."""
+        if seconds > SLOW_PIECE_SECONDS:
+            self._at_once = max(READ_AT_ONCE_SLOWLY, self._at_once // 2)
+        elif seconds < SLOW_PIECE_SECONDS / 2:
+            self._at_once = min(READ_AT_ONCE, self._at_once * 2)
 
     async def _read_claimed(self, chain: HeaderChain, rows: Sequence[HistoryRow]) -> bool:
         claimed = {row.txid for row in rows}
