@@ -7,13 +7,15 @@ For each row, in one batch: the transaction unless we have it, and its merkle br
                     so many in an hour that they fill no disk: what is left out is read once it is in a block
 
 A payment that is made now does not wait for a backlog: that of years, where books were lost or an address was in use
-before, or ten thousand of a swartz each that somebody sends. Two kinds go first, whatever the server may still be
-asked: what was read in the mempool and is in a block now, by what it pays, and the newest. The others are read piece by
-piece, as many as the server may be asked for (`pace.py`), in small pieces once it answers slowly, and not by two
-sessions at a time. What is left is left for the next look, so that new blocks and payments do not wait for it.
+before, or ten thousand of a swartz each that somebody sends. Some of each kind go first, whatever the server may still
+be asked: of what was read in the mempool and is in a block now, by what it pays, and of the newest in the blocks and in
+the mempool. The others are read piece by piece, as many as the server may be asked for (`pace.py`), in small pieces
+once it answers slowly, and not by two sessions at a time. What is left is left for the next look, so that new blocks
+and payments do not wait for it.
 
 A request that is refused costs as much as a hundred others. So a row that was refused waits before it is asked for
-again, ever longer, and after a refusal the backlog waits for the next look: the history may have changed.
+again, ever longer; after a refusal the backlog waits for the next look, for the history may have changed, and fewer go
+first.
 
 A branch that does not lead to our header may be the honest race with a reorg: the server is asked once more, for the
 header too. If it has the same block and the branch fails again, it lies.
@@ -21,7 +23,7 @@ header too. If it has the same block and the branch fails again, it lies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -43,9 +45,10 @@ from pinning_worker.domain.headers import Header
 from pinning_worker.domain.payment import Proof
 from pinning_worker.domain.transaction import BadMerkleBranch, fold_merkle_branch
 
-NEVER_WAIT = 10  # transactions of each of the two kinds that go first
+NEVER_WAIT = 10  # transactions of each kind that go first
 READ_AT_ONCE = 50  # if all are refused, the server still does not hang up
 READ_AT_ONCE_SLOWLY = 5
+SLOW_PIECE_SECONDS = 1.0
 REFUSED_AGAIN_SECONDS, REFUSED_AGAIN_AT_MOST = 60.0, 3600.0
 
 _log = structlog.get_logger(__name__)
@@ -66,10 +69,13 @@ class PaymentReader:
     def __init__(self, server: str, wire: Wire, pace: Pace, unproven: Pace, view: ChainView) -> None:
         self._server, self._wire, self._pace, self._unproven, self._view = server, wire, pace, unproven, view
         self._refusals: dict[str, _Refusal] = {}
+        self._first = NEVER_WAIT  # fewer after a refusal
+        self._has_backlog = False
+        self._at_once = READ_AT_ONCE_SLOWLY * 2  # of a backlog; more while it is quick
 
-    async def read(self, chain: HeaderChain, bell: trio.Event) -> bool:
-        """What is still to be read of that server's histories. False: not all, because the bell rang, or enough was
-        asked of the server for now. Raises LinkLost, ServerMisbehaved."""
+    async def read(self, chain: HeaderChain, is_called: Callable[[], bool]) -> bool:
+        """What is still to be read of that server's histories. False: not all, because it was called to
+        look again, or enough was asked of the server for now. Raises LinkLost, ServerMisbehaved."""
         wanted = self._view.sightings.wanted(self._server)
         self._refusals = {row.txid: self._refusals[row.txid] for row in wanted if row.txid in self._refusals}
         mined = [row for row in wanted if row.height > 0 and chain.has(row.height)]
@@ -77,40 +83,50 @@ class PaymentReader:
         rows = mined + unmined[: self._unproven.left]
         first, others = self._in_turn([row for row in rows if not self._is_put_off(row)])
         is_answered = await self._read_piece(chain, first)
+        self._first = min(2 * self._first, NEVER_WAIT) if is_answered else max(1, self._first // 2)
         self._view.ring()
         if not others:
+            self._has_backlog = False
             return True
-        all_read = is_answered and await self._read_backlog(chain, others, bell)
-        if not all_read:
+        all_read = is_answered and await self._read_backlog(chain, others, is_called)
+        if not all_read and not self._has_backlog:  # of every look it would be a line a second
             _log.info("electrum.payments_left_to_read", server=self._server, transactions=len(others))
+        self._has_backlog = not all_read
         return all_read
 
     def _in_turn(self, rows: list[HistoryRow]) -> tuple[list[HistoryRow], list[HistoryRow]]:
         """What is read at once, and the backlog, both in the order of their urgency."""
         if len(rows) <= READ_AT_ONCE and not self._pace.is_strained:
             return rows, []
-        urgency = self._view.sightings.urgency
-        rows = sorted(rows, key=urgency, reverse=True)
-        mined_since = sum(urgency(row)[0] for row in rows)
-        ahead = {*rows[: min(mined_since, NEVER_WAIT)], *rows[mined_since : mined_since + NEVER_WAIT]}
-        return [row for row in rows if row in ahead], [row for row in rows if row not in ahead]
+        kinds = self._view.sightings.in_turn(rows)
+        first = [row for kind in kinds for row in kind[: self._first]]
+        return first, [row for kind in kinds for row in kind[self._first :]]
 
-    async def _read_backlog(self, chain: HeaderChain, rows: list[HistoryRow], bell: trio.Event) -> bool:
+    async def _read_backlog(self, chain: HeaderChain, rows: list[HistoryRow], is_called: Callable[[], bool]) -> bool:
         """Piece by piece, and each told; whether all of it was read."""
         sightings, all_read, at = self._view.sightings, True, 0
         try:
             while at < len(rows):
-                if bell.is_set() or self._pace.is_spent:
+                if is_called() or self._pace.is_spent:
                     return False
-                size = READ_AT_ONCE_SLOWLY if self._pace.is_strained else READ_AT_ONCE
+                size = READ_AT_ONCE_SLOWLY if self._pace.is_strained else self._at_once
                 piece = [row for row in rows[at : at + size] if sightings.is_wanted(self._server, row)]
                 mine = [row for row in piece if row.txid not in self._view.being_read]
-                all_read, at = all_read and len(mine) == len(piece), at + size
+                all_read, at, began = all_read and len(mine) == len(piece), at + size, trio.current_time()
                 if not await self._read_claimed(chain, mine):
                     return False
+                self._adapt(trio.current_time() - began)
             return all_read
         finally:
             self._view.ring_sessions()  # others may have left to us what we did not read
+
+    def _adapt(self, seconds: float) -> None:
+        """Whatever makes the server slow (others behind our address, its other clients), a payment that is made now
+        should stand behind a short piece."""
+        if seconds > SLOW_PIECE_SECONDS:
+            self._at_once = max(READ_AT_ONCE_SLOWLY, self._at_once // 2)
+        elif seconds < SLOW_PIECE_SECONDS / 2:
+            self._at_once = min(READ_AT_ONCE, self._at_once * 2)
 
     async def _read_claimed(self, chain: HeaderChain, rows: Sequence[HistoryRow]) -> bool:
         claimed = {row.txid for row in rows}

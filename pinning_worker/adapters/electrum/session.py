@@ -44,7 +44,7 @@ from pinning_worker.ports import NameOpAt
 
 STATUSES_AT_ONCE = 100  # asked for again in one check-in
 LONG_HISTORY = 1_000  # rows; one that is longer costs so much that it is not read at each news
-LONG_HISTORY_PER_SECOND = 20.0  # of cost, spent on reading it again and again
+AGAIN_AT_ONCE, AGAIN_SLOWLY = 100.0, 40.0  # of cost a second, spent on reading it again and again
 COST_OF_ROW = 100 * COST_PER_BYTE  # of a history: some 99 bytes
 
 _SCRIPT = "blockchain.scripthash.subscribe"
@@ -188,7 +188,7 @@ class Session:
             return  # no server's chain has been followed to its end yet: nothing can be proven
         await self._subscribe()
         await self._read_histories()
-        all_read = await self._reader.read(self._view.chain, self._bell)
+        all_read = await self._reader.read(self._view.chain, self._is_called)
         self.tells_payments = not self._refused
         if all_read and not self._refused:
             self.has_looked = True
@@ -210,7 +210,7 @@ class Session:
         now = trio.current_time()
         if now >= self._ask_again_at:
             self._to_read |= self._refused
-        due = [hash_ for hash_ in self._to_read if now >= self._not_before.get(hash_, 0.0)]
+        due = self._due_histories()
         self._to_read -= set(due)
         answers = await self.wire.batch(("blockchain.scripthash.get_history", (hash_,)) for hash_ in due)
         for hash_, answer in zip(due, answers, strict=True):
@@ -224,6 +224,14 @@ class Session:
             self._ask_again_at = now + self._refusal_wait
             self._refusal_wait = min(2 * self._refusal_wait, self._patience.stale)
 
+    def _due_histories(self) -> list[str]:
+        now = trio.current_time()
+        return [hash_ for hash_ in self._to_read if now >= self._not_before.get(hash_, 0.0)]
+
+    def _is_called(self) -> bool:
+        """Whether there is more urgent work than a backlog."""
+        return self._bell.is_set() or bool(self._due_histories())
+
     async def _take_history(self, hash_: str, answer: object) -> None:
         is_long = isinstance(answer, list) and len(answer) > LONG_HISTORY
         try:
@@ -234,7 +242,7 @@ class Session:
         self._refused.discard(hash_)
         self._view.sightings.show(self.server, hash_, history)
         if is_long:
-            per_second = 1.0 if self._pace.is_spent else LONG_HISTORY_PER_SECOND
+            per_second = 1.0 if self._pace.is_spent else AGAIN_SLOWLY if self._pace.is_strained else AGAIN_AT_ONCE
             self._not_before[hash_] = trio.current_time() + len(history) * COST_OF_ROW / per_second
 
     def _note_refusal(self, hash_: str, refusal: RequestRefused) -> None:

@@ -29,7 +29,7 @@ from pinning_worker.domain.transaction import MERKLE_NODE_SIZE, Transaction
 MOST_IN_MEMPOOL = 1_000  # transactions without a proof that are kept of what one server brought
 MOST_UNPROVEN_OUTPUTS = 20  # to us, of one transaction without a proof; one with more is told once it is proven
 LARGEST_UNPROVEN = 20_000  # bytes hashed for the txid; a browser's payment has less than a thousand
-TOLD_AT_ONCE = 100  # changes; those that weigh most come first
+TOLD_AT_ONCE = 50  # changes; those that weigh most come first
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +128,16 @@ class Sightings:
             return False
         return any(self._watched.get(each, 0) > known.scripts for each in self._shown.scripthashes_of(txid))
 
-    def urgency(self, row: HistoryRow) -> tuple[int, int, int]:
-        """Higher: sooner. What was read in the mempool and is in a block now, by what it pays; then the newest."""
-        known = self._known.get(row.txid)
-        if known is not None and known.reading is not None:
-            return 1, known.reading.amount, 0
-        return 0, row.height if row.height > 0 else _ABOVE_ANY_BLOCK, self._shown.arrival(row.txid)
+    def in_turn(self, rows: Iterable[HistoryRow]) -> tuple[list[HistoryRow], list[HistoryRow], list[HistoryRow]]:
+        """What was read in the mempool and is in a block now, what pays most first; what is in a block, and what is in
+        the mempool, both unread, the newest first. Each kind has a turn of its own, for each can be a pile."""
+        known, mined, unmined = list[HistoryRow](), list[HistoryRow](), list[HistoryRow]()
+        for row in rows:
+            (mined if row.height > 0 else unmined).append(row) if self.is_unread(row.txid) else known.append(row)
+        known.sort(key=lambda row: self._amount(row.txid), reverse=True)
+        mined.sort(key=lambda row: (row.height, self._shown.arrival(row.txid)), reverse=True)
+        unmined.sort(key=lambda row: self._shown.arrival(row.txid), reverse=True)
+        return known, mined, unmined
 
     # --- what is known
 
@@ -234,9 +238,6 @@ class Sightings:
             return None
         known.told = True
         return Sighting(txid, known.reading.name, known.reading.value, known.reading.outputs, known.proof)
-
-
-_ABOVE_ANY_BLOCK = 1 << 32
 
 
 def read_for(transaction: Transaction, scripts: Collection[bytes]) -> Reading:

@@ -322,12 +322,16 @@ class ScriptedServer:
             try:
                 while self.is_open and (frame := await receive()) is not None:
                     answer = None if self.is_silent else self.respond(frame)
+                    await self.think()
                     if answer is not None:
                         await send(answer)
             except _GONE:
                 pass
             finally:
                 del self.connections[send]
+
+    async def think(self) -> None:
+        """Before each answer: a server that has its reasons takes its time here."""
 
     def respond(self, frame: bytes) -> bytes | None:
         """The answer to one frame, a request or a batch."""
