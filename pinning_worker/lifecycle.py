@@ -50,15 +50,16 @@ from pinning_worker.domain.receipt import Receipt, receipt_key
 from pinning_worker.domain.requests import Ask, BadAsk
 from pinning_worker.domain.verdict import judge
 from pinning_worker.ports import Announcer, Blocks, Books, Chain, Change, Clock, Dossier, Fetcher, Receipts
-from pinning_worker.steps import queue
 from pinning_worker.steps.answering import Answering, Served
 from pinning_worker.steps.checking import Checking
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.due import DueLoop
 from pinning_worker.steps.fetching import KEEP_REFUSED, Fetching
+from pinning_worker.steps.queue import Queue
 from pinning_worker.steps.quoting import Quoting
 from pinning_worker.steps.shelf import NoRelease, Release, Shelf
 from pinning_worker.steps.terms import Terms
+from pinning_worker.steps.turns import Turn
 
 log = structlog.get_logger()
 
@@ -94,11 +95,13 @@ class Lifecycle:
     fetching: Fetching = field(init=False)
     checking: Checking = field(init=False)
     due: DueLoop = field(init=False)
+    queue: Queue = field(init=False)
     _past_end: set[PinKey] = field(default_factory=set)  # ended by our clock, not yet by the chain's
     _looked_back: bool = False
     _highest: int = -1  # of the tips that were told in this run
 
     def __post_init__(self) -> None:
+        self.queue = Queue(self.books, self.clock, self.terms)
         self.quoting = Quoting(self.terms, self.clock, self.books, self.new_id)
         self.checking = Checking(self.books, self.blocks, self.clock, self._damaged)
         self.answering = Answering(
@@ -129,8 +132,8 @@ class Lifecycle:
             self.shelf,
             self.answering,
             judge=self._judge,
-            fetch=self.fetching.fetch,
-            turn_away=self.fetching.turn_away,
+            fetch=self._fetch,
+            turn_away=self._turn_away,
             displace=self._displace,
             lapse=self._lapse,
             step=self._step,
@@ -180,9 +183,10 @@ class Lifecycle:
                 return await self.answering.refuse([asker], ErrorCode.BUSY, full, retry_after=QUEUE_AGAIN_SECONDS)
             request = _asked(request, root, self.clock.now()).with_asker(asker)
             if await self.books.commit(Change(requests=(request,))):
+                self.queue.note(request)
                 if is_new:  # who asks for the same is counted, not logged
                     log.info("request.taken", cid=asker.text, months=asker.months, peer=asker.peer)
-                return self.ring()
+                return self.ring() if root not in self.due.being_fetched else None
         return None
 
     async def _stands(self, root: bytes, known: Dossier) -> bool:
@@ -201,16 +205,20 @@ class Lifecycle:
 
     async def _queue_full(self, asker: Asker) -> str | None:
         """Why there is no place for it. In a full queue the greediest makes room, if that is somebody else."""
-        leaving = self.due.displaced
-        waiting = await self.books.waiting(self.terms.most_active + len(leaving))
-        waiting = [request for request in waiting if request.root not in leaving]
-        if (refused := queue.refusal(asker, waiting, self.terms)) or len(waiting) < self.terms.most_active:
-            return refused
-        greediest = queue.makes_room(asker, waiting, self.due.being_fetched)
-        if greediest is None:
-            return queue.FULL
-        self.due.make_leave(greediest)
-        return None
+        admission = await self.queue.admit(asker, self.due.being_fetched, self.due.displaced)
+        if admission.instead_of is not None:
+            self.due.make_leave(admission.instead_of)
+        return admission.refused
+
+    async def _fetch(self, request: Request, turn: Turn) -> None:
+        try:
+            await self.fetching.fetch(request, turn)
+        finally:
+            self.queue.leaves(request.root)
+
+    async def _turn_away(self, request: Request) -> None:
+        self.queue.leaves(request.root)
+        await self.fetching.turn_away(request)
 
     async def _displace(self, request: Request) -> None:
         """It leaves no row behind: a queue that is full all day long fills no disk."""
@@ -575,7 +583,7 @@ class Lifecycle:
             return
         kept = any(pin.keeps for pin in pins)
         forget_at = now + KEEP_REFUSED if request.state is State.STALLED else None
-        lapsed = request.moved(Event.LAPSED, forget_at, sizes=request.sizes if kept else None)
+        lapsed = request.moved(Event.LAPSED, forget_at, sizes=request.sizes if kept else None, staged_for=())
         release = () if kept else (request.root,)
         change = Change(requests=(lapsed,), release=release)
         if await self.shelf.store_and_free(change, was_paid=bool(pins)) and not kept:  # nothing went for a renewal's
