@@ -52,13 +52,13 @@ from pinning_worker.domain.receipt import Receipt, receipt_key
 from pinning_worker.domain.requests import Ask, BadAsk
 from pinning_worker.domain.verdict import judge
 from pinning_worker.ports import Announcer, Blocks, Books, Chain, Change, Clock, CrashNotes, Dossier, Fetcher, Receipts
-from pinning_worker.steps import queue
 from pinning_worker.steps.answering import Answering, Served
 from pinning_worker.steps.checking import Checking
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.crashes import Crashes
 from pinning_worker.steps.due import DueLoop
 from pinning_worker.steps.fetching import KEEP_REFUSED, Fetching
+from pinning_worker.steps.queue import Queue
 from pinning_worker.steps.quoting import Quoting
 from pinning_worker.steps.shelf import NoRelease, Release, Shelf
 from pinning_worker.steps.terms import Terms
@@ -101,6 +101,7 @@ class Lifecycle:
     checking: Checking = field(init=False)
     due: DueLoop = field(init=False)
     crashes: Crashes = field(init=False)
+    queue: Queue = field(init=False)
     unbooked: Unbooked = field(default_factory=Unbooked)
     _past_end: set[PinKey] = field(default_factory=set)  # ended by our clock, not yet by the chain's
     _looked_back: bool = False
@@ -108,6 +109,7 @@ class Lifecycle:
 
     def __post_init__(self) -> None:
         self.crashes = Crashes(self.crash_notes)
+        self.queue = Queue(self.books, self.clock, self.terms)
         self.quoting = Quoting(self.terms, self.clock, self.books, self.new_id)
         self.checking = Checking(self.books, self.blocks, self.clock, self.crashes, self._damaged)
         self.answering = Answering(
@@ -140,7 +142,7 @@ class Lifecycle:
             self.crashes,
             judge=self._judge,
             fetch=self._fetch,
-            turn_away=self.fetching.turn_away,
+            turn_away=self._turn_away,
             displace=self._displace,
             lapse=self._lapse,
             step=self._step,
@@ -193,9 +195,10 @@ class Lifecycle:
                 return await self.answering.refuse([asker], ErrorCode.BUSY, full, retry_after=QUEUE_AGAIN_SECONDS)
             request = _asked(request, root, self.clock.now()).with_asker(asker)
             if await self.books.commit(Change(requests=(request,))):
+                self.queue.note(request)
                 if is_new:  # who asks for the same is counted, not logged
                     log.info("request.taken", cid=asker.text, months=asker.months, peer=asker.peer)
-                return self.ring()
+                return self.ring() if root not in self.due.being_fetched else None
         return None
 
     async def _stands(self, root: bytes, known: Dossier) -> bool:
@@ -219,16 +222,14 @@ class Lifecycle:
 
     async def _queue_full(self, asker: Asker) -> str | None:
         """Why there is no place for it. In a full queue the greediest makes room, if that is somebody else."""
-        leaving = self.due.displaced
-        waiting = await self.books.waiting(self.terms.most_active + len(leaving), paid_for=False)
-        waiting = [request for request in waiting if request.root not in leaving]
-        if (refused := queue.refusal(asker, waiting, self.terms)) or len(waiting) < self.terms.most_active:
-            return refused
-        greediest = queue.makes_room(asker, waiting, self.due.being_fetched)
-        if greediest is None:
-            return queue.FULL
-        self.due.make_leave(greediest)
-        return None
+        admission = await self.queue.admit(asker, self.due.being_fetched, self.due.displaced)
+        if admission.instead_of is not None:
+            self.due.make_leave(admission.instead_of)
+        return admission.refused
+
+    async def _turn_away(self, request: Request) -> None:
+        self.queue.leaves(request.root)
+        await self.fetching.turn_away(request)
 
     async def _displace(self, request: Request) -> None:
         """It leaves no row behind: a queue that is full all day long fills no disk."""
@@ -240,7 +241,10 @@ class Lifecycle:
     # ------------------------------------------------------------ fetch, quote
 
     async def _fetch(self, request: Request, turn: Turn) -> None:
-        await self.fetching.fetch(request, turn)
+        try:
+            await self.fetching.fetch(request, turn)
+        finally:
+            self.queue.leaves(request.root)
         for sighting in self.unbooked.seen_for(request.root):  # whoever paid before there was a quote
             await self.payment_seen(sighting)
 
@@ -649,7 +653,7 @@ class Lifecycle:
             return
         kept = any(pin.keeps for pin in pins)
         forget_at = now + KEEP_REFUSED if request.state is State.STALLED else None
-        lapsed = request.moved(Event.LAPSED, forget_at, sizes=request.sizes if kept else None)
+        lapsed = request.moved(Event.LAPSED, forget_at, sizes=request.sizes if kept else None, staged_for=())
         release = () if kept else (request.root,)
         change = Change(requests=(lapsed,), release=release)
         stored = await self.shelf.store_and_free(change, was_paid=any(pin.was_bought for pin in pins))

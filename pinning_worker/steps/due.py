@@ -36,6 +36,7 @@ log = structlog.get_logger()
 PUT_OFF = timedelta(seconds=30)
 UNSEEN_PATIENCE = timedelta(seconds=30)
 ASIDE_AGAIN = timedelta(days=1)
+LOOK_SECONDS = timedelta(seconds=1)
 Item = TypeVar("Item")
 
 
@@ -63,6 +64,7 @@ class DueLoop:
     _served: Served = field(default_factory=Served)
     _displaced: dict[bytes, Request] = field(default_factory=dict)
     _turn_ends_at: datetime | None = None
+    _looked_at: datetime | None = None
     _nudged: dict[PinKey, None] = field(default_factory=dict)
     _is_tidying: bool = False
     _unseen_until: datetime | None = None  # as long those who wait are not turned away; None: the chain is seen
@@ -141,9 +143,10 @@ class DueLoop:
             self.terms.fetches_at_once, self._fetching, timedelta(seconds=self.terms.budget.first_block_seconds)
         )
         if len(self._fetching) >= places.count:
-            self._turn_ends_at = places.soonest_end()
+            self._turn_ends_at = self._when_to_look(places, now)
             if self._turn_ends_at is None or self._turn_ends_at > now:
                 return
+        self._looked_at = now
         paid, asked = await self._waiting(paid_for=True), await self._waiting(paid_for=False)
         if await self.chain.is_seen():
             self._unseen_until = None
@@ -156,6 +159,13 @@ class DueLoop:
                 self._served.note(share)
                 self._fetching[request.root] = turn
         self._turn_ends_at = places.end_turns(waiting, self._served, now)
+
+    def _when_to_look(self, places: Places, now: datetime) -> datetime | None:
+        """While every place is taken, who waits is looked up once in LOOK_SECONDS at most: asking costs less."""
+        soonest = places.soonest_end()
+        if soonest is None or self._looked_at is None or now < self._looked_at:  # the clock was set back
+            return soonest
+        return max(soonest, self._looked_at + LOOK_SECONDS)
 
     async def _without_aside(self, requests: list[Request]) -> list[Request]:
         return [request for request in requests if not await self._is_put_aside(request)]

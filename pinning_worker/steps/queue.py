@@ -2,20 +2,80 @@
 
 A peer has so many places, what one connection brings at most half of them. When all are taken, a newcomer whose share
 has less in it than another's takes the place of the newest request of the greediest. The books tell who waits, so a
-start forgets nobody's share.
+start forgets nobody's share. To read them costs more than to ask, so what they said is kept up to date in memory, and
+nobody is turned away on a list that is older than LIST_SECONDS.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from pinning_worker.domain.pin import Asker, Request, parts_of
+from pinning_worker.domain.pin import ACTIVE, Asker, Request, parts_of
+from pinning_worker.ports import Books, Clock
 from pinning_worker.steps.fair_share import Part, shares_of
 from pinning_worker.steps.terms import Terms
 
+LIST_SECONDS = timedelta(seconds=0.25)
 FULL = "the queue is full"
 MADE_ROOM = "the queue is full, and others have less in it"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """`refused`: why; `instead_of`: who makes room."""
+
+    refused: str | None = None
+    instead_of: Request | None = None
+
+
+@dataclass(slots=True)
+class Queue:
+    books: Books
+    clock: Clock
+    terms: Terms
+    _waiting: dict[bytes, Request] = field(default_factory=dict)
+    _read_at: datetime | None = None
+
+    async def admit(self, asker: Asker, fetched: Collection[bytes], leaving: Collection[bytes]) -> Admission:
+        """`fetched`: roots that are being fetched; `leaving`: those that make room already."""
+        admission = self._admit(asker, fetched) if self._read_at else Admission(FULL)
+        if (admission.refused or admission.instead_of) and not self._is_fresh():
+            await self._read(leaving)
+            admission = self._admit(asker, fetched)
+        if admission.instead_of is not None:
+            del self._waiting[admission.instead_of.root]
+        return admission
+
+    def note(self, request: Request) -> None:
+        """As it was just stored."""
+        if request.state in ACTIVE:
+            self._waiting[request.root] = request
+        else:
+            self.leaves(request.root)
+
+    def leaves(self, root: bytes) -> None:
+        self._waiting.pop(root, None)
+
+    def _is_fresh(self) -> bool:
+        age = self.clock.now() - self._read_at if self._read_at else None
+        return age is not None and timedelta(0) <= age < LIST_SECONDS
+
+    async def _read(self, leaving: Collection[bytes]) -> None:
+        found = await self.books.waiting(self.terms.most_active + len(leaving), paid_for=False)
+        self._waiting = {request.root: request for request in found if request.root not in leaving}
+        self._read_at = self.clock.now()
+
+    def _admit(self, asker: Asker, fetched: Collection[bytes]) -> Admission:
+        waiting = list(self._waiting.values())
+        if why := refusal(asker, waiting, self.terms):
+            return Admission(why)
+        if len(waiting) < self.terms.most_active:
+            return Admission()
+        greediest = makes_room(asker, waiting, fetched)
+        return Admission(instead_of=greediest) if greediest is not None else Admission(FULL)
 
 
 def refusal(asker: Asker, waiting: Sequence[Request], terms: Terms) -> str | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from trio.testing import MockClock
 
+from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.domain.cid import parse_cid
+from pinning_worker.domain.pin import Request
 from pinning_worker.domain.requests import Ask
 from tests import content
 from tests.stories.world import World, terms
@@ -89,6 +93,27 @@ async def test_who_has_one_request_in_a_full_queue_keeps_it(autojump_clock: Mock
         await w.say(f"NEW-CID:{cid}", peer="newcomer")
         (refused,) = w.hear()
         assert (refused["cid"], refused["message"]) == (str(cid), "the queue is full")
+
+
+class CountingBooks(MemoryBooks):
+    reads = 0
+
+    async def waiting(self, limit: int) -> Sequence[Request]:
+        self.reads += 1
+        return await MemoryBooks.waiting(self, limit)
+
+
+async def test_whoever_asks_in_vain_costs_no_look_at_the_whole_queue(autojump_clock: MockClock) -> None:
+    books = CountingBooks()
+    async with World(books=books).running() as w:
+        await ask_for_nothing(w, 200, origins=12, connections=2)
+        books.reads = 0
+        for number in range(1_000):
+            nowhere, _ = content.file(content.noise(60, number))
+            await w.life.asked(Ask(nowhere, str(nowhere)), f"origin {number % 12}", f"attacker {number % 2}")
+        await w.settle()
+        assert [m["code"] for m in w.hear()] == ["BUSY"] * 1_000
+        assert books.reads <= 2
 
 
 async def test_a_stranger_who_asks_for_the_same_takes_no_turn_away(autojump_clock: MockClock) -> None:

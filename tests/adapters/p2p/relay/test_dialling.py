@@ -91,6 +91,14 @@ async def test_two_of_ours_through_our_relay(connected: bool, swarm_key: bytes |
         assert await caller.connect(circuit, DEADLINE) == hidden.peer_id  # and again
 
 
+async def test_who_comes_through_a_relay_counts_for_the_relay_at_both_ends() -> None:
+    async with open_peer(relay=RelayCaps()) as relay, open_hidden(relay) as (hidden, circuit), open_peer() as caller:
+        await caller.connect(circuit, DEADLINE)
+        await until(lambda: hidden.is_connected(caller.peer_id))
+        assert hidden.address_of(caller.peer_id) == relay.peer_id
+        assert caller.address_of(hidden.peer_id) == relay.peer_id
+
+
 async def test_many_who_dial_at_once_share_one_connection_to_the_relay() -> None:
     async with (
         open_peer(relay=RelayCaps()) as relay,
