@@ -19,6 +19,7 @@ import trio
 from pinning_worker.adapters.clock import SystemClock
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
+from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetcher
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
 from pinning_worker.adapters.sql.books import SqlBooks
@@ -70,6 +71,7 @@ async def story_on(sandbox: Sandbox, script: bytes, url: str) -> AsyncIterator[R
             announcer=announcer,
             chain=watcher,
             new_id=lambda: f"q{next(ids)}",
+            crash_notes=MemoryCrashNotes(),
         )
         await nursery.start(life.run)
         await nursery.start(watcher.run, life)

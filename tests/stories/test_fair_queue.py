@@ -98,9 +98,9 @@ async def test_who_has_one_request_in_a_full_queue_keeps_it(autojump_clock: Mock
 class CountingBooks(MemoryBooks):
     reads = 0
 
-    async def waiting(self, limit: int) -> Sequence[Request]:
-        self.reads += 1
-        return await MemoryBooks.waiting(self, limit)
+    async def waiting(self, limit: int, *, paid_for: bool) -> Sequence[Request]:
+        self.reads += not paid_for
+        return await MemoryBooks.waiting(self, limit, paid_for=paid_for)
 
 
 async def test_whoever_asks_in_vain_costs_no_look_at_the_whole_queue(autojump_clock: MockClock) -> None:
