@@ -81,7 +81,7 @@ def _frame(kind: bytes, data: bytes) -> bytes:
 
 
 def _held(connection: WebSocketConnection) -> int:
-    waiting = connection._recv_channel._state.data  # type: ignore[attr-defined]
+    waiting = connection._recv_channel._state.data  # type: ignore[attr-defined]  # trio keeps it to itself
     return sum(map(len, connection._message_parts)) + sum(map(len, waiting))
 
 

@@ -71,9 +71,9 @@ class Told:
 
         def count(rpc: rpc_pb2.RPC, *args: object, **more: object) -> bool:
             self.frames.append(rpc_pb2.RPC.FromString(rpc.SerializeToString()))
-            return push(rpc, *args, **more)  # type: ignore[arg-type]
+            return push(rpc, *args, **more)  # type: ignore[arg-type]  # as it was called
 
-        queue.push = count  # type: ignore[method-assign]
+        queue.push = count  # type: ignore[method-assign]  # counted, and done
 
     @property
     def prunes(self) -> int:
@@ -222,7 +222,7 @@ async def test_frames_that_never_end_are_held_up_to_a_bound() -> None:
         ears, most = victim.pubsub._raw.ears, 0
         streams = []
         for _ in range(30):
-            stream = await node.host.raw.new_stream(victim.host.raw.get_id(), ["/meshsub/1.1.0"])  # type: ignore[list-item]
+            stream = await node.host.raw.new_stream(victim.host.raw.get_id(), ["/meshsub/1.1.0"])  # type: ignore[list-item]  # a plain str is one
             streams.append(stream)
             await stream.write(whole[: LARGEST_RPC // 2])
             most = max(most, ears.unfinished.held)
@@ -243,7 +243,7 @@ async def test_a_heartbeat_tells_each_peer_its_own_and_nothing_of_the_one_before
         grafts, ihaves = control_msg.graft, control_msg.ihave
         told[to_peer] = ([each.topicID for each in grafts], [list(each.messageIDs) for each in ihaves])
 
-    router.emit_control_message = note  # type: ignore[method-assign]
+    router.emit_control_message = note  # type: ignore[method-assign]  # noted, and done
     await router._emit_control_msgs({first: ["a"], second: ["b"]}, {}, {first: {"a": [b"1"]}, second: {"b": [b"2"]}})
     assert told == {first: (["a"], [[b"1"]]), second: (["b"], [[b"2"]])}
 
