@@ -196,7 +196,8 @@ async def test_between_two_signed_messages_of_one_frame_everybody_has_a_turn() -
 
 
 async def test_what_js_and_go_say_at_most_is_no_flood() -> None:
-    """For ten heartbeats: ten IHAVE with 5000 ids in all, an IWANT, an IDONTWANT for each of a hundred messages."""
+    """In each of ten heartbeats, which came all at once after a standstill: ten IHAVE with 5000 ids in all, an IWANT,
+    and an IDONTWANT for each of a hundred messages."""
     ids = [b"\x00\x24\x08\x01\x12\x20" + b"%040d" % n for n in range(5_000)]
     async with told_to_a_stranger() as (stranger, victim, _, _):
         for _ in range(10):

@@ -6,7 +6,7 @@ A peer that sends more frames or bytes than its budget is read more slowly: what
 
 The measure is what go-libp2p-pubsub and js-libp2p send at most: in a heartbeat of a second, 5000 ids for each topic
 (MaxIHaveLength) in at most 10 IHAVE (MaxIHaveMessages), and an IDONTWANT for every message that they hand on, of which
-we take GossipLimits.messages. A burst holds ten times that.
+we take GossipLimits.messages. A bucket holds ten seconds of it (bucket.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MIB = 1024 * 1024
 FRAMES = 1_000.0
 FRAME_BYTES = 4.0 * MIB  # GossipLimits.bytes: what all peers together may have us take in
 ENTRIES = 1_000.0
-IDS = 5_000.0
+IDS = 10_000.0  # two topics: requests and answers on one, peers that look for each other on the other
 ASKED = 250.0  # messages; one connection's share of GossipLimits.messages: what we ask for is also taken
 ANSWERED_BYTES = 1.0 * MIB
 
