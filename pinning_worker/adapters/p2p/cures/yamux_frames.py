@@ -26,6 +26,7 @@ from weakref import WeakSet
 
 import structlog
 import trio
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.io.exceptions import IncompleteReadError
 from libp2p.io.utils import read_exactly
 from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamReset
@@ -70,6 +71,18 @@ class _Over(Exception):
     """The peer has ended the connection."""
 
 
+ENDS = (
+    _Over,
+    BaseLibp2pError,
+    OSError,
+    EOFError,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    trio.TooSlowError,
+)
+"""The peer, the network or we ourselves have ended the connection: nothing to tell."""
+
+
 def mend() -> None:
     replace(Yamux, "handle_incoming", _by_the_rules)
     replace(YamuxStream, "read", _what_lies_there)
@@ -92,8 +105,10 @@ def _by_the_rules(_stock: Method) -> Method:
         except _BrokeTheRules as error:
             _log.debug("libp2p.broke_the_rules", peer=str(self.peer_id), reason=str(error))
             await _say(self, TYPE_GO_AWAY, 0, 0, GO_AWAY_PROTOCOL_ERROR)
+        except ENDS:
+            pass
         except Exception as error:  # noqa: BLE001  however its wire fails, this connection ends, and no other
-            _log.debug("libp2p.connection_over", peer=str(self.peer_id), reason=repr(error))
+            _log.debug("libp2p.fault_caught", place="Yamux.handle_incoming", error=repr(error))
         finally:
             _held(self).set(0)
             self.__dict__["_held"] = Held()  # what is still read of it counts no more
