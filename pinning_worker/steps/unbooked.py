@@ -19,19 +19,22 @@ MOST_FOR_ONE_ROOT = 20  # unproven payments in the books
 MOST_RETURNS = 3  # of one payment to the mempool
 MOST_COUNTED = 10_000  # roots and payments that are counted
 
-Key, Value = TypeVar("Key"), TypeVar("Value")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 @dataclass(slots=True)
 class Unbooked:
-    """`_booked`: those in the books without a proof, by root; `_returns`: how often a payment has gone."""
+    """`_sightings`: with the root that each names; `_booked`: those in the books without a proof, by root; `_gone`: how
+    often a payment has left the mempool."""
 
-    _sightings: OrderedDict[str, Sighting] = field(default_factory=OrderedDict)
+    _sightings: OrderedDict[str, tuple[bytes, Sighting]] = field(default_factory=OrderedDict)
     _booked: OrderedDict[bytes, set[str]] = field(default_factory=OrderedDict)
     _gone: OrderedDict[str, int] = field(default_factory=OrderedDict)
 
     def keep(self, sighting: Sighting) -> None:
-        self._sightings[sighting.txid] = sighting
+        named = named_cid(sighting.value)
+        self._sightings[sighting.txid] = (named[0].key if named else b"", sighting)
         _shorten(self._sightings, MOST_UNBOOKED)
 
     def drop(self, txid: str) -> None:
@@ -39,7 +42,7 @@ class Unbooked:
 
     def seen_for(self, root: bytes) -> list[Sighting]:
         """Those whose NameOp names that root."""
-        return [each for each in self._sightings.values() if (named := named_cid(each.value)) and named[0].key == root]
+        return [sighting for named, sighting in self._sightings.values() if named == root]
 
     def has_place(self, payment: Payment) -> bool:
         """Whether the books take one more without a proof."""
@@ -65,9 +68,7 @@ class Unbooked:
         _shorten(self._gone, MOST_COUNTED)
 
 
-def _shorten(
-    kept: OrderedDict[str, Sighting] | OrderedDict[bytes, set[str]] | OrderedDict[str, int], most: int
-) -> None:
+def _shorten(kept: OrderedDict[Key, Value], most: int) -> None:
     """The oldest goes first."""
     while len(kept) > most:
         kept.popitem(last=False)
