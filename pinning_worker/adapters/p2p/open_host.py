@@ -54,6 +54,7 @@ from pinning_worker.domain.swarm_key import unprotected
 from pinning_worker.one_error import one_error
 
 CLOSE_SECONDS = 3.0
+NEWCOMERS = 2  # of all connections: those that have just finished their handshake, while others leave for them
 UNLIMITED = 1 << 62
 DIALLED = [addresses.parse("/ip4/0.0.0.0/tcp/0"), addresses.parse("/ip4/0.0.0.0/tcp/0/ws")]
 """From these the library learns which transports it needs; what is listened on is told it later (listening.py)."""
@@ -191,6 +192,8 @@ def _build(config: HostConfig, certificate: TlsCertificate | None, also_at: Addr
     swarm = cast("Swarm", raw.get_network())
     known.connected = lambda: swarm.connections
     stream_limit.set_limit(swarm, config.max_streams_per_peer)
+    # Places for those who come are given by the door once a handshake is finished; until then none is taken.
+    swarm._inbound_limiter = trio.CapacityLimiter(config.max_connections + config.max_half_open)
     swarm.retry_config = RetryConfig(max_retries=0)
     swarm.auto_connector = _NoAutoConnector(swarm)
     if any(addresses.is_webrtc(address) for address in listened):
@@ -246,9 +249,12 @@ def _resource_manager(config: HostConfig) -> ResourceManager:
 
 
 def _door_rules(config: HostConfig) -> DoorRules:
-    inbound = max(1, config.max_connections - config.kept_for_dialling)  # as the library counts them
     return DoorRules(
-        config.handshake_seconds, config.max_half_open, config.max_connections_per_address, config.proxies, inbound
+        config.handshake_seconds,
+        config.max_half_open,
+        config.max_connections_per_address,
+        config.proxies,
+        max(1, config.max_connections - config.kept_for_dialling - NEWCOMERS),
     )
 
 

@@ -130,7 +130,7 @@ async def test_by_tcp_and_by_webrtc_an_address_has_one_number_of_connections() -
 
 async def test_in_a_full_house_a_silent_one_by_webrtc_makes_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(who_leaves, "GRACE_SECONDS", 0.0)
-    config = HostConfig(new_key(), (TCP, WEBRTC), max_connections=4, kept_for_dialling=2, proxies=frozenset())
+    config = HostConfig(new_key(), (TCP, WEBRTC), max_connections=5, kept_for_dialling=1, proxies=frozenset())
     async with open_host(config) as host, open_host(HostConfig(new_key(), ())) as honest:
         webrtc = next(each for each in host.addresses if "/webrtc-direct/" in each)
         tcp = next(each for each in host.addresses if "/tcp/" in each)

@@ -20,7 +20,7 @@ from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.swarm import Swarm
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p.cures.half_open import connection_over, handshake_finished
+from pinning_worker.adapters.p2p.cures.half_open import handshake_finished
 from pinning_worker.adapters.p2p.cures.once import replace
 
 CLOSE_SECONDS = 5.0
@@ -47,7 +47,6 @@ def _hold_while_it_lives(_stock: Handler) -> Handler:
             _log.debug("libp2p.inbound_refused", remote=str(remote), error=repr(error))
         finally:
             await _close(raw)
-            connection_over(raw)
 
     return mended
 

@@ -13,8 +13,9 @@ From one address PER_ADDRESS connections at most, finished or not: one more, and
 if all have, the newcomer does. Not so for `proxies`, behind which many come with one address: this machine itself,
 unless told otherwise. IPv6 addresses are counted by their /64, which is what one customer is given.
 
-When `most_inside` have come in, a newcomer takes the place of one that is of no use (`bounds/who_leaves.py`), or does
-not get in. Each that comes by a proxy is counted as an address of its own.
+When `most_inside` have finished their handshake, one more takes the place of one that is of no use
+(`bounds/who_leaves.py`), or leaves at once. So a socket that says nothing pushes nobody out. Each that comes by a proxy
+is counted as an address of its own.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ from pinning_worker.adapters.p2p.cures.once import replace
 HANDSHAKE_SECONDS = 10.0
 MOST_HALF_OPEN = 64
 PER_ADDRESS = 32
-LEAVE_SECONDS = 6.0
 LOOPBACK = frozenset({"127.0.0.1", "::1"})
 
 _WRAPPINGS = ("conn", "stream", "_ws", "_stream", "transport_stream")
@@ -69,16 +69,13 @@ class DoorRules:
 
 
 class Arrival:
-    """A connection, from the accepted socket on. `scope` ends it; `finished`: its handshake is; `left`: its place
-    is free. `instead_of`: who leaves for it."""
+    """A connection, from the accepted socket on. `scope` ends it; `finished`: its handshake is."""
 
     def __init__(self, ip: str) -> None:
         self.ip = ip
         self.network = network_of(ip)
         self.scope = trio.CancelScope()
         self.finished = trio.Event()
-        self.left = trio.Event()
-        self.instead_of: Arrival | None = None
         self.peer = ""
 
 
@@ -94,7 +91,6 @@ class Door:
         self._inside: Counter[str] = Counter()
         self._guests: dict[Guest, Arrival] = {}
         self._of_peer: dict[str, set[Guest]] = {}
-        self._leaving: set[Arrival] = set()
 
     def let_in(self, arrival: Arrival) -> bool:
         """False: there are too many from that address already. Who was let in must `leave`."""
@@ -110,32 +106,32 @@ class Door:
         limited = self.rules.limits(arrival)
         if limited and self._inside[arrival.network] >= self.rules.per_address and not self._evict(arrival.network):
             return False
-        if self._inside.total() - len(self._leaving) >= self.rules.most_inside and not self._make_room(arrival):
-            return False
         self._inside[arrival.network] += 1
         return True
 
     def finish(self, arrival: Arrival, peer: str, now: float) -> None:
-        """Its handshake is over, and it is that peer's."""
+        """Its handshake is over, and it is that peer's. It stays, if there is room for it."""
         arrival.peer = peer
         arrival.finished.set()
+        if len(self._guests) >= self.rules.most_inside and not self._make_room(arrival, now) and not self.keeps(peer):
+            return arrival.scope.cancel()
         guest = Guest(self._counted_as(arrival), now)
         self._guests[guest] = arrival
         self._of_peer.setdefault(peer, set()).add(guest)
+        return None
 
     def used(self, peer: str, now: float) -> None:
         """That peer asked for something, gave something, or handed us a message."""
         for guest in self._of_peer.get(peer, ()):
             guest.used_at = now
 
-    def _make_room(self, newcomer: Arrival) -> bool:
+    def _make_room(self, newcomer: Arrival, now: float) -> bool:
         may_leave = [guest for guest, arrival in self._guests.items() if not self.keeps(arrival.peer)]
-        guest = who_leaves(may_leave, self._counted_as(newcomer), trio.current_time())
+        guest = who_leaves(may_leave, self._counted_as(newcomer), now)
         if guest is None:
             return False
-        leaving = newcomer.instead_of = self._guests[guest]
+        leaving = self._guests[guest]
         self._forget(leaving)
-        self._leaving.add(leaving)
         leaving.scope.cancel()
         return True
 
@@ -157,7 +153,6 @@ class Door:
         self.handshake_over(arrival)
         self._inside[arrival.network] -= 1
         self._inside += Counter()  # forgets those with none
-        self._leaving.discard(arrival)
         self._forget(arrival)
 
     def _evict(self, network: str) -> bool:
@@ -186,19 +181,9 @@ def came_in(raw: Any, door: Door, arrival: Arrival) -> None:
 
 def handshake_finished(raw: Any, peer: str) -> None:
     """Called with the library's wrapping of a socket once its peer is known; what was not accepted here is ignored."""
-    if found := _came_in_as(raw):
+    if found := _arrivals.get(socket_under(raw) or raw):
         door, arrival = found
         door.finish(arrival, peer, trio.current_time())
-
-
-def connection_over(raw: Any) -> None:
-    """Called when the library is about to give its place to another."""
-    if found := _came_in_as(raw):
-        found[1].left.set()
-
-
-def _came_in_as(raw: Any) -> tuple[Door, Arrival] | None:
-    return _arrivals.get(socket_under(raw) or raw)
 
 
 def _watch_the_door(stock: Route) -> Route:
@@ -211,7 +196,6 @@ def _watch_the_door(stock: Route) -> Route:
         came_in(stream, door, arrival)
         try:
             with arrival.scope:
-                await wait_for_place(arrival)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_watch, door, arrival)
                     await stock(self, stream)
@@ -223,13 +207,6 @@ def _watch_the_door(stock: Route) -> Route:
         return await trio.aclose_forcefully(stream)
 
     return mended
-
-
-async def wait_for_place(newcomer: Arrival) -> None:
-    """Until the library no longer counts who leaves for it. One that does not go in time keeps the newcomer out."""
-    if newcomer.instead_of is not None:
-        with trio.move_on_after(LEAVE_SECONDS):
-            await newcomer.instead_of.left.wait()
 
 
 async def _watch(door: Door, arrival: Arrival) -> None:

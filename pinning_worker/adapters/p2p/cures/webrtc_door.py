@@ -34,7 +34,7 @@ from libp2p.transport.webrtc.connection import WebRTCConnection
 from libp2p.transport.webrtc.listener import WebRTCDirectListener, _FirstContactLimiter
 from libp2p.transport.webrtc.transport import WebRTCDirectTransport
 
-from pinning_worker.adapters.p2p.cures.half_open import Arrival, Door, came_in, network_of, wait_for_place
+from pinning_worker.adapters.p2p.cures.half_open import Arrival, Door, came_in, network_of
 from pinning_worker.adapters.p2p.cures.once import replace
 
 TOTAL_RATE = 50.0
@@ -209,7 +209,6 @@ def _taking_a_place(door: DatagramDoor, handler: Handler) -> Handler:
         arrival.finished.set()
         came_in(connection, door.door, arrival)
         try:
-            await wait_for_place(arrival)
             return await handler(connection)
         finally:
             door.door.leave(arrival)
