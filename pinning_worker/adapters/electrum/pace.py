@@ -44,12 +44,6 @@ class Pace:
         self._refill()
         return self._burst - self._left > SOFT_LIMIT
 
-    @property
-    def left(self) -> int:
-        """How many more of cost 1."""
-        self._refill()
-        return max(0, int(self._left))
-
     async def wait(self) -> None:
         """Returns when nothing is overdrawn: before each piece of bulk work."""
         while self.is_spent:  # noqa: ASYNC110  # time itself is what fills the bucket

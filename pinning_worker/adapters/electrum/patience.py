@@ -10,8 +10,7 @@ from dataclasses import dataclass
 class Patience:
     """`first_retry` doubles up to `longest_retry` while a server cannot be reached; `first_distrust` up to
     `longest_distrust` while it misbehaves. `burst` and `per_second` are of `Pace`, in ElectrumX's units of cost: raise
-    them for a server of your own that has no limits. `unproven_…` bound what a server may invent: each is a row of the
-    books for ever, and costs it nothing."""
+    them for a server of your own that has no limits."""
 
     connect: float = 10.0
     answer: float = 30.0
@@ -26,8 +25,6 @@ class Patience:
     put_off: float = 30.0  # what the listener could not store
     burst: float = 5000.0
     per_second: float = 1.0
-    unproven_burst: float = 2000.0  # transactions in no block that are taken on one server's word
-    unproven_per_second: float = 0.5
 
     def retry_after(self, failures: int) -> float:
         """For the n-th failure in a row, counted from 1."""

@@ -3,8 +3,7 @@
 For each row, in one batch: the transaction unless we have it, and its merkle branch if the row names a block of ours.
 
     in a block      taken only with a branch that leads to our own header: read, proven and told at once
-    in the mempool  taken on the server's word, told as unproven; so few and so small that lies fill no memory, and
-                    so many in an hour that they fill no disk: what is left out is read once it is in a block
+    in the mempool  taken on the server's word, told as unproven; so few and so small that lies fill no memory
 
 A payment that is made now does not wait for a backlog: that of years, where books were lost or an address was in use
 before, or ten thousand of a swartz each that somebody sends. Some of each kind go first, whatever the server may still
@@ -66,8 +65,8 @@ class _Refusal:
 class PaymentReader:
     """Reads what one server shows, over one connection to it. Everything is judged before the view hears of it."""
 
-    def __init__(self, server: str, wire: Wire, pace: Pace, unproven: Pace, view: ChainView) -> None:
-        self._server, self._wire, self._pace, self._unproven, self._view = server, wire, pace, unproven, view
+    def __init__(self, server: str, wire: Wire, pace: Pace, view: ChainView) -> None:
+        self._server, self._wire, self._pace, self._view = server, wire, pace, view
         self._refusals: dict[str, _Refusal] = {}
         self._first = NEVER_WAIT  # fewer after a refusal
         self._has_backlog = False
@@ -78,9 +77,7 @@ class PaymentReader:
         look again, or enough was asked of the server for now. Raises LinkLost, ServerMisbehaved."""
         wanted = self._view.sightings.wanted(self._server)
         self._refusals = {row.txid: self._refusals[row.txid] for row in wanted if row.txid in self._refusals}
-        mined = [row for row in wanted if row.height > 0 and chain.has(row.height)]
-        unmined = [row for row in wanted if row.height <= 0]
-        rows = mined + unmined[: self._unproven.left]
+        rows = [row for row in wanted if row.height <= 0 or chain.has(row.height)]
         first, others = self._in_turn([row for row in rows if not self._is_put_off(row)])
         is_answered = await self._read_piece(chain, first)
         self._first = min(2 * self._first, NEVER_WAIT) if is_answered else max(1, self._first // 2)
@@ -150,7 +147,6 @@ class PaymentReader:
                 all_answered = False
             elif row.height <= 0:
                 transaction = await read_transaction_of(row.txid, answered[0], LARGEST_RELAYED)
-                self._unproven.spend(1)
                 self._view.sightings.learn(self._server, transaction)
             elif not await self._prove(chain, row, headers[row.height], answered):
                 doubtful.append(row)

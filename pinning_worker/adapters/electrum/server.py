@@ -46,7 +46,6 @@ class Server:
     def __init__(self, endpoint: Endpoint, view: ChainView, patience: Patience) -> None:
         self.endpoint = endpoint
         self.pace = Pace(patience.burst, patience.per_second)
-        self._unproven = Pace(patience.unproven_burst, patience.unproven_per_second)
         self.session: Session | None = None
         self.fault: ElectrumTrouble | None = None
         self._view, self._patience = view, patience
@@ -122,9 +121,7 @@ class Server:
             with connecting:
                 async with open_frames(self.endpoint, nursery) as frames:
                     connecting.deadline = float("inf")
-                    self.session = session = Session(
-                        self.name, frames, self._view, self.pace, self._unproven, self._patience
-                    )
+                    self.session = session = Session(self.name, frames, self._view, self.pace, self._patience)
                     nursery.start_soon(session.wire.read)
                     await session.converse()
         except ElectrumTrouble as fault:

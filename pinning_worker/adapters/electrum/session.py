@@ -53,11 +53,9 @@ _log = structlog.get_logger(__name__)
 
 
 class Session:
-    """`server` is the name by which the view and the log know it; `pace` and `unproven` outlive the conversation."""
+    """`server` is the name by which the view and the log know it."""
 
-    def __init__(
-        self, server: str, frames: Frames, view: ChainView, pace: Pace, unproven: Pace, patience: Patience
-    ) -> None:
+    def __init__(self, server: str, frames: Frames, view: ChainView, pace: Pace, patience: Patience) -> None:
         self.server = server
         self.wire = Wire(frames, self._hear, self.ring, pace, patience.answer)
         self.shown_tip: ShownTip | None = None
@@ -65,7 +63,7 @@ class Session:
         self.tells_payments = False  # it lets us subscribe to every script, and tells the history of each
         self._view, self._pace, self._patience = view, pace, patience
         self._follower = Follower(self.wire, pace, view, patience.courtesy)
-        self._reader = PaymentReader(server, self.wire, pace, unproven, view)
+        self._reader = PaymentReader(server, self.wire, pace, view)
         self._statuses: dict[str, str | None] = {}  # by scripthash: those that are subscribed to
         self._to_read: set[str] = set()  # scripthashes whose history is to be read
         self._not_before: dict[str, float] = {}  # scripthash of a long history -> when it may be read again

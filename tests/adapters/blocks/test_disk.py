@@ -259,9 +259,9 @@ def test_when_room_is_made_what_nobody_paid_for_goes_first(tmp_path: Path) -> No
     quarantine = Quarantine(f"{tmp_path}/freed", None)
     quarantine.open()
     for name, day, was_paid in (("old", 1, True), ("new", 9, False), ("newer", 10, False)):
-        (tmp_path / name).write_bytes(bytes(1000))
+        (tmp_path / name).write_bytes(bytes(8192))
         quarantine.take(f"{tmp_path}/{name}", date(2026, 11, day), was_paid=was_paid)
-    assert quarantine.make_room(1500) == 2000
+    assert quarantine.make_room(12_288) == 16_384
     assert [(each.day.day, each.was_paid) for each in quarantine.days()] == [(1, True)]
-    assert quarantine.make_room(1) == 1000
+    assert quarantine.make_room(1) == 8192
     assert quarantine.days() == []

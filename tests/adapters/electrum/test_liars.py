@@ -405,31 +405,6 @@ async def test_a_mempool_full_of_inventions_fills_no_memory() -> None:
         await heard.until(lambda: heard.proven_at(big.txid) == heard.proven_at(true.txid) == 11)
 
 
-async def test_inventions_that_are_taken_back_for_others_end_when_too_many_were_told() -> None:
-    """Catches: a payment that nobody made costs a server nothing, and is a row of the books for ever: a thousand at a
-    time, taken back for a thousand others, as fast as the database stores them."""
-    liar, honest = pair()
-    numbers, true = count(1000), payment(1)
-
-    def ever_new(hash_: str) -> list[dict[str, object]]:
-        liar.ledger.mempool = [payment(next(numbers)) for _ in range(20)]
-        return liar._blockchain_scripthash_get_history(hash_)
-
-    liar.answers["blockchain.scripthash.get_history"] = ever_new
-    async with watching(liar, honest, patience=checking_in_often(unproven_burst=50.0)) as (_, heard):
-        for times in range(1, 30):
-            await liar.tell_script()
-            await until_asked(liar, "blockchain.scripthash.get_history", times)
-        honest.ledger.mempool.append(true)
-        await honest.tell_script()
-        await heard.until(lambda: heard.is_unproven(true.txid))
-        honest.ledger.mine(true)
-        await honest.tell_all()
-        await heard.until(lambda: heard.proven_at(true.txid) == 11)
-        invented = [line for line in heard.transcript if line.startswith("seen") and line.endswith("unproven")]
-        assert 50 <= len(invented) <= 60
-
-
 class SlowlyStored(Heard):
     """Each payment takes as long as a database takes to store it."""
 

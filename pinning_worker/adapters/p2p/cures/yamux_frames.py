@@ -170,14 +170,14 @@ async def _filled(self: Yamux, number: int, length: int) -> None:
     stream = self.streams.get(number)
     if length > (MAX_WINDOW_SIZE if stream is None else stream.recv_window):
         raise _BrokeTheRules(f"{length} bytes for stream {number}, past its window")
-    if stream is not None:
-        stream.recv_window -= length
     while length:
         with trio.fail_after(FRAME_SECONDS):
             piece = await self.secured_conn.read(min(length, PIECE))
         if not piece:
             raise IncompleteReadError("the connection ended inside a frame")
         length -= len(piece)
+        if stream is not None:
+            stream.recv_window -= len(piece)  # what is on its way still counts as sent
         if stream is not None and self.streams.get(number) is stream and not stream.recv_closed:
             _lay_down(self, stream, piece)
 
