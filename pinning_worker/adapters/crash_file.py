@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -40,7 +40,7 @@ class CrashFile:
     @contextmanager
     def open(self) -> Iterator[None]:
         """Counts what the last run died at. The notes of this run stay only where a fault of ours ends the block.
-        Raises OSError."""
+        Without a file that can be written the worker runs all the same: a death then blames nobody."""
         path = self._file.with_name(AT_WORK)
         died_at = _read_slots(path)
         for name in died_at:
@@ -48,16 +48,24 @@ class CrashFile:
         if died_at:
             log.error("worker.died", at=sorted(died_at), effect="each is counted as a crash")
             self._store()
-        self._at_work = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            self._at_work = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            log.warning("crashes.not_stored", file=str(path), why=str(error))
         try:
             yield
         except Trouble:
-            path.unlink(missing_ok=True)
+            self._forget_at_work(path)
             raise
         else:
-            path.unlink(missing_ok=True)
+            self._forget_at_work(path)
         finally:
-            os.close(self._at_work)
+            if self._at_work >= 0:
+                os.close(self._at_work)
+
+    def _forget_at_work(self, path: Path) -> None:
+        with suppress(OSError):  # on a disk that has become read-only; the next start then blames too many once
+            path.unlink(missing_ok=True)
 
     def counts(self) -> Mapping[str, int]:
         return self._counts
@@ -111,12 +119,12 @@ class CrashFile:
 
 
 def read_crash_file(folder: Path, version: str) -> CrashFile:
-    """Those of another version are forgotten, and so is what cannot be read. Raises OSError."""
+    """Those of another version are forgotten, and so is what cannot be read."""
     try:
         found = read_object(folder / CRASHES) or {}
         crashes = found.get("crashes") if found.get("version") == version else None
         counts = {name: whole_number(count) for name, count in crashes.items()} if isinstance(crashes, dict) else {}
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         log.warning("crashes.unreadable", file=str(folder / CRASHES), why=str(error))
         counts = {}
     return CrashFile(folder, version, counts)
@@ -126,5 +134,8 @@ def _read_slots(path: Path) -> set[str]:
     try:
         lines = path.read_bytes().decode("utf-8", "replace").split("\n")
     except FileNotFoundError:
+        return set()
+    except OSError as error:
+        log.warning("crashes.unreadable", file=str(path), why=str(error))
         return set()
     return {line.strip() for line in lines if len(line.split()) >= 2}

@@ -117,6 +117,15 @@ def test_damaged_files_cost_the_counts_and_not_the_start(tmp_path: Path, damage:
     assert set(counts(tmp_path).values()) <= {1}
 
 
+def test_files_that_cannot_be_had_cost_the_notes_and_not_the_run(tmp_path: Path) -> None:
+    (tmp_path / CRASHES).mkdir()
+    (tmp_path / AT_WORK).mkdir()
+    file = read_crash_file(tmp_path, "1")
+    with file.open():
+        file.begin(FETCH)
+        assert file.end(FETCH, crashed=True) == 1
+
+
 def test_a_thousand_pieces_of_work_one_after_the_other_need_one_slot(tmp_path: Path) -> None:
     file = read_crash_file(tmp_path, "1")
     with file.open():
