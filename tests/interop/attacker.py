@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import struct
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -21,12 +22,15 @@ from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
+from libp2p.stream_muxer.yamux.yamux import TYPE_DATA, YAMUX_HEADER_FORMAT
 from libp2p.utils import encode_varint_prefixed
 
+from pinning_worker.adapters.p2p.bitswap import wire
 from pinning_worker.adapters.p2p.errors import CannotConnect
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
+from pinning_worker.domain.cid import RAW, cid_of, encode_varint
 from tests.interop.helia import CONTENT_TOPIC
 from tests.interop.hostile_relay import HostileRelays
 from tests.interop.malformed import Thrower
@@ -37,9 +41,9 @@ LONGER = {
     "crowding": 100.0,
     "malformed": 150.0,
 }  # for a busy machine; otherwise they are done long before
-MESHSUB = "/meshsub/1.1.0"
-FLOOD, LARGE, FORGED, RESETS = 50_000, 300, 5_000, 5_000
+MESHSUB, BITSWAP = "/meshsub/1.1.0", "/ipfs/bitswap/1.2.0"
 MIB = 1024 * 1024
+FLOOD, LARGE, FORGED, RESETS, POURED = 50_000, 300, 5_000, 5_000, 400 * MIB
 NOISE = random.Random(5).randbytes
 GONE = (BaseLibp2pError, CannotConnect, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 BATCH = 50  # messages in a frame of the flood
@@ -174,9 +178,67 @@ async def hoarding(attacker: Attacker) -> None:
         attacker.sent += 1
 
 
-ATTACKS: dict[str, Callable[[Attacker], Awaitable[None]]] = {
-    each.__name__: each for each in (flood, large, forged, malformed, relaying, crowding, resets, hoarding)
-}
+async def control(attacker: Attacker) -> None:
+    """Frames full of what costs work: GRAFT and PRUNE by the thousand, ids wanted again and again, ids offered."""
+    stream = await attacker.stream(MESHSUB)
+    topic, ids = CONTENT_TOPIC, [NOISE(20) for _ in range(9_000)]
+    graft, prune = rpc_pb2.ControlGraft(topicID=topic), rpc_pb2.ControlPrune(topicID=topic)
+    frames = [
+        rpc_pb2.ControlMessage(graft=[graft] * 3_000, prune=[prune] * 3_000),
+        rpc_pb2.ControlMessage(iwant=[rpc_pb2.ControlIWant(messageIDs=ids)] * 4),
+        rpc_pb2.ControlMessage(ihave=[rpc_pb2.ControlIHave(topicID=topic, messageIDs=ids)] * 4),
+    ]
+    for number in range(300):
+        await stream.write(frame(rpc_pb2.RPC(control=frames[number % len(frames)])))
+        attacker.sent += 1
+
+
+async def overrunning(attacker: Attacker) -> None:
+    """Past the window of a stream that nobody reads."""
+    (connection,) = attacker.host.swarm.connections[attacker.worker]
+    stream: Any = await connection.new_stream()
+    await stream.write(b"\x13/multistream/1.0.0\n")
+    muxed: Any = connection.muxed_conn
+    number, piece = stream.muxed_stream.stream_id, NOISE(64 * 1024)
+    while attacker.sent < POURED:
+        await muxed.secured_conn.write(struct.pack(YAMUX_HEADER_FORMAT, 0, TYPE_DATA, 0, number, len(piece)) + piece)
+        attacker.sent += len(piece)
+
+
+async def unfinished(attacker: Attacker) -> None:
+    """Messages of which the last byte never comes, on every stream that is to be had."""
+    for number in range(200):
+        stream = await attacker.stream(MESHSUB if number % 2 else BITSWAP)
+        size = MIB - 1 if number % 2 else 256 * 1024
+        await stream.write(encode_varint(size) + NOISE(size - 1))
+        attacker.sent += 1
+
+
+async def cancelling(attacker: Attacker) -> None:
+    """Wants taken back by the thousand, none of which there ever was."""
+    never = [wire.Want(b"\x01\x55\x12\x20" + NOISE(32), cancel=True) for _ in range(5_000)]
+    message = wire.encode(wire.Message(wants=never))
+    for _ in range(200):
+        stream = await attacker.stream(BITSWAP)
+        await stream.write(encode_varint(len(message)) + message)
+        await stream.close()
+        attacker.sent += 1
+
+
+async def of_nothing(attacker: Attacker) -> None:
+    """NEW-CIDs of what nobody has, each by another made-up origin: they fill the queue and every place in it."""
+
+    async def messages() -> AsyncIterator[rpc_pb2.Message]:
+        for number in range(400):
+            yield signed(new_key(), number, b"NEW-CID:%s" % str(cid_of(RAW, b"nothing %d" % number)).encode())
+            await trio.sleep(0.02)
+
+    await attacker.gossip(messages())
+
+
+PEERS = (flood, large, forged, malformed, relaying, crowding, resets, hoarding)
+GREEDY = (control, overrunning, unfinished, cancelling, of_nothing)
+ATTACKS: dict[str, Callable[[Attacker], Awaitable[None]]] = {each.__name__: each for each in (*PEERS, *GREEDY)}
 
 
 @asynccontextmanager

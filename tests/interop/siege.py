@@ -150,9 +150,9 @@ class Siege:
             for number in range(sockets):
                 nursery.start_soon(one, number)
 
-    async def peer(self, attack: str, source: str) -> dict[str, int]:
-        """Another process does it, and says how far it came."""
-        command = [sys.executable, "-m", "tests.interop.attacker", attack, self.worker.tcp_addr, source]
+    async def peer(self, attack: str, source: str, address: str = "") -> dict[str, int]:
+        """Another process does it, over tcp unless told, and says how far it came."""
+        command = [sys.executable, "-m", "tests.interop.attacker", attack, address or self.worker.tcp_addr, source]
         command += [self.swarm_key.hex()] if self.swarm_key else []
         ended = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
         assert ended.returncode == 0, ended.stderr.decode()[-3000:]
