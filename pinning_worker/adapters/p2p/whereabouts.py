@@ -47,7 +47,7 @@ def _address(connection: Any) -> str:
     for address in connection.get_transport_addresses():
         if relay := relay_in(str(address)):
             return relay
-    stream = socket_under(connection.secured_conn)
+    stream = socket_under(getattr(connection, "secured_conn", None))  # webrtc's has none
     if stream is None:
         return ""
     try:

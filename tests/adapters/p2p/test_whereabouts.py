@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import trio
+from libp2p.peer.id import ID
+from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.addresses import relay_in
 from pinning_worker.adapters.p2p.cures.half_open import LOOPBACK
@@ -49,6 +51,26 @@ async def test_what_is_heard_says_from_which_address() -> None:
             saying.publish(b"from afar")
             heard = await topic.intake.get()
         assert (heard.data, heard.forwarder, heard.source) == (b"from afar", far.peer_id, "127.0.0.2")
+
+
+async def test_a_peer_by_webrtc_is_heard_and_is_its_own_address() -> None:
+    """Catches: each message of a browser by webrtc-direct ends the stream that it came on."""
+    pytest.importorskip("aiortc", reason="the extra [webrtc] is not installed")
+    from tests.adapters.p2p.webrtc_rig import WEBRTC, transport
+
+    key = new_key()
+    async with open_host(HostConfig(new_key(), (WEBRTC,))) as host, open_host(HostConfig(key, ())) as far:
+        swarm = far.swarm
+        swarm.transport_manager.add_transport(transport(key))
+        async with open_pubsub(host) as ours, open_pubsub(far) as theirs:
+            topic, saying = await ours.join("/topic"), await theirs.join("/topic")
+            await swarm.dial_addr(Multiaddr(host.addresses[0]), ID.from_base58(host.peer_id))
+            with trio.fail_after(20):
+                while not saying.has_subscriber(host.peer_id):  # noqa: ASYNC110  nobody is told
+                    await trio.sleep(0.05)
+                saying.publish(b"from a browser")
+                heard = await topic.intake.get()
+            assert (heard.data, heard.forwarder, heard.source) == (b"from a browser", far.peer_id, far.peer_id)
 
 
 def test_who_comes_through_a_relay_counts_for_the_relay() -> None:
