@@ -154,7 +154,8 @@ class Siege:
         """Another process does it, over tcp unless told, and says how far it came."""
         command = [sys.executable, "-m", "tests.interop.attacker", attack, address or self.worker.tcp_addr, source]
         command += [self.swarm_key.hex()] if self.swarm_key else []
-        ended = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+        trusting = os.environ | {"SSL_CERT_FILE": str(self.certificate)}
+        ended = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False, env=trusting)
         assert ended.returncode == 0, ended.stderr.decode()[-3000:]
         told: dict[str, int] = json.loads(ended.stdout.splitlines()[-1])
         print(attack, told)
