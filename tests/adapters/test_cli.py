@@ -263,7 +263,7 @@ async def keep_a_story(url: str) -> None:
 
 
 def test_the_states_that_can_be_asked_for_are_those_of_pins() -> None:
-    requests = {state.value for state in REQUEST_HOLDS} | {"refused", "lapsed"}
+    requests = {state.value for state in REQUEST_HOLDS} | {"stalled", "refused", "lapsed"}
     assert set(STATES) == {state.value for state in State} - requests
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from pinning_worker.adapters.sql.book_tables import block_references, store_mark
 from pinning_worker.adapters.sql.database import Database
@@ -40,8 +40,16 @@ async def raise_mark(database: Database) -> Mark | None:
 
 async def some_held(database: Database, most: int) -> Sequence[bytes]:
     """A multihash of each root, of so many roots at most. Raises Trouble."""
-    query = select(func.min(block_references.c.multihash)).group_by(block_references.c.root).limit(most)
-    return await database.read(lambda connection: connection.execute(query).scalars().all())
+    roots = select(block_references.c.root).distinct().limit(most).subquery()
+    first = (  # PostgreSQL has no min() of bytes
+        select(block_references.c.multihash)
+        .where(block_references.c.root == roots.c.root)
+        .order_by(block_references.c.multihash)
+        .limit(1)
+        .correlate(roots)
+        .scalar_subquery()
+    )
+    return await database.read(lambda connection: connection.execute(select(first).select_from(roots)).scalars().all())
 
 
 async def all_held(database: Database) -> tuple[bytes, ...]:
