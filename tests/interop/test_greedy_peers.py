@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from pinning_worker.adapters.p2p.relay.hop import RelayCaps
+from tests.adapters.p2p.bitswap.rig import TCP, open_node
 from tests.interop.attacker import GREEDY, POURED, overrunning
 from tests.interop.node_binary import needs_node
 from tests.interop.siege import SOURCES, Siege, besieged
@@ -31,7 +33,9 @@ async def _are_withstood(siege: Siege, address: str) -> dict[str, dict[str, int]
 
         return attack
 
-    for attack in GREEDY if "/webrtc-direct/" not in address else set(GREEDY) - {overrunning}:
+    for attack in GREEDY:
+        if attack is overrunning and "/webrtc-direct/" in address:
+            continue  # it has no windows of yamux
         await siege.withstands(attack.__name__, peer(attack.__name__))
     return said
 
@@ -50,6 +54,16 @@ async def test_by_every_transport_of_browsers(transport: str, tmp_path: Path) ->
         said = await _are_withstood(siege, address)
     if transport != "/webrtc-direct/":
         _were_sent_away(said)
+
+
+async def test_through_a_relay(tmp_path: Path) -> None:
+    async with open_node(listen=(TCP,), more={"relay": RelayCaps()}) as relay:
+        assert relay.host.hop is not None
+        relay.host.hop.welcome = lambda _peer: True
+        async with besieged(tmp_path, PINNING_RELAYS_WANTED="1", PINNING_BOOTSTRAP=relay.address) as siege:
+            await siege.worker.logged("relay.place_held")
+            said = await _are_withstood(siege, f"{relay.address}/p2p-circuit/p2p/{siege.worker.peer_id}")
+    _were_sent_away(said)
 
 
 async def test_in_a_private_network(tmp_path: Path) -> None:
