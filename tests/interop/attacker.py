@@ -11,7 +11,7 @@ import random
 import struct
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ from pinning_worker.adapters.p2p.errors import CannotConnect
 from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.domain.cid import RAW, cid_of, encode_varint
+from pinning_worker.domain.cid import RAW, cid_of, encode_varint, parse_cid
 from tests.interop.helia import CONTENT_TOPIC
 from tests.interop.hostile_relay import HostileRelays
 from tests.interop.malformed import Thrower
@@ -60,6 +60,7 @@ class Attacker:
         self.address = worker
         self.worker = ID.from_base58(worker.rpartition("/")[2])
         self.sent = 0
+        self.cids: list[str] = []
         self.more: dict[str, int] = {}
 
     async def stream(self, protocol: str) -> INetStream:
@@ -238,9 +239,27 @@ async def of_nothing(attacker: Attacker) -> None:
     await attacker.gossip(messages())
 
 
+async def thirsty(attacker: Attacker) -> None:
+    """Twenty-five peers of one address that want blocks of the worker's and read nothing of them."""
+    wants = wire.encode(wire.Message(wants=[wire.Want(parse_cid(cid).binary) for cid in attacker.cids]))
+
+    async def hold(_stream: INetStream) -> None:
+        await trio.sleep_forever()
+
+    async with AsyncExitStack() as stack:
+        for _ in range(25):
+            host = await stack.enter_async_context(open_host(HostConfig(new_key(), (), swarm_key=attacker.swarm_key)))
+            host.raw.set_stream_handler(TProtocol(BITSWAP), hold)
+            await host.connect(attacker.address, 20)
+            stream = await host.raw.new_stream(attacker.worker, [TProtocol(BITSWAP)])
+            await stream.write(encode_varint(len(wants)) + wants)
+            attacker.sent += 1
+        await trio.sleep(8)
+
+
 PEERS = (flood, large, forged, malformed, relaying, crowding, resets, hoarding)
 GREEDY = (control, overrunning, unfinished, cancelling, of_nothing)
-ATTACKS: dict[str, Callable[[Attacker], Awaitable[None]]] = {each.__name__: each for each in (*PEERS, *GREEDY)}
+ATTACKS: dict[str, Callable[[Attacker], Awaitable[None]]] = {each.__name__: each for each in (*PEERS, *GREEDY, thirsty)}
 
 
 async def dial(host: Host, worker: str) -> None:
@@ -272,6 +291,8 @@ async def main(attack: str, worker: str, ip: str, swarm_key: str = "") -> None:
     async with from_address(ip), open_host(HostConfig(new_key(), (), swarm_key=key)) as host:
         await dial(host, worker)
         attacker = Attacker(host, worker, key)
+        attack, _, cids = attack.partition(":")
+        attacker.cids = cids.split(",") if cids else []
         with suppress(*GONE, trio.TooSlowError), trio.move_on_after(SECONDS_FOR.get(attack, SECONDS)):
             await ATTACKS[attack](attacker)
         with trio.move_on_after(3):

@@ -15,8 +15,9 @@ import pytest
 from pinning_worker.adapters.p2p.relay.hop import RelayCaps
 from tests.adapters.p2p.bitswap.rig import TCP, open_node
 from tests.interop.attacker import GREEDY, POURED, overrunning
+from tests.interop.browser import ask_for_quote
 from tests.interop.node_binary import needs_node
-from tests.interop.siege import SOURCES, Siege, besieged
+from tests.interop.siege import MIB, SOURCES, Siege, besieged
 from tests.interop.worker import free_port
 
 pytest.importorskip("aiortc", reason="the extra [webrtc] is not installed")
@@ -54,6 +55,23 @@ async def test_by_every_transport_of_browsers(transport: str, tmp_path: Path) ->
         said = await _are_withstood(siege, address)
     if transport != "/webrtc-direct/":
         _were_sent_away(said)
+
+
+async def test_a_hundred_who_want_blocks_and_read_none(tmp_path: Path) -> None:
+    async with besieged(tmp_path) as siege:
+        files = [await siege.honest.add_file(MIB, chunk_size=MIB, seed=f"wanted {n}") for n in range(8)]
+        for file in files:
+            await ask_for_quote(siege.honest, file.cid, siege.worker)
+        attack = f"thirsty:{','.join(file.cid for file in files)}"
+
+        def crowd(source: str) -> Callable[[], Awaitable[None]]:
+            async def attack_from_there() -> None:
+                await siege.peer(attack, source)
+
+            return attack_from_there
+
+        await siege.withstands("thirsty", *map(crowd, SOURCES[:4]))
+        await siege.withstands("thirsty again", *map(crowd, SOURCES[4:8]))
 
 
 async def test_through_a_relay(tmp_path: Path) -> None:
