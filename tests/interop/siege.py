@@ -35,7 +35,7 @@ MORE_MEMORY = 40 * MIB  # for one attack
 MORE_FOR = {
     "large": 48 * MIB,  # what is cached to be forwarded
     "webrtc": 64 * MIB,  # what 64 half-open ones take
-    "thirsty": 96 * MIB,  # what forty messages took, and malloc keeps
+    "thirsty": 144 * MIB,  # forty messages, twice each while they are made; malloc keeps what they took
 }
 SILENT = 500
 ATTACK_SECONDS = 180
