@@ -122,9 +122,7 @@ class Checking:
         if self.crashes.is_aside(root):
             return None
         try:
-            found: list[bool] = []
-            await self.crashes.guard("check", root, partial(self._is_whole, root, found))
-            if all(found):
+            if await self.crashes.guard("check", root, partial(self._is_whole, root)):
                 return True
         except Trouble as trouble:
             log.error("check.put_off", cid=cid_text(root), seconds=AGAIN_SECONDS, reason=str(trouble))
@@ -132,8 +130,8 @@ class Checking:
         log.error("check.root_damaged", cid=cid_text(root))
         return False
 
-    async def _is_whole(self, root: bytes, found: list[bool]) -> None:
-        found.append(not await self._is_live(root) or await self.is_kept(root))
+    async def _is_whole(self, root: bytes) -> bool:
+        return not await self._is_live(root) or await self.is_kept(root)
 
     async def _is_live(self, root: bytes) -> bool:
         """It may have ended, or been found damaged, since the list was made."""

@@ -14,8 +14,10 @@ until a new version of this program may have mended the fault, or the operator s
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import structlog
 
@@ -25,6 +27,7 @@ from pinning_worker.ports import CrashNotes, Trouble
 
 log = structlog.get_logger()
 
+Result = TypeVar("Result")
 MOST_CRASHES = 3
 SET_ASIDE = "set aside: our work on it crashed"
 
@@ -50,12 +53,12 @@ class Crashes:
     """`notes`: what outlives the process."""
 
     notes: CrashNotes
-    _at_work: dict[str, int] = field(default_factory=dict)
+    _at_work: Counter[str] = field(default_factory=Counter)
 
     def is_aside(self, about: bytes | str) -> bool:
-        """Of a root or a txid."""
-        named = about if isinstance(about, str) else cid_text(about)
-        return any(subject(name) == named for name, count in self.notes.counts().items() if count >= MOST_CRASHES)
+        """Of a root or a txid. Asked of all that waits, at each turn: as a rule nothing is."""
+        aside = {subject(name) for name, count in self.notes.counts().items() if count >= MOST_CRASHES}
+        return bool(aside) and (about if isinstance(about, str) else cid_text(about)) in aside
 
     def may_begin(self, name: str) -> bool:
         """Whether no work under way, of those that crashed twice, forbids it."""
@@ -64,22 +67,22 @@ class Crashes:
     def _is_suspect(self, name: str) -> bool:
         return self.notes.counts().get(name, 0) >= MOST_CRASHES - 1
 
-    async def guard(self, kind: str, about: bytes | str, work: Callable[[], Awaitable[object]]) -> None:
-        """Work that is done at once. Raises as `watch` does."""
+    async def guard(self, kind: str, about: bytes | str, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Work that is done at once, and what it returns. Raises as `watch` does."""
         name = work_name(kind, about)
         self.begin(name)
-        await self.watch(name, work)
+        return await self.watch(name, work)
 
     def begin(self, name: str) -> None:
         """`watch` must follow."""
         self.notes.begin(name)
-        self._at_work[name] = self._at_work.get(name, 0) + 1
+        self._at_work[name] += 1
 
-    async def watch(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+    async def watch(self, name: str, work: Callable[[], Awaitable[Result]]) -> Result:
         """Raises Trouble as the work does, and Crashed. A cancelled work leaves its note: if the process died of a
         fault elsewhere, it may have been this work's."""
         try:
-            await work()
+            result = await work()
         except Trouble:
             self.notes.end(name)
             raise
@@ -88,10 +91,9 @@ class Crashes:
             raise Crashed(f"a fault of ours: {fault!r}") from fault
         else:
             self.notes.end(name)
+            return result
         finally:
-            self._at_work[name] -= 1
-            if not self._at_work[name]:
-                del self._at_work[name]
+            self._at_work -= Counter([name])  # no zero stays
 
     def tell_aside(self) -> None:
         """Once in each run: what is set aside."""
