@@ -11,8 +11,7 @@ import random
 import struct
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import partial
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import trio
@@ -32,6 +31,7 @@ from pinning_worker.adapters.p2p.host import Host
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from pinning_worker.domain.cid import RAW, cid_of, encode_varint, parse_cid
+from tests.adapters.p2p.dialling_from import dialling_from
 from tests.interop.helia import CONTENT_TOPIC
 from tests.interop.hostile_relay import HostileRelays
 from tests.interop.malformed import Thrower
@@ -275,20 +275,14 @@ async def dial(host: Host, worker: str) -> None:
         await host.swarm.dial_addr(Multiaddr(worker), ID.from_base58(worker.rpartition("/")[2]))
 
 
-@asynccontextmanager
-async def from_address(ip: str) -> AsyncIterator[None]:
-    """Every TCP connection of this process leaves from there."""
-    usual = trio.open_tcp_stream
-    trio.open_tcp_stream = partial(usual, local_address=ip)  # the library takes none
-    try:
-        yield
-    finally:
-        trio.open_tcp_stream = usual
-
-
 async def main(attack: str, worker: str, ip: str, swarm_key: str = "") -> None:
     key = bytes.fromhex(swarm_key) or None
-    async with from_address(ip), open_host(HostConfig(new_key(), (), swarm_key=key)) as host:
+    with dialling_from(ip):
+        await _attack(attack, worker, key)
+
+
+async def _attack(attack: str, worker: str, key: bytes | None) -> None:
+    async with open_host(HostConfig(new_key(), (), swarm_key=key)) as host:
         await dial(host, worker)
         attacker = Attacker(host, worker, key)
         attack, _, cids = attack.partition(":")

@@ -12,7 +12,7 @@ from typing import Any
 from libp2p.peer.id import ID
 
 from pinning_worker.adapters.p2p.addresses import relay_in
-from pinning_worker.adapters.p2p.cures.half_open import network_of, socket_under
+from pinning_worker.adapters.p2p.cures.half_open import ip_of, network_of, socket_under
 from pinning_worker.adapters.p2p.host import Host
 
 MOST_REMEMBERED = 10_000
@@ -48,9 +48,5 @@ def _address(connection: Any) -> str:
         if relay := relay_in(str(address)):
             return relay
     stream = socket_under(getattr(connection, "secured_conn", None))  # webrtc's has none
-    if stream is None:
-        return ""
-    try:
-        return network_of(str(stream.socket.getpeername()[0]))
-    except OSError:
-        return ""  # gone already
+    ip = ip_of(stream) if stream is not None else ""
+    return network_of(ip) if ip else ""
