@@ -203,7 +203,7 @@ async def overrunning(attacker: Attacker) -> None:
     await stream.write(b"\x13/multistream/1.0.0\n")
     muxed: Any = connection.muxed_conn
     number, piece = stream.muxed_stream.stream_id, NOISE(64 * 1024)
-    while attacker.sent < POURED:
+    while attacker.sent < POURED and not muxed.event_shutting_down.is_set():  # a closed socket takes all, silently
         await muxed.secured_conn.write(struct.pack(YAMUX_HEADER_FORMAT, 0, TYPE_DATA, 0, number, len(piece)) + piece)
         attacker.sent += len(piece)
 

@@ -33,7 +33,9 @@ _ANY_ADDRESS = re.compile(r"/ip4/[\d.]+/(?:tcp|udp)/\d+(?:/[\w-]+)*/p2p/\w+")
 _OWN_ADDRESS = re.compile(r"/ip4/[\d.]+/tcp/\d+(?:/ws)?/p2p/(\w+)")
 COMMAND = Path(sys.executable).parent / "pinning-worker"
 ROOT = Path(__file__).parents[2]
-_PORTS = iter(random.SystemRandom().sample(range(20_000, 32_000), 12_000))  # Linux gives 32768 and more by itself
+_LANE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4  # tests side by side share no port
+_PORTS = iter(random.SystemRandom().sample(range(20_000 + 3_000 * _LANE, 23_000 + 3_000 * _LANE), 3_000))
+# Linux gives 32768 and more by itself
 
 
 class WorkerError(Exception):
