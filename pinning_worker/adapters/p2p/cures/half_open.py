@@ -72,11 +72,14 @@ class Arrival:
     """A connection, from the accepted socket on. `scope` ends it; `finished`: its handshake is."""
 
     def __init__(self, ip: str) -> None:
-        self.ip = ip
-        self.network = network_of(ip)
+        self.comes_from(ip)
         self.scope = trio.CancelScope()
         self.finished = trio.Event()
         self.peer = ""
+
+    def comes_from(self, ip: str) -> None:
+        """Not to be said again of one that was let in."""
+        self.ip, self.network = ip, network_of(ip)
 
 
 class Door:
