@@ -16,7 +16,7 @@ import trio
 import trio.testing
 
 from pinning_worker import daemon
-from pinning_worker.adapters.crash_file import AT_WORK
+from pinning_worker.adapters.crash_file import AT_WORK, CrashFile
 from pinning_worker.adapters.datadir import prepare_data_dir
 from pinning_worker.settings import Settings, load
 from tests.adapters.test_settings import REGTEST
@@ -37,7 +37,7 @@ async def test_a_sync_that_outlasts_the_order_to_end_is_no_crash(
     at_work = tmp_path / AT_WORK
 
     async def work(*arguments: Any) -> None:
-        (crashes,) = (each for each in arguments if isinstance(each, daemon.CrashFile))
+        (crashes,) = (each for each in arguments if isinstance(each, CrashFile))
         crashes.begin(WORK)
         assert at_work.exists()
         await trio.testing.wait_all_tasks_blocked()  # until signals are received
