@@ -43,9 +43,12 @@ class Circuit:
 
 
 def parse(text: str) -> Multiaddr:
-    """Raises BadAddress."""
+    """Raises BadAddress. It is read through here once: the library takes some that it cannot read (an ip6zone), and
+    raises at whoever looks into them."""
     try:
-        return Multiaddr(text)
+        address = Multiaddr(text)
+        _names(address)
+        return address
     except (MultiaddrError, ValueError, KeyError, IndexError) as error:
         raise BadAddress(f"{text!r} is not a multiaddr (one looks like /ip4/127.0.0.1/tcp/4001)") from error
 
