@@ -43,14 +43,23 @@ class Circuit:
 
 
 def parse(text: str) -> Multiaddr:
-    """Raises BadAddress. It is read through here once: the library takes some that it cannot read (an ip6zone), and
-    raises at whoever looks into them."""
+    """Raises BadAddress."""
     try:
         address = Multiaddr(text)
-        _names(address)
-        return address
     except (MultiaddrError, ValueError, KeyError, IndexError) as error:
         raise BadAddress(f"{text!r} is not a multiaddr (one looks like /ip4/127.0.0.1/tcp/4001)") from error
+    if not is_readable(address):
+        raise BadAddress(f"{text!r} cannot be read again")
+    return address
+
+
+def is_readable(address: Multiaddr) -> bool:
+    """The library takes some that it cannot read (any bytes; an ip6zone as text), and raises at whoever looks into
+    them."""
+    try:
+        return bool(str(address)) and bool(_names(address))
+    except (MultiaddrError, ValueError, KeyError, IndexError, TypeError):
+        return False
 
 
 def parse_listen(text: str) -> Multiaddr:
