@@ -54,10 +54,10 @@ def parse(text: str) -> Multiaddr:
 
 
 def is_readable(address: Multiaddr) -> bool:
-    """The library takes some that it cannot read (any bytes; an ip6zone as text), and raises at whoever looks into
-    them."""
+    """The library takes some that it cannot read (any bytes; an ip6zone as text), or reads as another, and raises at
+    whoever looks into them."""
     try:
-        return bool(str(address)) and bool(_names(address))
+        return bool(_names(address)) and Multiaddr(str(address)).to_bytes() == address.to_bytes()
     except (MultiaddrError, ValueError, KeyError, IndexError, TypeError):
         return False
 

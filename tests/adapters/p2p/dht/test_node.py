@@ -96,7 +96,7 @@ async def test_who_says_it_is_where_nobody_can_read_ends_nobody(monkeypatch: pyt
         with trio.fail_after(10):
             while not protocols_of(liar, node.host):  # noqa: ASYNC110  identify
                 await trio.sleep(0.05)
-        told = Identify(protocols=[PUBLIC], listen_addrs=[b"\xff\xff", b"\x2a\x02\x2a\x01", liar.places[0].to_bytes()])
+        told = Identify(protocols=[PUBLIC], listen_addrs=[b"\xff\xff", b"\x2a\x03a/b", liar.places[0].to_bytes()])
         stream = await liar.raw.new_stream(ID.from_base58(node.host.peer_id), [IDENTIFY_PUSH])
         await stream.write(encode_varint_prefixed(told.SerializeToString()))
         with trio.fail_after(10):
