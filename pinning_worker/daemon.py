@@ -115,7 +115,12 @@ async def _hold_and_run(
         crashes = await trio.to_thread.run_sync(read_crash_file, settings.data_dir, __version__)
         async with trio.open_nursery() as nursery:
             stories = trio.CancelScope()
-            nursery.start_soon(_end_on_signal, stories, nursery.cancel_scope, on_ending)
+
+            def ending() -> None:
+                crashes.forget_at_work()
+                on_ending()
+
+            nursery.start_soon(_end_on_signal, stories, nursery.cancel_scope, ending)
             async with open_network(settings) as network, _stores(settings) as opened:
                 with crashes.open(), stories:
                     await _tell_stories(settings, network, opened, crashes, rereading, on_ready, on_sight)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -28,6 +28,7 @@ from pinning_worker.ports import CrashNotes, Trouble
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
+Key = TypeVar("Key", bound=bytes | PinKey)
 MOST_CRASHES = 3
 SET_ASIDE = "set aside: our work on it crashed"
 
@@ -63,6 +64,18 @@ class Crashes:
     def may_begin(self, name: str) -> bool:
         """Whether no work under way, of those that crashed twice, forbids it."""
         return not self._is_suspect(name) or not any(self._is_suspect(other) for other in self._at_work)
+
+    def held_back(self, kind: str, waiting: Iterable[Key]) -> set[Key]:
+        """Of what waits for such work, in its order: what goes alone, and not now. Until then it is in nobody's way."""
+        if not self.suspects:
+            return set()
+        suspects = [key for key in waiting if self._is_suspect(work_name(kind, key))]
+        return set(suspects if any(map(self._is_suspect, self._at_work)) else suspects[1:])
+
+    @property
+    def suspects(self) -> int:
+        """How many pieces of work crashed twice or oftener."""
+        return sum(count >= MOST_CRASHES - 1 for count in self.notes.counts().values())
 
     def _is_suspect(self, name: str) -> bool:
         return self.notes.counts().get(name, 0) >= MOST_CRASHES - 1

@@ -153,6 +153,7 @@ class DueLoop:
         else:
             asked = await self._owed_among(asked, nursery)
         waiting = Waiting(await self._without_aside(paid), await self._without_aside(asked))
+        waiting = waiting.without(self.crashes.held_back("fetch", waiting.roots()))
         for request, share in fair_choice(waiting, places.running(), places.count, self._served):
             turn = Turn.begins(share, now)
             if self._start(nursery, "fetch", request.root, partial(self._fetch, turn), request):
@@ -197,14 +198,17 @@ class DueLoop:
         return owed
 
     def _start_judging(self, nursery: trio.Nursery) -> None:
-        for key in [key for key in self._nudged if key not in self._working][: self._places()]:
+        waiting = [key for key in self._nudged if key not in self._working]
+        held_back = self.crashes.held_back("judge", waiting)
+        for key in [key for key in waiting if key not in held_back][: self._places()]:
             if self.crashes.is_aside(key.root) or self._start(nursery, "judge", key, self.judge, key):
                 del self._nudged[key]
 
     async def _start_due(self, nursery: trio.Nursery, now: datetime) -> None:
         if self._places() <= 0:
             return
-        for row in await self.books.due(now, self.terms.steps_at_once + len(self._working)):
+        ahead = self.terms.steps_at_once + len(self._working) + self.crashes.suspects
+        for row in await self.books.due(now, ahead):
             key = row.root if isinstance(row, Request) else row.key
             if key in self._working or self._places() <= 0:
                 continue

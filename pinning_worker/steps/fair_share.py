@@ -47,6 +47,10 @@ class Waiting:
             [request for request in self.asked if request.root not in roots],
         )
 
+    def roots(self) -> Iterator[bytes]:
+        for request in (*self.paid, *self.asked):
+            yield request.root
+
     def with_shares(self) -> Iterator[tuple[Request, list[Share]]]:
         for request in self.paid:
             yield request, [PAID_FOR]

@@ -96,6 +96,20 @@ def test_a_fault_of_ours_that_ends_the_run_leaves_the_notes_and_trouble_or_an_or
         assert counts(tmp_path) == left
 
 
+def test_a_machine_that_was_started_since_blames_nobody(tmp_path: Path) -> None:
+    """Catches: three power cuts set aside whatever takes long. A note of half a minute has reached the disk."""
+    booted_at = 1_800_000_000
+    for booted_again_at, counted in (
+        (booted_at + 3, {FETCH: 1}),
+        (booted_at + 60, {FETCH: 1}),
+        (booted_at, {FETCH: 2}),
+    ):
+        (tmp_path / AT_WORK).write_text(f"{booted_at}\n{FETCH}\n")
+        file = read_crash_file(tmp_path, "1", booted_again_at)
+        with file.open():
+            assert dict(file.counts()) == counted
+
+
 def test_another_version_forgets(tmp_path: Path) -> None:
     die_at_work(tmp_path)
     counts(tmp_path)
@@ -132,7 +146,7 @@ def test_a_thousand_pieces_of_work_one_after_the_other_need_one_slot(tmp_path: P
         for number in range(1000):
             file.begin(f"fetch bafy{number}")
             file.end(f"fetch bafy{number}")
-        assert (tmp_path / AT_WORK).stat().st_size == SLOT_BYTES
+        assert (tmp_path / AT_WORK).stat().st_size == 2 * SLOT_BYTES
     assert not (tmp_path / AT_WORK).exists()
 
 

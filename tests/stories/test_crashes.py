@@ -14,10 +14,11 @@ from pinning_worker.domain.cid import Cid, cid_text
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.payment import Payment
 from pinning_worker.domain.pin import PinKey, State
+from pinning_worker.domain.requests import Ask
 from pinning_worker.ports import Fetched
 from pinning_worker.steps.crashes import SET_ASIDE, Crashes, work_name
 from tests import content
-from tests.stories.world import World
+from tests.stories.world import World, terms
 
 ART, ART_BLOCKS = content.file(b"the art that meets a bug")
 NEXT, NEXT_BLOCKS = content.file(b"the next one")
@@ -136,3 +137,29 @@ def test_a_root_is_set_aside_as_soon_as_one_kind_of_its_work_is(kind: str) -> No
         notes.end(work_name(kind, ART.key), crashed=True)
     assert crashes.is_aside(ART.key)
     assert not crashes.is_aside(NEXT.key)
+
+
+async def test_what_crashed_twice_and_waits_to_go_alone_keeps_no_place_from_others(autojump_clock: MockClock) -> None:
+    """Catches: two deaths beside slow fetches, and for as long as the first of these takes nobody else is served."""
+    w = World(terms=terms(fetches_at_once=3), may_crash=True)
+    w.offer(ART_BLOCKS | NEXT_BLOCKS)
+    async with w.running():
+        await w.pinned(ART)
+        w.lose(ART.multihash)
+    w.fetcher.seconds_per_block = 3600
+    slow = [content.file(b"slow %d" % number) for number in range(2)]
+    for _ in range(2):
+        async with w.running():
+            for number, (cid, blocks) in enumerate(slow):
+                w.offer(blocks)
+                await w.life.asked(Ask(cid, str(cid)), "stranger", "stranger", f"203.0.113.{number}")
+            await w.settle()
+        w.crash_notes.die()
+    assert sorted(w.crash_notes.counts()) == sorted(f"fetch {cid}" for cid in (ART, *(cid for cid, _ in slow)))
+    async with w.running():
+        await w.later(seconds=1)
+        begun = len(w.fetcher.fetches)
+        await w.life.asked(Ask(NEXT, str(NEXT)), "honest", "honest", "198.51.100.1")
+        await w.settle()
+        assert w.fetcher.fetches[-1] == NEXT
+        assert len(w.fetcher.fetches) == begun + 1, "of the others one at a time"

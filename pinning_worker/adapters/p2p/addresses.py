@@ -45,9 +45,21 @@ class Circuit:
 def parse(text: str) -> Multiaddr:
     """Raises BadAddress."""
     try:
-        return Multiaddr(text)
+        address = Multiaddr(text)
     except (MultiaddrError, ValueError, KeyError, IndexError) as error:
         raise BadAddress(f"{text!r} is not a multiaddr (one looks like /ip4/127.0.0.1/tcp/4001)") from error
+    if not is_readable(address):
+        raise BadAddress(f"{text!r} cannot be read again")
+    return address
+
+
+def is_readable(address: Multiaddr) -> bool:
+    """The library takes some that it cannot read (any bytes; an ip6zone as text), or reads as another, and raises at
+    whoever looks into them."""
+    try:
+        return bool(_names(address)) and Multiaddr(str(address)).to_bytes() == address.to_bytes()
+    except (MultiaddrError, ValueError, KeyError, IndexError, TypeError):
+        return False
 
 
 def parse_listen(text: str) -> Multiaddr:
@@ -145,13 +157,16 @@ def worth_dialling(address: str, ours: Iterable[str]) -> bool:
     """May an address that a stranger names be dialled? tcp, ws and wss only, and circuits through relays that may; and
     private addresses only while we are on a private network ourselves, or whoever can send us a message could make us
     knock on every door of our own. (A name is let through here: where it leads is seen when it is dialled, `names.py`.)
-
-    Raises BadAddress.
+    What is no address is not dialled either.
     """
-    if is_circuit(address):
-        relay, _, behind = address.partition(CIRCUIT)
-        return relay.rpartition("/")[0].endswith("/p2p") and not is_circuit(behind) and worth_dialling(relay, ours)
-    names = _where(address)
+    try:
+        if is_circuit(address):
+            parse(address)
+            relay, _, behind = address.partition(CIRCUIT)
+            return relay.rpartition("/")[0].endswith("/p2p") and not is_circuit(behind) and worth_dialling(relay, ours)
+        names = _where(address)
+    except BadAddress:
+        return False
     if tuple(names[1:]) not in _DIALLED:
         return False
     if names[0] in ("dns", "dns4", "dns6"):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 import trio
@@ -21,7 +22,6 @@ from libp2p.abc import INetStream
 from libp2p.pubsub.pb import rpc_pb2
 
 from pinning_worker.adapters.p2p.bounds.unfinished import Reading, Unfinished
-from pinning_worker.adapters.p2p.cures.half_open import ip_of, network_of, socket_under
 from pinning_worker.adapters.p2p.flood import FloodGuard
 from pinning_worker.adapters.p2p.frames import BadFrame, FrameReader, StreamGone
 
@@ -34,19 +34,19 @@ Take = Callable[[rpc_pb2.RPC], Awaitable[None]]
 
 
 class Ears:
-    """All streams of one host on which peers speak. Addresses of `proxies` are those of many peers."""
+    """All streams of one host on which peers speak. `address_under(connection)`: whereabouts.py."""
 
-    def __init__(self, guard: FloodGuard, proxies: frozenset[str]) -> None:
+    def __init__(self, guard: FloodGuard, address_under: Callable[[Any], str]) -> None:
         self.unfinished = Unfinished()
         self._guard = guard
-        self._proxies = proxies
+        self._address_under = address_under
         self._large = trio.Lock()
 
     async def listen(self, stream: INetStream, take: Take) -> bool:
         """Hands over each frame, until the stream ends. False: it cannot be read any further."""
         peer = stream.muxed_conn.peer_id.to_bytes()
         scope = trio.CancelScope()
-        reading = Reading(peer, self._address(stream), scope.cancel)
+        reading = Reading(peer, self._address_under(stream.muxed_conn) or None, scope.cancel)
         reader = FrameReader(
             stream,
             lambda: LARGEST_RPC,
@@ -85,17 +85,3 @@ class Ears:
     async def _pace(self, peer: bytes, size: int) -> None:
         now = trio.current_time()
         await trio.sleep(self._guard.budget(peer, now).read(size, now))
-
-    def _address(self, stream: INetStream) -> str | None:
-        ip = _ip(stream)
-        network = network_of(ip)
-        return None if not ip or {ip, network} & self._proxies else network
-
-
-def _ip(stream: INetStream) -> str:
-    """Empty where there is no socket of the peer's own. The library does not know it of a websocket."""
-    socket = socket_under(getattr(stream.muxed_conn, "secured_conn", None))
-    if socket is not None:
-        return ip_of(socket)
-    remote = stream.get_remote_address()
-    return remote[0] if remote else ""

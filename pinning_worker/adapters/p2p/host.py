@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Any, cast
 
 import trio
 from libp2p.exceptions import BaseLibp2pError
@@ -17,7 +17,6 @@ from multiaddr import Multiaddr
 from multiaddr.protocols import P_P2P
 
 from pinning_worker.adapters.p2p import addresses, names
-from pinning_worker.adapters.p2p.cures.half_open import LOOPBACK
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, root_cause
 from pinning_worker.adapters.p2p.neighbours import Neighbours
 from pinning_worker.adapters.p2p.relay.dialling import CircuitDialler
@@ -32,8 +31,7 @@ class Host:
     `also_at`: each is asked, whenever our addresses are told, where else we are reached (a relay, a mapped port).
     `direct`: the peer ids of direct peers. `note_use(peer)` is told whenever a peer asks for something, gives
     something, or hands us a message: without that it is the first to leave for others (bounds/who_leaves.py).
-    `address_of(peer)`: where a connected peer comes from, as it is counted (whereabouts.py). `proxies`: IP addresses
-    behind which many peers are.
+    `address_of(peer)`, and `address_under(connection)`: where it comes from, as it is counted (whereabouts.py).
     """
 
     def __init__(
@@ -42,13 +40,13 @@ class Host:
         self.raw = raw
         self.also_at = also_at
         self.direct = direct
-        self.proxies = LOOPBACK
         self.peer_id = raw.get_id().to_base58()
         self.on_ping: list[Callable[[str, bool], None]] = []  # a peer id, and whether a stream of its pings opened
         self.on_connected = neighbours.on_connected
         self.on_disconnected = neighbours.on_disconnected
         self.note_use: Callable[[str], None] = lambda _peer: None
         self.address_of: Callable[[str], str] = lambda _peer: ""
+        self.address_under: Callable[[Any], str] = lambda _connection: ""
         self._neighbours = neighbours
         self._circuits = CircuitDialler(self.swarm)
 

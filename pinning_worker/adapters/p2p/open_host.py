@@ -126,8 +126,8 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
     host = OpenHost(raw, neighbours, also_at, frozenset(peer for peer, is_direct in whom.values() if is_direct))
     held = frozenset(peer for peer, _ in whom.values())
     door.keeps = held.__contains__
-    host.proxies = config.proxies
-    host.address_of = Whereabouts(host, config.proxies).of
+    whereabouts = Whereabouts(host, config.proxies)
+    host.address_of, host.address_under = whereabouts.of, whereabouts.under
     host.note_use = lambda peer: door.used(peer, trio.current_time())
     host.swarm.register_notifee(neighbours)
     ping.tell(raw, host.on_ping)

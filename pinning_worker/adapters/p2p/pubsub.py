@@ -135,7 +135,7 @@ async def open_pubsub(host: Host, limits: GossipLimits = _LIMITS) -> AsyncIterat
 
     raw.address_of = host.address_of
     guard = raw.guard = router.guard = FloodGuard(limits, send_away, frozenset(peer.to_bytes() for peer in direct))
-    raw.ears = Ears(guard, host.proxies)
+    raw.ears = Ears(guard, host.address_under)
     host.on_connected.append(came)
     try:
         with one_error():

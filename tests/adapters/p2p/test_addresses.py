@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pinning_worker.adapters.p2p.addresses import worth_dialling
+from pinning_worker.adapters.p2p.addresses import parse, worth_dialling
 from pinning_worker.adapters.p2p.errors import BadAddress
 
 PUBLIC = "/ip4/8.8.8.8/tcp/4001"
@@ -55,6 +55,10 @@ def test_who_announces_a_name_only_is_on_the_internet(announced: str, knocks_on_
     assert worth_dialling("/ip4/10.0.0.1/tcp/4001", [announced]) is knocks_on_our_own_doors
 
 
-def test_what_is_no_address() -> None:
+@pytest.mark.parametrize("text", ["not an address", "/ip6zone/1", "/ip6zone/x/ip6/fe80::1/tcp/1" + PEER])
+def test_what_is_no_address(text: str) -> None:
+    """Catches: multiaddr takes an ip6zone, and raises whenever it is read. It came as an origin in a NEW-CID, and ended
+    the process."""
+    assert not worth_dialling(text, [PUBLIC])
     with pytest.raises(BadAddress):
-        worth_dialling("not an address", [PUBLIC])
+        parse(text)

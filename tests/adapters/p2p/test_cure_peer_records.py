@@ -94,6 +94,13 @@ async def many_protocols() -> str:
     return "few" if protocols <= 256 else "all"
 
 
+async def half_an_address() -> str:
+    """The library keeps what it cannot read, and raises at whoever asks where that peer is."""
+    raw = [b"\xff\xff", b"\x2a\x01\x31", b"\x06", *(address.to_bytes() for address in some(1))]
+    addresses, _, _ = await pushed(lambda _: Identify(listen_addrs=raw))
+    return "whole ones" if addresses <= 2 else "all"
+
+
 async def a_long_record_in_a_gossip_frame() -> str:
     async with bare_host() as host, bare_host() as peer, bare_pubsub(host), trio.open_nursery() as nursery:
         await connect(peer, host)
@@ -124,6 +131,7 @@ SCENARIOS: dict[Scenario, tuple[str, str]] = {
     a_long_record: ("few, nobody waits", "all, all wait"),
     a_long_record_in_a_gossip_frame: ("few, nobody waits", "all, all wait"),
     many_addresses: ("few", "all"),
+    half_an_address: ("whole ones", "all"),
     many_protocols: ("few", "all"),
 }
 

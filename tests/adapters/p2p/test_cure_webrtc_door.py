@@ -12,6 +12,8 @@ pytest.importorskip("aiortc", reason="the extra [webrtc] is not installed")
 import asyncio
 
 import trio
+from aioice import stun
+from aioice.ice import StunProtocol
 from libp2p.transport.webrtc.exceptions import WebRTCConnectionError
 
 from pinning_worker.adapters.p2p.bounds import who_leaves
@@ -126,6 +128,31 @@ async def test_by_tcp_and_by_webrtc_an_address_has_one_number_of_connections() -
         assert await until(lambda: not door.door._inside), "who left takes no place"
         async with stranger(webrtc):
             assert await until(lambda: len(host.peers()) == 1)
+
+
+async def test_who_lies_about_where_it_begins_counts_where_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sender of a first datagram may write any address on it. One who does so and goes on from its own would take
+    the places of somebody else's, or have as many as it can think of."""
+    forged = list[bytes]()
+    stock = StunProtocol.send_stun
+
+    def send(self: StunProtocol, message: stun.Message, addr: tuple[str, int]) -> None:
+        if forged or message.message_class is not stun.Class.REQUEST:
+            return stock(self, message, addr)
+        forged.append(bytes(message))
+        with socket_at("127.0.0.5") as somebody:
+            somebody.sendto(forged[0], addr)
+        return None  # it is said again in a moment
+
+    async with open_host(HostConfig(new_key(), (WEBRTC,), proxies=frozenset())) as host:
+        monkeypatch.setattr(StunProtocol, "send_stun", send)
+        async with stranger(host.addresses[0]):
+            assert await until(lambda: len(host.peers()) == 1)
+            assert host.address_of(host.peers()[0]) != "127.0.0.5"
+            (door,) = (each.door for each in webrtc_door._doors.values() if each.door._inside)
+            assert "127.0.0.5" not in door._inside
+        assert await until(lambda: not door._inside), "who left takes no place"
+    assert forged
 
 
 async def test_in_a_full_house_a_silent_one_by_webrtc_makes_room_too(monkeypatch: pytest.MonkeyPatch) -> None:

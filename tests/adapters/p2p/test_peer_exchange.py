@@ -20,6 +20,16 @@ from tests.adapters.p2p.gossips import TCP, Node, meet, open_node
 DISCOVERY = "doichain._peer-discovery._p2p._pubsub"
 
 
+class Said(Multiaddr):
+    """Any bytes, in the place of an address."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def to_bytes(self) -> bytes:
+        return self.data
+
+
 @asynccontextmanager
 async def exchanging(node: Node) -> AsyncIterator[PeerExchange]:
     exchange = PeerExchange(node.host, node.topic)
@@ -93,6 +103,20 @@ async def test_the_next_address_is_tried_when_one_leads_nowhere() -> None:
         async with exchanging(us):
             found.topic.publish(record(found, "/ip4/127.0.0.1/tcp/1", *found.host.addresses))
             await connected(us, found)
+
+
+async def test_who_is_where_nobody_can_read_ends_nobody() -> None:
+    """Catches: one record on the discovery topic, and every worker that hears it ends."""
+    async with open_node(DISCOVERY) as us, open_node(DISCOVERY) as middle, open_node(DISCOVERY) as odd:
+        await meet(us, middle)
+        await meet(odd, middle)
+        relay = f"/ip4/127.0.0.1/tcp/1/p2p/{middle.host.peer_id}"
+        where = [b"\x2a\x011", b"\x2a\x03a/b", b"\xff\xff", b""]
+        where += [Multiaddr(f"{relay}/p2p-circuit{tail}").to_bytes() for tail in ("/ip6zone/x", "/ip4/1.1.1.1", "/ws")]
+        where += [Multiaddr(f"/p2p-circuit{relay}").to_bytes(), Multiaddr(odd.host.addresses[0]).to_bytes()]
+        async with exchanging(us):
+            odd.topic.publish(encode_peer(odd.host.raw.get_public_key(), [Said(each) for each in where]))
+            await connected(us, odd)
 
 
 async def test_a_relay_on_the_way_counts_as_dialled() -> None:

@@ -33,3 +33,19 @@ def test_who_has_just_come_may_say_what_it_wants() -> None:
 def test_what_was_of_use_long_ago_is_useless() -> None:
     idle = Guest("a", OLD - IDLE_SECONDS, used_at=NOW - IDLE_SECONDS - 1)
     assert who_leaves([idle], "b", NOW) is idle
+
+
+def test_one_sites_many_ipv6_networks_lock_nobody_out() -> None:
+    """Whoever asks for it is given a /48, and has an address for every place that there is."""
+    site = [Guest(f"2001:db8:1:{n:x}::/64", OLD + n / 100, used_at=NOW - 1) for n in range(9)]
+    honest = Guest("10.0.0.1", OLD - 9, used_at=NOW - 99)
+    for newcomer in ("10.0.0.2", "2001:db8:2:1::/64"):
+        assert who_leaves([honest, *site], newcomer, NOW) is site[0]
+    assert who_leaves([honest, *site], "2001:db8:1:ff::/64", NOW) is None, "one more of the same"
+
+
+def test_within_a_site_each_network_is_an_address_of_its_own() -> None:
+    many = [Guest("2001:db8:1:1::/64", OLD, used_at=NOW - n) for n in range(3)]
+    other = Guest("2001:db8:1:2::/64", OLD - 1, used_at=NOW - 9)
+    assert who_leaves([other, *many], "10.0.0.1", NOW) is many[2]
+    assert who_leaves([other, *many], "2001:db8:1:3::/64", NOW) is many[2]

@@ -4,14 +4,15 @@ A connection is of use when its peer asked us for something, gave us something, 
 did, or not for IDLE_SECONDS, is useless. It leaves if its address has more connections than the newcomer's has. One
 that is of use leaves only if its address would still have more than the newcomer's: then addresses come out even.
 Newcomers have GRACE_SECONDS to say what they want. Of one address the connection that was of use longest ago leaves
-first, among equals the oldest.
+first, among equals the oldest. Sites are compared before addresses (sites.py).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from pinning_worker.adapters.p2p.bounds.sites import Counts
 
 GRACE_SECONDS = 10.0
 IDLE_SECONDS = 600.0
@@ -32,15 +33,13 @@ class Guest:
 def who_leaves(guests: Iterable[Guest], address: str, now: float) -> Guest | None:
     """None: the newcomer from that address does."""
     guests = list(guests)
-    counts = Counter(guest.address for guest in guests)
-    own = counts[address]
+    counts = Counts(guest.address for guest in guests)
 
     def may_leave(guest: Guest) -> bool:
-        more = counts[guest.address] - own
+        more = counts.lead(guest.address, over=address)
         return now - guest.since >= GRACE_SECONDS and (more > 1 or (more > 0 and guest.is_useless(now)))
 
-    return min(
-        filter(may_leave, guests),
-        key=lambda guest: (-counts[guest.address], guest.used_at or 0.0, guest.since),
-        default=None,
-    )
+    able = list(filter(may_leave, guests))
+    most = max((counts.of(guest.address) for guest in able), default=None)
+    greediest = [guest for guest in able if counts.of(guest.address) == most]
+    return min(greediest, key=lambda guest: (guest.used_at or 0.0, guest.since), default=None)

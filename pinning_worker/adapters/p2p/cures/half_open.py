@@ -65,18 +65,21 @@ class DoorRules:
 
     def limits(self, arrival: Arrival) -> bool:
         """Does `per_address` count it?"""
-        return self.proxies.isdisjoint((arrival.ip, arrival.network))
+        return bool(counted_as(arrival.ip, self.proxies))
 
 
 class Arrival:
     """A connection, from the accepted socket on. `scope` ends it; `finished`: its handshake is."""
 
     def __init__(self, ip: str) -> None:
-        self.ip = ip
-        self.network = network_of(ip)
+        self.comes_from(ip)
         self.scope = trio.CancelScope()
         self.finished = trio.Event()
         self.peer = ""
+
+    def comes_from(self, ip: str) -> None:
+        """Not to be said again of one that was let in."""
+        self.ip, self.network = ip, network_of(ip)
 
 
 class Door:
@@ -226,6 +229,21 @@ def network_of(ip: str) -> str:
     if isinstance(address, IPv6Address):
         return str(address.ipv4_mapped or IPv6Network((int(address) >> 64 << 64, 64)))
     return ip
+
+
+def counted_as(ip: str, proxies: frozenset[str]) -> str:
+    """Empty: it is not to be counted, for many come from there. Proxies are known by their whole address."""
+    network = network_of(ip)
+    return network if proxies.isdisjoint((ip, network)) else ""
+
+
+def ip_under(connection: Any) -> str:
+    """Of a connection as its muxer has it: from its socket, or as it came in (webrtc has no socket of its own). Empty
+    where there is none: a circuit's, or what is gone."""
+    if (stream := socket_under(getattr(connection, "secured_conn", None))) is not None:
+        return ip_of(stream)
+    found = _arrivals.get(connection)
+    return found[1].ip if found else ""
 
 
 def ip_of(stream: trio.SocketStream) -> str:

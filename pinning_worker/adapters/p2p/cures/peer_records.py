@@ -6,8 +6,10 @@ minutes; so it does in the answer to identify, in an identify push and in a goss
 already, and nothing is counted. Where: `PeerData.add_addrs` and `.add_protocols`, `unmarshal_envelope`,
 `addrs_from_protobuf`, `read_length_prefixed_protobuf`.
 
-The cure: of what a peer says are kept MOST_ADDRESSES and MOST_PROTOCOLS; a message of identify has LARGEST bytes at
-most and a signed record LARGEST_RECORD, or it is refused. Other implementations take 4 to 8 KiB.
+Half an address (`ff ff`) is kept as well, and raises at whoever reads it: looks for whom to ask in the DHT, say.
+
+The cure: of what a peer says are kept MOST_ADDRESSES that can be read and MOST_PROTOCOLS; a message of identify has
+LARGEST bytes at most and a signed record LARGEST_RECORD, or it is refused. Other implementations take 4 to 8 KiB.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from libp2p.peer import envelope, peer_record
 from libp2p.peer.peerdata import PeerData
 from multiaddr import Multiaddr
 
+from pinning_worker.adapters.p2p.addresses import is_readable
 from pinning_worker.adapters.p2p.cures.once import replace
 
 LARGEST = 64 * 1024
@@ -45,7 +48,8 @@ def mend() -> None:
 
 def _few_addresses(stock: Callable[[PeerData, Sequence[Multiaddr]], None]) -> Callable[..., None]:
     def mended(self: PeerData, addrs: Sequence[Multiaddr]) -> None:
-        stock(self, addrs[: max(0, MOST_ADDRESSES - len(self.addrs))])
+        readable = [each for each in addrs[:MOST_ADDRESSES] if is_readable(each)]
+        stock(self, readable[: max(0, MOST_ADDRESSES - len(self.addrs))])
 
     return mended
 

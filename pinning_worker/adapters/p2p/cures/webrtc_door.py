@@ -8,8 +8,8 @@ counted at all. Where: `WebRTCDirectListener`.
 The cure: the rules of the door (`half_open`), beside it. From the first datagram to the finished handshake there are
 its seconds; at most as many may be on that way as there, and one more ends the oldest from the address that has the
 most. Apart from those of tcp, because the sender of a datagram can lie about its address: nobody is pushed out of tcp,
-or counted at an address, for what a datagram says. Who has finished has shown its address, and takes a place at the
-door like everybody else from there.
+or counted at an address, for what a datagram says. Who has finished has answered from where it is (ICE's nominated
+pair), and takes a place at the door like everybody else from there.
 
 To begin costs us some milliseconds, so beginnings are limited too: the library's limit for each address (the `proxies`
 excepted), and TOTAL_RATE a second of all together.
@@ -62,10 +62,12 @@ def mend() -> None:
 
 
 class Dialler:
-    """On its way from the first datagram to the finished handshake. `end` may be called from either thread."""
+    """On its way from the first datagram to the finished handshake. `end` may be called from either thread. `shown`:
+    from where it has answered us, which the first datagram need not say."""
 
     def __init__(self, ip: str, loop: asyncio.AbstractEventLoop, token: trio.lowlevel.TrioToken | None) -> None:
         self.arrival = Arrival(ip)
+        self.shown = ip
         self.task: asyncio.Task[None] | None = None  # aiortc's part, once it has begun
         self.deadline: asyncio.TimerHandle | None = None
         self.ended = False
@@ -171,9 +173,12 @@ def _let_in(stock: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Co
 def _until_it_leaves(stock: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     async def mended(self: WebRTCDirectListener, pc: Any, bridge: Any, *args: Any) -> None:
         """From the handshake's last part, which is ours, to the end of the connection."""
-        dialler = _diallers.get(pc.sctp.transport.transport._connection)
+        ice = pc.sctp.transport.transport._connection
+        dialler = _diallers.get(ice)
         if dialler is None:  # by the library's experimental way, which we do not offer
             return await stock(self, pc, bridge, *args)
+        if nominated := next(iter(ice._nominated.values()), None):
+            dialler.shown = nominated.remote_addr[0]
         _finishing.set(dialler)
         try:
             with dialler.arrival.scope:
@@ -203,6 +208,7 @@ def _taking_a_place(door: DatagramDoor, handler: Handler) -> Handler:
             return await connection.close()  # ended a moment ago
         if dialler.deadline is not None:
             dialler.deadline.cancel()
+        arrival.comes_from(dialler.shown)
         if not door.door.take_place(arrival):
             _log.debug("libp2p.too_many_from_one_address", ip=arrival.ip)
             return await connection.close()

@@ -16,6 +16,8 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
 
+from pinning_worker.adapters.p2p.addresses import is_readable
+
 CLOSEST = 20  # k: so many peers keep a record, and are told of in an answer
 MOST_ADDRESSES = 8
 LONGEST_ADDRESS = 256
@@ -96,7 +98,9 @@ def _read_addresses(addresses: Iterable[bytes], peer: str) -> list[str]:
     for _, data in zip(range(MOST_ADDRESSES), addresses, strict=False):
         if len(data) <= LONGEST_ADDRESS:
             try:
-                texts.append(str(Multiaddr(data)).removesuffix(f"/p2p/{peer}"))
+                address = Multiaddr(data)
             except (MultiaddrError, ValueError, KeyError, IndexError):
                 continue
+            if is_readable(address):  # or whoever asks us is not answered: it cannot be told on
+                texts.append(str(address).removesuffix(f"/p2p/{peer}"))
     return texts

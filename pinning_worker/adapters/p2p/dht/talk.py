@@ -131,7 +131,4 @@ class Talk:
 
 
 def _may_dial(address: str, ours: list[str]) -> bool:
-    try:
-        return worth_dialling(address, ours) and not is_circuit(address)  # a question is not worth a circuit
-    except BadAddress:
-        return False
+    return worth_dialling(address, ours) and not is_circuit(address)  # a question is not worth a circuit

@@ -6,13 +6,14 @@ Newcomers hold at most a quarter of all places, so that strangers never keep our
 not renewed, has none.
 
 Subscribing costs a stranger nothing. So when all places are taken the oldest of the address that has the most goes, for
-one whose address has less.
+one whose address has less; sites are compared first (bounds/sites.py).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection
+
+from pinning_worker.adapters.p2p.bounds.sites import Counts
 
 TERM = 3600.0
 PROBATION = 60.0  # js-libp2p renews at half of it
@@ -63,9 +64,9 @@ class Reservations:
 
     def _make_room(self, among: Collection[str], address: str) -> bool:
         """The oldest of the address that has the most of them goes, if it still has more than the newcomer's then."""
-        counts = Counter(self._address[peer] for peer in among)
-        greediest = max(counts, key=counts.__getitem__)
-        if counts[greediest] <= counts[address] + 1:
+        counts = Counts(self._address[peer] for peer in among)
+        greediest = counts.greediest()
+        if counts.lead(greediest, over=address) <= 1:
             return False
         self._give_up(min((peer for peer in among if self._address[peer] == greediest), key=self._until.__getitem__))
         return True

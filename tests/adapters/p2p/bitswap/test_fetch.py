@@ -246,7 +246,7 @@ async def test_each_of_two_peers_has_one_half() -> None:
 async def test_a_peer_that_is_named_by_its_address_is_dialled() -> None:
     async with open_node() as giver, open_node() as taker:
         root = await add(giver.blocks, RAW, b"x")
-        origins = ["not an address", "/ip4/127.0.0.1/tcp/1/p2p/" + giver.id, giver.address]
+        origins = ["not an address", "/ip6zone/1", "/ip4/127.0.0.1/tcp/1/p2p/" + giver.id, giver.address]
         assert len((await taker.fetch(root, origins=origins)).blocks) == 1
 
 

@@ -162,7 +162,7 @@ def test_of_contacts_what_cannot_be_read_is_left_out() -> None:
     message = read_message(b"")
     good = message.closerPeers.add()
     good.id = _binary(PEERS[0])
-    good.addrs.extend([b"\xff\xff", b"\x04\x7f\x00\x00\x01\x06\x0f\xa1", bytes(5_000)])
+    good.addrs.extend([b"\xff\xff", b"\x2a\x03a/b", b"\x04\x7f\x00\x00\x01\x06\x0f\xa1", bytes(5_000)])
     message.closerPeers.add().id = b""
     message.closerPeers.add().id = bytes(500)
     assert read_contacts(message.closerPeers) == [Contact(PEERS[0].peer, ("/ip4/127.0.0.1/tcp/4001",))]

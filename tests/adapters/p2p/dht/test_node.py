@@ -8,13 +8,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import trio
 from libp2p.abc import INetStream
+from libp2p.identity.identify.pb.identify_pb2 import Identify
+from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
 from libp2p.kad_dht.pb.kademlia_pb2 import Message, Record
 from libp2p.peer import peerdata
 from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStore
+from libp2p.utils import encode_varint_prefixed
 
 from pinning_worker.adapters.p2p.dht import node as node_module
 from pinning_worker.adapters.p2p.dht import server as server_module
@@ -76,6 +81,29 @@ async def test_a_server_that_did_not_answer_once_is_found_again_hours_later(
             await node.host.disconnect(server.host.peer_id)
         node.dht.table.remove(server.host.peer_id)
         await meet(node, server)
+
+
+def protocols_of(peer: Host, at: Host) -> list[str]:
+    known = cast("PeerStore", at.raw.get_peerstore()).peer_data_map.get(ID.from_base58(peer.peer_id))
+    return known.get_protocols() if known else []
+
+
+async def test_who_says_it_is_where_nobody_can_read_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: an address of two bytes in an identify push, and the next look into the DHT ends the process."""
+    monkeypatch.setattr(node_module, "REFRESH_SECONDS", 0.2)
+    async with open_dht() as node, open_host(HostConfig(new_key(), (TCP,))) as liar:
+        await liar.connect(node.host.addresses[0], 10)
+        with trio.fail_after(10):
+            while not protocols_of(liar, node.host):  # noqa: ASYNC110  identify
+                await trio.sleep(0.05)
+        told = Identify(protocols=[PUBLIC], listen_addrs=[b"\xff\xff", b"\x2a\x03a/b", liar.places[0].to_bytes()])
+        stream = await liar.raw.new_stream(ID.from_base58(node.host.peer_id), [IDENTIFY_PUSH])
+        await stream.write(encode_varint_prefixed(told.SerializeToString()))
+        with trio.fail_after(10):
+            while liar.peer_id not in [each.peer for each in node.dht._closest(KEY)]:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+        (contact,) = node.dht._closest(KEY)
+        assert contact.addresses == (str(liar.places[0]),)
 
 
 async def found(node: Node, key: bytes = KEY) -> list[Contact]:

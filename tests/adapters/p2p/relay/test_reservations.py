@@ -102,3 +102,12 @@ def test_never_more_places_than_there_are_nor_strangers_than_their_share(
         assert len(places) <= most
         assert len(places._on_probation) <= max(1, most // 4)
         assert places._on_probation <= places._until.keys()
+
+
+def test_one_sites_many_ipv6_networks_keep_no_browser_out() -> None:
+    site = [f"peer {n}" for n in range(8)]
+    places = reservations(most=8, ours={*site, "browser"})
+    for n, peer in enumerate(site):
+        assert places.ask(peer, n, f"2001:db8:1:{n:x}::/64") == TERM
+    assert places.ask("browser", 9, "10.0.0.1") == TERM
+    assert not places.holds("peer 0", 9)
