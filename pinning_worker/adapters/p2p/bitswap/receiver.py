@@ -46,13 +46,21 @@ log = structlog.get_logger(__name__)
 class Receiver:
     """`on_stream` is the host's handler. `ban` is called once for a peer that went too far."""
 
-    def __init__(self, wants: Wants, server: Server, conduct: Conduct, ban: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        wants: Wants,
+        server: Server,
+        conduct: Conduct,
+        ban: Callable[[str], None],
+        address_of: Callable[[str], str] = lambda _peer: "",
+    ) -> None:
         self.duplicates = 0
         self.odd = 0  # entries that were left out
         self._wants = wants
         self._server = server
         self._conduct = conduct
         self._ban = ban
+        self._address_of = address_of
         self._streams: Counter[str] = Counter()
         self._turns: dict[str, trio.Semaphore] = {}  # of those who have streams
 
@@ -66,8 +74,9 @@ class Receiver:
         turns = self._turns.setdefault(peer, trio.Semaphore(AT_ONCE))
         broken = True
         try:
-            came = partial(self._wants.came_from, peer)
-            await self._listen(peer, FrameReader(stream, lambda: self._largest(peer), turns, came=came))
+            came, address = partial(self._wants.came_from, peer), self._address_of(peer)
+            frames = FrameReader(stream, lambda: self._largest(peer), turns, came=came, address=address)
+            await self._listen(peer, frames)
             broken = False
         except FrameTooLarge as error:
             fault = Fault.FLOOD if self._wants.offered_too_large(peer, error.length) else Fault.BAD_MESSAGE
