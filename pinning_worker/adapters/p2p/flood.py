@@ -7,6 +7,9 @@ Four budgets of messages, each a bucket (bounds/bucket.py):
 - of each address (whereabouts.py), what its connections hand us together: half of the total.
 - in total, messages and bytes.
 
+Whatever others use up, each connection may have one small message a second looked at (FLOOR): who says little is heard
+behind the address of flooders, and beside any number of them.
+
 Punished is only what a peer does itself: its own messages at more than twice its budget until PATIENCE are lost, or
 MOST_FORGED messages in an hour whose signature does not hold, which no honest peer forwards, or control over its budget
 (bounds/gossip_budget.py) in MOST_OVERDONE frames within a minute. It is disconnected, and not heard for AWAY_SECONDS.
@@ -30,6 +33,8 @@ from pinning_worker.adapters.p2p.bounds.gossip_budget import GossipBudget
 
 SHARE = 0.25
 ADDRESS_SHARE = 0.5
+FLOOR = 1.0
+FLOOR_BYTES = 4 * 1024
 TRUSTED_TIMES = 10
 TRUSTED_SHARE = 0.5
 PATIENCE = 1_000
@@ -73,6 +78,7 @@ class FloodGuard:
     _origins: OrderedDict[bytes, Origin] = field(default_factory=OrderedDict)
     _connections: OrderedDict[bytes, tuple[Bucket, Bucket]] = field(default_factory=OrderedDict)
     _addresses: OrderedDict[bytes, tuple[Bucket, Bucket]] = field(default_factory=OrderedDict)
+    _floors: OrderedDict[bytes, Bucket] = field(default_factory=OrderedDict)
     _changes: OrderedDict[bytes, Bucket] = field(default_factory=OrderedDict)
     _total: tuple[Bucket, Bucket] | None = None
     _budgets: OrderedDict[bytes, GossipBudget] = field(default_factory=OrderedDict)
@@ -99,9 +105,11 @@ class FloodGuard:
         near = mine
         if address and forwarder not in self.trusted:
             near = _remembered(self._addresses, address.encode(), lambda: self._pair(ADDRESS_SHARE, now))
-        for name, (messages, octets) in (("connection", mine), ("address", near), ("total", total)):
-            if not (messages.holds(1, now) and octets.holds(size, now)):
-                return self._drop(name)
+        floor = _remembered(self._floors, forwarder, lambda: Bucket(FLOOR, 1.0, now))  # no more for who comes anew
+        if not (floor.take(1, now) and size <= FLOOR_BYTES):
+            for name, (messages, octets) in (("connection", mine), ("address", near), ("total", total)):
+                if not (messages.holds(1, now) and octets.holds(size, now)):
+                    return self._drop(name)
         for messages, octets in (mine, total) if near is mine else (mine, near, total):
             messages.left -= 1
             octets.left -= size

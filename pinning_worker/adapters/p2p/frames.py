@@ -73,7 +73,7 @@ class FrameReader:
     """Reads messages one after the other. `limit()` is asked before each: a stranger may send less than a peer we
     asked. `turns` are those of the peer's large messages, on all its streams. `silence`: seconds between two messages.
     `held` is told how many bytes of a message that has not ended are kept here; 0 when it has. `came` hears of all
-    bytes as they come.
+    bytes as they come. `address`: of its peer, if it is known.
     """
 
     def __init__(
@@ -84,8 +84,10 @@ class FrameReader:
         silence: float = SILENCE,
         held: Callable[[int], None] = lambda _size: None,
         came: Callable[[int], None] = lambda _count: None,
+        address: str = "",
     ) -> None:
         self._stream = stream
+        self._whose = _peer_of(stream), address
         self._came = came
         self._limit = limit
         self._turns = turns or trio.Semaphore(AT_ONCE)
@@ -108,7 +110,7 @@ class FrameReader:
             raise FrameTooLarge(length, allowed)
         if at + length <= len(self._rest):
             return self._cut(at, at + length)
-        with trio.CancelScope() as scope, HALF_READ.one(scope.cancel) as message:
+        with trio.CancelScope() as scope, HALF_READ.one(scope.cancel, *self._whose) as message:
             HALF_READ.came(message, len(self._rest), trio.current_time())
             if length <= LARGE_FRAME:
                 return await self._frame(at, at + length, message)
@@ -171,6 +173,11 @@ class FrameReader:
             return b""
         self._came(len(data))
         return data
+
+
+def _peer_of(stream: ByteStream) -> str:
+    """Empty: a stream that is none of libp2p's."""
+    return str(getattr(getattr(stream, "muxed_conn", None), "peer_id", ""))
 
 
 async def write_frame(

@@ -52,6 +52,7 @@ class Ears:
             lambda: LARGEST_RPC,
             silence=math.inf,
             held=lambda size: self.unfinished.holds(reading, size),
+            address=reading.address or "",
         )
         self.unfinished.begin(reading)
         try:

@@ -27,6 +27,7 @@ READERS = 4
 MINUTE = 60.0
 MOST_ORIGINS = 10_000
 CONNECTION_SHARE = 4  # one connection brings a quarter of all at most: origins are made up for nothing
+LITTLE_SHARE = 1_000  # and a thousandth of all whatever others bring, from its address too
 
 
 class Minute:
@@ -56,7 +57,8 @@ class RequestBudget:
     over the origin's is charged to nobody else, what is over the connection's or the address's not to all.
 
     An address may bring as many as it leaves to all others: one alone brings half of all, two a third each, and a
-    newcomer always finds something left. Of a connection whose address is not known, it is its own.
+    newcomer always finds something left. Of a connection whose address is not known, it is its own. A little is always
+    left to each connection: who shares an address with those who use it up still hears an answer.
     """
 
     per_origin: int
@@ -73,11 +75,13 @@ class RequestBudget:
     def over_all(self, forwarder: str, address: str, now: float) -> bool:
         """Counts a request that is within its origin's budget. True: too many came through that peer, from that
         address, or in all."""
-        if self._connections.count(forwarder, now) > max(1, self.in_all // CONNECTION_SHARE):
+        brought = self._connections.count(forwarder, now)
+        if brought > max(1, self.in_all // CONNECTION_SHARE):
             return True
-        if self._addresses.count(address or forwarder, now) > self.in_all - self._all.so_far("", now):
+        is_little = brought <= self.in_all // LITTLE_SHARE
+        if self._addresses.count(address or forwarder, now) > self.in_all - self._all.so_far("", now) and not is_little:
             return True
-        return self._all.count("", now) > self.in_all
+        return self._all.count("", now) > self.in_all and not is_little
 
 
 @dataclass(slots=True)

@@ -65,6 +65,13 @@ class Attacker:
         with suppress(*GONE):
             await self.muxed.secured_conn.write(struct.pack(YAMUX_HEADER_FORMAT, 0, kind, flags, number, length) + data)
 
+    async def sends_many(self, kind: int, flags: int, number: int, length: int, *, times: int) -> None:
+        """Frames without data, in one message."""
+        with suppress(*GONE):
+            await self.muxed.secured_conn.write(
+                struct.pack(YAMUX_HEADER_FORMAT, 0, kind, flags, number, length) * times
+            )
+
     async def pours(self, number: int, count: int) -> None:
         """So many bytes into a stream, whatever its window."""
         while count:

@@ -1,6 +1,6 @@
 """What counts as progress of an unfinished block."""
 
-from pinning_worker.adapters.p2p.bounds.trickle import GRACE, MOST, SLOWEST, Trickle
+from pinning_worker.adapters.p2p.bounds.trickle import GRACE, LONE, MOST, SLOWEST, Trickle
 
 
 def test_a_slow_line_is_progress_until_its_block_is_whole() -> None:
@@ -25,3 +25,12 @@ def test_a_drop_now_and_then_is_no_progress() -> None:
     assert trickle.came("a", 1, GRACE)
     assert not trickle.came("a", 1, 2 * GRACE + 1)
     assert trickle.came("a", int(SLOWEST * GRACE), 2 * GRACE + 1)
+
+
+def test_for_a_while_nobody_else_need_be_asked() -> None:
+    trickle = Trickle()
+    trickle.came("a", 50_000, 5.0)
+    assert trickle.is_lone("a", 5.0 + LONE)
+    assert not trickle.is_lone("a", 6.0 + LONE)
+    trickle.ended("a")
+    assert trickle.is_lone("a", 7.0 + LONE)

@@ -14,13 +14,15 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.stream_muxer.yamux.yamux import (
     DEFAULT_WINDOW_SIZE,
+    FLAG_FIN,
+    FLAG_RST,
     FLAG_SYN,
     TYPE_DATA,
     TYPE_WINDOW_UPDATE,
 )
 
 from pinning_worker.adapters.p2p.bounds import unread
-from pinning_worker.adapters.p2p.cures import ALL, mend_all
+from pinning_worker.adapters.p2p.cures import ALL, mend_all, yamux_frames
 from tests.adapters.p2p.cure_rig import Scenario, bare_host, connect, outcome, play, until
 from tests.adapters.p2p.pourer import ECHO, GONE, HELD, MIB, PIECE, Attacker, Victim, most
 
@@ -166,6 +168,74 @@ async def a_reset_while_reading() -> str:
     return "not told"
 
 
+async def it_reads_nothing() -> str:
+    """It pours into a stream that is read, and takes nothing, so it has not heard of room: none is given."""
+    async with attacked() as (victim, [attacker]):
+        taken = 0
+
+        async def read(stream: INetStream) -> None:
+            nonlocal taken
+            while data := await stream.read(MIB):
+                taken += len(data)
+
+        victim.host.set_stream_handler(HELD, read)
+        stream = await attacker.opens()
+        [connection] = victim.connections
+        connection.secured_conn.write = _takes_nothing
+        await attacker.pours(stream.stream_id, 16 * MIB)
+        await until(lambda: bool(connection.is_closed) or taken >= 16 * MIB)
+        return f"{most(taken, 4 * DEFAULT_WINDOW_SIZE)} taken, lost: {await victim.lost()}"
+
+
+async def _takes_nothing(_data: bytes) -> None:
+    await trio.sleep_forever()
+
+
+async def a_number_used_again() -> str:
+    """Streams that it reset are still in our hands when it opens others under their numbers, which we read."""
+    async with attacked() as (victim, [attacker]):
+        reading, over = trio.Event(), trio.Event()
+
+        async def read(stream: INetStream) -> None:
+            reading.set()
+            await _read_to_its_end(stream)
+            over.set()
+
+        async def close_late(stream: INetStream) -> None:
+            await reading.wait()
+            await stream.close()
+            await attacker.muxed.secured_conn.close()
+
+        victim.host.set_stream_handler(HELD, close_late)
+        victim.host.set_stream_handler(ECHO, read)
+        await attacker.sends(TYPE_DATA, FLAG_SYN | FLAG_FIN, 2001, *_asks_for(HELD))
+        await until(lambda: 2001 in victim.connections[0].streams)
+        await attacker.sends(TYPE_WINDOW_UPDATE, FLAG_RST, 2001, 0)
+        await attacker.sends(TYPE_DATA, FLAG_SYN, 2001, *_asks_for(ECHO))
+        await until(over.is_set, seconds=3)
+        return f"its reader was told: {over.is_set()}"
+
+
+def _asks_for(protocol: str) -> tuple[int, bytes]:
+    lines = b"".join(bytes([len(line) + 1]) + line.encode() + b"\n" for line in ("/multistream/1.0.0", protocol))
+    return len(lines), lines
+
+
+async def thousands_in_one_message() -> str:
+    """Of frames, in one message of noise: others have their turns in between."""
+    async with attacked() as (victim, [attacker]):
+        stream = await attacker.opens()
+        await until(lambda: bool(victim.given))
+        [ours] = [each for each in victim.connections[0].streams.values() if each.stream_id == stream.stream_id]
+        before, at_once = ours.send_window, 0
+        await attacker.sends_many(TYPE_WINDOW_UPDATE, 0, stream.stream_id, 1, times=5000)
+        with trio.move_on_after(5):
+            while (now := ours.send_window) < before + 5000:
+                await trio.lowlevel.checkpoint()
+                at_once = max(at_once, ours.send_window - now)
+        return f"a few at once: {0 < at_once <= 2 * yamux_frames.AT_ONCE}"
+
+
 async def _read_to_its_end(stream: INetStream) -> None:
     with suppress(*GONE, EOFError):
         while True:
@@ -224,6 +294,18 @@ async def test_a_read_that_is_given_up_loses_nothing() -> None:
 
 async def test_a_reader_hears_of_a_reset() -> None:
     assert await mended(a_reset_while_reading) == "told"
+
+
+async def test_who_reads_nothing_is_told_of_room_once() -> None:
+    assert await mended(it_reads_nothing) == "at most 1024 KiB taken, lost: True"
+
+
+async def test_a_number_used_again_is_another_stream() -> None:
+    assert await mended(a_number_used_again) == "its reader was told: True"
+
+
+async def test_thousands_of_frames_take_many_turns() -> None:
+    assert await mended(thousands_in_one_message) == "a few at once: True"
 
 
 if __name__ == "__main__":

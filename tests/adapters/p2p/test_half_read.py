@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from functools import partial
+
 import pytest
 from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
@@ -68,3 +71,33 @@ def test_those_go_first_to_which_nothing_has_come_for_longest() -> None:
         half_read.came(stopped, 5, 5.0)  # it is still on its way out
         assert half_read.bytes == 61
     assert half_read.bytes == 0
+
+
+def test_of_the_address_that_holds_most_they_go_however_young_they_are_kept() -> None:
+    gone: list[str] = []
+    half_read = HalfRead(most=1_000)
+    with ExitStack() as stack:
+        slow = stack.enter_context(half_read.one(lambda: gone.append("slow line"), "honest", "198.51.100.1"))
+        half_read.came(slow, 100, 0.0)
+        hoard = []
+        for number in range(10):
+            name = f"hoarder {number % 2}"
+            give_up = partial(gone.append, name)
+            hoard.append(stack.enter_context(half_read.one(give_up, name, "203.0.113.7")))
+            half_read.came(hoard[-1], 89, 1.0)
+        for each in hoard:
+            half_read.came(each, 1, 2.0)
+        half_read.came(hoard[0], 1, 3.0)
+        assert gone == ["hoarder 0", "hoarder 1"]
+
+
+def test_of_one_address_the_peer_that_holds_most() -> None:
+    gone: list[str] = []
+    half_read = HalfRead(most=1_000)
+    with (
+        half_read.one(lambda: gone.append("honest"), "honest", "203.0.113.7") as honest,
+        half_read.one(lambda: gone.append("hoarder"), "hoarder", "203.0.113.7") as hoarder,
+    ):
+        half_read.came(honest, 300, 0.0)
+        half_read.came(hoarder, 701, 1.0)
+    assert gone == ["hoarder"]

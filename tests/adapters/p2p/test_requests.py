@@ -82,6 +82,15 @@ async def test_many_connections_from_one_address_use_up_half_of_all(autojump_clo
         assert told.asked_by[10:] == ["honest"] * 3
 
 
+async def test_who_asks_little_is_heard_behind_the_address_of_those_who_ask_much(autojump_clock: MockClock) -> None:
+    async with reading(RequestBudget(per_origin=3, in_all=2_000)) as (intake, told):
+        for number in range(1_200):
+            await say(intake, f"made up {number}", f"attacker {number % 2}", address="203.0.113.7")
+        assert len(told.asked_by) <= 1_000
+        await say(intake, "honest", "honest", times=2, address="203.0.113.7")
+        assert told.asked_by[-2:] == ["honest"] * 2
+
+
 async def test_all_together_have_a_budget(autojump_clock: MockClock) -> None:
     async with reading(RequestBudget(per_origin=100, in_all=20)) as (intake, told):
         for connection in range(30):

@@ -66,7 +66,7 @@ class Engine:
         self.server = Server(source or blocks, self._open_stream, self._start, serves)
         self._wants = Wants(self._connected, self._open_stream, self._start)
         self._shelf = Shelf(blocks, self.server.stored)
-        self.receiver = Receiver(self._wants, self.server, self.conduct, self._ban)
+        self.receiver = Receiver(self._wants, self.server, self.conduct, self._ban, host.address_of)
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serves until cancelled."""

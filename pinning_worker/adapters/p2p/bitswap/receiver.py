@@ -4,7 +4,7 @@ Rules: a block is hashed before anybody gets it, and not even hashed when nobody
 dropped and counted against the sender. A peer that we asked nothing may send wantlists only: small messages, few
 streams. Who was asked for a block that is larger than a message may be, and sends it, has done no more than it was
 asked. Whatever a peer sends, the worst that happens is that its stream is reset and, at the ban, its connection
-closed.
+closed. That is at once: of a message of thousands no more is looked at, for each of them is a line in the log.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pinning_worker.domain.cid import BadCid, cid_from_bytes
 
 WANTLIST_FRAME = LARGE_FRAME  # the largest message of a peer that we asked nothing
 SMALL = 16 * 1024  # a message above it is parsed beside the event loop: thousands of entries take 50 ms
-AT_A_TIME = 256  # wants
+AT_A_TIME = 256  # wants, or presences
 MOST_STREAMS = 64  # open at a time from one peer; Helia opens one for each message
 
 log = structlog.get_logger(__name__)
@@ -46,28 +46,37 @@ log = structlog.get_logger(__name__)
 class Receiver:
     """`on_stream` is the host's handler. `ban` is called once for a peer that went too far."""
 
-    def __init__(self, wants: Wants, server: Server, conduct: Conduct, ban: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        wants: Wants,
+        server: Server,
+        conduct: Conduct,
+        ban: Callable[[str], None],
+        address_of: Callable[[str], str] = lambda _peer: "",
+    ) -> None:
         self.duplicates = 0
         self.odd = 0  # entries that were left out
         self._wants = wants
         self._server = server
         self._conduct = conduct
         self._ban = ban
+        self._address_of = address_of
         self._streams: Counter[str] = Counter()
         self._turns: dict[str, trio.Semaphore] = {}  # of those who have streams
 
     async def on_stream(self, stream: INetStream) -> None:
         """Reads it to its end. Raises nothing."""
         peer = stream.muxed_conn.peer_id.to_base58()
-        if self._streams[peer] >= MOST_STREAMS or self._conduct.banned(peer, trio.current_time()):
+        if self._streams[peer] >= MOST_STREAMS or self._is_banned(peer):
             await close_quietly(stream, reset=True)
             return
         self._streams[peer] += 1
         turns = self._turns.setdefault(peer, trio.Semaphore(AT_ONCE))
         broken = True
         try:
-            came = partial(self._wants.came_from, peer)
-            await self._listen(peer, FrameReader(stream, lambda: self._largest(peer), turns, came=came))
+            came, address = partial(self._wants.came_from, peer), self._address_of(peer)
+            frames = FrameReader(stream, lambda: self._largest(peer), turns, came=came, address=address)
+            await self._listen(peer, frames)
             broken = False
         except FrameTooLarge as error:
             fault = Fault.FLOOD if self._wants.offered_too_large(peer, error.length) else Fault.BAD_MESSAGE
@@ -90,12 +99,19 @@ class Receiver:
                 self._blame(peer, Fault.FLOOD, "a message that says nothing")
             for block in message.blocks:
                 await self._receive(peer, block)
-            for presence in message.presences:
+                await trio.lowlevel.checkpoint()
+                if self._is_banned(peer):
+                    return
+            for number, presence in enumerate(message.presences, 1):
                 self._note(peer, presence)
+                if number % AT_A_TIME == 0:
+                    await trio.lowlevel.checkpoint()
+                if self._is_banned(peer):
+                    return
             self.odd += message.odd
             if message.wants or message.full:
                 await self._hear(peer, message)
-            if self._conduct.banned(peer, trio.current_time()):
+            if self._is_banned(peer):
                 return
 
     async def _hear(self, peer: str, message: Message) -> None:
@@ -111,6 +127,9 @@ class Receiver:
             self._blame(peer, Fault.FLOOD, f"{over} wants too many")
         if idle > MOST_WANTS:  # no honest peer takes back more than it may have wanted
             self._blame(peer, Fault.FLOOD, f"{idle} wants taken back that were none")
+
+    def _is_banned(self, peer: str) -> bool:
+        return self._conduct.banned(peer, trio.current_time())
 
     def _largest(self, peer: str) -> int:
         return LARGEST_FRAME if self._wants.asked_lately(peer) else WANTLIST_FRAME

@@ -149,12 +149,12 @@ class Session:
 
     def trickled(self, peer: str, count: int) -> None:
         """Bytes of a message that the peer is sending: of a block that it owes us, as it seems. A stranger's keep the
-        fetch alive, and nobody from asking others; those of a peer that asked us do."""
+        fetch alive, and nobody from being asked; those of a peer that asked us do, for a while."""
         now = trio.current_time()
         if not self._owed_by(peer) or not self._trickle.came(peer, count, now):
             return
         self._moved = now
-        if peer in self._who_asked:
+        if peer in self._who_asked and self._trickle.is_lone(peer, now):
             self._heard[peer] = self._gave = now
 
     def gave(self, peer: str) -> None:

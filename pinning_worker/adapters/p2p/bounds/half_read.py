@@ -1,20 +1,36 @@
 """Messages whose end has not come: how much all of them together may hold, and which goes when it is more.
 
 A peer that announces a message and sends all but its last byte makes us hold it until a deadline ends it, on each of
-its streams. Of all peers together MOST bytes are held so. Over it, those go to which nothing has come for longest: a
-slow line brings some bytes all the time, a message that is held on purpose does not.
+its streams. Of all peers together MOST bytes are held so. Over it, messages go until an eighth is free: of the address
+that holds most, there of the peer that holds most, and there the one to which nothing has come for longest. So a slow
+line keeps its message beside those that are held on purpose, also when they are kept young with a byte now and then.
+
+`unfinished.py` bounds gossip's frames besides, each peer and address by itself: they are small, and come in a moment,
+so that there the one that was begun first goes. Here that would be the slowest line's.
 """
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from pinning_worker.adapters.p2p.bounds.unread import MIB, Backlog, to_give_up
+from pinning_worker.adapters.p2p.bounds.unread import FREED, MIB
 
 MOST = 128 * MIB
 
 GiveUp = Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Part:
+    """What is here of a message."""
+
+    address: str
+    peer: str
+    bytes: int = 0
+    since: float = 0.0  # something came last
 
 
 class HalfRead:
@@ -23,12 +39,13 @@ class HalfRead:
     def __init__(self, most: int = MOST) -> None:
         self.bytes = 0
         self.most = most
-        self._messages: dict[GiveUp, Backlog] = {}
+        self._parts: dict[GiveUp, _Part] = {}
 
     @contextmanager
-    def one(self, give_up: GiveUp) -> Iterator[GiveUp]:
-        """A message, under the name of what is called when it must go; it counts until the block ends."""
-        self._messages[give_up] = Backlog()
+    def one(self, give_up: GiveUp, peer: str = "", address: str = "") -> Iterator[GiveUp]:
+        """A message, under the name of what is called when it must go; it counts until the block ends. A peer whose
+        address is not known is an address of its own."""
+        self._parts[give_up] = _Part(address or peer, peer)
         try:
             yield give_up
         finally:
@@ -36,17 +53,37 @@ class HalfRead:
 
     def came(self, message: GiveUp, count: int, now: float) -> None:
         """So much of it, at that time. Nothing, if it has had to go."""
-        backlog = self._messages.get(message)
-        if backlog is None:
+        part = self._parts.get(message)
+        if part is None:
             return
-        backlog.unread += count
-        backlog.since = now
+        part.bytes += count
+        part.since = now
         self.bytes += count
         if self.bytes > self.most:
-            for each in to_give_up(self._messages.items(), self.most):
+            for each in self._to_give_up():
                 self._forget(each)
                 each()
 
+    def _to_give_up(self) -> list[GiveUp]:
+        """In as many steps as there are addresses and peers, for each that goes."""
+        waiting: dict[str, dict[str, deque[GiveUp]]] = defaultdict(lambda: defaultdict(deque))
+        of_addresses: Counter[str] = Counter()
+        of_peers: dict[str, Counter[str]] = defaultdict(Counter)
+        for message, part in sorted(self._parts.items(), key=lambda pair: pair[1].since):
+            waiting[part.address][part.peer].append(message)
+            of_addresses[part.address] += part.bytes
+            of_peers[part.address][part.peer] += part.bytes
+        chosen, held = [], self.bytes
+        while held > self.most - self.most // FREED:
+            address = max(of_addresses, key=of_addresses.__getitem__)
+            peer = max(of_peers[address], key=of_peers[address].__getitem__)
+            chosen.append(waiting[address][peer].popleft())
+            size = self._parts[chosen[-1]].bytes
+            held -= size
+            of_addresses[address] -= size
+            of_peers[address][peer] -= size
+        return chosen
+
     def _forget(self, message: GiveUp) -> None:
-        if (backlog := self._messages.pop(message, None)) is not None:
-            self.bytes -= backlog.unread
+        if (part := self._parts.pop(message, None)) is not None:
+            self.bytes -= part.bytes

@@ -2,7 +2,8 @@
 
 Rules: what a peer sent since its last good block counts while it is at most MOST bytes, so that one that sends anything
 but what it was asked for is found out after a block's worth or two; and while it comes at SLOWEST bytes a second at
-least, GRACE seconds aside. A peer's line that carries less than that is too slow to fetch anything of size from.
+least, GRACE seconds aside. A peer's line that carries less than that is too slow to fetch anything of size from. For
+the first LONE seconds it may keep us from asking others as well: a block of 2 MiB takes as long at 35 kB/s.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 MOST = 4 * 1024 * 1024 + 64 * 1024  # a message of Helia's or Kubo's, whole
 SLOWEST = 8 * 1024
 GRACE = 10.0
+LONE = 60.0
 
 
 @dataclass(slots=True)
@@ -34,6 +36,11 @@ class Trickle:
         part = self._of.setdefault(peer, _Unfinished(now))
         part.bytes += count
         return part.bytes <= MOST and part.bytes >= SLOWEST * (now - part.since - GRACE)
+
+    def is_lone(self, peer: str, now: float) -> bool:
+        """Is it early enough to wait for nobody but that peer?"""
+        part = self._of.get(peer)
+        return part is None or now - part.since <= LONE
 
     def ended(self, peer: str) -> None:
         """It gave a block that it was asked for, or its connection ended and what was under way is lost."""

@@ -7,7 +7,8 @@ otherwise. Where: `WebSocketConnection._handle_message_event`; `serve_websocket(
 `libp2p.transport.websocket.listener`.
 
 The cure: a message's bytes are handed over as soon as there are PIECE of them, or it ends. So a message may be as long
-as it likes, and one connection holds two pieces. Only for the library's connections: Electrum's need messages.
+as it likes, and one connection holds two pieces, however small the frames are in which they came. Of such frames
+AT_ONCE are taken in one turn of the event loop. Only for the library's connections: Electrum's need messages.
 
 Upstream: none known.
 """
@@ -25,6 +26,7 @@ from trio_websocket import WebSocketConnection
 from pinning_worker.adapters.p2p.cures.once import replace
 
 PIECE = 64 * 1024
+AT_ONCE = 32
 
 Handler = Callable[[Any, Any], Awaitable[None]]
 
@@ -47,15 +49,23 @@ def _hand_over_pieces(stock: Handler) -> Handler:
         if not self.__dict__.get("_of_libp2p"):
             return await stock(self, event)
         parts: list[Any] = self._message_parts
-        if event.data:  # an endless row of empty ones would be a list without end
-            parts.append(event.data)
-            self._message_size += len(event.data)
-        if not parts or (self._message_size < PIECE and not event.message_finished):
+        if not parts:
+            parts.append(bytearray())  # a byte in an object of its own takes forty
+        [held] = parts
+        held += event.data.encode() if isinstance(event.data, str) else event.data
+        await _now_and_then(self)
+        if not held or (len(held) < PIECE and not event.message_finished):
             return None
-        piece = b"".join(each.encode() if isinstance(each, str) else bytes(each) for each in parts)
-        self._message_parts, self._message_size = [], 0
+        self._message_parts = []
         with suppress(trio.ClosedResourceError, trio.BrokenResourceError):  # nobody reads any more
-            await self._send_channel.send(piece)
+            await self._send_channel.send(bytes(held))
         return None
 
     return mended
+
+
+async def _now_and_then(self: WebSocketConnection) -> None:
+    """Everybody else has a turn: a second holds a hundred thousand frames."""
+    taken = self.__dict__["_taken"] = self.__dict__.get("_taken", 0) + 1
+    if taken % AT_ONCE == 0:
+        await trio.lowlevel.checkpoint()

@@ -11,7 +11,10 @@ The cure: frames are read here, and streams too.
 - A frame's bytes reach their reader as they come; of one on its way no more than PIECE is held.
 - Bytes for a stream that is not there any more are read and dropped. A stream that we reset holds nothing.
 - How much may lie unread, and on how many streams, says `bounds/unread.py`; who loses a stream there is told by RST.
-- A read that is given up, by a deadline, loses no byte: a task of the connection tells the sender of room.
+- A read that is given up, by a deadline, loses no byte: a task of the connection tells the sender of room, one for
+  each stream, however much a sender that reads nothing goes on to send.
+- Of the thousands of frames that fit into one message of noise, AT_ONCE are taken in one turn of the event loop.
+- A number means the stream that has it now. Who still holds one that had it before neither reads nor ends it.
 
 Upstream: none known; go-yamux ends the session ("receive window exceeded").
 """
@@ -53,6 +56,7 @@ from pinning_worker.adapters.p2p.cures import yamux_window
 from pinning_worker.adapters.p2p.cures.once import replace
 
 PIECE = 64 * 1024
+AT_ONCE = 64  # frames
 FRAME_SECONDS = 60.0  # for each piece of one
 GOODBYE_SECONDS = 1.0
 
@@ -85,6 +89,7 @@ ENDS = (
 
 def mend() -> None:
     replace(Yamux, "handle_incoming", _by_the_rules)
+    replace(Yamux, "_finalize_stream_locked", _its_own_only)
     replace(YamuxStream, "read", _what_lies_there)
     replace(YamuxStream, "reset", _hold_nothing)
 
@@ -100,8 +105,10 @@ def _by_the_rules(_stock: Method) -> Method:
         _connections.add(self)
         try:
             while not self.event_shutting_down.is_set():
-                header = await read_exactly(self.secured_conn, HEADER_SIZE)
-                await _take(self, *struct.unpack(YAMUX_HEADER_FORMAT, header))
+                for _ in range(AT_ONCE):
+                    header = await read_exactly(self.secured_conn, HEADER_SIZE)
+                    await _take(self, *struct.unpack(YAMUX_HEADER_FORMAT, header))
+                await trio.lowlevel.checkpoint()
         except _BrokeTheRules as error:
             _log.debug("libp2p.broke_the_rules", peer=str(self.peer_id), reason=str(error))
             await _say(self, TYPE_GO_AWAY, 0, 0, GO_AWAY_PROTOCOL_ERROR)
@@ -211,13 +218,25 @@ def _ended(self: Yamux, number: int, flags: int) -> None:
         self._finalize_stream_locked(stream, fully_closed=True)
 
 
+def _its_own_only(stock: Callable[..., None]) -> Callable[..., None]:
+    def mended(self: Yamux, stream: YamuxStream, *, fully_closed: bool) -> None:
+        stock(self, stream, fully_closed=fully_closed and _is_known(stream))
+
+    return mended
+
+
+def _is_known(stream: YamuxStream) -> bool:
+    """Is it the one of its number?"""
+    return stream.conn.streams.get(stream.stream_id) is stream
+
+
 def _what_lies_there(_stock: Method) -> Method:
     async def mended(self: YamuxStream, n: int | None = -1) -> bytes:
         """Some bytes, at most `n`, as soon as there are any. Raises MuxedStreamEOF, MuxedStreamReset."""
         await trio.lowlevel.checkpoint()  # nothing is taken and then lost to a cancellation
         connection = self.conn
-        while not (lying := connection.stream_buffers.get(self.stream_id, bytearray())):
-            event = connection.stream_events.get(self.stream_id)
+        while not (lying := _lying(self)):
+            event = connection.stream_events.get(self.stream_id) if _is_known(self) else None
             if self.reset_received:
                 raise MuxedStreamReset("Stream was reset")
             if event is None or self.recv_closed or self.closed or connection.event_shutting_down.is_set():
@@ -232,16 +251,35 @@ def _what_lies_there(_stock: Method) -> Method:
         _backlog(self).was_read(count, trio.current_time())
         if self.closed:
             connection._finalize_stream_locked(self, fully_closed=True)
-        elif not self.recv_closed and (room := yamux_window.room_to_tell(self, count)):
-            _soon(connection, TYPE_WINDOW_UPDATE, 0, self.stream_id, room)
+        elif not self.recv_closed:
+            yamux_window.follow(self, count)
+            _tell_of_room(self)
         return data
 
     return mended
 
 
+def _lying(stream: YamuxStream) -> bytearray:
+    return stream.conn.stream_buffers.get(stream.stream_id, bytearray()) if _is_known(stream) else bytearray()
+
+
+def _tell_of_room(stream: YamuxStream) -> None:
+    """What becomes free while its sender is being told is told after that: the sender may not take what we say."""
+    if not stream.__dict__.get("_telling") and (room := yamux_window.room_to_tell(stream)):
+        stream.__dict__["_telling"] = True
+        _soon(stream.conn, _say_there_is_room, stream, room)
+
+
+async def _say_there_is_room(stream: YamuxStream, room: int) -> None:
+    await _say(stream.conn, TYPE_WINDOW_UPDATE, 0, stream.stream_id, room)
+    stream.__dict__["_telling"] = False
+    if not stream.recv_closed:
+        _tell_of_room(stream)
+
+
 def _hold_nothing(stock: Callable[[YamuxStream], Awaitable[None]]) -> Callable[[YamuxStream], Awaitable[None]]:
     async def mended(self: YamuxStream) -> None:
-        if self.conn.streams.get(self.stream_id) is self:
+        if _is_known(self):
             _drop(self.conn, self)
             self.recv_closed = self.reset_received = True  # what still comes is dropped, too
             self.conn.stream_events[self.stream_id].set()
@@ -274,7 +312,7 @@ def _give_up(self: Yamux, streams: Iterable[YamuxStream]) -> None:
         stream.closed = stream.send_closed = stream.recv_closed = stream.reset_received = True
         self.stream_events[stream.stream_id].set()
         self._finalize_stream_locked(stream, fully_closed=True)
-        _soon(self, TYPE_WINDOW_UPDATE, FLAG_RST, stream.stream_id, 0)
+        _soon(self, _say, self, TYPE_WINDOW_UPDATE, FLAG_RST, stream.stream_id, 0)
 
 
 def _drop(self: Yamux, stream: YamuxStream) -> None:
@@ -285,11 +323,11 @@ def _drop(self: Yamux, stream: YamuxStream) -> None:
         lying.clear()
 
 
-def _soon(self: Yamux, kind: int, flags: int, number: int, value: int) -> None:
-    """Said by a task of the connection: at most two for each stream, for a peer without room sends nothing."""
+def _soon(self: Yamux, say: Callable[..., Awaitable[None]], *what: Any) -> None:
+    """Said by a task of the connection: at most two for each stream, of its room and of its end."""
     if self._nursery is not None:
         with suppress(RuntimeError):  # it has ended, and the connection with it
-            self._nursery.start_soon(_say, self, kind, flags, number, value)
+            self._nursery.start_soon(say, *what)
 
 
 async def _say(self: Yamux, kind: int, flags: int, number: int, value: int) -> None:

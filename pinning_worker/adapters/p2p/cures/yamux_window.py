@@ -44,27 +44,29 @@ def grow_to(size: int) -> None:
     LARGEST_WINDOW = size
 
 
-def room_to_tell(stream: YamuxStream, count: int) -> int:
-    """So much more its peer may send than it was told, after so many bytes of it were read. 0: not worth a word."""
-    room = _follow(stream, count).credit(
-        stream.recv_window + len(stream.conn.stream_buffers.get(stream.stream_id, b""))
-    )
+def room_to_tell(stream: YamuxStream) -> int:
+    """So much more its peer may send than it was told, from now on. 0: not worth a word."""
+    lying = len(stream.conn.stream_buffers.get(stream.stream_id, b""))
+    room = _window(stream).credit(stream.recv_window + lying)
     stream.recv_window += room
     return room
 
 
-def _follow(stream: YamuxStream, count: int) -> StreamWindow:
-    """Its window, after so many bytes of it were read: the target of the stream's is that from now on."""
-    now = trio.current_time()
-    window = _windows.get(stream)
-    if window is None:
-        size = min(_sizes.get(stream.conn, stream.target_recv_window), LARGEST_WINDOW)
-        window = _windows[stream] = StreamWindow(size, LARGEST_WINDOW, now)
+def follow(stream: YamuxStream, count: int) -> None:
+    """So many bytes of it were read: its window, and the target of the stream's, are what that tells of the line."""
+    window = _window(stream)
     before = window.size
-    window.came(count, now)
+    window.came(count, trio.current_time())
     if window.size > before and not _has_room(stream, window.size):
         window.size = before
     _sizes[stream.conn] = stream.target_recv_window = window.size
+
+
+def _window(stream: YamuxStream) -> StreamWindow:
+    window = _windows.get(stream)
+    if window is None:
+        size = min(_sizes.get(stream.conn, stream.target_recv_window), LARGEST_WINDOW)
+        window = _windows[stream] = StreamWindow(size, LARGEST_WINDOW, trio.current_time())
     return window
 
 
@@ -77,7 +79,8 @@ def _has_room(stream: YamuxStream, size: int) -> bool:
 def _as_the_line_carries(_stock: Update) -> Update:
     async def mended(self: YamuxStream, *, bytes_read: int = 0) -> None:
         async with self.window_lock:
-            room = room_to_tell(self, bytes_read)
+            follow(self, bytes_read)
+            room = room_to_tell(self)
         if room:
             await self.send_window_update(room, skip_lock=True)
 
