@@ -101,7 +101,7 @@ class PaymentReader:
 
     async def _read_backlog(self, chain: HeaderChain, rows: list[HistoryRow], is_called: Callable[[], bool]) -> bool:
         """Piece by piece, and each told; whether all of it was read."""
-        sightings, all_read, at = self._view.sightings, True, 0
+        sightings, all_read, has_read, at = self._view.sightings, True, False, 0
         try:
             while at < len(rows):
                 if is_called() or self._pace.is_spent:
@@ -110,12 +110,14 @@ class PaymentReader:
                 piece = [row for row in rows[at : at + size] if sightings.is_wanted(self._server, row)]
                 mine = [row for row in piece if row.txid not in self._view.being_read]
                 all_read, at, began = all_read and len(mine) == len(piece), at + size, trio.current_time()
+                has_read = has_read or bool(mine)
                 if not await self._read_claimed(chain, mine):
                     return False
                 self._adapt(trio.current_time() - began)
             return all_read
         finally:
-            self._view.ring_sessions()  # others may have left to us what we did not read
+            if has_read:  # others may have left it to us; who left all to others is rung by them
+                self._view.ring_sessions()
 
     def _adapt(self, seconds: float) -> None:
         """Whatever makes the server slow (others behind our address, its other clients), a payment that is made now
