@@ -48,6 +48,7 @@ NEVER_WAIT = 10  # transactions of each kind that go first
 READ_AT_ONCE = 50  # if all are refused, the server still does not hang up
 READ_AT_ONCE_SLOWLY = 5
 SLOW_PIECE_SECONDS = 1.0
+MOST_WAITING, MOST_OF_A_KIND = 8_000, 1_500  # rows that one look has in mind; above the first only so many of a kind
 REFUSED_AGAIN_SECONDS, REFUSED_AGAIN_AT_MOST = 60.0, 3600.0
 
 _log = structlog.get_logger(__name__)
@@ -75,21 +76,32 @@ class PaymentReader:
     async def read(self, chain: HeaderChain, is_called: Callable[[], bool]) -> bool:
         """What is still to be read of that server's histories. False: not all, because it was called to
         look again, or enough was asked of the server for now. Raises LinkLost, ServerMisbehaved."""
-        wanted = self._view.sightings.wanted(self._server)
-        self._refusals = {row.txid: self._refusals[row.txid] for row in wanted if row.txid in self._refusals}
-        rows = [row for row in wanted if row.height <= 0 or chain.has(row.height)]
-        first, others = self._in_turn([row for row in rows if not self._is_put_off(row)])
+        rows, is_all = await self._look_through(chain)
+        first, others = self._in_turn(rows)
         is_answered = await self._read_piece(chain, first)
         self._first = min(2 * self._first, NEVER_WAIT) if is_answered else max(1, self._first // 2)
         self._view.ring()
         if not others:
             self._has_backlog = False
             return True
-        all_read = is_answered and await self._read_backlog(chain, others, is_called)
+        all_read = is_answered and await self._read_backlog(chain, others, is_called) and is_all
         if not all_read and not self._has_backlog:  # of every look it would be a line a second
             _log.info("electrum.payments_left_to_read", server=self._server, transactions=len(others))
         self._has_backlog = not all_read
         return all_read
+
+    async def _look_through(self, chain: HeaderChain) -> tuple[list[HistoryRow], bool]:
+        """What may be read now, and whether that is all: of a long history the most urgent of each kind."""
+        rows, refusals, is_all = list[HistoryRow](), dict[str, _Refusal](), True
+        for piece in self._view.sightings.wanted(self._server):
+            refusals |= {row.txid: self._refusals[row.txid] for row in piece if row.txid in self._refusals}
+            rows += [row for row in piece if (row.height <= 0 or chain.has(row.height)) and not self._is_put_off(row)]
+            if len(rows) > MOST_WAITING:
+                kinds = self._view.sightings.in_turn(rows)
+                rows, is_all = [row for kind in kinds for row in kind[:MOST_OF_A_KIND]], False
+            await trio.lowlevel.checkpoint()
+        self._refusals = refusals
+        return rows, is_all
 
     def _in_turn(self, rows: list[HistoryRow]) -> tuple[list[HistoryRow], list[HistoryRow]]:
         """What is read at once, and the backlog, both in the order of their urgency."""
@@ -138,6 +150,7 @@ class PaymentReader:
 
     async def _read_piece(self, chain: HeaderChain, rows: Sequence[HistoryRow]) -> bool:
         """Whether every request was answered."""
+        rows = [row for row in rows if row.height <= 0 or chain.has(row.height)]  # still: a reorg may have come between
         headers = {row.height: chain.header_at(row.height) for row in rows if row.height > 0}
         calls = [self._calls_for(row) for row in rows]
         answers = iter(await self._wire.batch(call for each in calls for call in each))

@@ -45,6 +45,7 @@ from pinning_worker.ports import NameOpAt
 STATUSES_AT_ONCE = 100  # asked for again in one check-in
 LONG_HISTORY = 1_000  # rows; one that is longer costs so much that it is not read at each news
 AGAIN_AT_ONCE, AGAIN_SLOWLY = 100.0, 40.0  # of cost a second, spent on reading it again and again
+ROWS_A_SECOND, LONGEST_BREATH = 20_000, 10.0  # rows of its histories that are looked through, and seconds between looks
 COST_OF_ROW = 100 * COST_PER_BYTE  # of a history: some 99 bytes
 
 _SCRIPT = "blockchain.scripthash.subscribe"
@@ -93,11 +94,19 @@ class Session:
             self._bell = trio.Event()
             self.wire.require_link()
             await self._look()
+            await self._breathe()
             with trio.move_on_after(self._patience.check_in) as silence:
                 await self._rest()
             if silence.cancelled_caught:
                 await self._check_in()
             self._require_fresh()
+
+    async def _breathe(self) -> None:
+        """Each look goes through all that the server shows. One that shows much and notifies of every moment would have
+        us do nothing else."""
+        rows = self._view.sightings.rows_shown_by(self.server)
+        if rows > LONG_HISTORY:
+            await trio.sleep(min(rows / ROWS_A_SECOND, LONGEST_BREATH))
 
     async def _rest(self) -> None:
         """Until the bell rings, or a header that waits for its time may be taken, or a history read again."""

@@ -15,9 +15,10 @@ so no server's inventions may push out what another server brought.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import nlargest
+from itertools import islice
 
 from pinning_worker.adapters.electrum.answers import HistoryRow
 from pinning_worker.adapters.electrum.shown import Shown
@@ -29,6 +30,7 @@ from pinning_worker.domain.transaction import MERKLE_NODE_SIZE, Transaction
 MOST_IN_MEMPOOL = 1_000  # transactions without a proof that are kept of what one server brought
 MOST_UNPROVEN_OUTPUTS = 20  # to us, of one transaction without a proof; one with more is told once it is proven
 LARGEST_UNPROVEN = 20_000  # bytes hashed for the txid; a browser's payment has less than a thousand
+ROWS_AT_ONCE = 2_000  # of a server's histories, looked through in one go: some milliseconds
 TOLD_AT_ONCE = 50  # changes; those that weigh most come first
 
 
@@ -105,13 +107,17 @@ class Sightings:
 
     # --- what is to be asked
 
-    def wanted(self, server: str) -> list[HistoryRow]:
-        """Rows of that server that are to be read or proven, in the order of its histories."""
-        rows = list(self._shown.rows_of(server))
-        aside = self._aside.get(server)
-        if aside:
-            aside &= {row.txid for row in rows if row.height <= 0}
-        return [row for row in rows if self.is_wanted(server, row)]
+    def wanted(self, server: str) -> Iterator[list[HistoryRow]]:
+        """Rows of that server that are to be read or proven, in the order of its histories: piece by piece, for there
+        may be a hundred thousand of them, and others have work to do."""
+        if aside := self._aside.get(server):
+            aside &= self._shown.unmined_of(server)
+        rows = self._shown.rows_of(server)
+        while piece := list(islice(rows, ROWS_AT_ONCE)):
+            yield [row for row in piece if self.is_wanted(server, row)]
+
+    def rows_shown_by(self, server: str) -> int:
+        return self._shown.count_of(server)
 
     def is_wanted(self, server: str, row: HistoryRow) -> bool:
         if self.is_unread(row.txid):

@@ -6,7 +6,7 @@ The customer's payment is told before the pile is read, however large; and no se
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -88,7 +88,7 @@ async def test_who_left_all_to_the_other_does_not_call_it_away(monkeypatch: pyte
     ledger, looks = mined(dust(2_000)), Counter[str]()
     servers, wanted = [ScriptedServer(ledger) for _ in range(2)], Sightings.wanted
 
-    def counted(sightings: Sightings, server: str) -> list[HistoryRow]:
+    def counted(sightings: Sightings, server: str) -> Iterator[list[HistoryRow]]:
         looks[server] += 1
         return wanted(sightings, server)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from pinning_worker.adapters.electrum.endpoint import BadServerUrl
 from pinning_worker.adapters.electrum.header_file import HeaderFile
@@ -91,7 +92,7 @@ async def test_a_new_payment_and_a_new_block_do_not_wait_for_those_of_years() ->
     server.ledger.mine(*(payment(number) for number in range(1, 500)))
     async with watching(server, patience=replace(BRISK, burst=300.0, per_second=0.001)) as (_, heard):
         await heard.until(lambda: len(heard.sightings) >= 10)
-        await until_asked(server, "blockchain.transaction.get", 210)
+        await until_asked(server, "blockchain.transaction.get", 100)
         server.ledger.mempool.append(late)
         await server.tell_script()
         await heard.until(lambda: heard.is_unproven(late.txid))
@@ -99,6 +100,17 @@ async def test_a_new_payment_and_a_new_block_do_not_wait_for_those_of_years() ->
         await server.tell_all()
         await heard.until(lambda: heard.proven_at(late.txid) == server.ledger.height)
         assert len(heard.sightings) < 400, "the backlog was no backlog"
+
+
+async def test_a_backlog_stands_still_once_the_server_may_be_asked_for_no_more() -> None:
+    """Catches: each look rings for the next, which reads its ten most urgent rows whatever was asked already: a pile of
+    dust is read through until the server hangs up on us."""
+    server = ScriptedServer(ledger_of(3))
+    server.ledger.mine(*(payment(number) for number in range(1, 500)))
+    async with watching(server, patience=replace(BRISK, burst=300.0, per_second=0.001)):
+        await until_asked(server, "blockchain.transaction.get", 100)
+        await trio.testing.wait_all_tasks_blocked(0.2)
+        assert server.asked["blockchain.transaction.get"] < 200
 
 
 async def test_a_backlog_is_read_to_its_end_as_fast_as_the_server_may_be_asked() -> None:
