@@ -1,8 +1,9 @@
 """The data directory: ours alone (mode 0700), of one network, with one worker at a time.
 
 A file `network` marks a directory as ours; one that holds other things and no mark is refused, so that a slip in a
-setting tightens nobody's home directory. The lock is `worker.lock` (`process_lock.py`), and the directory itself, for a
-file can be removed while a worker runs; readers take none. A folder `.restoring` is half a restore, which nobody starts.
+setting tightens nobody's home directory. The lock is `worker.lock` (`process_lock.py`), and the directory itself,
+for a file can be removed while a worker runs; readers take none. A folder `.restoring` is half a restore, which nobody
+starts.
 """
 
 from __future__ import annotations

@@ -72,6 +72,11 @@ class Shown:
         listed = self._listed.get(txid)
         return {scripthash for _, scripthash in listed.places} if listed is not None else set()
 
+    def servers_of(self, txid: str) -> frozenset[str]:
+        """Who shows it."""
+        listed = self._listed.get(txid)
+        return frozenset(server for server, _ in listed.places) if listed is not None else frozenset()
+
     def arrival(self, txid: str) -> int:
         """Higher: later."""
         listed = self._listed.get(txid)
