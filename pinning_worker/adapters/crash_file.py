@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ from pinning_worker.ports import Trouble
 
 AT_WORK, CRASHES = "at-work", "crashes.json"
 SLOT_BYTES = 512
+_WORK = re.compile("[a-z-]+ [0-9A-Za-z]+( [0-9a-f]+)?")  # `work_name`; what a disk made of it names nothing
 MOST_REMEMBERED = 200  # of what crashed: a small file; the longest remembered is forgotten first
 
 log = structlog.get_logger(__name__)
@@ -123,7 +125,8 @@ def read_crash_file(folder: Path, version: str) -> CrashFile:
     try:
         found = read_object(folder / CRASHES) or {}
         crashes = found.get("crashes") if found.get("version") == version else None
-        counts = {name: whole_number(count) for name, count in crashes.items()} if isinstance(crashes, dict) else {}
+        named = crashes.items() if isinstance(crashes, dict) else ()
+        counts = {name: whole_number(count) for name, count in named if _WORK.fullmatch(name)}
     except (OSError, ValueError) as error:
         log.warning("crashes.unreadable", file=str(folder / CRASHES), why=str(error))
         counts = {}
@@ -138,4 +141,4 @@ def _read_slots(path: Path) -> set[str]:
     except OSError as error:
         log.warning("crashes.unreadable", file=str(path), why=str(error))
         return set()
-    return {line.strip() for line in lines if len(line.split()) >= 2}
+    return {line.strip() for line in lines if _WORK.fullmatch(line.strip())}
