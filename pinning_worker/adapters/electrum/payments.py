@@ -93,9 +93,9 @@ class PaymentReader:
     async def _look_through(self, chain: HeaderChain) -> tuple[list[HistoryRow], bool]:
         """What may be read now, and whether that is all: of a long history the most urgent of each kind."""
         rows, refusals, is_all = list[HistoryRow](), dict[str, _Refusal](), True
-        for piece in self._view.sightings.wanted(self._server):
+        for piece in self._view.sightings.shown(self._server):
             refusals |= {row.txid: self._refusals[row.txid] for row in piece if row.txid in self._refusals}
-            rows += [row for row in piece if (row.height <= 0 or chain.has(row.height)) and not self._is_put_off(row)]
+            rows += [row for row in piece if self._is_to_be_read(chain, row) and not self._is_put_off(row)]
             if len(rows) > MOST_WAITING:
                 kinds = self._view.sightings.in_turn(rows)
                 rows, is_all = [row for kind in kinds for row in kind[:MOST_OF_A_KIND]], False
@@ -150,7 +150,7 @@ class PaymentReader:
 
     async def _read_piece(self, chain: HeaderChain, rows: Sequence[HistoryRow]) -> bool:
         """Whether every request was answered."""
-        rows = [row for row in rows if row.height <= 0 or chain.has(row.height)]  # still: a reorg may have come between
+        rows = [row for row in rows if self._is_to_be_read(chain, row)]  # still: others were at work meanwhile
         headers = {row.height: chain.header_at(row.height) for row in rows if row.height > 0}
         calls = [self._calls_for(row) for row in rows]
         answers = iter(await self._wire.batch(call for each in calls for call in each))
@@ -168,6 +168,9 @@ class PaymentReader:
         for row in doubtful:
             await self._ask_once_more(chain, row)
         return all_answered
+
+    def _is_to_be_read(self, chain: HeaderChain, row: HistoryRow) -> bool:
+        return (row.height <= 0 or chain.has(row.height)) and self._view.sightings.is_wanted(self._server, row)
 
     def _calls_for(self, row: HistoryRow) -> list[Call]:
         calls: list[Call] = []

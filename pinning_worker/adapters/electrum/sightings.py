@@ -118,19 +118,20 @@ class Sightings:
 
     # --- what is to be asked
 
-    def wanted(self, server: str) -> Iterator[list[HistoryRow]]:
-        """Rows of that server that are to be read or proven, in the order of its histories: piece by piece, for there
-        may be a hundred thousand of them, and others have work to do."""
+    def shown(self, server: str) -> Iterator[list[HistoryRow]]:
+        """The rows of that server, in the order of its histories: piece by piece, for there may be a hundred thousand
+        of them, and others have work to do."""
         if aside := self._aside.get(server):
             aside &= self._shown.unmined_of(server)
         rows = self._shown.rows_of(server)
         while piece := list(islice(rows, ROWS_AT_ONCE)):
-            yield [row for row in piece if self.is_wanted(server, row)]
+            yield piece
 
     def rows_shown_by(self, server: str) -> int:
         return self._shown.count_of(server)
 
     def is_wanted(self, server: str, row: HistoryRow) -> bool:
+        """Whether it is to be read or proven."""
         if self.is_unread(row.txid):
             return row.height > 0 or row.txid not in self._aside.get(server, ())
         known = self._known[row.txid]

@@ -224,13 +224,13 @@ async def test_a_long_history_is_not_looked_through_at_each_of_its_servers_news(
     rows = [{"tx_hash": f"{number:064x}", "height": 0} for number in range(1, 5_001)]
     liar.answers["blockchain.scripthash.get_history"] = lambda _: rows
     liar.answers["blockchain.scripthash.subscribe"] = lambda _: "moved"
-    looks, wanted = Counter[str](), Sightings.wanted
+    looks, shown = Counter[str](), Sightings.shown
 
     def counted(sightings: Sightings, server: str) -> Iterator[list[HistoryRow]]:
         looks[server] += 1
-        return wanted(sightings, server)
+        return shown(sightings, server)
 
-    monkeypatch.setattr(Sightings, "wanted", counted)
+    monkeypatch.setattr(Sightings, "shown", counted)
     async with watching(liar, honest) as (watcher, heard):
         await eventually(lambda: looks[liar.url] > 0, "its history was read")
         for _ in range(500):

@@ -86,13 +86,13 @@ async def test_who_left_all_to_the_other_does_not_call_it_away(monkeypatch: pyte
     """Catches: two servers' sessions that ring each other out of the pile before either has read a piece of it. Each
     look goes through all rows."""
     ledger, looks = mined(dust(2_000)), Counter[str]()
-    servers, wanted = [ScriptedServer(ledger) for _ in range(2)], Sightings.wanted
+    servers, shown = [ScriptedServer(ledger) for _ in range(2)], Sightings.shown
 
     def counted(sightings: Sightings, server: str) -> Iterator[list[HistoryRow]]:
         looks[server] += 1
-        return wanted(sightings, server)
+        return shown(sightings, server)
 
-    monkeypatch.setattr(Sightings, "wanted", counted)
+    monkeypatch.setattr(Sightings, "shown", counted)
     async with watching(*servers, patience=USUAL) as (_, heard):
         await heard.until(lambda: len(heard.sightings) == 2_000)
     print(f"{looks} looks")
