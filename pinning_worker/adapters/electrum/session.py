@@ -34,7 +34,7 @@ from pinning_worker.adapters.electrum.introduction import TIP, introduce, requir
 from pinning_worker.adapters.electrum.nameops import read_name_ops
 from pinning_worker.adapters.electrum.pace import COST_PER_BYTE, Pace
 from pinning_worker.adapters.electrum.patience import Patience
-from pinning_worker.adapters.electrum.payments import PaymentReader
+from pinning_worker.adapters.electrum.payments import TELL_AGAIN_SECONDS, PaymentReader
 from pinning_worker.adapters.electrum.view import ChainView
 from pinning_worker.adapters.electrum.wire import Wire
 from pinning_worker.domain.address import scripthash
@@ -69,6 +69,7 @@ class Session:
         self._to_read: set[str] = set()  # scripthashes whose history is to be read
         self._not_before: dict[str, float] = {}  # scripthash of a long history -> when it may be read again
         self._refused: set[str] = set()  # scripthashes whose history it did not tell
+        self._told_until: dict[str, float] = {}  # that it did not tell it: one that does now and then is told once
         self._ask_again_at, self._refusal_wait = 0.0, patience.check_in
         self._turn: deque[str] = deque()  # scripthashes, the next one to check in on first
         self._bell = trio.Event()
@@ -253,6 +254,7 @@ class Session:
             self._not_before[hash_] = trio.current_time() + len(history) * COST_OF_ROW / per_second
 
     def _note_refusal(self, hash_: str, refusal: RequestRefused) -> None:
-        if hash_ not in self._refused:
+        if hash_ not in self._refused and trio.current_time() >= self._told_until.get(hash_, 0.0):
+            self._told_until[hash_] = trio.current_time() + TELL_AGAIN_SECONDS
             _log.warning("electrum.history_refused", server=self.server, scripthash=hash_, why=str(refusal))
         self._refused.add(hash_)

@@ -11,11 +11,13 @@ from itertools import count
 from typing import Any
 
 import pytest
+import structlog
 import trio
 
 from pinning_worker.adapters.electrum.answers import HistoryRow
 from pinning_worker.adapters.electrum.sightings import MOST_IN_MEMPOOL, Sightings
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
+from pinning_worker.domain.address import scripthash
 from pinning_worker.domain.chain import DOICHAIN_REGTEST, PinnedBlock
 from pinning_worker.domain.difficulty import target_of
 from pinning_worker.domain.headers import parse_header
@@ -343,6 +345,27 @@ async def test_a_history_that_is_refused_is_the_other_servers_to_tell() -> None:
     async with watching(refusing, honest) as (watcher, heard):
         await heard.until(lambda: heard.proven_at(paid.txid) == 11)
         assert watcher.servers()[0].connected
+
+
+@pytest.mark.parametrize("event", ["electrum.history_refused", "electrum.payments_left_to_read"])
+async def test_what_a_server_does_again_and_again_is_told_once(event: str) -> None:
+    """Catches: it refuses every other time, or shows a backlog that comes and goes: ten lines a second, for ever."""
+    server, times = ScriptedServer(ledger_of(3)), count()
+
+    def now_and_then(_: str) -> list[dict[str, object]]:
+        if next(times) % 2 == 0:
+            return []
+        if event == "electrum.history_refused":
+            raise Refusal("busy")
+        return [{"tx_hash": f"{number:064x}", "height": 0} for number in range(60)]
+
+    server.answers["blockchain.scripthash.get_history"] = now_and_then
+    with structlog.testing.capture_logs() as lines:
+        async with watching(server):
+            for asked in range(1, 20):
+                await until_asked(server, "blockchain.scripthash.get_history", asked)
+                await server.tell("blockchain.scripthash.subscribe", scripthash(PAYEE), "moved")
+    assert [line["event"] for line in lines].count(event) == 1
 
 
 async def test_a_history_that_was_refused_once_is_asked_for_again() -> None:
