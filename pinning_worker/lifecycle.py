@@ -272,7 +272,7 @@ class Lifecycle:
             if (
                 payment.proof is None
                 and not is_taken_back
-                and not (self.unbooked.has_place(payment) and (pin or quotes))
+                and not (self.unbooked.has_place(payment, sighting.shown_by) and (pin or quotes))
             ):
                 return None
             if pin is None and not quotes and (not payment.root or payment.amount < self.terms.prices.least):
@@ -284,7 +284,7 @@ class Lifecycle:
             pin = pin or _first_seen(payment, quotes)
             guard = (request,) if request else ()
             if await self.books.commit(Change(requests=guard, pins=(pin,), payments=(payment,))):
-                self.unbooked.note_booked(payment)
+                self.unbooked.note_booked(payment, sighting.shown_by)
                 if is_new:
                     self._log_payment(payment, pin)
                 return self.nudge(key)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,6 +29,7 @@ from pinning_worker.ports import Trouble
 AT_WORK, CRASHES = "at-work", "crashes.json"
 SLOT_BYTES = 512
 SAME_START_SECONDS = 10  # by so much a clock may have been set: a note that reached the disk was there for longer
+_WORK = re.compile("[a-z-]+ [0-9A-Za-z]+( [0-9a-f]+)?")  # `work_name`; what a disk made of it names nothing
 MOST_REMEMBERED = 200  # of what crashed: a small file; the longest remembered is forgotten first
 
 log = structlog.get_logger(__name__)
@@ -141,7 +143,8 @@ def read_crash_file(folder: Path, version: str, booted_at: int | None = None) ->
     try:
         found = read_object(folder / CRASHES) or {}
         crashes = found.get("crashes") if found.get("version") == version else None
-        counts = {name: whole_number(count) for name, count in crashes.items()} if isinstance(crashes, dict) else {}
+        named = crashes.items() if isinstance(crashes, dict) else ()
+        counts = {name: whole_number(count) for name, count in named if _WORK.fullmatch(name)}
     except (OSError, ValueError) as error:
         log.warning("crashes.unreadable", file=str(folder / CRASHES), why=str(error))
         counts = {}
@@ -161,4 +164,4 @@ def _read_slots(path: Path) -> list[str]:
     except OSError as error:
         log.warning("crashes.unreadable", file=str(path), why=str(error))
         return []
-    return [lines[0].strip(), *(line.strip() for line in lines[1:] if len(line.split()) >= 2)]
+    return [lines[0].strip(), *(line.strip() for line in lines[1:] if _WORK.fullmatch(line.strip()))]

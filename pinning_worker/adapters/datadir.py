@@ -1,15 +1,16 @@
 """The data directory: ours alone (mode 0700), of one network, with one worker at a time.
 
 A file `network` marks a directory as ours; one that holds other things and no mark is refused, so that a slip in a
-setting tightens nobody's home directory. The lock is `worker.lock` (`process_lock.py`); readers take none. A folder
-`.restoring` is half a restore, which nobody starts.
+setting tightens nobody's home directory. The lock is `worker.lock` (`process_lock.py`), and the directory itself,
+for a file can be removed while a worker runs; readers take none. A folder `.restoring` is half a restore, which nobody
+starts.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from pinning_worker.adapters.disk_faults import is_usable, reason_of, user_name
@@ -102,16 +103,35 @@ def hold_for_restore(path: Path) -> Iterator[None]:
         yield
 
 
+def require_not_held(path: Path) -> None:
+    """Raises DataDirHeld where a worker runs on it. One that is missing, or not ours to read, is somebody else's to
+    tell of."""
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError), _opened(path / LOCK, os.O_RDONLY) as file:
+        _lock(file, path)
+    with suppress(OSError), _opened(path, os.O_RDONLY) as folder:
+        _lock(folder, path)
+
+
 @contextmanager
 def _held(path: Path) -> Iterator[None]:
-    try:
-        descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _refused(path, error) from error
-    try:
-        _lock(descriptor, path)
-        _write_pid(descriptor, path)
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(_opened(path / LOCK, os.O_RDWR | os.O_CREAT))
+            folder = stack.enter_context(_opened(path, os.O_RDONLY))
+        except OSError as error:
+            raise _refused(path, error) from error
+        _lock(file, path)
+        with suppress(OSError):  # a file system that locks no directories (NFS): there the file is all
+            _lock(folder, path)
+        _write_pid(file, path)
         yield
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -171,6 +191,7 @@ def _write_pid(descriptor: int, path: Path) -> None:
 
 
 def _lock(descriptor: int, path: Path) -> None:
+    """Raises DataDirHeld; OSError where the file system has no such lock."""
     if (holder := taken_by(descriptor)) is not None:
         raise DataDirHeld(
             f"another worker (pid {holder}) runs on {path}: stop it, or let PINNING_DATA_DIR name another directory"

@@ -1,4 +1,4 @@
-"""One process at a time: flock(2) on a file that holds the pid of whoever has it.
+"""One process at a time: flock(2) on a file that holds the pid of whoever has it. Or on a folder, without a pid.
 
 The kernel lets go of it when the process ends, however it ends, so there is no stale lock to remove.
 """
@@ -14,8 +14,15 @@ def taken_by(descriptor: int) -> str | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        return _noted_pid(descriptor) or "unknown"
     return None
+
+
+def _noted_pid(descriptor: int) -> str:
+    try:
+        return os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+    except IsADirectoryError:
+        return ""
 
 
 def note_pid(descriptor: int) -> None:

@@ -69,10 +69,11 @@ def _check(folder: BackupFolder, quick: bool, incomplete: bool) -> Checked:
 
 
 def _restore(folder: BackupFolder, there: Destination, quick: bool, incomplete: bool) -> Checked:
-    from pinning_worker.adapters.datadir import hold_for_restore
+    from pinning_worker.adapters.datadir import hold_for_restore, require_not_held
     from pinning_worker.backup.errors import disk_trouble
     from pinning_worker.backup.putting_back import put_back, require_fit
 
+    require_not_held(there.data_dir)
     with disk_trouble(f"the backup in {folder.path}"):
         require_fit(folder.manifest(), there)
     checked = _check(folder, quick, incomplete)

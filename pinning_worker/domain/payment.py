@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from pinning_worker.domain.cid import BadCid, Cid, parse_cid
@@ -61,6 +61,7 @@ class Sighting:
     value: bytes | None
     outputs: tuple[PaidOutput, ...]
     proof: Proof | None
+    shown_by: frozenset[str] = field(default=frozenset(), compare=False)  # servers, by whatever name they have
 
     @property
     def amount(self) -> Swartz:

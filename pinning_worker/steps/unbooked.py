@@ -4,18 +4,22 @@ An invention costs its server nothing, so what is neither proven nor waited for 
 bounded number, the oldest lost first, for a proven payment is told again anyway. A quote that is given later finds what
 was seen for its root. For one root a few sightings are booked, and a payment that left the mempool and came back is
 booked again a few times; after that only its proof counts.
+
+Each server has places of its own, here and in the books, and a sighting takes one of whoever shows it and has most
+left: so one server's inventions hide nothing that another shows.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pinning_worker.domain.payment import Payment, Sighting, named_cid
 
-MOST_UNBOOKED = 1_000
-MOST_FOR_ONE_ROOT = 20  # unproven payments in the books
+MOST_UNBOOKED = 1_000  # of one server
+MOST_FOR_ONE_ROOT = 20  # unproven payments in the books, of one server
 MOST_RETURNS = 3  # of one payment to the mempool
 MOST_COUNTED = 10_000  # roots and payments that are counted
 
@@ -25,39 +29,45 @@ Value = TypeVar("Value")
 
 @dataclass(slots=True)
 class Unbooked:
-    """`_sightings`: with the root that each names; `_booked`: those in the books without a proof, by root; `_gone`: how
-    often a payment has left the mempool."""
+    """`_sightings`: by server, with the root that each names; `_booked`: those in the books without a proof, by root,
+    with the server whose place each has; `_gone`: how often a payment has left the mempool."""
 
-    _sightings: OrderedDict[str, tuple[bytes, Sighting]] = field(default_factory=OrderedDict)
-    _booked: OrderedDict[bytes, set[str]] = field(default_factory=OrderedDict)
+    _sightings: dict[str, OrderedDict[str, tuple[bytes, Sighting]]] = field(default_factory=dict)
+    _booked: OrderedDict[bytes, dict[str, str]] = field(default_factory=OrderedDict)
     _gone: OrderedDict[str, int] = field(default_factory=OrderedDict)
 
     def keep(self, sighting: Sighting) -> None:
+        self.drop(sighting.txid)
+        taken = {server: len(kept) for server, kept in self._sightings.items()}
+        kept = self._sightings.setdefault(_least_taken(sighting.shown_by, taken), OrderedDict())
         named = named_cid(sighting.value)
-        self._sightings[sighting.txid] = (named[0].key if named else b"", sighting)
-        _shorten(self._sightings, MOST_UNBOOKED)
+        kept[sighting.txid] = (named[0].key if named else b"", sighting)
+        _shorten(kept, MOST_UNBOOKED)
 
     def drop(self, txid: str) -> None:
-        self._sightings.pop(txid, None)
+        for kept in self._sightings.values():
+            kept.pop(txid, None)
 
     def seen_for(self, root: bytes) -> list[Sighting]:
         """Those whose NameOp names that root."""
-        return [sighting for named, sighting in self._sightings.values() if named == root]
+        everything = (each for kept in self._sightings.values() for each in kept.values())
+        return [sighting for named, sighting in everything if named == root]
 
-    def has_place(self, payment: Payment) -> bool:
+    def has_place(self, payment: Payment, shown_by: Collection[str]) -> bool:
         """Whether the books take one more without a proof."""
-        booked = self._booked.get(payment.root, ())
-        has_room = payment.txid in booked or len(booked) < MOST_FOR_ONE_ROOT
+        booked = self._booked.get(payment.root, {})
+        taken = Counter(booked.values())
+        has_room = payment.txid in booked or taken[_least_taken(shown_by, taken)] < MOST_FOR_ONE_ROOT
         return has_room and self._gone.get(payment.txid, 0) <= MOST_RETURNS
 
-    def note_booked(self, payment: Payment) -> None:
+    def note_booked(self, payment: Payment, shown_by: Collection[str] = ()) -> None:
         """It is in the books now, with a proof or without."""
         self.drop(payment.txid)
-        booked = self._booked.setdefault(payment.root, set())
+        booked = self._booked.setdefault(payment.root, {})
         if payment.proof is None and not payment.gone:
-            booked.add(payment.txid)
+            booked.setdefault(payment.txid, _least_taken(shown_by, Counter(booked.values())))
         else:
-            booked.discard(payment.txid)
+            booked.pop(payment.txid, None)
         if not booked:
             del self._booked[payment.root]
         _shorten(self._booked, MOST_COUNTED)
@@ -66,6 +76,10 @@ class Unbooked:
         self.note_booked(payment)
         self._gone[payment.txid] = self._gone.get(payment.txid, 0) + 1
         _shorten(self._gone, MOST_COUNTED)
+
+
+def _least_taken(shown_by: Collection[str], taken: Mapping[str, int]) -> str:
+    return min(sorted(shown_by) or [""], key=lambda server: taken.get(server, 0))
 
 
 def _shorten(kept: OrderedDict[Key, Value], most: int) -> None:

@@ -18,6 +18,7 @@ import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks, file_of
 from pinning_worker.adapters.blocks.mark_file import read_mark
+from pinning_worker.adapters.datadir import hold_data_dir
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.store_mark import read_mark as books_mark
 from pinning_worker.backup.manifest import sha256_of
@@ -312,6 +313,14 @@ async def test_a_data_directory_with_something_in_it_is_left_as_it_is(worker: Pa
     assert sorted(entry.name for entry in data.iterdir()) == ["identity.key", "lost+found"]
     (data / "identity.key").unlink()
     await restore(tmp_path / "new")
+
+
+async def test_a_restore_under_a_running_worker_is_told_that_it_runs(worker: Path, tmp_path: Path) -> None:
+    """Catches: "move it away", said of the data of a worker that runs."""
+    await backup(worker)
+    with hold_data_dir(worker / "data", "doichain-regtest"):
+        assert f"another worker (pid {os.getpid()}) runs on" in await refusal(worker, 75, "restore", "../backup")
+    assert "is there already" in await refusal(worker, 78, "restore", "../backup")
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal"])

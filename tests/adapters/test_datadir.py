@@ -89,6 +89,21 @@ def test_the_second_worker_learns_the_pid_of_the_first_and_may_run_after_its_kil
             assert (data / "worker.lock").read_text() == f"{os.getpid()}\n"
 
 
+def test_a_lock_that_somebody_removed_lets_no_second_worker_in(tmp_path: Path) -> None:
+    """Catches: `rm worker.lock` under a worker that runs, as after a crash of other programs."""
+    data = tmp_path / "data"
+    with subprocess.Popen([sys.executable, "-c", HOLD, data], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"held\n"
+        (data / "worker.lock").unlink()
+        with pytest.raises(DataDirHeld, match="another worker"), hold_data_dir(data, "doichain"):
+            pass
+        first.kill()
+        first.wait(10)
+        with hold_data_dir(data, "doichain"):
+            assert (data / "worker.lock").read_text() == f"{os.getpid()}\n"
+
+
 def test_a_mark_that_a_power_cut_emptied_is_told_as_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "network").touch()
     with pytest.raises(DataDirRefused, match=r"network is empty, .*echo doichain > "):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -129,6 +130,14 @@ def test_damaged_files_cost_the_counts_and_not_the_start(tmp_path: Path, damage:
     (tmp_path / CRASHES).write_bytes(damage)
     (tmp_path / AT_WORK).write_bytes(damage * SLOT_BYTES)
     assert set(counts(tmp_path).values()) <= {1}
+
+
+@pytest.mark.parametrize("name", ["fetch", "fetch\tx", " fetch", "\ufffd \ufffd", ""])
+def test_what_names_no_work_is_not_counted(tmp_path: Path, name: str) -> None:
+    """Catches: a name without a subject, of which the story looks for the subject at every start and dies."""
+    (tmp_path / CRASHES).write_text(json.dumps({"version": "1", "crashes": {name: 3, "fetch bafyart": 3}}))
+    (tmp_path / AT_WORK).write_bytes(name.encode().ljust(SLOT_BYTES - 1) + b"\n")
+    assert set(counts(tmp_path)) == {"fetch bafyart"}
 
 
 def test_files_that_cannot_be_had_cost_the_notes_and_not_the_run(tmp_path: Path) -> None:

@@ -165,6 +165,27 @@ async def test_of_inventions_for_what_is_quoted_only_some_are_booked(autojump_cl
         assert (await w.pin(cid)).state is State.PINNED
 
 
+async def test_one_servers_inventions_hide_no_payment_that_another_shows(autojump_clock: MockClock) -> None:
+    """Catches: twenty inventions take all places of a root; the payment is not told of, and its blocks lapse while it
+    is on its way."""
+    cid, blocks = content.file(b"much envied")
+    outputs = (PaidOutput(1, Swartz(5_000_000)),)
+    value = f"ipfs://{cid}".encode()
+    async with World().running() as w:
+        for number in range(2_000):
+            txid = hashlib.sha256(b"invented %d" % number).hexdigest()
+            invented = Sighting(txid, b"art/%d" % number, value, outputs, None, frozenset({"liar"}))
+            await w.life.payment_seen(invented)
+            if number == 500:
+                paid = Sighting("ab" * 32, b"art/1", value, outputs, None, frozenset({"liar", "honest"}))
+                await w.life.payment_seen(paid)
+        w.offer(blocks)
+        await w.say(f"NEW-CID:{cid}")
+        assert "ab" * 32 in {said.get("txid") for said in w.hear()}
+        booked = {payment.txid for payment in await w.books.all_payments()}
+        assert ("ab" * 32 in booked, len(booked)) == (True, MOST_FOR_ONE_ROOT + 1)
+
+
 async def test_a_payment_that_flaps_is_rewritten_a_few_times_and_counts_when_it_is_proven(
     autojump_clock: MockClock,
 ) -> None:

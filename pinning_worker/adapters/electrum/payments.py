@@ -48,6 +48,8 @@ NEVER_WAIT = 10  # transactions of each kind that go first
 READ_AT_ONCE = 50  # if all are refused, the server still does not hang up
 READ_AT_ONCE_SLOWLY = 5
 SLOW_PIECE_SECONDS = 1.0
+MOST_WAITING, MOST_OF_A_KIND = 8_000, 1_500  # rows that one look has in mind; above the first only so many of a kind
+TELL_AGAIN_SECONDS = 600.0  # what comes and goes, in the log
 REFUSED_AGAIN_SECONDS, REFUSED_AGAIN_AT_MOST = 60.0, 3600.0
 
 _log = structlog.get_logger(__name__)
@@ -69,27 +71,39 @@ class PaymentReader:
         self._server, self._wire, self._pace, self._view = server, wire, pace, view
         self._refusals: dict[str, _Refusal] = {}
         self._first = NEVER_WAIT  # fewer after a refusal
-        self._has_backlog = False
+        self._has_backlog, self._told_until = False, 0.0
         self._at_once = READ_AT_ONCE_SLOWLY * 2  # of a backlog; more while it is quick
 
     async def read(self, chain: HeaderChain, is_called: Callable[[], bool]) -> bool:
         """What is still to be read of that server's histories. False: not all, because it was called to
         look again, or enough was asked of the server for now. Raises LinkLost, ServerMisbehaved."""
-        wanted = self._view.sightings.wanted(self._server)
-        self._refusals = {row.txid: self._refusals[row.txid] for row in wanted if row.txid in self._refusals}
-        rows = [row for row in wanted if row.height <= 0 or chain.has(row.height)]
-        first, others = self._in_turn([row for row in rows if not self._is_put_off(row)])
+        rows, is_all = await self._look_through(chain)
+        first, others = self._in_turn(rows)
         is_answered = await self._read_piece(chain, first)
         self._first = min(2 * self._first, NEVER_WAIT) if is_answered else max(1, self._first // 2)
         self._view.ring()
         if not others:
             self._has_backlog = False
             return True
-        all_read = is_answered and await self._read_backlog(chain, others, is_called)
-        if not all_read and not self._has_backlog:  # of every look it would be a line a second
+        all_read = is_answered and await self._read_backlog(chain, others, is_called) and is_all
+        if not all_read and not self._has_backlog and trio.current_time() >= self._told_until:
+            self._told_until = trio.current_time() + TELL_AGAIN_SECONDS  # of every look it would be a line a second
             _log.info("electrum.payments_left_to_read", server=self._server, transactions=len(others))
         self._has_backlog = not all_read
         return all_read
+
+    async def _look_through(self, chain: HeaderChain) -> tuple[list[HistoryRow], bool]:
+        """What may be read now, and whether that is all: of a long history the most urgent of each kind."""
+        rows, refusals, is_all = list[HistoryRow](), dict[str, _Refusal](), True
+        for piece in self._view.sightings.shown(self._server):
+            refusals |= {row.txid: self._refusals[row.txid] for row in piece if row.txid in self._refusals}
+            rows += [row for row in piece if self._is_to_be_read(chain, row) and not self._is_put_off(row)]
+            if len(rows) > MOST_WAITING:
+                kinds = self._view.sightings.in_turn(rows)
+                rows, is_all = [row for kind in kinds for row in kind[:MOST_OF_A_KIND]], False
+            await trio.lowlevel.checkpoint()
+        self._refusals = refusals
+        return rows, is_all
 
     def _in_turn(self, rows: list[HistoryRow]) -> tuple[list[HistoryRow], list[HistoryRow]]:
         """What is read at once, and the backlog, both in the order of their urgency."""
@@ -101,7 +115,7 @@ class PaymentReader:
 
     async def _read_backlog(self, chain: HeaderChain, rows: list[HistoryRow], is_called: Callable[[], bool]) -> bool:
         """Piece by piece, and each told; whether all of it was read."""
-        sightings, all_read, at = self._view.sightings, True, 0
+        sightings, all_read, has_read, at = self._view.sightings, True, False, 0
         try:
             while at < len(rows):
                 if is_called() or self._pace.is_spent:
@@ -110,12 +124,14 @@ class PaymentReader:
                 piece = [row for row in rows[at : at + size] if sightings.is_wanted(self._server, row)]
                 mine = [row for row in piece if row.txid not in self._view.being_read]
                 all_read, at, began = all_read and len(mine) == len(piece), at + size, trio.current_time()
+                has_read = has_read or bool(mine)
                 if not await self._read_claimed(chain, mine):
                     return False
                 self._adapt(trio.current_time() - began)
             return all_read
         finally:
-            self._view.ring_sessions()  # others may have left to us what we did not read
+            if has_read:  # others may have left it to us; who left all to others is rung by them
+                self._view.ring_sessions()
 
     def _adapt(self, seconds: float) -> None:
         """Whatever makes the server slow (others behind our address, its other clients), a payment that is made now
@@ -136,6 +152,7 @@ class PaymentReader:
 
     async def _read_piece(self, chain: HeaderChain, rows: Sequence[HistoryRow]) -> bool:
         """Whether every request was answered."""
+        rows = [row for row in rows if self._is_to_be_read(chain, row)]  # still: others were at work meanwhile
         headers = {row.height: chain.header_at(row.height) for row in rows if row.height > 0}
         calls = [self._calls_for(row) for row in rows]
         answers = iter(await self._wire.batch(call for each in calls for call in each))
@@ -153,6 +170,9 @@ class PaymentReader:
         for row in doubtful:
             await self._ask_once_more(chain, row)
         return all_answered
+
+    def _is_to_be_read(self, chain: HeaderChain, row: HistoryRow) -> bool:
+        return (row.height <= 0 or chain.has(row.height)) and self._view.sightings.is_wanted(self._server, row)
 
     def _calls_for(self, row: HistoryRow) -> list[Call]:
         calls: list[Call] = []

@@ -34,7 +34,7 @@ from pinning_worker.adapters.electrum.introduction import TIP, introduce, requir
 from pinning_worker.adapters.electrum.nameops import read_name_ops
 from pinning_worker.adapters.electrum.pace import COST_PER_BYTE, Pace
 from pinning_worker.adapters.electrum.patience import Patience
-from pinning_worker.adapters.electrum.payments import PaymentReader
+from pinning_worker.adapters.electrum.payments import TELL_AGAIN_SECONDS, PaymentReader
 from pinning_worker.adapters.electrum.view import ChainView
 from pinning_worker.adapters.electrum.wire import Wire
 from pinning_worker.domain.address import scripthash
@@ -45,6 +45,7 @@ from pinning_worker.ports import NameOpAt
 STATUSES_AT_ONCE = 100  # asked for again in one check-in
 LONG_HISTORY = 1_000  # rows; one that is longer costs so much that it is not read at each news
 AGAIN_AT_ONCE, AGAIN_SLOWLY = 100.0, 40.0  # of cost a second, spent on reading it again and again
+ROWS_A_SECOND, LONGEST_BREATH = 20_000, 10.0  # rows of its histories that are looked through, and seconds between looks
 COST_OF_ROW = 100 * COST_PER_BYTE  # of a history: some 99 bytes
 
 _SCRIPT = "blockchain.scripthash.subscribe"
@@ -68,6 +69,7 @@ class Session:
         self._to_read: set[str] = set()  # scripthashes whose history is to be read
         self._not_before: dict[str, float] = {}  # scripthash of a long history -> when it may be read again
         self._refused: set[str] = set()  # scripthashes whose history it did not tell
+        self._told_until: dict[str, float] = {}  # that it did not tell it: one that does now and then is told once
         self._ask_again_at, self._refusal_wait = 0.0, patience.check_in
         self._turn: deque[str] = deque()  # scripthashes, the next one to check in on first
         self._bell = trio.Event()
@@ -93,11 +95,19 @@ class Session:
             self._bell = trio.Event()
             self.wire.require_link()
             await self._look()
+            await self._breathe()
             with trio.move_on_after(self._patience.check_in) as silence:
                 await self._rest()
             if silence.cancelled_caught:
                 await self._check_in()
             self._require_fresh()
+
+    async def _breathe(self) -> None:
+        """Each look goes through all that the server shows. One that shows much and notifies of every moment would have
+        us do nothing else."""
+        rows = self._view.sightings.rows_shown_by(self.server)
+        if rows > LONG_HISTORY:
+            await trio.sleep(min(rows / ROWS_A_SECOND, LONGEST_BREATH))
 
     async def _rest(self) -> None:
         """Until the bell rings, or a header that waits for its time may be taken, or a history read again."""
@@ -244,6 +254,7 @@ class Session:
             self._not_before[hash_] = trio.current_time() + len(history) * COST_OF_ROW / per_second
 
     def _note_refusal(self, hash_: str, refusal: RequestRefused) -> None:
-        if hash_ not in self._refused:
+        if hash_ not in self._refused and trio.current_time() >= self._told_until.get(hash_, 0.0):
+            self._told_until[hash_] = trio.current_time() + TELL_AGAIN_SECONDS
             _log.warning("electrum.history_refused", server=self.server, scripthash=hash_, why=str(refusal))
         self._refused.add(hash_)

@@ -50,16 +50,32 @@ class Shown:
         return [txid for place in places for txid in self._rows.pop(place) if self._is_unlisted(txid, place)]
 
     def rows_of(self, server: str) -> Iterator[HistoryRow]:
+        """As they are now, however long it takes to go through them."""
+        return (HistoryRow(txid, height) for txid, height in self._merged(server).items())
+
+    def unmined_of(self, server: str) -> set[str]:
+        return {txid for txid, height in self._merged(server).items() if height <= 0}
+
+    def count_of(self, server: str) -> int:
+        """A row of two scripts counts twice."""
+        return sum(len(rows) for (shown_by, _), rows in self._rows.items() if shown_by == server)
+
+    def _merged(self, server: str) -> dict[str, int]:
         merged: dict[str, int] = {}
         for (shown_by, _), rows in self._rows.items():
             if shown_by == server:
                 merged |= rows
-        return (HistoryRow(txid, height) for txid, height in merged.items())
+        return merged
 
     def scripthashes_of(self, txid: str) -> set[str]:
         """The scripts in whose histories it is listed."""
         listed = self._listed.get(txid)
         return {scripthash for _, scripthash in listed.places} if listed is not None else set()
+
+    def servers_of(self, txid: str) -> frozenset[str]:
+        """Who shows it."""
+        listed = self._listed.get(txid)
+        return frozenset(server for server, _ in listed.places) if listed is not None else frozenset()
 
     def arrival(self, txid: str) -> int:
         """Higher: later."""

@@ -15,9 +15,11 @@ so no server's inventions may push out what another server brought.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import nlargest
+from itertools import islice, zip_longest
 
 from pinning_worker.adapters.electrum.answers import HistoryRow
 from pinning_worker.adapters.electrum.shown import Shown
@@ -29,6 +31,7 @@ from pinning_worker.domain.transaction import MERKLE_NODE_SIZE, Transaction
 MOST_IN_MEMPOOL = 1_000  # transactions without a proof that are kept of what one server brought
 MOST_UNPROVEN_OUTPUTS = 20  # to us, of one transaction without a proof; one with more is told once it is proven
 LARGEST_UNPROVEN = 20_000  # bytes hashed for the txid; a browser's payment has less than a thousand
+ROWS_AT_ONCE = 2_000  # of a server's histories, looked through in one go: some milliseconds
 TOLD_AT_ONCE = 50  # changes; those that weigh most come first
 
 
@@ -54,6 +57,7 @@ class _Known:
     told: bool = False
     brought_by: str = ""  # the server, while there is no proof
     scripts: int = 0  # that were watched when it was read
+    told_of: frozenset[str] = frozenset()  # the servers that were told of as showing it
 
 
 class Sightings:
@@ -79,8 +83,17 @@ class Sightings:
 
     def show(self, server: str, scripthash: str, history: Iterable[HistoryRow]) -> None:
         """The whole history of one script, as that server tells it now."""
+        history = list(history)
         for txid in self._shown.replace(server, scripthash, history):
             self._let_go_unless_shown(txid)
+        for row in history:
+            self._tell_again(row.txid, server)
+
+    def _tell_again(self, txid: str, server: str) -> None:
+        """One more server shows what was told without a proof: its word is worth more than one's."""
+        known = self._known.get(txid)
+        if known is not None and known.told and known.proof is None and known.reading and server not in known.told_of:
+            self._changed[txid] = None
 
     def withdraw(self, server: str) -> None:
         """Forgets what that server showed; what it alone showed, and is not proven, is gone."""
@@ -105,15 +118,20 @@ class Sightings:
 
     # --- what is to be asked
 
-    def wanted(self, server: str) -> list[HistoryRow]:
-        """Rows of that server that are to be read or proven, in the order of its histories."""
-        rows = list(self._shown.rows_of(server))
-        aside = self._aside.get(server)
-        if aside:
-            aside &= {row.txid for row in rows if row.height <= 0}
-        return [row for row in rows if self.is_wanted(server, row)]
+    def shown(self, server: str) -> Iterator[list[HistoryRow]]:
+        """The rows of that server, in the order of its histories: piece by piece, for there may be a hundred thousand
+        of them, and others have work to do."""
+        if aside := self._aside.get(server):
+            aside &= self._shown.unmined_of(server)
+        rows = self._shown.rows_of(server)
+        while piece := list(islice(rows, ROWS_AT_ONCE)):
+            yield piece
+
+    def rows_shown_by(self, server: str) -> int:
+        return self._shown.count_of(server)
 
     def is_wanted(self, server: str, row: HistoryRow) -> bool:
+        """Whether it is to be read or proven."""
         if self.is_unread(row.txid):
             return row.height > 0 or row.txid not in self._aside.get(server, ())
         known = self._known[row.txid]
@@ -209,10 +227,11 @@ class Sightings:
 
     def take_changes(self) -> list[Sighting | str]:
         """Some of what changed: a sighting as it is now, or the txid of what is gone. In the order of the changes while
-        they are few; of many the proven come first, and those that pay most."""
+        they are few; of many the proven come first, and those that pay most: of what has no proof each server's in its
+        turn, for great inventions cost no more than small ones."""
         taken: list[str] = list(self._changed)
         if len(taken) > TOLD_AT_ONCE:
-            taken = nlargest(TOLD_AT_ONCE, taken, key=self._weight)
+            taken = self._most_urgent(taken)
         for txid in taken:
             del self._changed[txid]
         told = (self._tell(txid) for txid in taken)
@@ -222,9 +241,17 @@ class Sightings:
     def has_changes(self) -> bool:
         return bool(self._changed)
 
-    def _weight(self, txid: str) -> tuple[bool, int]:
-        known = self._known.get(txid)
-        return known is not None and known.proof is not None, self._amount(txid)
+    def _most_urgent(self, txids: Collection[str]) -> list[str]:
+        shown_by = {txid: self._shown.servers_of(txid) or {""} for txid in txids}
+        shows = Counter(server for servers in shown_by.values() for server in servers)
+        lanes: dict[str, list[str]] = {"proven": []}
+        for txid, servers in shown_by.items():
+            known = self._known.get(txid)
+            is_proven = known is not None and known.proof is not None
+            lanes.setdefault("proven" if is_proven else min(servers, key=lambda each: shows[each]), []).append(txid)
+        ordered = [nlargest(TOLD_AT_ONCE, lane, key=self._amount) for lane in lanes.values()]
+        in_turn = [txid for each in zip_longest(*ordered[1:]) for txid in each if txid is not None]
+        return [*ordered[0], *in_turn][:TOLD_AT_ONCE]
 
     def _amount(self, txid: str) -> int:
         known = self._known.get(txid)
@@ -236,8 +263,9 @@ class Sightings:
             return txid
         if known.reading is None or not known.reading.outputs:
             return None
-        known.told = True
-        return Sighting(txid, known.reading.name, known.reading.value, known.reading.outputs, known.proof)
+        known.told, servers = True, self._shown.servers_of(txid)
+        known.told_of |= servers
+        return Sighting(txid, known.reading.name, known.reading.value, known.reading.outputs, known.proof, servers)
 
 
 def read_for(transaction: Transaction, scripts: Collection[bytes]) -> Reading:

@@ -182,6 +182,8 @@ class Wire:
                 self._settle(item, number)
             elif isinstance(item, Notification):
                 self._take_notification(item, len(frame))
+            else:
+                raise ServerMisbehaved("a request: it is the server that is asked")
         except (ProtocolError, ValueError, RecursionError) as error:  # nesting without end; a number of 5 000 digits
             raise ServerMisbehaved(f"not JSON-RPC: {str(error)[:200]}") from error
 

@@ -10,6 +10,7 @@ import sys
 from datetime import date
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
@@ -244,6 +245,18 @@ async def test_room_is_made_by_files_and_not_by_second_names_of_them(tmp_path: P
     os.link(tmp_path / "shelved", day / "shelved")
     assert quarantine.make_room(50_000) == 100_000
     assert quarantine.days() == []
+
+
+async def test_a_purge_keeps_a_gibibyte_free_for_the_database_and_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = await DiskBlocks.open(tmp_path)
+    await free_noise(blocks, count=4, size=100_000, was_paid=True)
+    disk = SimpleNamespace(f_frsize=1, f_blocks=100 << 30, f_bavail=(1 << 30) - 150_000)
+    monkeypatch.setattr(os, "statvfs", lambda _: disk)
+    await blocks.purge(date(2026, 11, 1))
+    [left] = await blocks.quarantined()
+    assert left.blocks == 2
 
 
 async def free_noise(blocks: DiskBlocks, *, count: int, size: int, was_paid: bool) -> None:

@@ -44,6 +44,20 @@ async def test_the_last_word_of_each_receipt_is_read(tmp_path: Path) -> None:
     assert await receipts.get(first.key) == released
 
 
+async def test_a_line_is_on_disk_before_the_books_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was promised outlives a power cut."""
+    synced, fsync = list[str](), os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    receipts = await JournaledReceipts.open(MemoryReceipts(), tmp_path)
+    await receipts.put(receipt())
+    assert str(tmp_path / JOURNAL) in synced
+
+
 async def test_half_a_line_costs_that_line_and_no_other(tmp_path: Path) -> None:
     """Catches: the line after a power cut is glued to half a line, and both are lost."""
     receipts = await JournaledReceipts.open(MemoryReceipts(), tmp_path)

@@ -11,10 +11,13 @@ from itertools import count
 from typing import Any
 
 import pytest
+import structlog
 import trio
 
-from pinning_worker.adapters.electrum.sightings import MOST_IN_MEMPOOL
+from pinning_worker.adapters.electrum.answers import HistoryRow
+from pinning_worker.adapters.electrum.sightings import MOST_IN_MEMPOOL, Sightings
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
+from pinning_worker.domain.address import scripthash
 from pinning_worker.domain.chain import DOICHAIN_REGTEST, PinnedBlock
 from pinning_worker.domain.difficulty import target_of
 from pinning_worker.domain.headers import parse_header
@@ -344,6 +347,27 @@ async def test_a_history_that_is_refused_is_the_other_servers_to_tell() -> None:
         assert watcher.servers()[0].connected
 
 
+@pytest.mark.parametrize("event", ["electrum.history_refused", "electrum.payments_left_to_read"])
+async def test_what_a_server_does_again_and_again_is_told_once(event: str) -> None:
+    """Catches: it refuses every other time, or shows a backlog that comes and goes: ten lines a second, for ever."""
+    server, times = ScriptedServer(ledger_of(3)), count()
+
+    def now_and_then(_: str) -> list[dict[str, object]]:
+        if next(times) % 2 == 0:
+            return []
+        if event == "electrum.history_refused":
+            raise Refusal("busy")
+        return [{"tx_hash": f"{number:064x}", "height": 0} for number in range(60)]
+
+    server.answers["blockchain.scripthash.get_history"] = now_and_then
+    with structlog.testing.capture_logs() as lines:
+        async with watching(server):
+            for asked in range(1, 20):
+                await until_asked(server, "blockchain.scripthash.get_history", asked)
+                await server.tell("blockchain.scripthash.subscribe", scripthash(PAYEE), "moved")
+    assert [line["event"] for line in lines].count(event) == 1
+
+
 async def test_a_history_that_was_refused_once_is_asked_for_again() -> None:
     server, paid, remembered = ScriptedServer(ledger_of(3)), payment(1), payment(2)
     honest, refusals = server._blockchain_scripthash_get_history, iter(range(2))
@@ -403,6 +427,31 @@ async def test_a_mempool_full_of_inventions_fills_no_memory() -> None:
         honest.ledger.mine(big, true, count=2)
         await honest.tell_all()
         await heard.until(lambda: heard.proven_at(big.txid) == heard.proven_at(true.txid) == 11)
+
+
+def test_great_inventions_of_one_server_are_not_told_before_what_another_shows() -> None:
+    """Catches: inventions that name any amount, ever new ones, and a payment whose turn never comes."""
+    sightings, true = Sightings({}), payment(5_000, amount=1)
+    sightings.add_scripts([PAYEE])
+    invented = [payment(number, amount=10**12) for number in range(1, 500)]
+    for server, shown in (("liar", [*invented, true]), ("honest", [true])):
+        sightings.show(server, "of PAYEE", [HistoryRow(each.txid, 0) for each in shown])
+    for each in (true, *invented):
+        sightings.learn("liar", each)
+    (told,) = [each for each in sightings.take_changes() if isinstance(each, Sighting) and each.txid == true.txid]
+    assert told.shown_by == {"liar", "honest"}
+
+
+async def test_that_a_second_server_shows_it_too_is_told() -> None:
+    first, second = pair()
+    paid = payment(1)
+    first.ledger.mempool.append(paid)
+    async with watching(first, second) as (_, heard):
+        await heard.until(lambda: heard.is_unproven(paid.txid))
+        second.ledger.mempool.append(paid)
+        await until_asked(second, "blockchain.scripthash.subscribe")
+        await second.tell_script()
+        await heard.until(lambda: heard.sightings[paid.txid].shown_by == {first.url, second.url})
 
 
 class SlowlyStored(Heard):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ import pytest
 import structlog
 import trio
 
+from pinning_worker.adapters.electrum.answers import HistoryRow
+from pinning_worker.adapters.electrum.sightings import Sightings
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.domain.money import Swartz
 from pinning_worker.domain.transaction import Transaction, TxInput, TxOutput, compact_size, double_sha256
@@ -210,3 +213,33 @@ async def test_news_without_end() -> None:
         await heard.until(lambda: heard.tip is not None and all(state.connected for state in watcher.servers()))
         await chatter()
         await until_left(watcher, "news without end")
+
+
+async def test_a_long_history_is_not_looked_through_at_each_of_its_servers_news(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Catches: five thousand rows that nobody can read, a notification every few milliseconds, and a loop that does
+    nothing but go through them."""
+    liar, honest = pair()
+    rows = [{"tx_hash": f"{number:064x}", "height": 0} for number in range(1, 5_001)]
+    liar.answers["blockchain.scripthash.get_history"] = lambda _: rows
+    liar.answers["blockchain.scripthash.subscribe"] = lambda _: "moved"
+    looks, shown = Counter[str](), Sightings.shown
+
+    def counted(sightings: Sightings, server: str) -> Iterator[list[HistoryRow]]:
+        looks[server] += 1
+        return shown(sightings, server)
+
+    monkeypatch.setattr(Sightings, "shown", counted)
+    async with watching(liar, honest) as (watcher, heard):
+        await eventually(lambda: looks[liar.url] > 0, "its history was read")
+        for _ in range(500):
+            await liar.tell_tip()
+            await trio.sleep(0.002)
+        print(f"{looks[liar.url]} looks at 500 notifications")
+        assert looks[liar.url] < 100
+        true = payment(100)
+        honest.ledger.mempool.append(true)
+        await honest.tell_script()
+        await heard.until(lambda: heard.is_unproven(true.txid))
+        assert watcher.servers()[0].fault == ""

@@ -5,16 +5,19 @@ The customer's payment is told before the pile is read, however large; and no se
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 import trio
 
+from pinning_worker.adapters.electrum.answers import HistoryRow
+from pinning_worker.adapters.electrum.sightings import Sightings
 from pinning_worker.domain.transaction import Transaction
 from tests.adapters.electrum.listening import Heard
 from tests.adapters.electrum.metered import HARD, Crowded, Metered, dust
-from tests.adapters.electrum.scripted import Refusal, payment
+from tests.adapters.electrum.scripted import Refusal, ScriptedServer, payment
 from tests.adapters.electrum.watching import BRISK, until_asked, watching
 
 PILE = 10_000
@@ -77,6 +80,23 @@ async def test_two_servers_share_the_pile() -> None:
         print(f"asked of each: {asked}")
         assert sum(asked) < 800
         assert min(asked) > 100
+
+
+async def test_who_left_all_to_the_other_does_not_call_it_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: two servers' sessions that ring each other out of the pile before either has read a piece of it. Each
+    look goes through all rows."""
+    ledger, looks = mined(dust(2_000)), Counter[str]()
+    servers, shown = [ScriptedServer(ledger) for _ in range(2)], Sightings.shown
+
+    def counted(sightings: Sightings, server: str) -> Iterator[list[HistoryRow]]:
+        looks[server] += 1
+        return shown(sightings, server)
+
+    monkeypatch.setattr(Sightings, "shown", counted)
+    async with watching(*servers, patience=USUAL) as (_, heard):
+        await heard.until(lambda: len(heard.sightings) == 2_000)
+    print(f"{looks} looks")
+    assert max(looks.values()) < 50
 
 
 async def test_what_is_refused_is_not_asked_for_at_each_look() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -10,10 +11,13 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
+from pinning_worker.adapters.electrum.answers import HistoryRow
 from pinning_worker.adapters.electrum.endpoint import BadServerUrl
 from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.session import STATUSES_AT_ONCE
+from pinning_worker.adapters.electrum.sightings import Sightings
 from pinning_worker.adapters.electrum.watcher import MOST_SERVERS, PaymentWatcher
 from pinning_worker.domain.address import scripthash
 from pinning_worker.domain.chain import DOICHAIN_REGTEST, Anchor, Network, Retarget2016
@@ -91,7 +95,7 @@ async def test_a_new_payment_and_a_new_block_do_not_wait_for_those_of_years() ->
     server.ledger.mine(*(payment(number) for number in range(1, 500)))
     async with watching(server, patience=replace(BRISK, burst=300.0, per_second=0.001)) as (_, heard):
         await heard.until(lambda: len(heard.sightings) >= 10)
-        await until_asked(server, "blockchain.transaction.get", 210)
+        await until_asked(server, "blockchain.transaction.get", 100)
         server.ledger.mempool.append(late)
         await server.tell_script()
         await heard.until(lambda: heard.is_unproven(late.txid))
@@ -99,6 +103,38 @@ async def test_a_new_payment_and_a_new_block_do_not_wait_for_those_of_years() ->
         await server.tell_all()
         await heard.until(lambda: heard.proven_at(late.txid) == server.ledger.height)
         assert len(heard.sightings) < 400, "the backlog was no backlog"
+
+
+async def test_what_another_session_reads_meanwhile_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: while one session goes through its rows another reads what both are to read, and nothing is left to ask
+    of the server, nor to take of its answer."""
+    server, paid, late = ScriptedServer(ledger_of(3)), payment(1), payment(2)
+    shown = Sightings.shown
+
+    def shown_and_read_meanwhile(sightings: Sightings, name: str) -> Iterator[list[HistoryRow]]:
+        for piece in shown(sightings, name):
+            yield piece
+            if paid.txid in [row.txid for row in piece] and sightings.is_unread(paid.txid):
+                sightings.learn("another", paid)
+
+    monkeypatch.setattr(Sightings, "shown", shown_and_read_meanwhile)
+    server.ledger.mempool.append(paid)
+    async with watching(server) as (_, heard):
+        await heard.until(lambda: heard.is_unproven(paid.txid))
+        server.ledger.mempool.append(late)
+        await server.tell_script()
+        await heard.until(lambda: heard.is_unproven(late.txid))
+
+
+async def test_a_backlog_stands_still_once_the_server_may_be_asked_for_no_more() -> None:
+    """Catches: each look rings for the next, which reads its ten most urgent rows whatever was asked already: a pile of
+    dust is read through until the server hangs up on us."""
+    server = ScriptedServer(ledger_of(3))
+    server.ledger.mine(*(payment(number) for number in range(1, 500)))
+    async with watching(server, patience=replace(BRISK, burst=300.0, per_second=0.001)):
+        await until_asked(server, "blockchain.transaction.get", 100)
+        await trio.testing.wait_all_tasks_blocked(0.2)
+        assert server.asked["blockchain.transaction.get"] < 200
 
 
 async def test_a_backlog_is_read_to_its_end_as_fast_as_the_server_may_be_asked() -> None:

@@ -153,6 +153,7 @@ async def test_notifications_are_heard_between_answers() -> None:
         (lambda request: {"jsonrpc": "2.0", "id": request["id"], "error": "no"}, ServerMisbehaved, "not JSON-RPC"),
         (lambda request: {**result(request, 1), "jsonrpc": "1.0"}, ServerMisbehaved, "not JSON-RPC"),
         (lambda request: {"jsonrpc": "2.0", "method": "news", "params": {"a": 1}}, ServerMisbehaved, "list of param"),
+        (lambda request: {"jsonrpc": "2.0", "method": "news", "id": 1}, ServerMisbehaved, "a request"),
         (
             lambda request: {"jsonrpc": "2.0", "id": None, "error": {"code": 9, "message": "so"}},
             LinkLost,
