@@ -1,7 +1,7 @@
 """What the worker is at, and how often that ended in a crash: two files in the data directory.
 
-    at-work        the id of this boot of the machine; then one slot of 512 bytes for each piece of work under way, as
-                   text. Written without a sync: the page cache outlives a process, whatever ends it.
+    at-work        when the machine was started; then one slot of 512 bytes for each piece of work under way, as text.
+                   Written without a sync: the page cache outlives a process, whatever ends it.
     crashes.json   {"version": …, "crashes": {work: count}}: replaced whole, on each crash and when one is forgiven
 
 A worker that ends in order leaves no `at-work`: it goes with the order, for what comes after that may be SIGKILL. One
@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ from pinning_worker.ports import Trouble
 
 AT_WORK, CRASHES = "at-work", "crashes.json"
 SLOT_BYTES = 512
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: a new one at each boot
+SAME_START_SECONDS = 10  # by so much a clock may have been set: a note that reached the disk was there for longer
 _WORK = re.compile("[a-z-]+ [0-9A-Za-z]+( [0-9a-f]+)?")  # `work_name`; what a disk made of it names nothing
 MOST_REMEMBERED = 200  # of what crashed: a small file; the longest remembered is forgotten first
 
@@ -37,8 +38,8 @@ log = structlog.get_logger(__name__)
 class CrashFile:
     """Port CrashNotes."""
 
-    def __init__(self, folder: Path, version: str, counts: dict[str, int], boot: str) -> None:
-        self._file, self._version, self._counts, self._boot = folder / CRASHES, version, counts, boot
+    def __init__(self, folder: Path, version: str, counts: dict[str, int], booted_at: int) -> None:
+        self._file, self._version, self._counts, self._booted_at = folder / CRASHES, version, counts, booted_at
         self._slots: list[str | None] = []
         self._at_work = -1
         self._is_open = False
@@ -58,7 +59,7 @@ class CrashFile:
             self._at_work = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         except OSError as error:
             log.warning("crashes.not_stored", file=str(path), why=str(error))
-        self._write_slot(0, self._boot)
+        self._write_slot(0, str(self._booted_at))
         self._is_open = True
         try:
             yield
@@ -79,8 +80,8 @@ class CrashFile:
                 self._file.with_name(AT_WORK).unlink(missing_ok=True)
 
     def _died_at(self, path: Path) -> set[str]:
-        boot, *names = _read_slots(path) or ("",)
-        if names and boot and self._boot and boot != self._boot:
+        told, *names = _read_slots(path) or ("",)
+        if names and told.isdecimal() and abs(int(told) - self._booted_at) > SAME_START_SECONDS:
             log.warning("worker.machine_restarted", at=sorted(set(names)), effect="none is counted as a crash")
             return set()
         return set(names)
@@ -136,9 +137,9 @@ class CrashFile:
         replace(self._file, json.dumps(told, indent=1).encode() + b"\n")
 
 
-def read_crash_file(folder: Path, version: str, boot: str | None = None) -> CrashFile:
-    """Those of another version are forgotten, and so is what cannot be read. `boot`: the id of this boot of the
-    machine; None: as the machine tells it."""
+def read_crash_file(folder: Path, version: str, booted_at: int | None = None) -> CrashFile:
+    """Those of another version are forgotten, and so is what cannot be read. `booted_at`: when the machine was started,
+    in seconds since 1970; None: as the machine says."""
     try:
         found = read_object(folder / CRASHES) or {}
         crashes = found.get("crashes") if found.get("version") == version else None
@@ -147,15 +148,12 @@ def read_crash_file(folder: Path, version: str, boot: str | None = None) -> Cras
     except (OSError, ValueError) as error:
         log.warning("crashes.unreadable", file=str(folder / CRASHES), why=str(error))
         counts = {}
-    return CrashFile(folder, version, counts, _boot_id() if boot is None else boot)
+    return CrashFile(folder, version, counts, _booted_at() if booted_at is None else booted_at)
 
 
-def _boot_id() -> str:
-    """Empty: this machine tells none, and each death counts."""
-    try:
-        return BOOT_ID.read_text().strip()
-    except OSError:
-        return ""
+def _booted_at() -> int:
+    since_then = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return round(time.time() - time.clock_gettime(since_then))
 
 
 def _read_slots(path: Path) -> list[str]:
