@@ -9,6 +9,7 @@ import pytest
 import trio
 from multiaddr import Multiaddr
 
+from pinning_worker.adapters.p2p.addresses import worth_dialling
 from pinning_worker.adapters.p2p.dialler import Dialler
 from pinning_worker.adapters.p2p.discovery import encode_peer
 from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
@@ -117,6 +118,16 @@ async def test_who_is_where_nobody_can_read_ends_nobody() -> None:
         async with exchanging(us):
             odd.topic.publish(encode_peer(odd.host.raw.get_public_key(), [Said(each) for each in where]))
             await connected(us, odd)
+
+
+async def test_a_circuit_to_nobody_ends_nobody() -> None:
+    """A unix path swallows the name that we write behind it."""
+    async with open_node() as us:
+        relay = f"/ip4/127.0.0.1/tcp/1/p2p/{peer_id_of(new_key())}"
+        way = f"{relay}/p2p-circuit/unix/a"
+        assert worth_dialling(way, us.host.addresses)
+        await Dialler(us.host, "test", us.host.connect_on_hearsay).dial(f"{way}/p2p/{peer_id_of(new_key())}")
+        assert us.host.peers() == []
 
 
 async def test_a_relay_on_the_way_counts_as_dialled() -> None:
