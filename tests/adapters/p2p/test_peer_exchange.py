@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -19,16 +21,6 @@ from pinning_worker.adapters.p2p.relay.hop import RelayCaps
 from tests.adapters.p2p.gossips import TCP, Node, meet, open_node
 
 DISCOVERY = "doichain._peer-discovery._p2p._pubsub"
-
-
-class Said(Multiaddr):
-    """Any bytes, in the place of an address."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    def to_bytes(self) -> bytes:
-        return self.data
 
 
 @asynccontextmanager
@@ -116,7 +108,11 @@ async def test_who_is_where_nobody_can_read_ends_nobody() -> None:
         where += [Multiaddr(f"{relay}/p2p-circuit{tail}").to_bytes() for tail in ("/ip6zone/x", "/ip4/1.1.1.1", "/ws")]
         where += [Multiaddr(f"/p2p-circuit{relay}").to_bytes(), Multiaddr(odd.host.addresses[0]).to_bytes()]
         async with exchanging(us):
-            odd.topic.publish(encode_peer(odd.host.raw.get_public_key(), [Said(each) for each in where]))
+            odd.topic.publish(
+                encode_peer(
+                    odd.host.raw.get_public_key(), [SimpleNamespace(to_bytes=partial(bytes, each)) for each in where]
+                )
+            )
             await connected(us, odd)
 
 
