@@ -29,6 +29,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.site import site_of
 from pinning_worker.domain.sizes import Sizes
 
 
@@ -218,8 +219,8 @@ def with_asker(askers: Iterable[Asker], asker: Asker, most: int) -> tuple[Asker,
 
 
 def parts_of(share: Share) -> tuple[tuple[str, ...], ...]:
-    """The address, the connection, the peer: each with all before it."""
-    return share[:1], share[:2], share
+    """The site, the address, the connection, the peer: each with all before it, the site under a name of its own."""
+    return ("site", site_of(share[0]), "", ""), share[:1], share[:2], share
 
 
 def in_other_words(askers: Iterable[Asker]) -> list[Asker]:

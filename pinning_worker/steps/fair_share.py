@@ -1,9 +1,10 @@
 """Whose request is fetched next: who asks for a thousand CIDs delays nobody who asks for one.
 
-Places are shared by address first, at one address by connection, over one connection by the peer that signed: peers are
-made up for nothing (`domain.pin.Share`). The next place goes to the share with the fewest fetches running, among
-equals to the one that was served longest ago, then to the request that has waited longest. No share has more than half
-of all places. A request that several asked for is served as soon as one of them has a turn.
+Places are shared by site first (`domain/site.py`), there by address, at one address by connection, over one connection
+by the peer that signed: peers are made up for nothing (`domain.pin.Share`). The next place goes to the share with the
+fewest fetches running, among equals to the one that was served longest ago, then to the request that has waited
+longest. No share has more than half of all places. A request that several asked for is served as soon as one of them
+has a turn.
 
 What is paid for and not here shares in the same way, as if one had asked for all of it, whoever else asks for it; but
 among equals it is first, for peers are made up for nothing.
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from pinning_worker.domain.pin import Request, Share, parts_of
 
 LOOK_AHEAD = 1_024  # requests of the queue that one choice looks at
-MOST_SERVED = 3_000  # shares and their parts, of which is known when they were served
+MOST_SERVED = 4_000  # shares and their parts, of which is known when they were served
 
 NOBODY: Share = ("", "", "")
 """The share of what nobody waits for or has paid for: a quote whose blocks were lost."""

@@ -1,9 +1,9 @@
 """The staging quota: room for what is quoted and not paid, shared so that nobody fills it alone.
 
 The share that asks next may take half of what would then be left, what it has already counted: one share ends at half
-of the quota, two at a third each, and a newcomer always finds room. Shares are compared by address (of those whose
-address says nothing, by connection); within one, no connection and no peer has more than three quarters of it. What is
-the only thing staged may take all the room there is, so that one request of the largest size is served everywhere.
+of the quota, two at a third each, and a newcomer always finds room. Shares are compared by site (of those whose address
+says nothing, by connection); within one, no address, no connection and no peer has more than three quarters of it. What
+is the only thing staged may take all the room there is, so that one request of the largest size is served everywhere.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def room_for(share: Share, quota: int, staged: Iterable[tuple[Shares, int]]) -> 
             own[part] += size
     if not total:
         return quota
-    (address, *within), names = parts_of(share), iter(share)
-    left = max(0, quota - total - own[address]) // 2
-    allowed, above = own[address] + left, next(names)
+    (site, *within), names = parts_of(share), iter(share)
+    left = max(0, quota - total - own[site]) // 2
+    allowed, above = own[site] + left, site[1]
     for part, name in zip(within, names, strict=True):
         if name != above:
             allowed = allowed * 3 // 4

@@ -168,3 +168,18 @@ async def test_who_gives_a_block_now_and_then_has_no_place_for_ever(autojump_clo
         heard = w.hear()
         assert [m["status"] for m in heard if m["cid"] == str(cid)][-1] == "ADDING-CID"
         assert [m["code"] for m in heard if m["status"] == "ERROR"] == ["TIMEOUT"]  # what it has is kept for the retry
+
+
+async def test_many_networks_of_one_site_are_one(autojump_clock: MockClock) -> None:
+    cid, blocks = content.file(b"one small picture")
+    async with World(terms(most_active=20)).running() as w:
+        for number in range(20):
+            nowhere, _ = content.file(content.noise(50, number))
+            address = f"2001:db8:1:{number:x}::/64"
+            await w.life.asked(Ask(nowhere, str(nowhere)), f"origin {number}", f"attacker {number}", address)
+        await w.settle()
+        w.hear()
+        w.offer(blocks, "honest")
+        await w.say(f"NEW-CID:{cid}", peer="honest")
+        await w.later(seconds=10)
+        assert [m["status"] for m in w.hear() if m["cid"] == str(cid)] == ["ADDING-CID"]

@@ -47,6 +47,15 @@ async def test_many_connections_from_one_address_leave_half_of_it_too(autojump_c
         assert await quoted_for_a_newcomer(w)
 
 
+async def test_many_networks_of_one_site_leave_half_of_it_too(autojump_clock: MockClock) -> None:
+    """One customer is given a /48: 65 536 IPv6 addresses as they are counted."""
+    async with World(SMALL).running() as w:
+        for number, picture in enumerate(pictures(10)):
+            await fill(w, [picture], address=f"2001:db8:1:{number:x}::/64")
+        assert [m.get("code", m["status"]) for m in w.hear()] == ["ADDING-CID"] * 3 + ["BUSY"] * 7
+        assert await quoted_for_a_newcomer(w)
+
+
 async def test_a_start_does_not_forget_for_whom_the_quota_is_used(autojump_clock: MockClock) -> None:
     world = World(SMALL)
     greedy = pictures(10)

@@ -55,7 +55,10 @@ class Dialler:
 
     def _may_go_through(self, address: str, relays: set[str]) -> bool:
         """`relays`: those that this peer's other addresses went through; whom we know by then may be asked again."""
-        circuit = parse_circuit(address)
+        try:
+            circuit = parse_circuit(address)
+        except BadAddress:
+            return False
         if circuit is None:
             return True
         relay = circuit.relay.to_base58()

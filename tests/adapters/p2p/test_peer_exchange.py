@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import trio
 from multiaddr import Multiaddr
 
+from pinning_worker.adapters.p2p.addresses import worth_dialling
 from pinning_worker.adapters.p2p.dialler import Dialler
 from pinning_worker.adapters.p2p.discovery import encode_peer
 from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
@@ -18,16 +21,6 @@ from pinning_worker.adapters.p2p.relay.hop import RelayCaps
 from tests.adapters.p2p.gossips import TCP, Node, meet, open_node
 
 DISCOVERY = "doichain._peer-discovery._p2p._pubsub"
-
-
-class Said(Multiaddr):
-    """Any bytes, in the place of an address."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    def to_bytes(self) -> bytes:
-        return self.data
 
 
 @asynccontextmanager
@@ -115,8 +108,22 @@ async def test_who_is_where_nobody_can_read_ends_nobody() -> None:
         where += [Multiaddr(f"{relay}/p2p-circuit{tail}").to_bytes() for tail in ("/ip6zone/x", "/ip4/1.1.1.1", "/ws")]
         where += [Multiaddr(f"/p2p-circuit{relay}").to_bytes(), Multiaddr(odd.host.addresses[0]).to_bytes()]
         async with exchanging(us):
-            odd.topic.publish(encode_peer(odd.host.raw.get_public_key(), [Said(each) for each in where]))
+            odd.topic.publish(
+                encode_peer(
+                    odd.host.raw.get_public_key(), [SimpleNamespace(to_bytes=partial(bytes, each)) for each in where]
+                )
+            )
             await connected(us, odd)
+
+
+async def test_a_circuit_to_nobody_ends_nobody() -> None:
+    """A unix path swallows the name that we write behind it."""
+    async with open_node() as us:
+        relay = f"/ip4/127.0.0.1/tcp/1/p2p/{peer_id_of(new_key())}"
+        way = f"{relay}/p2p-circuit/unix/a"
+        assert worth_dialling(way, us.host.addresses)
+        await Dialler(us.host, "test", us.host.connect_on_hearsay).dial(f"{way}/p2p/{peer_id_of(new_key())}")
+        assert us.host.peers() == []
 
 
 async def test_a_relay_on_the_way_counts_as_dialled() -> None:

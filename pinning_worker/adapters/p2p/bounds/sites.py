@@ -1,25 +1,11 @@
-"""Which addresses are one site's. An address costs money, but one customer is given 256 IPv6 networks, or 65 536.
-
-So where places are given to whoever has less, sites are compared first: of an IPv6 /64 its /48, of all else itself. No
-limit counts by site, for many people may be at one.
-"""
+"""How many places each address has, and each site (domain/site.py): where a place is given up to who has less."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from functools import lru_cache
-from ipaddress import IPv6Network, ip_network
 
-
-@lru_cache(maxsize=4096)
-def site_of(address: str) -> str:
-    """`address`: as it is counted (whereabouts.py), or whatever else stands for one."""
-    try:
-        network = ip_network(address)
-    except ValueError:
-        return address
-    return str(network.supernet(new_prefix=48)) if isinstance(network, IPv6Network) else address
+from pinning_worker.domain.site import site_of
 
 
 class Counts:
