@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -22,7 +23,7 @@ from pinning_worker.adapters.p2p.bitswap.conduct import Conduct, Fault
 from pinning_worker.adapters.p2p.bitswap.ledger import MOST_WANTS
 from pinning_worker.adapters.p2p.bitswap.server import Server
 from pinning_worker.adapters.p2p.bitswap.wants import Wants
-from pinning_worker.adapters.p2p.bitswap.wire import BadMessage, Block, Message, Presence, decode
+from pinning_worker.adapters.p2p.bitswap.wire import BadMessage, Block, ManyFields, Message, Presence, decode
 from pinning_worker.adapters.p2p.frames import (
     AT_ONCE,
     LARGE_FRAME,
@@ -36,8 +37,9 @@ from pinning_worker.adapters.p2p.frames import (
 from pinning_worker.domain.cid import BadCid, cid_from_bytes
 
 WANTLIST_FRAME = LARGE_FRAME  # the largest message of a peer that we asked nothing
-SMALL = 16 * 1024  # a message above it is parsed beside the event loop: thousands of entries take 50 ms
-AT_A_TIME = 256  # wants, or presences
+FEW_FIELDS = 512  # a message of more is parsed beside the event loop: thousands of entries take 50 ms; blocks are few
+PARSERS = 1  # at a time: each more takes the interpreter from the event loop as often as it has it
+AT_A_TIME = 64  # wants, or presences: a millisecond
 MOST_STREAMS = 64  # open at a time from one peer; Helia opens one for each message
 
 log = structlog.get_logger(__name__)
@@ -62,6 +64,7 @@ class Receiver:
         self._ban = ban
         self._address_of = address_of
         self._streams: Counter[str] = Counter()
+        self._parsers = trio.CapacityLimiter(PARSERS)
         self._turns: dict[str, trio.Semaphore] = {}  # of those who have streams
 
     async def on_stream(self, stream: INetStream) -> None:
@@ -94,7 +97,7 @@ class Receiver:
 
     async def _listen(self, peer: str, frames: FrameReader) -> None:
         while (frame := await frames.next()) is not None:
-            message = decode(frame) if len(frame) <= SMALL else await trio.to_thread.run_sync(decode, frame)
+            message = await self._decoded(frame)
             if not message:
                 self._blame(peer, Fault.FLOOD, "a message that says nothing")
             for block in message.blocks:
@@ -113,6 +116,12 @@ class Receiver:
                 await self._hear(peer, message)
             if self._is_banned(peer):
                 return
+
+    async def _decoded(self, frame: memoryview) -> Message:
+        """However many messages of wants wait to be parsed, one with blocks does not wait behind them."""
+        with suppress(ManyFields):
+            return decode(frame, FEW_FIELDS)
+        return await trio.to_thread.run_sync(decode, frame, limiter=self._parsers)
 
     async def _hear(self, peer: str, message: Message) -> None:
         """A wantlist, in pieces: everybody else has a turn between two of them."""

@@ -35,6 +35,10 @@ class BadMessage(ValueError):
     """Bytes that are not a bitswap message, or one beyond all measure."""
 
 
+class ManyFields(BadMessage):
+    """More than the reader wants to look at."""
+
+
 class WantType(IntEnum):
     BLOCK = 0
     HAVE = 1
@@ -79,9 +83,9 @@ class Message:
         return bool(self.wants or self.full or self.blocks or self.presences)
 
 
-def decode(frame: bytes | memoryview) -> Message:
-    """Raises BadMessage."""
-    message, counted = Message(), _Counted()
+def decode(frame: bytes | memoryview, most_fields: int = MOST_FIELDS) -> Message:
+    """Raises BadMessage, ManyFields."""
+    message, counted = Message(), _Counted(most_fields)
     try:
         for tag, value in counted.fields(memoryview(frame)):
             if tag == 1:
@@ -122,15 +126,15 @@ def prefix_of(cid: bytes) -> bytes:
 class _Counted:
     """The fields of one message, whatever they are nested in: millions of them fit a frame, and take seconds."""
 
-    def __init__(self) -> None:
-        self._left = MOST_FIELDS
+    def __init__(self, most: int) -> None:
+        self._left = self._most = most
 
     def fields(self, part: memoryview) -> Iterator[tuple[int, Value]]:
         """(field number, value), as `protobuf.fields`."""
         for tag, _, value in fields(part):
             self._left -= 1
             if self._left < 0:
-                raise BadMessage(f"more than {MOST_FIELDS} fields")
+                raise ManyFields(f"more than {self._most} fields")
             yield tag, value
 
 

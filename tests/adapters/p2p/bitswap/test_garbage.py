@@ -13,7 +13,16 @@ from pinning_worker.adapters.p2p.bitswap.conduct import BAN_AT, Fault
 from pinning_worker.adapters.p2p.bitswap.ledger import MOST_WANTS, LeftOut
 from pinning_worker.adapters.p2p.bitswap.receiver import AT_A_TIME, MOST_STREAMS, WANTLIST_FRAME, Receiver
 from pinning_worker.adapters.p2p.bitswap.server import Server
-from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType, decode, encode
+from pinning_worker.adapters.p2p.bitswap.wire import (
+    MOST_FIELDS,
+    Block,
+    Message,
+    Presence,
+    Want,
+    WantType,
+    decode,
+    encode,
+)
 from pinning_worker.adapters.p2p.frames import write_frame
 from pinning_worker.adapters.p2p.identity import new_key
 from pinning_worker.domain.cid import Cid, cid_of, encode_varint
@@ -119,9 +128,10 @@ async def test_a_storm_of_cancels_is_heard_in_pieces_beside_the_loop_and_blamed(
         pieces.append(len(message.wants))
         return hear(self, peer, message)
 
-    def beside(frame: memoryview) -> Message:
+    def beside(frame: memoryview, most_fields: int = MOST_FIELDS) -> Message:
+        message = decode(frame, most_fields)
         decoded_by.add(threading.current_thread())
-        return decode(frame)
+        return message
 
     monkeypatch.setattr(Server, "hear", noted)
     monkeypatch.setattr(f"{Receiver.__module__}.decode", beside)
@@ -134,6 +144,37 @@ async def test_a_storm_of_cancels_is_heard_in_pieces_beside_the_loop_and_blamed(
         assert max(pieces) <= 2 * AT_A_TIME
         assert threading.main_thread() not in decoded_by
         await assert_serves(node)
+
+
+async def test_messages_of_wants_are_parsed_one_at_a_time_and_blocks_do_not_wait_behind_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parsed, go_on = [], threading.Event()
+
+    def slowly(frame: memoryview, most_fields: int = MOST_FIELDS) -> Message:
+        message = decode(frame, most_fields)
+        if threading.current_thread() is not threading.main_thread():
+            parsed.append(message)
+            go_on.wait(20)
+        return message
+
+    monkeypatch.setattr(f"{Receiver.__module__}.decode", slowly)
+    many = Message([Want(cid_of(RAW, n.to_bytes(4, "big")).binary) for n in range(1_000)])
+    block = bytes(100_000)
+    async with open_node() as node, open_raw_peer() as greedy, open_raw_peer() as honest:
+        for peer in (greedy, honest):
+            await peer.connect(node)
+        try:
+            for _ in range(5):
+                await greedy.say(node, many)
+            await until(lambda: bool(parsed))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(node.fetch, cid_of(RAW, block), honest.id)
+                await honest.until_wants(1)
+                await honest.give(node, block)
+            assert len(parsed) == 1
+        finally:
+            go_on.set()
 
 
 async def test_blocks_that_nobody_asked_for_are_dropped_and_counted() -> None:
