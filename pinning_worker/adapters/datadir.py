@@ -106,10 +106,9 @@ def hold_for_restore(path: Path) -> Iterator[None]:
 def require_not_held(path: Path) -> None:
     """Raises DataDirHeld where a worker runs on it. One that is missing, or not ours to read, is somebody else's to
     tell of."""
-    with suppress(FileNotFoundError, NotADirectoryError, PermissionError), _opened(path / LOCK, os.O_RDONLY) as file:
-        _lock(file, path)
-    with suppress(OSError), _opened(path, os.O_RDONLY) as folder:
-        _lock(folder, path)
+    for place in (path / LOCK, path):
+        with suppress(OSError), _opened(place, os.O_RDONLY) as descriptor:
+            _lock(descriptor, path)
 
 
 @contextmanager

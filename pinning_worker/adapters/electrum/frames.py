@@ -20,6 +20,7 @@ from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
 from pinning_worker.adapters.electrum.bounds import LARGEST_FRAME
 from pinning_worker.adapters.electrum.endpoint import Endpoint, WrongCertificate, open_stream
 from pinning_worker.adapters.electrum.faults import LinkLost, OtherProtocol, TooMuch, Unreachable
+from pinning_worker.adapters.electrum.measured_stream import MeasuredStream
 
 _log = structlog.get_logger(__name__)
 
@@ -66,8 +67,9 @@ async def _connect(endpoint: Endpoint, nursery: trio.Nursery, largest: int) -> F
         raise Unreachable(f"cannot connect: {error}") from error
     if not endpoint.is_websocket:
         return LineFrames(stream, largest)
+    measured = MeasuredStream(stream, lambda: largest)
     try:
-        return WebSocketFrames(await _shake_hands(endpoint, stream, nursery, largest), stream)
+        return WebSocketFrames(await _shake_hands(endpoint, measured, nursery, largest), measured)
     except BaseException:  # cancelled, too: the socket is ours to close
         with trio.CancelScope(shield=True):
             await trio.aclose_forcefully(stream)
@@ -75,13 +77,13 @@ async def _connect(endpoint: Endpoint, nursery: trio.Nursery, largest: int) -> F
 
 
 async def _shake_hands(
-    endpoint: Endpoint, stream: trio.SocketStream | trio.SSLStream, nursery: trio.Nursery, largest: int
+    endpoint: Endpoint, stream: MeasuredStream, nursery: trio.Nursery, largest: int
 ) -> WebSocketConnection:
     reader = _Reader(nursery)
     with reader.handshake:
         return await wrap_client_stream(
             cast("trio.Nursery", reader),  # of which it uses start_soon, once
-            stream,
+            cast("trio.SSLStream", stream),  # of which it uses what every stream has
             f"{endpoint.host}:{endpoint.port}",
             endpoint.path,
             max_message_size=largest,
@@ -159,7 +161,7 @@ class LineFrames:
 class WebSocketFrames:
     """Frames that are WebSocket messages, text or binary."""
 
-    def __init__(self, socket: WebSocketConnection, stream: trio.abc.Stream) -> None:
+    def __init__(self, socket: WebSocketConnection, stream: MeasuredStream) -> None:
         self._socket, self._stream = socket, stream
 
     async def send(self, frame: bytes) -> None:
@@ -170,15 +172,20 @@ class WebSocketFrames:
 
     async def receive(self, limit: Limit) -> bytes:
         """The library collects a message up to the largest before anybody can look at it."""
+        self._stream.limit = limit
         try:
             message = await self._socket.get_message()
         except ConnectionClosed as error:
+            if self._stream.is_flooded:
+                raise TooMuch("a frame over the limit, or frames without end that are no messages") from error
             if error.reason is not None and error.reason.code == _TOO_BIG:
                 raise TooMuch("a frame over the limit") from error
             raise LinkLost("the server closed the connection") from error
         if len(message) > (largest := limit()):
             raise TooMuch(f"a frame over {largest} bytes")
-        return message if isinstance(message, bytes) else message.encode()
+        data = message if isinstance(message, bytes) else message.encode()
+        self._stream.note_message(len(data))
+        return data
 
     async def aclose(self) -> None:
         try:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ import trio
 
 from pinning_worker.adapters.electrum.endpoint import parse_server_url
 from pinning_worker.adapters.electrum.faults import ElectrumTrouble, LinkLost, RequestRefused, ServerMisbehaved, TooMuch
-from pinning_worker.adapters.electrum.frames import open_frames
+from pinning_worker.adapters.electrum.frames import Frames, open_frames
 from pinning_worker.adapters.electrum.pace import COST_OF_ERROR, Pace
 from pinning_worker.adapters.electrum.wire import BATCH_SIZE, BATCHES_AT_ONCE, Wire
 from tests.adapters.electrum.listening import eventually
@@ -330,3 +333,47 @@ async def test_a_websocket_that_breaks_its_protocol_ends_the_link_only() -> None
         await server.streams[0].send_all(b"\xff\xff\xff\xff")
         with pytest.raises(LinkLost):
             await wire.call("a")
+
+
+TEXT, PONG, PING, EMPTY_PIECE = b"\x81\x011", b"\x8a\x7d" + bytes(125), b"\x89\x7d" + bytes(125), b"\x00\x00"
+
+
+@asynccontextmanager
+async def raw_websocket(frames: bytes, times: int) -> AsyncIterator[Frames]:
+    """Connected to a server that sends these frames so often, and then waits."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        asked = bytes(await stream.receive_some())
+        key = asked.lower().index(b"sec-websocket-key: ") + 19
+        accept = hashlib.sha1(asked[key : key + 24] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()  # RFC 6455
+        head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        await stream.send_all(head + b"Sec-WebSocket-Accept: " + base64.b64encode(accept) + b"\r\n\r\n")
+        with suppress(trio.BrokenResourceError):
+            for _ in range(times):
+                await stream.send_all(frames)
+            while await stream.receive_some():
+                pass
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(partial(trio.serve_listeners, serve, listeners))
+        url = f"ws://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        async with open_frames(parse_server_url(url), nursery) as connected:
+            yield connected
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "frames", [PONG * 10_000, PING * 10_000, b"\x01\x00" + EMPTY_PIECE * 200_000], ids=["pong", "ping", "piece"]
+)
+async def test_frames_without_end_that_are_no_messages(frames: bytes) -> None:
+    """Catches: the library deals with them for ever, and nobody who counts ever hears of one."""
+    async with raw_websocket(frames, 1) as connected:
+        with trio.fail_after(30), pytest.raises(TooMuch, match="no messages"):
+            await connected.receive(lambda: 1_000)
+
+
+async def test_pings_and_pongs_beside_messages_are_no_fault() -> None:
+    async with raw_websocket(TEXT + PING + PONG, 3_000) as connected:
+        for _ in range(3_000):
+            assert await connected.receive(lambda: 1_000) == b"1"
