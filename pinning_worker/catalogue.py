@@ -21,14 +21,14 @@ import structlog
 import trio
 from trio_typing import TaskStatus
 
-from pinning_worker.domain.address import script_to_address
-from pinning_worker.domain.chain import Network
-from pinning_worker.domain.listing import BadDate, BadList, ListQuery
-from pinning_worker.domain.messages import InvalidDateFormat, ListError, Message, NameOps, NoneFound
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.name_row import NameRow
-from pinning_worker.domain.payment import Tip
-from pinning_worker.domain.requests import ListRequest
+from pinning_worker.domain.chain.address import script_to_address
+from pinning_worker.domain.chain.networks import Network
+from pinning_worker.domain.money.payment import Tip
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.topic.listing import BadDate, BadList, ListQuery
+from pinning_worker.domain.topic.messages import InvalidDateFormat, ListError, Message, NameOps, NoneFound
+from pinning_worker.domain.topic.name_row import NameRow
+from pinning_worker.domain.topic.requests import ListRequest
 from pinning_worker.ports import Announcer, BlockOfNames, Chain, Clock, NameIndex, Trouble
 
 log = structlog.get_logger()

@@ -27,33 +27,30 @@ from pinning_worker.adapters.blocks.quote_journal import QuoteJournal, newest_qu
 from pinning_worker.adapters.blocks.receipt_journal import JournaledReceipts, read_journal
 from pinning_worker.adapters.blocks.release_file import ReleaseFile
 from pinning_worker.adapters.blocks.rights import require_usable
-from pinning_worker.adapters.clock import SystemClock
-from pinning_worker.adapters.crash_file import CrashFile, read_crash_file
-from pinning_worker.adapters.datadir import hold_data_dir
 from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.sight import Blindness
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
-from pinning_worker.adapters.p2p.announcer import TopicAnnouncer
+from pinning_worker.adapters.machine.clock import SystemClock
+from pinning_worker.adapters.machine.crash_file import CrashFile, read_crash_file
+from pinning_worker.adapters.machine.datadir import hold_data_dir
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
-from pinning_worker.adapters.p2p.host import Host
-from pinning_worker.adapters.p2p.requests import RequestBudget, RequestReader
+from pinning_worker.adapters.p2p.gossip.announcer import TopicAnnouncer
+from pinning_worker.adapters.p2p.gossip.request_reader import RequestBudget, RequestReader
+from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import open_database
 from pinning_worker.adapters.sql.migrate import require_ready
 from pinning_worker.adapters.sql.name_index import SqlNameIndex
 from pinning_worker.adapters.sql.receipts import SqlReceipts
 from pinning_worker.catalogue import Catalogue
-from pinning_worker.domain.anchor import anchor_heights
-from pinning_worker.domain.chain import NETWORKS, BadCheckpoint, starting_lower, with_checkpoint
-from pinning_worker.domain.chain import Network as ChainRules
-from pinning_worker.domain.messages import AddedCid, ExpiredCid, Message
-from pinning_worker.domain.payment import Sighting, Tip
-from pinning_worker.domain.pricing import PriceList
+from pinning_worker.domain.chain.anchor import anchor_heights
+from pinning_worker.domain.chain.networks import NETWORKS, BadCheckpoint, starting_lower, with_checkpoint
+from pinning_worker.domain.chain.networks import Network as ChainRules
+from pinning_worker.domain.money.payment import Sighting, Tip
+from pinning_worker.domain.money.pricing import PriceList
+from pinning_worker.domain.topic.messages import AddedCid, ExpiredCid, Message
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.lifecycle import Lifecycle
-from pinning_worker.network import Network, open_network
-from pinning_worker.one_error import one_error
-from pinning_worker.pairing import Store
 from pinning_worker.ports import Books, Receipts
 from pinning_worker.settings import Settings
 from pinning_worker.settings.denylist import DenylistFile
@@ -68,6 +65,9 @@ from pinning_worker.steps.recovering import (
 from pinning_worker.steps.takedown import TakeDown
 from pinning_worker.steps.terms import Terms
 from pinning_worker.tally import Tally
+from pinning_worker.ungroup import one_error
+from pinning_worker.wiring.network import Network, open_network
+from pinning_worker.wiring.pairing import Store
 
 log = structlog.get_logger()
 

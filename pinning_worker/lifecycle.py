@@ -27,12 +27,12 @@ import structlog
 import trio
 from trio_typing import TaskStatus
 
-from pinning_worker.domain.cid import cid_from_bytes, cid_text
+from pinning_worker.domain.content.cid import cid_from_bytes, cid_text
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.messages import AddedCid, Error, ExpiredCid, ExpiringCid, Renewal
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.name_row import name_text
-from pinning_worker.domain.payment import Payment, Sighting, Tip, record_sighting
+from pinning_worker.domain.money.payment import Payment, Sighting, Tip, record_sighting
+from pinning_worker.domain.money.pricing import Quote, months_to_sell, remaining_days
+from pinning_worker.domain.money.receipt import Receipt, receipt_key
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.pin import (
     ACTIVE,
     LIVE,
@@ -47,9 +47,9 @@ from pinning_worker.domain.pin import (
     reminders_over,
     step,
 )
-from pinning_worker.domain.pricing import Quote, months_to_sell, remaining_days
-from pinning_worker.domain.receipt import Receipt, receipt_key
-from pinning_worker.domain.requests import Ask, BadAsk
+from pinning_worker.domain.topic.messages import AddedCid, Error, ExpiredCid, ExpiringCid, Renewal
+from pinning_worker.domain.topic.name_row import name_text
+from pinning_worker.domain.topic.requests import Ask, BadAsk
 from pinning_worker.domain.verdict import judge
 from pinning_worker.ports import Announcer, Blocks, Books, Chain, Change, Clock, CrashNotes, Dossier, Fetcher, Receipts
 from pinning_worker.steps.answering import Answering, Served

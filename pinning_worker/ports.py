@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
-from pinning_worker.domain.cid import Cid
-from pinning_worker.domain.listing import NameFilter
-from pinning_worker.domain.messages import Message
-from pinning_worker.domain.name_row import NameRow
-from pinning_worker.domain.nameop import NameOp
-from pinning_worker.domain.payment import Payment, Sighting, Tip
+from pinning_worker.domain.chain.nameop import NameOp
+from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.money.payment import Payment, Sighting, Tip
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.receipt import Receipt
 from pinning_worker.domain.pin import Pin, PinKey, Request, Share
-from pinning_worker.domain.pricing import Quote
-from pinning_worker.domain.receipt import Receipt
+from pinning_worker.domain.topic.listing import NameFilter
+from pinning_worker.domain.topic.messages import Message
+from pinning_worker.domain.topic.name_row import NameRow
 
 
 class Trouble(Exception):

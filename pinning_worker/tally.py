@@ -14,7 +14,7 @@ from typing import ParamSpec
 import structlog
 import trio
 
-from pinning_worker.domain.messages import Error, Message
+from pinning_worker.domain.topic.messages import Error, Message
 
 MINUTE_SECONDS = 60.0
 Given = ParamSpec("Given")

@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 
-from pinning_worker.domain.cid import DAG_PB, RAW, Cid, cid_of, encode_varint
+from pinning_worker.domain.content.cid import DAG_PB, RAW, Cid, cid_of, encode_varint
 
 Blocks = dict[bytes, bytes]
 

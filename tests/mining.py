@@ -8,12 +8,12 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field, replace
 
-from pinning_worker.domain.auxpow import MAGIC, expected_index
-from pinning_worker.domain.chain import DOICHAIN_REGTEST, Anchor, Network
-from pinning_worker.domain.difficulty import target_of
-from pinning_worker.domain.headers import AUXPOW_BIT, Header, parse_header
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.transaction import Transaction, TxInput, TxOutput, compact_size, double_sha256
+from pinning_worker.domain.chain.auxpow import MAGIC, expected_index
+from pinning_worker.domain.chain.difficulty import target_of
+from pinning_worker.domain.chain.headers import AUXPOW_BIT, Header, parse_header
+from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Anchor, Network
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, compact_size, double_sha256
+from pinning_worker.domain.money.swartz import Swartz
 
 REGTEST_GENESIS = parse_header(
     bytes.fromhex(

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pinning_worker.adapters.private_file import replace
-from pinning_worker.adapters.process_lock import taken_by
+from pinning_worker.adapters.machine.private_file import replace
+from pinning_worker.adapters.machine.process_lock import taken_by
 from pinning_worker.backup.errors import Damaged, WrongPlace
 from pinning_worker.backup.manifest import MANIFEST, Manifest, read_manifest
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pinning_worker.adapters.blocks.block_copy import copy_block, prepare_folder
 from pinning_worker.adapters.blocks.durability import make_durable
-from pinning_worker.adapters.datadir import LOCK, MARK, RESTORED, RESTORING, prepare_data_dir
-from pinning_worker.adapters.private_file import replace
+from pinning_worker.adapters.machine.datadir import LOCK, MARK, RESTORED, RESTORING, prepare_data_dir
+from pinning_worker.adapters.machine.private_file import replace
 from pinning_worker.backup.checking import Checked, require_complete
 from pinning_worker.backup.errors import OutOfReach, WrongPlace, disk_trouble
 from pinning_worker.backup.folder import BLOCKS, DATABASE, BackupFolder

@@ -26,7 +26,7 @@ from pinning_worker.adapters.blocks.block_copy import (
 from pinning_worker.adapters.blocks.disk import file_of
 from pinning_worker.adapters.blocks.durability import make_durable
 from pinning_worker.adapters.blocks.mark_file import MARK_FILE, write_mark
-from pinning_worker.adapters.private_file import replace
+from pinning_worker.adapters.machine.private_file import replace
 from pinning_worker.adapters.sql.snapshot import Contents, read_snapshot, take_snapshot
 from pinning_worker.backup.errors import disk_trouble
 from pinning_worker.backup.folder import BLOCKS, DATABASE, BackupFolder

@@ -21,7 +21,7 @@ from pinning_worker.commands.telling import ExitCode, Told, telling
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from pinning_worker.domain.cid import Cid
+    from pinning_worker.domain.content.cid import Cid
     from pinning_worker.settings import PeerSettings
 
 
@@ -115,7 +115,7 @@ class _Question:
 
 def _wanted(what: str) -> Cid | Path:
     """A file of that name wins over a CID. Raises click.BadParameter."""
-    from pinning_worker.domain.cid import BadCid, UnsupportedCid, parse_cid
+    from pinning_worker.domain.content.cid import BadCid, UnsupportedCid, parse_cid
 
     path = Path(what)
     if path.is_dir():
@@ -147,7 +147,7 @@ async def _until_signal(settings: PeerSettings, question: _Question) -> int:
     """The exit code. SIGINT and SIGTERM take away what was begun here; the worker keeps its quote."""
     import trio
 
-    from pinning_worker.one_error import one_error
+    from pinning_worker.ungroup import one_error
 
     code = int(ExitCode.INTERRUPTED)
 
@@ -169,9 +169,9 @@ async def _ask(settings: PeerSettings, question: _Question) -> int:
     import tempfile
 
     from pinning_worker.adapters.blocks.disk import DiskBlocks
-    from pinning_worker.adapters.p2p.asker import open_asker
     from pinning_worker.adapters.p2p.errors import CannotConnect
-    from pinning_worker.domain.following import Following
+    from pinning_worker.adapters.p2p.gossip.asker import open_asker
+    from pinning_worker.domain.chain.following import Following
 
     with tempfile.TemporaryDirectory(prefix="pinning-ask-") as folder:
         blocks = await DiskBlocks.open(Path(folder) / "blocks")

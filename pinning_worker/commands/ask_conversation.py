@@ -1,6 +1,6 @@
 """The conversation of `ask`: asks, asks again while nothing comes, and shows each step up to the one that is awaited.
 
-Rules: every wait has a deadline; what a message means is decided in `domain/following.py`; asking again is free, and
+Rules: every wait has a deadline; what a message means is decided in `domain/chain/following.py`; asking again is free, and
 finds what gossip has lost.
 """
 
@@ -14,9 +14,9 @@ from pinning_worker.commands.ask_shown import Shown
 from pinning_worker.commands.telling import ExitCode
 
 if TYPE_CHECKING:
-    from pinning_worker.adapters.p2p.asker import Asker
-    from pinning_worker.domain.cid import Cid
-    from pinning_worker.domain.following import Following, Step
+    from pinning_worker.adapters.p2p.gossip.asker import Asker
+    from pinning_worker.domain.chain.following import Following, Step
+    from pinning_worker.domain.content.cid import Cid
     from pinning_worker.ports import Blocks
 
 QUOTE_SECONDS = 20 * 60.0  # a worker gives up a fetch after 15 minutes, unless told otherwise
@@ -31,7 +31,7 @@ class NoAnswer(Exception):
 
 async def follow(asker: Asker, following: Following, shown: Shown, *, to_the_pin: bool, timeout: float | None) -> int:
     """The exit code: 0 when it is pinned (or quoted, where that is the end), else REFUSED. Raises NoAnswer."""
-    from pinning_worker.domain.following import Offer, Pinned
+    from pinning_worker.domain.chain.following import Offer, Pinned
 
     def is_answer(step: Step) -> bool:
         return isinstance(step, Offer) or following.ends_with(step)
@@ -81,7 +81,7 @@ async def _next(
 
 async def serve(path: Path, blocks: Blocks) -> tuple[Cid, int]:
     """(the root's CID, bytes of all blocks); the blocks are in the store. Nothing else runs yet: reading may block."""
-    from pinning_worker.domain.unixfs_file import file_blocks
+    from pinning_worker.domain.content.unixfs_file import file_blocks
 
     size = 0
     with path.open("rb") as file:
@@ -93,7 +93,7 @@ async def serve(path: Path, blocks: Blocks) -> tuple[Cid, int]:
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    from pinning_worker.domain.unixfs_file import CHUNK
+    from pinning_worker.domain.content.unixfs_file import CHUNK
 
     while chunk := file.read(CHUNK):
         yield chunk

@@ -89,7 +89,7 @@ def _contents(source: Source) -> Contents:
     from pinning_worker.adapters.sql.snapshot import Contents
     from pinning_worker.adapters.sql.store_mark import all_held
     from pinning_worker.backup.errors import WrongPlace
-    from pinning_worker.pairing import Store
+    from pinning_worker.wiring.pairing import Store
 
     async def look(store: Store) -> Contents:
         found = await store.look()
@@ -110,7 +110,7 @@ def _count_backup(source: Source) -> None:
 
 async def _with_store(source: Source, work: Callable[[Any], Any]) -> Any:
     from pinning_worker.adapters.sql.database import open_database
-    from pinning_worker.pairing import Store
+    from pinning_worker.wiring.pairing import Store
 
     async with open_database(source.database_url) as database:
         return await work(Store(database, source.database_url, source.blocks))
@@ -118,7 +118,7 @@ async def _with_store(source: Source, work: Callable[[Any], Any]) -> Any:
 
 def _say(source: Source, directory: Path, taken: Taken, as_json: bool) -> None:
     from pinning_worker.adapters.blocks.disk import file_of
-    from pinning_worker.domain.sizes import human_size
+    from pinning_worker.domain.content.sizes import human_size
 
     missing = [file_of(str(source.blocks), block) for block in taken.missing]
     if as_json:
@@ -153,8 +153,8 @@ def _outcomes() -> dict[type[Exception], ExitCode]:
     from pinning_worker.adapters.sql.snapshot import UnreadableDatabase
     from pinning_worker.backup.errors import Damaged, OutOfReach, WrongPlace
     from pinning_worker.backup.folder import BackupBusy
-    from pinning_worker.pairing import NotItsBlocks
     from pinning_worker.ports import NeedsMending, Trouble
+    from pinning_worker.wiring.pairing import NotItsBlocks
 
     return {
         WrongPlace: ExitCode.CONFIGURATION,

@@ -90,15 +90,15 @@ def _look(settings: StoreSettings) -> dict[str, Any]:
     import trio
 
     from pinning_worker.adapters.blocks.disk import DiskBlocks
-    from pinning_worker.adapters.clock import SystemClock
+    from pinning_worker.adapters.machine.clock import SystemClock
     from pinning_worker.adapters.sql.books import SqlBooks
     from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.migrate import require_current
     from pinning_worker.adapters.sql.receipts import SqlReceipts
     from pinning_worker.daemon import BLOCKS_FOLDER
-    from pinning_worker.pairing import Store
     from pinning_worker.steps.recovering import promised_to_nobody
     from pinning_worker.steps.shelf import count_orphans
+    from pinning_worker.wiring.pairing import Store
 
     async def look() -> tuple[Orphans, int, list[dict[str, Any]]]:
         folder = settings.data_dir / BLOCKS_FOLDER
@@ -136,6 +136,6 @@ def _fate(found: dict[str, Any]) -> str:
 
 
 def _size(size: int) -> str:
-    from pinning_worker.domain.sizes import human_size
+    from pinning_worker.domain.content.sizes import human_size
 
     return human_size(size)

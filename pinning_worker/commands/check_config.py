@@ -19,7 +19,7 @@ from pinning_worker.commands.telling import ExitCode, Told, say_json
 
 if TYPE_CHECKING:
     from pinning_worker.adapters.electrum.probe import Probe
-    from pinning_worker.domain.chain import Network
+    from pinning_worker.domain.chain.networks import Network
     from pinning_worker.settings import Settings
 
 
@@ -113,10 +113,10 @@ def _log_to_stderr() -> None:
 def _ask_servers(settings: Settings, network: Network) -> list[Probe]:
     import trio
 
-    from pinning_worker.adapters.clock import SystemClock
     from pinning_worker.adapters.electrum.endpoint import parse_server_url
     from pinning_worker.adapters.electrum.patience import Patience
     from pinning_worker.adapters.electrum.probe import Prober
+    from pinning_worker.adapters.machine.clock import SystemClock
 
     clock, patience = SystemClock(settings.clock_offset_file), Patience(answer=10.0)
     prober = Prober(network, clock, settings.longest_unseen, patience, settings.payment_scripts)

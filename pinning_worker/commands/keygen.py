@@ -32,8 +32,8 @@ def keygen(source: BinaryIO | None, env_file: Path | None, as_json: bool) -> Non
     """
     settings = store_settings(env_file)
 
-    from pinning_worker.adapters.datadir import DataDirRefused, prepare_data_dir
-    from pinning_worker.adapters.p2p.identity import BadKey, KeyExists, import_key, new_key, peer_id_of, save_key
+    from pinning_worker.adapters.machine.datadir import DataDirRefused, prepare_data_dir
+    from pinning_worker.adapters.p2p.host.identity import BadKey, KeyExists, import_key, new_key, peer_id_of, save_key
 
     with telling(
         {

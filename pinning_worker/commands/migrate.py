@@ -27,7 +27,7 @@ def migrate(env_file: Path | None, as_json: bool) -> None:
     """
     settings = store_settings(env_file)
 
-    from pinning_worker.adapters.datadir import hold_data_dir, prepare_data_dir
+    from pinning_worker.adapters.machine.datadir import hold_data_dir, prepare_data_dir
     from pinning_worker.adapters.sql import migrate as sql
 
     with telling(store_outcomes()):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pinning_worker.domain.chain import Network
+    from pinning_worker.domain.chain.networks import Network
     from pinning_worker.settings import Settings
 
 SOON = timedelta(days=14)
@@ -67,7 +67,7 @@ def _refusals() -> tuple[type[Exception], ...]:
 
 
 def _data_dir(settings: Settings) -> Iterator[str]:
-    from pinning_worker.adapters.datadir import require_usable, strange_owner
+    from pinning_worker.adapters.machine.datadir import require_usable, strange_owner
 
     require_usable(settings.data_dir, settings.network)
     if (owner := strange_owner(settings.data_dir)) is not None:
@@ -88,7 +88,7 @@ def _database(settings: Settings) -> Iterable[str]:
 
 
 def _key(settings: Settings) -> Iterator[str]:
-    from pinning_worker.adapters.p2p.identity import load_key
+    from pinning_worker.adapters.p2p.host.identity import load_key
 
     try:
         load_key(settings.key_file)
@@ -97,8 +97,8 @@ def _key(settings: Settings) -> Iterator[str]:
 
 
 def _certificate(settings: Settings) -> Iterator[str]:
-    from pinning_worker.adapters.p2p.certificate import end_of
-    from pinning_worker.network import certificate_files
+    from pinning_worker.adapters.p2p.host.tls_certificate import end_of
+    from pinning_worker.wiring.network import certificate_files
 
     files = certificate_files(settings)
     if files is None:
@@ -117,8 +117,8 @@ def _certificate(settings: Settings) -> Iterator[str]:
 
 
 def _webrtc(settings: Settings) -> Iterable[str]:
-    from pinning_worker.adapters.p2p.webrtc import kept_pair
-    from pinning_worker.network import WEBRTC_FILE
+    from pinning_worker.adapters.p2p.host.webrtc_direct import kept_pair
+    from pinning_worker.wiring.network import WEBRTC_FILE
 
     if any(address.endswith("/webrtc-direct") for address in settings.listen):
         kept_pair(settings.data_dir / WEBRTC_FILE)
@@ -132,7 +132,7 @@ def _blocks(settings: Settings) -> Iterable[str]:
     from pinning_worker.adapters.blocks.rights import require_usable
     from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.daemon import BLOCKS_FOLDER
-    from pinning_worker.pairing import Store
+    from pinning_worker.wiring.pairing import Store
 
     folder = settings.data_dir / BLOCKS_FOLDER
     require_usable(folder)
@@ -174,7 +174,7 @@ def _chain(settings: Settings, found: Findings, has_books: bool) -> Iterable[str
     from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.name_index import SqlNameIndex
     from pinning_worker.daemon import network_followed
-    from pinning_worker.domain.chain import NETWORKS, with_checkpoint
+    from pinning_worker.domain.chain.networks import NETWORKS, with_checkpoint
 
     async def followed() -> Network:
         async with open_database(settings.database_url) as database:

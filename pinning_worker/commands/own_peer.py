@@ -17,7 +17,7 @@ _LOOPBACK = (("/ip4/0.0.0.0/", "/ip4/127.0.0.1/"), ("/ip6/::/", "/ip6/::1/"))
 
 def own_peer(settings: StoreSettings) -> str:
     """The peer id. Makes no key where there is none. Raises Told."""
-    from pinning_worker.adapters.p2p.identity import BadKey, load_key, peer_id_of
+    from pinning_worker.adapters.p2p.host.identity import BadKey, load_key, peer_id_of
 
     try:
         with telling({BadKey: ExitCode.CONFIGURATION}):

@@ -14,7 +14,7 @@ from pinning_worker.commands.own_peer import ending_in, own_peer, told_addresses
 from pinning_worker.commands.telling import ExitCode, Told, say_json, telling
 
 if TYPE_CHECKING:
-    from pinning_worker.adapters.p2p.invitation import Invitation
+    from pinning_worker.adapters.p2p.discovery.invitation import Invitation
     from pinning_worker.settings import Settings, StoreSettings
 
 _LONGEST_INPUT = 1 << 20
@@ -67,7 +67,7 @@ def export(
         _print_plain(invitation, as_json)
         return
 
-    from pinning_worker.adapters.p2p.invitation import BadInvitation, seal
+    from pinning_worker.adapters.p2p.discovery.invitation import BadInvitation, seal
 
     with telling({BadInvitation: ExitCode.CONFIGURATION}):
         text = seal(invitation, _passphrase(passphrase_file, confirm=True))
@@ -110,8 +110,8 @@ def import_(what: tuple[str, ...], passphrase_file: Path | None, env_file: Path 
 
 def _invitation(settings: Settings, addresses: Sequence[str]) -> Invitation:
     from pinning_worker.adapters.p2p.addresses import parse
+    from pinning_worker.adapters.p2p.discovery.invitation import Invitation
     from pinning_worker.adapters.p2p.errors import BadAddress
-    from pinning_worker.adapters.p2p.invitation import Invitation
 
     peer = own_peer(settings)
     with telling({BadAddress: ExitCode.CONFIGURATION}):
@@ -129,7 +129,7 @@ def _passphrase(file: Path | None, *, confirm: bool = False) -> str:
 
 
 def _opened(text: str, passphrase_file: Path | None) -> Invitation:
-    from pinning_worker.adapters.p2p.invitation import BadInvitation, require_whole, unseal
+    from pinning_worker.adapters.p2p.discovery.invitation import BadInvitation, require_whole, unseal
 
     with telling({BadInvitation: ExitCode.CONFIGURATION}):
         require_whole(text)
@@ -138,8 +138,8 @@ def _opened(text: str, passphrase_file: Path | None) -> Invitation:
 
 def _store(settings: StoreSettings, addresses: Sequence[str], invitation: Invitation | None) -> dict[str, object]:
     """Everything is checked before anything is written. Raises Told."""
-    from pinning_worker.adapters import private_file
-    from pinning_worker.adapters.datadir import DataDirRefused, prepare_data_dir
+    from pinning_worker.adapters.machine import private_file
+    from pinning_worker.adapters.machine.datadir import DataDirRefused, prepare_data_dir
     from pinning_worker.adapters.p2p.addresses import parse_peer
     from pinning_worker.adapters.p2p.errors import BadAddress
     from pinning_worker.domain.swarm_key import encode_swarm_key
@@ -174,7 +174,7 @@ def _store(settings: StoreSettings, addresses: Sequence[str], invitation: Invita
 
 
 def _refuse_ourselves(settings: StoreSettings, peers: set[str]) -> None:
-    from pinning_worker.adapters.p2p.identity import load_key, peer_id_of
+    from pinning_worker.adapters.p2p.host.identity import load_key, peer_id_of
 
     if settings.key_file.exists() and peer_id_of(load_key(settings.key_file)) in peers:
         raise Told("this is this worker's own address: import it at the other one", ExitCode.CONFIGURATION)

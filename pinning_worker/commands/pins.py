@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pinning_worker.adapters.sql.books import SqlBooks
-    from pinning_worker.domain.payment import Payment
+    from pinning_worker.domain.money.payment import Payment
     from pinning_worker.domain.pin import Pin
     from pinning_worker.settings import StoreSettings
 
@@ -65,7 +65,7 @@ def pins(states: tuple[str, ...], env_file: Path | None, as_json: bool) -> None:
         }
 
     from pinning_worker import __version__
-    from pinning_worker.adapters.crash_file import read_crash_file
+    from pinning_worker.adapters.machine.crash_file import read_crash_file
     from pinning_worker.domain.pin import LIVE
     from pinning_worker.steps.crashes import Crashes
 
@@ -116,8 +116,8 @@ async def _blocked(settings: StoreSettings, books: SqlBooks) -> Callable[[bytes]
 
 
 def _describe(pin: Pin, payments: list[Payment], now: datetime, is_blocked: bool, is_aside: bool) -> dict[str, Any]:
-    from pinning_worker.domain.name_row import name_text
-    from pinning_worker.domain.pricing import remaining_days
+    from pinning_worker.domain.money.pricing import remaining_days
+    from pinning_worker.domain.topic.name_row import name_text
 
     return {
         "cid": pin.cid_text,

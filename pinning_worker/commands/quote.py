@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pinning_worker.adapters.sql.books import SqlBooks
-    from pinning_worker.domain.cid import Cid
-    from pinning_worker.domain.pricing import Quote
+    from pinning_worker.domain.content.cid import Cid
+    from pinning_worker.domain.money.pricing import Quote
 
 
 @click.command()
@@ -59,7 +59,7 @@ def quote(cid: str, lapsed_too: bool, env_file: Path | None, as_json: bool) -> N
 
 
 def _parse(text: str) -> Cid:
-    from pinning_worker.domain.cid import BadCid, parse_cid
+    from pinning_worker.domain.content.cid import BadCid, parse_cid
 
     try:
         return parse_cid(text)
@@ -84,8 +84,8 @@ def _describe(one: Quote, now: datetime) -> dict[str, Any]:
 
 
 def _sentence(one: dict[str, Any]) -> str:
-    from pinning_worker.domain.money import Swartz
-    from pinning_worker.domain.sizes import human_size
+    from pinning_worker.domain.content.sizes import human_size
+    from pinning_worker.domain.money.swartz import Swartz
 
     until = "until" if one["live"] else "lapsed"
     return (

@@ -41,7 +41,7 @@ def recover(this_database: bool, blocks_are_lost: bool, env_file: Path | None, a
 
     import trio
 
-    from pinning_worker.adapters.datadir import hold_data_dir
+    from pinning_worker.adapters.machine.datadir import hold_data_dir
     from pinning_worker.adapters.sql.migrate import require_ready
     from pinning_worker.logs import configure_logs
 
@@ -65,7 +65,7 @@ async def _recover(settings: Settings, this_database: bool, blocks_are_lost: boo
     from pinning_worker.adapters.sql.receipts import SqlReceipts
     from pinning_worker.daemon import BLOCKS_FOLDER, take_journals
     from pinning_worker.domain.store_mark import Mismatch, mismatch, next_mark
-    from pinning_worker.pairing import Store
+    from pinning_worker.wiring.pairing import Store
 
     async with open_database(settings.database_url) as database:
         store = Store(database, settings.database_url, settings.data_dir / BLOCKS_FOLDER)

@@ -69,7 +69,7 @@ def _check(folder: BackupFolder, quick: bool, incomplete: bool) -> Checked:
 
 
 def _restore(folder: BackupFolder, there: Destination, quick: bool, incomplete: bool) -> Checked:
-    from pinning_worker.adapters.datadir import hold_for_restore, require_not_held
+    from pinning_worker.adapters.machine.datadir import hold_for_restore, require_not_held
     from pinning_worker.backup.errors import disk_trouble
     from pinning_worker.backup.putting_back import put_back, require_fit
 
@@ -84,7 +84,7 @@ def _restore(folder: BackupFolder, there: Destination, quick: bool, incomplete: 
 
 
 def _say(checked: Checked, directory: Path, there: Destination, only_check: bool, as_json: bool) -> None:
-    from pinning_worker.domain.sizes import human_size
+    from pinning_worker.domain.content.sizes import human_size
 
     if as_json:
         say_json(
@@ -109,7 +109,7 @@ def _say(checked: Checked, directory: Path, there: Destination, only_check: bool
 
 
 def _outcomes() -> dict[type[Exception], ExitCode]:
-    from pinning_worker.adapters.datadir import DataDirHeld, DataDirRefused
+    from pinning_worker.adapters.machine.datadir import DataDirHeld, DataDirRefused
     from pinning_worker.adapters.sql.migrate import UnusableDatabase
     from pinning_worker.adapters.sql.snapshot import UnreadableDatabase
     from pinning_worker.backup.errors import Damaged, OutOfReach, WrongPlace

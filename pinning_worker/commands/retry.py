@@ -29,9 +29,9 @@ def retry(cid_or_txid: str, env_file: Path | None) -> None:
     settings = store_settings(env_file)
 
     from pinning_worker import __version__
-    from pinning_worker.adapters.crash_file import read_crash_file
-    from pinning_worker.adapters.datadir import hold_data_dir
-    from pinning_worker.domain.cid import BadCid, cid_text, parse_cid
+    from pinning_worker.adapters.machine.crash_file import read_crash_file
+    from pinning_worker.adapters.machine.datadir import hold_data_dir
+    from pinning_worker.domain.content.cid import BadCid, cid_text, parse_cid
 
     try:
         about = cid_or_txid if re.fullmatch("[0-9a-f]{64}", cid_or_txid) else cid_text(parse_cid(cid_or_txid).key)

@@ -61,9 +61,9 @@ async def _run(settings: Settings) -> None:
 
     from pinning_worker import daemon
     from pinning_worker.adapters.electrum.sight import Blindness
-    from pinning_worker.adapters.p2p.host import Host
-    from pinning_worker.adapters.systemd import Systemd
-    from pinning_worker.one_error import one_error
+    from pinning_worker.adapters.machine.systemd import Systemd
+    from pinning_worker.adapters.p2p.host.host import Host
+    from pinning_worker.ungroup import one_error
 
     systemd = Systemd.from_environment()
     place, trouble = "starting", "has not seen the chain yet, sells nothing"
@@ -92,9 +92,9 @@ async def _run(settings: Settings) -> None:
 def outcomes() -> dict[type[Exception], ExitCode]:
     """How a start is refused, by what refuses it."""
     from pinning_worker.adapters.p2p.errors import BadAddress, BadCertificate, HostError
-    from pinning_worker.adapters.p2p.identity import BadKey
-    from pinning_worker.domain.anchor import WrongCheckpoint
-    from pinning_worker.domain.chain import BadCheckpoint
+    from pinning_worker.adapters.p2p.host.identity import BadKey
+    from pinning_worker.domain.chain.anchor import WrongCheckpoint
+    from pinning_worker.domain.chain.networks import BadCheckpoint
 
     return {
         BadCheckpoint: ExitCode.CONFIGURATION,

@@ -72,7 +72,7 @@ def pay(directory: Path, address: str, amount: int, name: str, cid: str, kind: K
     Example:
       pinning-worker sandbox pay mfWyW5fc9NUj75YAnFgoRLrjxgLDn2MMth 1000000 art/1 bafy…
     """
-    from pinning_worker.domain.money import Swartz
+    from pinning_worker.domain.money.swartz import Swartz
 
     txid = _tell(directory, lambda control: control.pay(address, Swartz(amount), name, cid, kind))
     _say(as_json, {"txid": txid}, txid)

@@ -20,7 +20,7 @@ def ask(settings: StoreSettings, question: Callable[[SqlBooks, datetime], Awaita
     """`question(books, now)`; now is the worker's time. Raises Told."""
     import trio
 
-    from pinning_worker.adapters.clock import SystemClock
+    from pinning_worker.adapters.machine.clock import SystemClock
     from pinning_worker.adapters.sql.books import SqlBooks
     from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.migrate import require_current
@@ -38,10 +38,10 @@ def ask(settings: StoreSettings, question: Callable[[SqlBooks, datetime], Awaita
 
 def store_outcomes() -> dict[type[Exception], ExitCode]:
     """What opening the data directory, the database and the blocks may end with, for `telling`."""
-    from pinning_worker.adapters.datadir import DataDirHeld, DataDirRefused
+    from pinning_worker.adapters.machine.datadir import DataDirHeld, DataDirRefused
     from pinning_worker.adapters.sql.migrate import UnusableDatabase
-    from pinning_worker.pairing import NotItsBlocks
     from pinning_worker.ports import NeedsMending, Trouble
+    from pinning_worker.wiring.pairing import NotItsBlocks
 
     return {
         DataDirHeld: ExitCode.IN_USE,

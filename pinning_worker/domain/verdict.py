@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pinning_worker.domain.messages import Message, PaymentSeen, PaymentShort
-from pinning_worker.domain.money import ZERO, Swartz
-from pinning_worker.domain.payment import (
+from pinning_worker.domain.money.payment import (
     Payment,
     Purchase,
     Short,
@@ -25,8 +23,10 @@ from pinning_worker.domain.payment import (
     quotes_that_judge,
     term_of,
 )
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.swartz import ZERO, Swartz
 from pinning_worker.domain.pin import LIVE, Event, Pin, PinKey, State, allows
-from pinning_worker.domain.pricing import Quote
+from pinning_worker.domain.topic.messages import Message, PaymentSeen, PaymentShort
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,9 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pinning_worker.domain.chain import DOICHAIN_REGTEST
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.nameop import push
-from pinning_worker.domain.transaction import (
+from pinning_worker.domain.chain.nameop import push
+from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
+from pinning_worker.domain.chain.transaction import (
     Transaction,
     TxInput,
     TxOutput,
@@ -27,6 +26,7 @@ from pinning_worker.domain.transaction import (
     double_sha256,
     merkle_root,
 )
+from pinning_worker.domain.money.swartz import Swartz
 
 REGTEST_BITS = 0x207FFFFF
 NO_TXID = "00" * 32

@@ -1,7 +1,7 @@
 """The sandbox's directory: one sandbox at a time, and nothing else in it.
 
 A sandbox begins by throwing away the index of the one before, so a directory that holds something it did not make is
-refused, whoever's it is. The lock is `sandbox.lock` (`adapters/process_lock.py`).
+refused, whoever's it is. The lock is `sandbox.lock` (`adapters/machine/process_lock.py`).
 Workers that sell on a sandbox may have their data here too, each under a name of its own (`worker-…`): the chain of
 a sandbox is gone with it, and a worker that remembers it would wait for it for ever.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pinning_worker.adapters.process_lock import note_pid, taken_by
+from pinning_worker.adapters.machine.process_lock import note_pid, taken_by
 
 LOCK = "sandbox.lock"
 WORKER = "worker-"

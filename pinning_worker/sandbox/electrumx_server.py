@@ -18,7 +18,7 @@ from electrumx.cli.electrumx_server import main
 from electrumx.lib import coins
 from electrumx.lib.script import OpCodes
 
-from pinning_worker.domain.chain import DOICHAIN_REGTEST
+from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
 
 
 class DoichainRegtest(coins.Namecoin):  # type: ignore[misc]  # electrumx has no types

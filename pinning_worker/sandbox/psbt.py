@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pinning_worker.domain.transaction import (
+from pinning_worker.domain.chain.transaction import (
     BadTransaction,
     Transaction,
     TxInput,

@@ -25,10 +25,9 @@ from pathlib import Path
 
 import trio
 
-from pinning_worker.domain.chain import DOICHAIN_REGTEST, Network
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.transaction import Transaction
-from pinning_worker.one_error import one_error
+from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Network
+from pinning_worker.domain.chain.transaction import Transaction
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.directory import CLOCK_OFFSET_FILE
 from pinning_worker.sandbox.electrumx import Certificate, ElectrumX
 from pinning_worker.sandbox.node import Node
@@ -37,6 +36,7 @@ from pinning_worker.sandbox.psbt import parse_psbt
 from pinning_worker.sandbox.rpc import RpcServer
 from pinning_worker.sandbox.transaction_rules import COINBASE_MATURITY
 from pinning_worker.sandbox.wallet import Kind, Payment, Wallet, browser_payment, sign
+from pinning_worker.ungroup import one_error
 
 FIRST_COINS = 10
 

@@ -13,9 +13,9 @@ import hashlib
 from coincurve import PublicKey
 from Crypto.Hash import RIPEMD160
 
-from pinning_worker.domain.address import p2pkh_script
-from pinning_worker.domain.nameop import parse_name_op, push
-from pinning_worker.domain.transaction import Transaction, TxOutput
+from pinning_worker.domain.chain.address import p2pkh_script
+from pinning_worker.domain.chain.nameop import parse_name_op, push
+from pinning_worker.domain.chain.transaction import Transaction, TxOutput
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.sighash import SIGHASH_ALL, legacy_sighash, witness_sighash
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import struct
 from dataclasses import replace
 
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.transaction import (
+from pinning_worker.domain.chain.transaction import (
     Transaction,
     double_sha256,
     serialise_outpoint,
     serialise_output,
     var_bytes,
 )
+from pinning_worker.domain.money.swartz import Swartz
 
 SIGHASH_ALL = 1
 

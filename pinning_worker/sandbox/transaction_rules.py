@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pinning_worker.domain.chain import DOICHAIN_REGTEST
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.nameop import (
+from pinning_worker.domain.chain.nameop import (
     LONGEST_NAME,
     LONGEST_VALUE,
     NAME_TX_VERSION,
     NameOp,
     parse_name_op,
 )
-from pinning_worker.domain.transaction import Transaction, TxOutput
+from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
+from pinning_worker.domain.chain.transaction import Transaction, TxOutput
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.coins import Coin, Outpoint, outpoint
 from pinning_worker.sandbox.names import Names, check_ownership
 from pinning_worker.sandbox.rejected import Rejected

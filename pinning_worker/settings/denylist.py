@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pinning_worker.domain.cid import BadCid, UnsupportedCid, parse_cid
+from pinning_worker.domain.content.cid import BadCid, UnsupportedCid, parse_cid
 
 
 def read_denylist(path: Path) -> frozenset[bytes]:

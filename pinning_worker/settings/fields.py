@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from pinning_worker.domain.address import address_to_script
-from pinning_worker.domain.chain import NETWORKS, BadCheckpoint, PinnedBlock, with_checkpoint
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.pricing import MIB
+from pinning_worker.domain.chain.address import address_to_script
+from pinning_worker.domain.chain.networks import NETWORKS, BadCheckpoint, PinnedBlock, with_checkpoint
+from pinning_worker.domain.money.pricing import MIB
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.ports import Budget
 from pinning_worker.settings import values
 from pinning_worker.settings.denylist import read_denylist

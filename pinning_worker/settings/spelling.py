@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from pinning_worker.domain.chain import PinnedBlock
-from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.chain.networks import PinnedBlock
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.settings.fields import PREFIX, StoreSettings
 
 _PASSWORD_IN_URL = re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)")

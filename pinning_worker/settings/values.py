@@ -14,8 +14,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pinning_worker.domain.chain import PinnedBlock
-from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.chain.networks import PinnedBlock
+from pinning_worker.domain.money.swartz import Swartz
 
 _SIZE_UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
 _TIME_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

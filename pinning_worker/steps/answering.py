@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.messages import AddingCid, CidPinnedWithName, Error, Renewal
+from pinning_worker.domain.money.pricing import remaining_days
 from pinning_worker.domain.pin import Asker, Pin, in_other_words, with_asker
-from pinning_worker.domain.pricing import remaining_days
+from pinning_worker.domain.topic.messages import AddingCid, CidPinnedWithName, Error, Renewal
 from pinning_worker.ports import Announcer, Books, Chain, Clock, Dossier, Trouble
 from pinning_worker.steps.checking import Checking
 from pinning_worker.steps.crashes import SET_ASIDE

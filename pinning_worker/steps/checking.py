@@ -19,7 +19,7 @@ from functools import partial
 import structlog
 import trio
 
-from pinning_worker.domain.cid import cid_text
+from pinning_worker.domain.content.cid import cid_text
 from pinning_worker.domain.pin import LIVE
 from pinning_worker.ports import Blocks, Books, Clock, Trouble
 from pinning_worker.steps.crashes import Crashes

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from pinning_worker.domain.cid import RAW, Cid, UnsupportedCid
-from pinning_worker.domain.dag import BadBlock, MissingBlock, NotAFile, TooLong, look_up, reading
-from pinning_worker.domain.metadata import MOST_BYTES, Metadata, parse_metadata
-from pinning_worker.domain.sizes import Sizes
+from pinning_worker.domain.content.cid import RAW, Cid, UnsupportedCid
+from pinning_worker.domain.content.dag import BadBlock, MissingBlock, NotAFile, TooLong, look_up, reading
+from pinning_worker.domain.content.metadata import MOST_BYTES, Metadata, parse_metadata
+from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.ports import Blocks, Budget, Clock, Fetcher, FetchFailed, NotFound, OverBudget, Stalled
 
 Progress = Callable[[int, int], Awaitable[None]]

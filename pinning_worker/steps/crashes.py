@@ -21,7 +21,7 @@ from typing import TypeVar
 
 import structlog
 
-from pinning_worker.domain.cid import cid_text
+from pinning_worker.domain.content.cid import cid_text
 from pinning_worker.domain.pin import PinKey
 from pinning_worker.ports import CrashNotes, Trouble
 

@@ -13,14 +13,13 @@ from datetime import timedelta
 import structlog
 import trio
 
-from pinning_worker.domain.cid import cid_from_bytes, cid_text
+from pinning_worker.domain.content.cid import cid_from_bytes, cid_text
+from pinning_worker.domain.content.sizes import PIECE, disk_room
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.messages import FetchingCid
-from pinning_worker.domain.payment import balance
+from pinning_worker.domain.money.payment import balance
+from pinning_worker.domain.money.pricing import bytes_for
 from pinning_worker.domain.pin import ACTIVE, Asker, Event, PinKey, Request, Share, State, in_other_words
-from pinning_worker.domain.pricing import bytes_for
-from pinning_worker.domain.sizes import PIECE, disk_room
-from pinning_worker.one_error import one_error
+from pinning_worker.domain.topic.messages import FetchingCid
 from pinning_worker.ports import (
     Announcer,
     Blocks,
@@ -45,6 +44,7 @@ from pinning_worker.steps.shelf import Shelf
 from pinning_worker.steps.staging import room_for, staged_by
 from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.turns import Turn
+from pinning_worker.ungroup import one_error
 
 log = structlog.get_logger()
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import structlog
 import trio
 
-from pinning_worker.domain.cid import cid_from_bytes
+from pinning_worker.domain.content.cid import cid_from_bytes
 from pinning_worker.domain.pin import STANDING
 from pinning_worker.ports import Books, Trouble
 

@@ -15,8 +15,8 @@ from datetime import datetime
 
 import structlog
 
+from pinning_worker.domain.money.pricing import Quote, fee
 from pinning_worker.domain.pin import LIVE, Event, Request
-from pinning_worker.domain.pricing import Quote, fee
 from pinning_worker.ports import Books, Change, Clock, Dossier
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.terms import Terms

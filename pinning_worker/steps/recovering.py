@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from pinning_worker.domain.cid import cid_text, parse_cid
-from pinning_worker.domain.name_row import name_text
-from pinning_worker.domain.pricing import Quote
-from pinning_worker.domain.receipt import Receipt
-from pinning_worker.domain.sizes import Sizes
+from pinning_worker.domain.content.cid import cid_text, parse_cid
+from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.receipt import Receipt
+from pinning_worker.domain.topic.name_row import name_text
 from pinning_worker.ports import Books, Change, Receipts
 
 QUOTES_AT_ONCE = 500  # in memory, and in one change: strangers make the journal of quotes as long as they like

@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 import trio
 
-from pinning_worker.domain.cid import Cid, cid_from_bytes
+from pinning_worker.domain.content.cid import Cid, cid_from_bytes
 from pinning_worker.ports import Books, Trouble
 
 log = structlog.get_logger()

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from pinning_worker.domain.cid import Cid
-from pinning_worker.domain.pricing import PriceList
+from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.money.pricing import PriceList
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.ports import Budget
 

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pinning_worker.domain.payment import Payment, Sighting, named_cid
+from pinning_worker.domain.money.payment import Payment, Sighting, named_cid
 
 MOST_UNBOOKED = 1_000  # of one server
 MOST_FOR_ONE_ROOT = 20  # unproven payments in the books, of one server

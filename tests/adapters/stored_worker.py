@@ -14,13 +14,13 @@ import trio
 from sqlalchemy import Connection
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
-from pinning_worker.adapters.datadir import prepare_data_dir
-from pinning_worker.adapters.p2p.identity import new_key, save_key
+from pinning_worker.adapters.machine.datadir import prepare_data_dir
+from pinning_worker.adapters.p2p.host.identity import new_key, save_key
 from pinning_worker.adapters.sql import block_rows
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
-from pinning_worker.domain.cid import RAW, cid_of
-from pinning_worker.pairing import Store
+from pinning_worker.domain.content.cid import RAW, cid_of
+from pinning_worker.wiring.pairing import Store
 from tests.adapters.test_cli import command
 from tests.content import noise
 

@@ -18,11 +18,11 @@ import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks, file_of
 from pinning_worker.adapters.blocks.mark_file import read_mark
-from pinning_worker.adapters.datadir import hold_data_dir
+from pinning_worker.adapters.machine.datadir import hold_data_dir
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.store_mark import read_mark as books_mark
 from pinning_worker.backup.manifest import sha256_of
-from pinning_worker.pairing import NotItsBlocks, Store
+from pinning_worker.wiring.pairing import NotItsBlocks, Store
 from tests.adapters.stored_worker import PAID_DAY, database_url, ended, free, keep, pictures
 from tests.adapters.test_cli import printed, told
 from tests.contract.postgresql import a_server, new_database

@@ -17,13 +17,13 @@ import pytest
 import trio
 
 from pinning_worker.adapters.blocks.block_copy import is_whole
-from pinning_worker.adapters.datadir import RESTORING, DataDirRefused, prepare_data_dir
-from pinning_worker.adapters.p2p.identity import load_key
+from pinning_worker.adapters.machine.datadir import RESTORING, DataDirRefused, prepare_data_dir
+from pinning_worker.adapters.p2p.host.identity import load_key
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.backup.checking import check
 from pinning_worker.backup.errors import Damaged
 from pinning_worker.backup.folder import NEXT, BackupFolder
-from pinning_worker.pairing import Store
+from pinning_worker.wiring.pairing import Store
 from tests.adapters.stored_worker import database_url, keep, pictures
 from tests.adapters.test_cli import settings
 from tests.interop.worker import COMMAND, worker_environment

@@ -21,17 +21,17 @@ import trio
 from click import Group
 from libp2p.crypto.ed25519 import create_new_key_pair
 
-from pinning_worker.adapters.p2p.identity import encode_key, load_key, peer_id_of
+from pinning_worker.adapters.p2p.host.identity import encode_key, load_key, peer_id_of
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.cli import main
 from pinning_worker.commands.pins import STATES
-from pinning_worker.domain.cid import parse_cid
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.payment import PaidOutput, Payment
+from pinning_worker.domain.content.cid import parse_cid
+from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.money.payment import PaidOutput, Payment
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.pin import REQUEST_HOLDS, Pin, Request, State
-from pinning_worker.domain.pricing import Quote
-from pinning_worker.domain.sizes import Sizes
 from pinning_worker.ports import Change
 from tests.interop.worker import COMMAND, Worker, free_port, open_worker, worker_environment
 

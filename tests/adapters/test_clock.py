@@ -8,7 +8,7 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock
 
-from pinning_worker.adapters.clock import SystemClock
+from pinning_worker.adapters.machine.clock import SystemClock
 
 
 def ahead(clock: SystemClock) -> timedelta:

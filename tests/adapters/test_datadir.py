@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pinning_worker.adapters.datadir import DataDirHeld, DataDirRefused, hold_data_dir, prepare_data_dir
+from pinning_worker.adapters.machine.datadir import DataDirHeld, DataDirRefused, hold_data_dir, prepare_data_dir
 
 HOLD = """
 import sys, pathlib
-from pinning_worker.adapters.datadir import hold_data_dir
+from pinning_worker.adapters.machine.datadir import hold_data_dir
 with hold_data_dir(pathlib.Path(sys.argv[1]), "doichain"):
     print("held", flush=True)
     sys.stdin.read()

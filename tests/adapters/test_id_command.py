@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pinning_worker.adapters.p2p.identity import load_key, peer_id_of
+from pinning_worker.adapters.p2p.host.identity import load_key, peer_id_of
 from tests.adapters.test_cli import CID_V1, command, printed, told
 
 LISTEN = "/ip4/127.0.0.1/tcp/4321,/ip4/127.0.0.1/tcp/4321/ws"

@@ -16,8 +16,8 @@ import trio
 import trio.testing
 
 from pinning_worker import daemon
-from pinning_worker.adapters.crash_file import AT_WORK, CrashFile
-from pinning_worker.adapters.datadir import prepare_data_dir
+from pinning_worker.adapters.machine.crash_file import AT_WORK, CrashFile
+from pinning_worker.adapters.machine.datadir import prepare_data_dir
 from pinning_worker.settings import Settings, load
 from tests.adapters.test_settings import REGTEST
 

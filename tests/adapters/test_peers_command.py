@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
+from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
 from pinning_worker.domain.swarm_key import encode_swarm_key
 from tests.adapters.test_cli import command, piped, printed, settings, told
 from tests.interop.worker import free_port, open_worker

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.daemon import terms_of
-from pinning_worker.domain.address import p2pkh_script, script_to_address
-from pinning_worker.domain.chain import DOICHAIN
-from pinning_worker.domain.cid import RAW, Cid, cid_of, parse_cid
-from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.chain.address import p2pkh_script, script_to_address
+from pinning_worker.domain.chain.networks import DOICHAIN
+from pinning_worker.domain.content.cid import RAW, Cid, cid_of, parse_cid
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.settings import PREFIX, Refused, Settings, StoreSettings, advice, load, mask, spell
 from pinning_worker.settings.denylist import DenylistFile
 from pinning_worker.settings.values import as_bytes, as_duration, as_list

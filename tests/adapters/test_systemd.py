@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from pinning_worker.adapters.systemd import Systemd
+from pinning_worker.adapters.machine.systemd import Systemd
 
 WATCHED = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
 

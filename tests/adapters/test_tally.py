@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.messages import AddedCid, Error
+from pinning_worker.domain.topic.messages import AddedCid, Error
 from pinning_worker.tally import Tally
 
 

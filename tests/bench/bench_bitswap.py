@@ -22,7 +22,7 @@ import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
-from pinning_worker.domain.cid import parse_cid
+from pinning_worker.domain.content.cid import parse_cid
 from tests.adapters.p2p.bitswap.rig import BUDGET, TCP, WS, open_engine
 from tests.bench.kubo_rounds import kubo_line
 from tests.interop.helia import KIB, MIB, Added, Helia, HeliaError, open_helia

@@ -18,10 +18,10 @@ import trio
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.name_index import SqlNameIndex
-from pinning_worker.domain.cid import RAW, cid_of
-from pinning_worker.domain.listing import NameFilter
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.name_row import NameRow
+from pinning_worker.domain.content.cid import RAW, cid_of
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.topic.listing import NameFilter
+from pinning_worker.domain.topic.name_row import NameRow
 
 A_DAY, PER_BLOCK, ROUNDS = 86_400, 50, 5
 WALK = "SELECT sum(length(name)) FROM name_ops"

@@ -10,7 +10,7 @@ from dataclasses import replace
 import structlog
 import trio
 
-from pinning_worker.domain.cid import parse_cid
+from pinning_worker.domain.content.cid import parse_cid
 from pinning_worker.ports import FetchFailed
 from tests.adapters.p2p.bitswap.rig import BUDGET, TCP, WS, open_node
 from tests.interop.helia import KIB, open_helia

@@ -14,7 +14,7 @@ from pathlib import Path
 import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
-from pinning_worker.domain.cid import parse_cid
+from pinning_worker.domain.content.cid import parse_cid
 from tests.adapters.p2p.bitswap.rig import BUDGET, TCP, WS, open_engine
 from tests.interop.helia import KIB
 from tests.interop.kubo import Kubo, open_kubo

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.payment import PaidOutput, Payment, Proof, Purchase
+from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Purchase
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.receipt import Receipt
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.pin import Asker, Pin, Request, State
-from pinning_worker.domain.pricing import Quote
-from pinning_worker.domain.receipt import Receipt
-from pinning_worker.domain.sizes import Sizes
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_457, tzinfo=UTC)
 HOUR = timedelta(hours=1)

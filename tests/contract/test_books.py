@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import trio
 
-from pinning_worker.domain.ledger import Rewritten
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.payment import PaidOutput
+from pinning_worker.domain.content.sizes import PIECE, Sizes
+from pinning_worker.domain.money.payment import PaidOutput
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.money.written_once import Rewritten
 from pinning_worker.domain.pin import Pin, PinKey, Request, State
-from pinning_worker.domain.sizes import PIECE, Sizes
 from pinning_worker.ports import Books, Change, Dossier
 from tests.contract.samples import (
     HOUR,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pinning_worker.adapters.crash_file import AT_WORK, CRASHES, SLOT_BYTES, read_crash_file
+from pinning_worker.adapters.machine.crash_file import AT_WORK, CRASHES, SLOT_BYTES, read_crash_file
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.ports import CrashNotes, Trouble
 
@@ -57,7 +57,7 @@ def test_the_same_work_may_be_under_way_twice(notes: CrashNotes) -> None:
 DYING = f"""
 import os, sys
 from pathlib import Path
-from pinning_worker.adapters.crash_file import read_crash_file
+from pinning_worker.adapters.machine.crash_file import read_crash_file
 file = read_crash_file(Path(sys.argv[1]), "1")
 with file.open():
     file.begin("{FETCH}")

@@ -17,10 +17,10 @@ from pinning_worker.adapters.sql.database import Database, engine_of
 from pinning_worker.adapters.sql.name_index import SqlNameIndex, page
 from pinning_worker.adapters.sql.name_tables import SELECTED_BY
 from pinning_worker.adapters.sql.schema import metadata
-from pinning_worker.domain.cid import RAW, cid_of
-from pinning_worker.domain.listing import NameFilter
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.name_row import NameRow
+from pinning_worker.domain.content.cid import RAW, cid_of
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.topic.listing import NameFilter
+from pinning_worker.domain.topic.name_row import NameRow
 from pinning_worker.ports import NameIndex
 
 ART = cid_of(RAW, b"art")

@@ -1,6 +1,6 @@
 """dag-pb blocks written for tests, in the layout that Kubo and Helia write: links first, data last."""
 
-from pinning_worker.domain.cid import Cid, cid_of, encode_varint
+from pinning_worker.domain.content.cid import Cid, cid_of, encode_varint
 
 DAG_PB, RAW = 0x70, 0x55
 DIRECTORY, FILE, SYMLINK, HAMT_SHARD = 1, 2, 4, 5

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from pinning_worker.domain.cid import RAW, cid_of
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.payment import PaidOutput, Payment, Proof, Purchase, Tip
+from pinning_worker.domain.content.cid import RAW, cid_of
+from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Purchase, Tip
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.pin import Pin, State
-from pinning_worker.domain.pricing import Quote
-from pinning_worker.domain.sizes import Sizes
 from pinning_worker.domain.verdict import Depth
 
 CID = cid_of(RAW, b"art")

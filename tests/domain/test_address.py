@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.address import (
+from pinning_worker.domain.chain.address import (
     BadAddress,
     address_to_script,
     base58check_encode,
@@ -18,7 +18,7 @@ from pinning_worker.domain.address import (
     scripthash,
     witness_script,
 )
-from pinning_worker.domain.chain import DOICHAIN, DOICHAIN_REGTEST, DOICHAIN_TEST, NETWORKS, Network
+from pinning_worker.domain.chain.networks import DOICHAIN, DOICHAIN_REGTEST, DOICHAIN_TEST, NETWORKS, Network
 
 BITCOIN = replace(DOICHAIN, name="bitcoin", p2pkh_prefix=0, p2sh_prefix=5, bech32_hrp="bc")
 BITCOIN_TEST = replace(DOICHAIN, name="bitcoin-test", p2pkh_prefix=111, p2sh_prefix=196, bech32_hrp="tb")

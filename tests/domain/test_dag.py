@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from libp2p.bitswap.dag_pb import Link as PeersLink
 from libp2p.bitswap.dag_pb import encode_dag_pb
 
-from pinning_worker.domain.cid import DAG_CBOR, Cid, UnsupportedCid, cid_of
-from pinning_worker.domain.dag import (
+from pinning_worker.domain.content.cid import DAG_CBOR, Cid, UnsupportedCid, cid_of
+from pinning_worker.domain.content.dag import (
     BadBlock,
     Kind,
     MissingBlock,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.chain import DOICHAIN, Retarget2016
-from pinning_worker.domain.difficulty import BadBits, bits_of, lookback, retarget, target_of, work_of
+from pinning_worker.domain.chain.difficulty import BadBits, bits_of, lookback, retarget, target_of, work_of
+from pinning_worker.domain.chain.networks import DOICHAIN, Retarget2016
 
 BITCOIN = replace(DOICHAIN, pow_limit=0xFFFF << 208, difficulty=Retarget2016())
 

@@ -7,10 +7,23 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pinning_worker.domain.cid import Cid, cid_of, parse_cid
+from pinning_worker.domain.chain.following import (
+    Audited,
+    Fetching,
+    Following,
+    Kept,
+    Offer,
+    Pinned,
+    Refused,
+    Seen,
+    Short,
+)
+from pinning_worker.domain.content.cid import Cid, cid_of, parse_cid
+from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.following import Audited, Fetching, Following, Kept, Offer, Pinned, Refused, Seen, Short
-from pinning_worker.domain.messages import (
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.topic.messages import (
     AddedCid,
     AddingCid,
     CidPinnedWithName,
@@ -21,10 +34,7 @@ from pinning_worker.domain.messages import (
     PaymentShort,
     Renewal,
 )
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.pricing import Quote
-from pinning_worker.domain.requests import Ask, parse
-from pinning_worker.domain.sizes import Sizes
+from pinning_worker.domain.topic.requests import Ask, parse
 
 CID = cid_of(0x55, b"a picture")
 OTHER = cid_of(0x55, b"another")

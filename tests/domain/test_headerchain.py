@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinning_worker.domain.anchor import WrongCheckpoint, anchor_heights, resume_chain, start_chain
-from pinning_worker.domain.chain import (
+from pinning_worker.domain.chain.anchor import WrongCheckpoint, anchor_heights, resume_chain, start_chain
+from pinning_worker.domain.chain.difficulty import DIGISHIELD_LOOKBACK, expected_bits, target_of, work_of
+from pinning_worker.domain.chain.headerchain import MOST_AHEAD_SECONDS, FromTheFuture, HeaderChain, Overtaken
+from pinning_worker.domain.chain.headers import HEADER_SIZE, BadHeader, Header, parse_header
+from pinning_worker.domain.chain.networks import (
     DOICHAIN,
     DOICHAIN_REGTEST,
     DOICHAIN_TEST,
@@ -23,9 +26,6 @@ from pinning_worker.domain.chain import (
     starting_lower,
     with_checkpoint,
 )
-from pinning_worker.domain.difficulty import DIGISHIELD_LOOKBACK, expected_bits, target_of, work_of
-from pinning_worker.domain.headerchain import MOST_AHEAD_SECONDS, FromTheFuture, HeaderChain, Overtaken
-from pinning_worker.domain.headers import HEADER_SIZE, BadHeader, Header, parse_header
 from tests.mining import LATER, REGTEST_GENESIS, MergeMining, merge_mine, mine, mine_many, own_network, without_work
 
 BITS = 0x2000FFFF  # one hash in 256

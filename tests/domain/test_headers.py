@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.auxpow import MAGIC, expected_index
-from pinning_worker.domain.chain import DOICHAIN_REGTEST, Network
-from pinning_worker.domain.difficulty import target_of
-from pinning_worker.domain.headers import HEADER_SIZE, BadHeader, parse_header, read_proven_header
+from pinning_worker.domain.chain.auxpow import MAGIC, expected_index
+from pinning_worker.domain.chain.difficulty import target_of
+from pinning_worker.domain.chain.headers import HEADER_SIZE, BadHeader, parse_header, read_proven_header
+from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Network
 from tests.mining import REGTEST_GENESIS, MergeMining, grind, merge_mine, mine, own_network, without_work
 
 # Two bytes of zeros: a mutation meets this target once in 65 536 times, and what is mined here never changes.

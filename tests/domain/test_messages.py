@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.listing import Days
-from pinning_worker.domain.messages import (
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.topic.listing import Days
+from pinning_worker.domain.topic.messages import (
     AddedCid,
     AddingCid,
     CidPinnedWithName,
@@ -31,10 +34,7 @@ from pinning_worker.domain.messages import (
     Renewal,
     date_text,
 )
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.name_row import NameRow
-from pinning_worker.domain.pricing import Quote
-from pinning_worker.domain.sizes import Sizes
+from pinning_worker.domain.topic.name_row import NameRow
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 END = datetime(2027, 7, 20, 12, tzinfo=UTC)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain import metadata
-from pinning_worker.domain.cid import DAG_CBOR, BadCid, Cid, cid_of
-from pinning_worker.domain.metadata import (
+from pinning_worker.domain.content import metadata
+from pinning_worker.domain.content.cid import DAG_CBOR, BadCid, Cid, cid_of
+from pinning_worker.domain.content.metadata import (
     LONGEST_TEXT,
     MOST_BYTES,
     MOST_FOREIGN,

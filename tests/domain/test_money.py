@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.money import SWARTZ_PER_DOI, ZERO, Swartz
+from pinning_worker.domain.money.swartz import SWARTZ_PER_DOI, ZERO, Swartz
 
 _amounts = st.integers(-(10**17), 10**17).map(Swartz)
 

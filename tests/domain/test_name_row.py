@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pinning_worker.domain.listing import NameFilter
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.name_row import NameRow
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.topic.listing import NameFilter
+from pinning_worker.domain.topic.name_row import NameRow
 
 IPFS = b"ipfs://bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.nameop import (
+from pinning_worker.domain.chain.nameop import (
     NAME_TX_VERSION,
     NameOp,
     NameOpCode,
@@ -16,7 +15,8 @@ from pinning_worker.domain.nameop import (
     push,
     transaction_name_op,
 )
-from pinning_worker.domain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.money.swartz import Swartz
 
 P2PKH = bytes.fromhex("76a914") + bytes(20) + bytes.fromhex("88ac")
 P2WPKH = b"\x00\x14" + bytes(20)

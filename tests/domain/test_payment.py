@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multiformats import multibase
 
-from pinning_worker.domain.cid import DAG_PB, Cid, cid_of
-from pinning_worker.domain.money import ZERO, Swartz
-from pinning_worker.domain.payment import (
+from pinning_worker.domain.content.cid import DAG_PB, Cid, cid_of
+from pinning_worker.domain.money.payment import (
     PaidOutput,
     Payment,
     Purchase,
@@ -28,7 +27,8 @@ from pinning_worker.domain.payment import (
     record_sighting,
     term_of,
 )
-from pinning_worker.domain.pricing import Quote, add_months
+from pinning_worker.domain.money.pricing import Quote, add_months
+from pinning_worker.domain.money.swartz import ZERO, Swartz
 from tests.domain.ledger_rows import CID, DAY, NAME, NOON, block_time, payment, proof, quote, tip
 
 V0 = Cid(0, DAG_PB, cid_of(DAG_PB, b"folder").multihash)

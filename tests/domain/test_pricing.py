@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.pricing import PriceList, add_months, bytes_for, fee, months_to_sell, remaining_days
-from pinning_worker.domain.sizes import Sizes, human_size
+from pinning_worker.domain.content.sizes import Sizes, human_size
+from pinning_worker.domain.money.pricing import PriceList, add_months, bytes_for, fee, months_to_sell, remaining_days
+from pinning_worker.domain.money.swartz import Swartz
 
 PRICES = PriceList(version=1, per_mib_month=Swartz(742_000), least=Swartz(1_000_000))
 FREE_FLOOR = PriceList(1, Swartz(742_000), Swartz(0))

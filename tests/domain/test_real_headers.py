@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.anchor import anchor_heights, built_in_chain
-from pinning_worker.domain.auxpow import read_auxpow
-from pinning_worker.domain.chain import DOICHAIN, DOICHAIN_TEST, DigiShield
-from pinning_worker.domain.difficulty import bits_of, expected_bits
-from pinning_worker.domain.headerchain import HeaderChain
-from pinning_worker.domain.headers import HEADER_SIZE, BadHeader, parse_header, read_proven_header
+from pinning_worker.domain.chain.anchor import anchor_heights, built_in_chain
+from pinning_worker.domain.chain.auxpow import read_auxpow
+from pinning_worker.domain.chain.difficulty import bits_of, expected_bits
+from pinning_worker.domain.chain.headerchain import HeaderChain
+from pinning_worker.domain.chain.headers import HEADER_SIZE, BadHeader, parse_header, read_proven_header
+from pinning_worker.domain.chain.networks import DOICHAIN, DOICHAIN_TEST, DigiShield
 from tests.mining import LATER
 from tests.recorded import CONTEXT, CONTEXT_FROM, FULL, TIME_AND_BITS, TIP
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.cid import parse_cid
+from pinning_worker.domain.content.cid import parse_cid
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.listing import BadDate, BadList, Days, ListQuery, NameFilter
-from pinning_worker.domain.requests import Ask, BadAsk, Ignored, Kind, ListRequest, Request, parse
+from pinning_worker.domain.topic.listing import BadDate, BadList, Days, ListQuery, NameFilter
+from pinning_worker.domain.topic.requests import Ask, BadAsk, Ignored, Kind, ListRequest, Request, parse
 from tests.domain.test_messages import SAMPLES
 
 V1 = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.transaction import (
+from pinning_worker.domain.chain.transaction import (
     BadMerkleBranch,
     BadTransaction,
     Transaction,
@@ -23,6 +22,7 @@ from pinning_worker.domain.transaction import (
     read_compact_size,
     read_transaction,
 )
+from pinning_worker.domain.money.swartz import Swartz
 
 BITCOIN_GENESIS_COINBASE = bytes.fromhex(
     "01000000010000000000000000000000000000000000000000000000000000000000000000ffffffff4d04ffff001d010445"

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pinning_worker.domain.cid import Cid
-from pinning_worker.domain.dag import look_up, reading
-from pinning_worker.domain.multihash import is_hash_of
-from pinning_worker.domain.unixfs_file import CHUNK, WIDTH, file_blocks
+from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.content.dag import look_up, reading
+from pinning_worker.domain.content.multihash import is_hash_of
+from pinning_worker.domain.content.unixfs_file import CHUNK, WIDTH, file_blocks
 from tests.content import noise
 
 MADE_BY_KUBO = [

@@ -10,11 +10,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pinning_worker.domain.messages import Message, PaymentSeen, PaymentShort
-from pinning_worker.domain.money import ZERO, Swartz
-from pinning_worker.domain.payment import PaidOutput, Payment, Purchase, Sighting, record_sighting, term_of
+from pinning_worker.domain.money.payment import PaidOutput, Payment, Purchase, Sighting, record_sighting, term_of
+from pinning_worker.domain.money.pricing import Quote, add_months
+from pinning_worker.domain.money.swartz import ZERO, Swartz
 from pinning_worker.domain.pin import LIVE, STANDING, Event, Pin, State
-from pinning_worker.domain.pricing import Quote, add_months
+from pinning_worker.domain.topic.messages import Message, PaymentSeen, PaymentShort
 from pinning_worker.domain.verdict import Verdict, accounts, judge
 from tests.domain.ledger_rows import DAY, DEPTH, NAME, NOON, block_time, payment, pin, proof, quote, tip
 

@@ -27,10 +27,10 @@ from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.bitswap import wire
 from pinning_worker.adapters.p2p.errors import CannotConnect
-from pinning_worker.adapters.p2p.host import Host
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.domain.cid import RAW, cid_of, encode_varint, parse_cid
+from pinning_worker.domain.content.cid import RAW, cid_of, encode_varint, parse_cid
 from tests.adapters.p2p.dialling_from import dialling_from
 from tests.interop.helia import CONTENT_TOPIC
 from tests.interop.hostile_relay import HostileRelays

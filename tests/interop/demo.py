@@ -16,8 +16,8 @@ from typing import Any
 
 import trio
 
-from pinning_worker.one_error import one_error
 from pinning_worker.sandbox.electrumx import ElectrumXFailed
+from pinning_worker.ungroup import one_error
 from tests.interop.browser import join, make_art
 from tests.interop.helia import Added, Helia, HeliaError, open_helia
 from tests.interop.market import CONFIRMATIONS, Market, open_market

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import trio
 
-from pinning_worker.one_error import one_error
 from pinning_worker.sandbox.electrumx import ElectrumXFailed
+from pinning_worker.ungroup import one_error
 from tests.interop.market import CONFIRMATIONS, open_market
 from tests.interop.page import PageError, open_page
 from tests.interop.worker import WorkerError

@@ -25,7 +25,7 @@ import psutil
 import trio
 
 from pinning_worker.domain.swarm_key import encode_swarm_key
-from pinning_worker.one_error import one_error
+from pinning_worker.ungroup import one_error
 from tests.interop.node_binary import HOW_TO_GET_IT, NODE_PROJECT, node_binary
 
 CONTENT_TOPIC = "/doichain-nfc/1/message/proto"

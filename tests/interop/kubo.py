@@ -24,7 +24,7 @@ import pytest
 import trio
 
 from pinning_worker.domain.swarm_key import encode_swarm_key
-from pinning_worker.one_error import one_error
+from pinning_worker.ungroup import one_error
 from tests.interop.helia import CONTENT_TOPIC, LOCAL_TCP, Heard
 from tests.interop.worker import free_port
 

@@ -29,10 +29,10 @@ from libp2p.utils.varint import read_length_prefixed_protobuf
 
 from pinning_worker.adapters.p2p.bitswap import wire
 from pinning_worker.adapters.p2p.errors import CannotConnect
-from pinning_worker.adapters.p2p.host import Host
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.adapters.p2p.relay.messages import HopMessage, StopMessage
+from pinning_worker.adapters.p2p.relay.wire import HopMessage, StopMessage
 
 AT_ONCE = 12
 BY_ONE_PEER = 3  # fewer than bring a ban

@@ -15,10 +15,10 @@ from typing import Any
 
 import trio
 
-from pinning_worker.domain.money import Swartz
-from pinning_worker.one_error import one_error
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
 from pinning_worker.sandbox.wallet import Wallet
+from pinning_worker.ungroup import one_error
 from tests.interop.worker import Worker, free_port, open_worker, run_command, worker_environment
 
 CONFIRMATIONS = 6

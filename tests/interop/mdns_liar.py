@@ -10,8 +10,8 @@ import sys
 
 from zeroconf import IPVersion, ServiceInfo, Zeroconf
 
-from pinning_worker.adapters.p2p.mdns import SERVICE
-from pinning_worker.adapters.p2p.mdns_records import encode_txt
+from pinning_worker.adapters.p2p.discovery.mdns import SERVICE
+from pinning_worker.adapters.p2p.discovery.mdns_records import encode_txt
 
 _, here, *addresses = sys.argv
 liar = Zeroconf([here], ip_version=IPVersion.V4Only)

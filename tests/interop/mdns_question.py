@@ -10,7 +10,7 @@ import sys
 
 from zeroconf import DNSOutgoing, DNSQuestion  # type: ignore[attr-defined]  # in its documentation, and not marked so
 
-from pinning_worker.adapters.p2p.mdns import IN, PTR, QUERY, SERVICE
+from pinning_worker.adapters.p2p.discovery.mdns import IN, PTR, QUERY, SERVICE
 
 question = DNSOutgoing(QUERY)
 question.add_question(DNSQuestion(SERVICE, PTR, IN))

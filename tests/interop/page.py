@@ -26,9 +26,9 @@ from urllib.parse import urlencode
 
 import trio
 
-from pinning_worker.one_error import one_error
 from pinning_worker.sandbox.psbt import BadPsbt
 from pinning_worker.sandbox.rejected import Rejected
+from pinning_worker.ungroup import one_error
 from tests.interop.market import Market
 from tests.interop.node_binary import HOW_TO_GET_IT, node_binary
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import trio
 
-from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.psbt import Psbt, parse_psbt
 from tests.interop.node_binary import HOW_TO_GET_IT, NODE_PROJECT, node_binary
 from tests.interop.page import EXAMPLE

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from trio_websocket import WebSocketConnection, open_websocket_url
 
-from pinning_worker.domain.address import scripthash
+from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.sandbox.electrumx import Certificate
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import trio
 
-from pinning_worker.one_error import one_error
+from pinning_worker.ungroup import one_error
 
 PIECES_PER_SECOND = 20
 MAX_PIECE = 65_536

@@ -17,11 +17,11 @@ from urllib.request import Request, urlopen
 import pytest
 import trio
 
-from pinning_worker.domain.address import script_to_address, witness_script
-from pinning_worker.domain.chain import DOICHAIN_REGTEST
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.nameop import parse_name_op
-from pinning_worker.domain.transaction import Transaction, TxOutput
+from pinning_worker.domain.chain.address import script_to_address, witness_script
+from pinning_worker.domain.chain.nameop import parse_name_op
+from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
+from pinning_worker.domain.chain.transaction import Transaction, TxOutput
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.psbt import Psbt, parse_psbt
 from pinning_worker.sandbox.sandbox import Sandbox
 from pinning_worker.sandbox.wallet import NAME_AMOUNT, Kind, Payment, Wallet, browser_fee, browser_payment

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from pinning_worker.adapters.p2p.dht.contacts import Contact
-from pinning_worker.domain.cid import parse_cid
+from pinning_worker.domain.content.cid import parse_cid
 from tests.adapters.p2p.bitswap.rig import add_file, chunks
 from tests.interop.helia import LOCAL_TCP, MIB, Helia, HeliaError, open_helia
 from tests.interop.node_binary import needs_node

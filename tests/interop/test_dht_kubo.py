@@ -18,10 +18,10 @@ import trio
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
 from pinning_worker.adapters.p2p.dht.node import Dht
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.domain.cid import parse_cid
-from pinning_worker.one_error import one_error
+from pinning_worker.domain.content.cid import parse_cid
+from pinning_worker.ungroup import one_error
 from tests.adapters.p2p.bitswap.rig import Node, add_file, chunks
 from tests.interop.browser import answer, ask_for_quote, join
 from tests.interop.helia import KIB, LOCAL_TCP, MIB, open_helia

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import trio
 
-from pinning_worker.adapters.p2p.host import Host
-from pinning_worker.adapters.p2p.identity import new_key
-from pinning_worker.adapters.p2p.router import Router
+from pinning_worker.adapters.p2p.gossip.router import Router
+from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.host.identity import new_key
 from tests.adapters.p2p.gossips import Node, meet, open_node
 from tests.interop.browser import answer, ask_for_quote, join, make_art
 from tests.interop.helia import LOCAL_TCP, Heard, Helia, open_helia

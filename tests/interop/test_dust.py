@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from pinning_worker.adapters.clock import SystemClock
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
+from pinning_worker.adapters.machine.clock import SystemClock
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetcher
@@ -25,9 +25,9 @@ from pinning_worker.adapters.memory.receipts import MemoryReceipts
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import open_database
 from pinning_worker.adapters.sql.migrate import migrate
-from pinning_worker.domain.chain import DOICHAIN_REGTEST
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.requests import Ask, parse
+from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.topic.requests import Ask, parse
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import trio
 
-from pinning_worker.adapters.clock import SystemClock
 from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
-from pinning_worker.domain.address import p2sh_script, script_to_address, witness_script
-from pinning_worker.domain.chain import DOICHAIN_REGTEST
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.payment import PaidOutput, Proof
+from pinning_worker.adapters.machine.clock import SystemClock
+from pinning_worker.domain.chain.address import p2sh_script, script_to_address, witness_script
+from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
+from pinning_worker.domain.money.payment import PaidOutput, Proof
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
 from pinning_worker.sandbox.wallet import Wallet
 from tests.adapters.electrum.listening import Heard, eventually

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from pinning_worker.one_error import one_error
+from pinning_worker.ungroup import one_error
 from tests.content import noise
 from tests.interop.worker import COMMAND, command_ended
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trio
 
-from pinning_worker.domain.cid import RAW, Cid
+from pinning_worker.domain.content.cid import RAW, Cid
 from tests.interop.browser import ask_for_quote, join
 from tests.interop.helia import Heard, Helia, open_helia
 from tests.interop.market import open_market

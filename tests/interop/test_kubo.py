@@ -13,13 +13,13 @@ import trio
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
-from pinning_worker.adapters.p2p.cures.private_network import fingerprint
+from pinning_worker.adapters.p2p.cures.connections.private_network import fingerprint
 from pinning_worker.adapters.p2p.errors import CannotConnect
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.gossip.pubsub import Topic, open_pubsub
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.adapters.p2p.pubsub import Topic, open_pubsub
-from pinning_worker.domain.cid import RAW, cid_of, parse_cid
-from pinning_worker.one_error import one_error
+from pinning_worker.domain.content.cid import RAW, cid_of, parse_cid
+from pinning_worker.ungroup import one_error
 from tests.adapters.p2p.bitswap.rig import Node, add_file, chunks
 from tests.interop.helia import CONTENT_TOPIC, KIB, LOCAL_TCP, LOCAL_WS, MIB
 from tests.interop.kubo import Kubo, KuboError, needs_kubo, open_kubo

@@ -12,7 +12,7 @@ import trio
 from structlog.testing import capture_logs
 
 from pinning_worker.adapters.p2p.errors import CannotConnect
-from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
+from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
 from tests.adapters.p2p.bitswap.rig import open_node
 from tests.interop.helia import LOCAL_TCP, open_helia
 from tests.interop.kubo import needs_kubo, open_kubo

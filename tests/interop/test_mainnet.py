@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from pinning_worker.domain.chain import DOICHAIN
-from pinning_worker.domain.headers import HEADER_SIZE, parse_header
+from pinning_worker.domain.chain.headers import HEADER_SIZE, parse_header
+from pinning_worker.domain.chain.networks import DOICHAIN
 from tests.adapters.electrum.listening import eventually
 from tests.adapters.electrum.scripted import Ledger, Refusal, ScriptedServer, serving
 from tests.interop.browser import join

@@ -14,7 +14,7 @@ from subprocess import DEVNULL
 import pytest
 import trio
 
-from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
+from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
 from pinning_worker.domain.swarm_key import encode_swarm_key
 from tests.adapters.test_settings import REGTEST
 from tests.interop.helia import Helia, open_helia

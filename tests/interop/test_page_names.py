@@ -11,10 +11,10 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, open_websocket_url, serve_websocket
 
-from pinning_worker.domain.address import script_to_address, witness_script
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.nameop import NAME_TX_VERSION, name_doi_script
-from pinning_worker.domain.transaction import Transaction, TxOutput, serialise_output, var_bytes
+from pinning_worker.domain.chain.address import script_to_address, witness_script
+from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
+from pinning_worker.domain.chain.transaction import Transaction, TxOutput, serialise_output, var_bytes
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.sandbox import Sandbox
 from pinning_worker.sandbox.wallet import Kind, Payment, Wallet, browser_fee, browser_payment, sign

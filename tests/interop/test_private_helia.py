@@ -12,11 +12,11 @@ import trio
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
 from pinning_worker.adapters.p2p.errors import CannotConnect
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.gossip.pubsub import Topic, open_pubsub
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.adapters.p2p.pubsub import Topic, open_pubsub
-from pinning_worker.domain.cid import parse_cid
-from pinning_worker.one_error import one_error
+from pinning_worker.domain.content.cid import parse_cid
+from pinning_worker.ungroup import one_error
 from tests.adapters.p2p.bitswap.rig import Node, address_of
 from tests.interop.helia import CONTENT_TOPIC, LOCAL_TCP, LOCAL_WS, MIB, Helia, HeliaError, open_helia
 from tests.interop.node_binary import needs_node

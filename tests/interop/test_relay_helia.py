@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from pinning_worker.adapters.p2p.pubsub import Topic, open_pubsub
+from pinning_worker.adapters.p2p.gossip.pubsub import Topic, open_pubsub
 from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
-from pinning_worker.domain.cid import parse_cid
+from pinning_worker.domain.content.cid import parse_cid
 from tests.adapters.p2p.bitswap.rig import TCP, WS, Node, open_node
 from tests.interop.helia import CONTENT_TOPIC, KIB, MIB, Helia, HeliaError, open_helia
 from tests.interop.node_binary import needs_node

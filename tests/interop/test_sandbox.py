@@ -15,13 +15,13 @@ import trio
 from coincurve import PrivateKey
 from trio_websocket import open_websocket_url
 
-from pinning_worker.domain.address import scripthash
-from pinning_worker.domain.anchor import start_chain
-from pinning_worker.domain.chain import DOICHAIN_REGTEST
-from pinning_worker.domain.headerchain import HeaderChain
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.nameop import push
-from pinning_worker.domain.transaction import Transaction, fold_merkle_branch, parse_transaction
+from pinning_worker.domain.chain.address import scripthash
+from pinning_worker.domain.chain.anchor import start_chain
+from pinning_worker.domain.chain.headerchain import HeaderChain
+from pinning_worker.domain.chain.nameop import push
+from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
+from pinning_worker.domain.chain.transaction import Transaction, fold_merkle_branch, parse_transaction
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.electrumx import ElectrumXFailed
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
 from pinning_worker.sandbox.wallet import Key, Kind, Wallet, browser_payment, sign

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 
-from pinning_worker.domain.money import Swartz
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.control import SandboxControl
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.rpc_client import SandboxUnreachable, call

@@ -6,7 +6,7 @@ same story in less time. The long one is in bench/bench_slow_uplink.py.
 
 import pytest
 
-from pinning_worker.domain.cid import parse_cid
+from pinning_worker.domain.content.cid import parse_cid
 from tests.adapters.p2p.bitswap.rig import TCP, WS, open_node
 from tests.interop.helia import KIB, MIB, open_helia
 from tests.interop.node_binary import needs_node

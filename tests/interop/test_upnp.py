@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from pinning_worker.adapters.p2p.webrtc import missing
+from pinning_worker.adapters.p2p.host.webrtc_direct import missing
 from tests.adapters.test_settings import REGTEST
 from tests.interop.helia import HeliaError, open_helia
 from tests.interop.home import ALLOW, ANOTHER_ROUTERS, ROUTER, Home, needs_home, open_home

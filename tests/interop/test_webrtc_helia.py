@@ -12,9 +12,9 @@ from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.network.stream.exceptions import StreamError
 
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.domain.cid import parse_cid
+from pinning_worker.domain.content.cid import parse_cid
 from tests.adapters.p2p.bitswap.rig import TCP, open_node
 from tests.adapters.p2p.cure_rig import until
 from tests.interop.helia import KIB, MIB, open_helia

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from pinning_worker.adapters.p2p import certificate as renewal
-from pinning_worker.adapters.p2p.certificate import CertificateFiles
-from pinning_worker.domain.cid import parse_cid
+from pinning_worker.adapters.p2p.host import tls_certificate as renewal
+from pinning_worker.adapters.p2p.host.tls_certificate import CertificateFiles
+from pinning_worker.domain.content.cid import parse_cid
 from tests.adapters.p2p.bitswap.rig import TCP, WS, open_node
 from tests.certificates import self_signed
 from tests.interop.helia import KIB, MIB, HeliaError, open_helia

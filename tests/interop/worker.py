@@ -24,7 +24,7 @@ from subprocess import DEVNULL, PIPE, STDOUT
 
 import trio
 
-from pinning_worker.one_error import one_error
+from pinning_worker.ungroup import one_error
 from tests.event_loop import STOOD_STILL
 
 READY_SECONDS = 60

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from coincurve import PrivateKey, PublicKey
 
-from pinning_worker.domain.address import p2pkh_script
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.nameop import name_doi_script, push
-from pinning_worker.domain.transaction import Transaction, TxInput, TxOutput, parse_transaction
+from pinning_worker.domain.chain.address import p2pkh_script
+from pinning_worker.domain.chain.nameop import name_doi_script, push
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, parse_transaction
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.script_check import check_input, hash160
 from pinning_worker.sandbox.sighash import legacy_sighash, witness_sighash

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 
 from pinning_worker.adapters.memory.chain import MemoryChain
 from pinning_worker.adapters.memory.clock import START
-from pinning_worker.domain.cid import Cid
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.payment import PaidOutput, Sighting
-from pinning_worker.domain.pricing import PriceList, fee
+from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.money.payment import PaidOutput, Sighting
+from pinning_worker.domain.money.pricing import PriceList, fee
+from pinning_worker.domain.money.swartz import Swartz
 from tests import content
 
 PRICES = PriceList(1, Swartz(300_000_000), Swartz(500_000))  # a work of 3 kB costs about a million a month

@@ -33,7 +33,7 @@ from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetche
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.receipts import SqlReceipts
-from pinning_worker.domain.requests import Ask, parse
+from pinning_worker.domain.topic.requests import Ask, parse
 from pinning_worker.lifecycle import Lifecycle
 from tests.stories.market_days import ALL_IS_CALM, PRICES, Asked, Event, happen, market, window_goods, works
 from tests.stories.stored_clock import StoredClock

@@ -16,11 +16,11 @@ import trio
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.books import MemoryBooks
-from pinning_worker.domain.cid import Cid
-from pinning_worker.domain.messages import FetchingCid, Message
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.payment import PaidOutput, Sighting
+from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.money.payment import PaidOutput, Sighting
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.pin import Pin, Request, State
+from pinning_worker.domain.topic.messages import FetchingCid, Message
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.ports import Change, Dossier, Trouble
 from tests import content

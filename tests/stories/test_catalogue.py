@@ -20,15 +20,15 @@ from pinning_worker.adapters.memory.clock import START, MemoryClock
 from pinning_worker.adapters.memory.name_index import MemoryNameIndex
 from pinning_worker.adapters.memory.network import MemoryAnnouncer
 from pinning_worker.catalogue import MOST_SHARED, Catalogue
-from pinning_worker.domain.address import address_to_script
-from pinning_worker.domain.chain import NETWORKS
-from pinning_worker.domain.cid import RAW, cid_of
-from pinning_worker.domain.listing import NameFilter
-from pinning_worker.domain.messages import NameOps
-from pinning_worker.domain.name_row import NameRow
-from pinning_worker.domain.nameop import NameOp, NameOpCode
-from pinning_worker.domain.payment import Sighting, Tip
-from pinning_worker.domain.requests import ListRequest, parse
+from pinning_worker.domain.chain.address import address_to_script
+from pinning_worker.domain.chain.nameop import NameOp, NameOpCode
+from pinning_worker.domain.chain.networks import NETWORKS
+from pinning_worker.domain.content.cid import RAW, cid_of
+from pinning_worker.domain.money.payment import Sighting, Tip
+from pinning_worker.domain.topic.listing import NameFilter
+from pinning_worker.domain.topic.messages import NameOps
+from pinning_worker.domain.topic.name_row import NameRow
+from pinning_worker.domain.topic.requests import ListRequest, parse
 from pinning_worker.ports import BlockOfNames, NameOpAt, Trouble
 
 NETWORK = NETWORKS["doichain-regtest"]

@@ -10,11 +10,11 @@ from trio.testing import MockClock
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryFetcher
-from pinning_worker.domain.cid import Cid, cid_text
+from pinning_worker.domain.content.cid import Cid, cid_text
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.payment import Payment
+from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.pin import PinKey, State
-from pinning_worker.domain.requests import Ask
+from pinning_worker.domain.topic.requests import Ask
 from pinning_worker.ports import Fetched
 from pinning_worker.steps.crashes import SET_ASIDE, Crashes, work_name
 from tests import content

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.memory.network import MemoryFetcher
-from pinning_worker.domain.cid import Cid
+from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.pin import State
 from pinning_worker.ports import Fetched, Trouble
 from tests import content, stories

@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.books import MemoryBooks
-from pinning_worker.domain.cid import Cid
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.payment import PaidOutput, Sighting
+from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.money.payment import PaidOutput, Sighting
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.pin import Event, Pin, State, step
 from pinning_worker.domain.verdict import accounts
 from pinning_worker.ports import Change

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.books import MemoryBooks
-from pinning_worker.domain.cid import parse_cid
+from pinning_worker.domain.content.cid import parse_cid
 from pinning_worker.domain.pin import Request
-from pinning_worker.domain.requests import Ask
+from pinning_worker.domain.topic.requests import Ask
 from tests import content
 from tests.stories.world import World, terms
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from trio.testing import MockClock
 
-from pinning_worker.domain.cid import Cid
-from pinning_worker.domain.requests import Ask
+from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.topic.requests import Ask
 from pinning_worker.ports import Budget
 from tests import content
 from tests.stories.world import World, terms

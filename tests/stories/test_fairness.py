@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from trio.testing import MockClock
 
 from pinning_worker.domain.pin import Asker, Request, Share, State
-from pinning_worker.domain.requests import Ask
+from pinning_worker.domain.topic.requests import Ask
 from pinning_worker.steps.fair_share import PAID_FOR, Served, Waiting, fair_choice
 from tests import content
 from tests.stories.world import World, terms

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from trio.testing import MockClock
 
-from pinning_worker.domain.cid import RAW, Cid
+from pinning_worker.domain.content.cid import RAW, Cid
 from pinning_worker.domain.pin import State
 from pinning_worker.ports import Change, Trouble
 from pinning_worker.steps import checking

@@ -18,9 +18,9 @@ import trio
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
-from pinning_worker.domain.cid import Cid
-from pinning_worker.domain.money import ZERO, Swartz
-from pinning_worker.domain.payment import term_of
+from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.money.payment import term_of
+from pinning_worker.domain.money.swartz import ZERO, Swartz
 from pinning_worker.domain.pin import LIVE, State
 from pinning_worker.domain.verdict import accounts
 from pinning_worker.lifecycle import Lifecycle

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from trio.testing import MockClock
 
-from pinning_worker.domain.cid import Cid
+from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.pin import State
 from tests import content
 from tests.stories.world import World, terms

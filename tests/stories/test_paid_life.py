@@ -8,8 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from pinning_worker.domain.messages import ExpiredCid, Message
 from pinning_worker.domain.pin import State
+from pinning_worker.domain.topic.messages import ExpiredCid, Message
 from tests import content
 from tests.stories.world import World, terms
 

@@ -26,8 +26,8 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.receipts import SqlReceipts
-from pinning_worker.domain.money import ZERO, Swartz
-from pinning_worker.domain.payment import term_of
+from pinning_worker.domain.money.payment import term_of
+from pinning_worker.domain.money.swartz import ZERO, Swartz
 from pinning_worker.domain.pin import STANDING, State
 from pinning_worker.domain.verdict import accounts
 from pinning_worker.steps.recovering import quotes_of, take_up_quotes, take_up_receipts

@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.books import MemoryBooks
-from pinning_worker.domain.cid import RAW, Cid
+from pinning_worker.domain.content.cid import RAW, Cid
 from pinning_worker.domain.pin import State
 from pinning_worker.ports import Trouble
 from pinning_worker.steps.takedown import TakeDown

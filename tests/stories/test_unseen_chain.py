@@ -6,7 +6,7 @@ from typing import Any
 
 from trio.testing import MockClock
 
-from pinning_worker.domain.payment import Tip
+from pinning_worker.domain.money.payment import Tip
 from pinning_worker.domain.pin import State
 from tests import content
 from tests.stories.world import World

@@ -21,12 +21,12 @@ from pinning_worker.adapters.memory.clock import MemoryClock
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetcher
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
-from pinning_worker.domain.cid import Cid
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.payment import PaidOutput, Sighting
+from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.money.payment import PaidOutput, Sighting
+from pinning_worker.domain.money.pricing import PriceList
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.pin import Pin, PinKey
-from pinning_worker.domain.pricing import PriceList
-from pinning_worker.domain.requests import Ask, BadAsk, parse
+from pinning_worker.domain.topic.requests import Ask, BadAsk, parse
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.ports import Budget

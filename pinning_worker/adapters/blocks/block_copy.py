@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pinning_worker.adapters.blocks.disk import file_of, multihash_of
 from pinning_worker.adapters.blocks.quarantine import FREED, day_folders
-from pinning_worker.domain.multihash import is_hash_of
+from pinning_worker.domain.content.multihash import is_hash_of
 
 _HALF = "half-written"  # one writer at a time, so one name is enough
 

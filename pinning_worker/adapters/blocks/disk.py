@@ -29,8 +29,8 @@ import trio
 
 from pinning_worker.adapters.blocks.durability import make_durable
 from pinning_worker.adapters.blocks.quarantine import FREED, Quarantine
-from pinning_worker.adapters.disk_faults import trouble_of
-from pinning_worker.domain.multihash import is_hash_of
+from pinning_worker.adapters.machine.disk_faults import trouble_of
+from pinning_worker.domain.content.multihash import is_hash_of
 from pinning_worker.ports import DiskFull, Quarantined
 
 log = structlog.get_logger(__name__)

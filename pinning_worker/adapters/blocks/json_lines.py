@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from pinning_worker.adapters.disk_faults import trouble_of
-from pinning_worker.domain.money import Swartz
+from pinning_worker.adapters.machine.disk_faults import trouble_of
+from pinning_worker.domain.money.swartz import Swartz
 
 Row = TypeVar("Row")
 LONGEST = 64 * 1024  # bytes of a small file

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from datetime import date
 from threading import Lock
 
-from pinning_worker.domain.multihash import is_hash_of
-from pinning_worker.domain.sizes import disk_room
+from pinning_worker.domain.content.multihash import is_hash_of
+from pinning_worker.domain.content.sizes import disk_room
 from pinning_worker.ports import Quarantined
 
 FREED = "freed"  # the quarantine's folder in the block folder

@@ -16,11 +16,11 @@ from typing import Any
 import trio
 
 from pinning_worker.adapters.blocks.json_lines import append_lines, plain, read_lines, read_newest
-from pinning_worker.adapters.disk_faults import trouble_of
-from pinning_worker.domain.cid import cid_from_bytes
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.pricing import Quote
-from pinning_worker.domain.sizes import Sizes
+from pinning_worker.adapters.machine.disk_faults import trouble_of
+from pinning_worker.domain.content.cid import cid_from_bytes
+from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.swartz import Swartz
 
 JOURNAL = "quotes.jsonl"
 _TOLD_ONLY = ("foreign",)  # never charged, and as long as a stranger likes

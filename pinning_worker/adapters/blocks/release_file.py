@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from pinning_worker.adapters.blocks.json_lines import read_object, whole_number
-from pinning_worker.adapters.private_file import replace
+from pinning_worker.adapters.machine.private_file import replace
 
 LIFE_SECONDS = 86_400.0  # by the time of the file system
 RELEASE_FILE = "release.json"

@@ -14,7 +14,7 @@ from pinning_worker.adapters.blocks.mark_file import MARK_FILE
 from pinning_worker.adapters.blocks.quarantine import FREED
 from pinning_worker.adapters.blocks.quote_journal import JOURNAL as QUOTES
 from pinning_worker.adapters.blocks.receipt_journal import JOURNAL as RECEIPTS
-from pinning_worker.adapters.disk_faults import is_usable, user_name
+from pinning_worker.adapters.machine.disk_faults import is_usable, user_name
 from pinning_worker.ports import NeedsMending
 
 _FOLDERS, _FILES = (ASIDE, FREED), (MARK_FILE, RECEIPTS, QUOTES)

@@ -14,8 +14,8 @@ import trio
 
 from pinning_worker.adapters.electrum.bounds import LARGEST_TRANSACTION, MOST_ROWS
 from pinning_worker.adapters.electrum.faults import RequestRefused, ServerMisbehaved, TooMuch
-from pinning_worker.domain.headers import BadHeader, Header, parse_header
-from pinning_worker.domain.transaction import (
+from pinning_worker.domain.chain.headers import BadHeader, Header, parse_header
+from pinning_worker.domain.chain.transaction import (
     BadTransaction,
     Transaction,
     double_sha256,

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pinning_worker.domain.headers import LARGEST_HEADER
+from pinning_worker.domain.chain.headers import LARGEST_HEADER
 
 LARGEST_FRAME = 16 << 20  # ElectrumX sends 10 MB at most (MAX_SEND of coins with AuxPow)
 LARGEST_TRANSACTION = 4_000_000  # bytes: a block's weight allows no more

@@ -19,9 +19,9 @@ from pinning_worker.adapters.electrum.introduction import require_anchor_reached
 from pinning_worker.adapters.electrum.pace import Pace
 from pinning_worker.adapters.electrum.view import ChainView
 from pinning_worker.adapters.electrum.wire import Wire
-from pinning_worker.domain.anchor import anchor_heights
-from pinning_worker.domain.headerchain import Branch, FromTheFuture, HeaderChain, Overtaken
-from pinning_worker.domain.headers import HEADER_SIZE, BadHeader, Header, parse_header
+from pinning_worker.domain.chain.anchor import anchor_heights
+from pinning_worker.domain.chain.headerchain import Branch, FromTheFuture, HeaderChain, Overtaken
+from pinning_worker.domain.chain.headers import HEADER_SIZE, BadHeader, Header, parse_header
 
 HEADERS_AT_ONCE = 250  # they are verified in one go: some 50 ms with their AuxPow
 

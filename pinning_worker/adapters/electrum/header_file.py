@@ -22,10 +22,10 @@ from pathlib import Path
 
 import structlog
 
-from pinning_worker.domain.anchor import resume_chain
-from pinning_worker.domain.chain import Network
-from pinning_worker.domain.headerchain import HeaderChain
-from pinning_worker.domain.headers import HEADER_SIZE, BadHeader
+from pinning_worker.domain.chain.anchor import resume_chain
+from pinning_worker.domain.chain.headerchain import HeaderChain
+from pinning_worker.domain.chain.headers import HEADER_SIZE, BadHeader
+from pinning_worker.domain.chain.networks import Network
 
 _log = structlog.get_logger(__name__)
 

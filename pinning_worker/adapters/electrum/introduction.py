@@ -32,8 +32,8 @@ from pinning_worker.adapters.electrum.faults import (
     ServerMisbehaved,
 )
 from pinning_worker.adapters.electrum.wire import Call, Wire
-from pinning_worker.domain.anchor import anchor_of
-from pinning_worker.domain.chain import NETWORKS, Network, PinnedBlock
+from pinning_worker.domain.chain.anchor import anchor_of
+from pinning_worker.domain.chain.networks import NETWORKS, Network, PinnedBlock
 
 CLIENT_NAME = "pinning-worker"
 TIP = "blockchain.headers.subscribe"

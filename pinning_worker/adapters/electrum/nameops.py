@@ -28,9 +28,9 @@ from pinning_worker.adapters.electrum.answers import (
 from pinning_worker.adapters.electrum.faults import ElectrumTrouble, RequestRefused, ServerMisbehaved
 from pinning_worker.adapters.electrum.pace import Pace
 from pinning_worker.adapters.electrum.wire import Call, Wire
-from pinning_worker.domain.headers import Header
-from pinning_worker.domain.nameop import transaction_name_op
-from pinning_worker.domain.transaction import BadMerkleBranch, Transaction, merkle_root
+from pinning_worker.domain.chain.headers import Header
+from pinning_worker.domain.chain.nameop import transaction_name_op
+from pinning_worker.domain.chain.transaction import BadMerkleBranch, Transaction, merkle_root
 from pinning_worker.ports import NameOpAt
 
 POSITIONS_AT_ONCE = 400

@@ -39,10 +39,10 @@ from pinning_worker.adapters.electrum.faults import RequestRefused, ServerMisbeh
 from pinning_worker.adapters.electrum.pace import Pace
 from pinning_worker.adapters.electrum.view import ChainView, header_time
 from pinning_worker.adapters.electrum.wire import Call, Wire
-from pinning_worker.domain.headerchain import HeaderChain
-from pinning_worker.domain.headers import Header
-from pinning_worker.domain.payment import Proof
-from pinning_worker.domain.transaction import BadMerkleBranch, fold_merkle_branch
+from pinning_worker.domain.chain.headerchain import HeaderChain
+from pinning_worker.domain.chain.headers import Header
+from pinning_worker.domain.chain.transaction import BadMerkleBranch, fold_merkle_branch
+from pinning_worker.domain.money.payment import Proof
 
 NEVER_WAIT = 10  # transactions of each kind that go first
 READ_AT_ONCE = 50  # if all are refused, the server still does not hang up

@@ -21,9 +21,9 @@ from pinning_worker.adapters.electrum.pace import Pace
 from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.sight import HISTORY_MEND, STALE_MEND, readable
 from pinning_worker.adapters.electrum.wire import Wire
-from pinning_worker.domain.address import scripthash
-from pinning_worker.domain.chain import Network
-from pinning_worker.domain.headerchain import MOST_AHEAD_SECONDS
+from pinning_worker.domain.chain.address import scripthash
+from pinning_worker.domain.chain.headerchain import MOST_AHEAD_SECONDS
+from pinning_worker.domain.chain.networks import Network
 from pinning_worker.ports import Clock
 
 A_LITTLE_AHEAD = timedelta(minutes=5)  # a miner's clock is no better than ours

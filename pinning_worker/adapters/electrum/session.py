@@ -37,9 +37,9 @@ from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.payments import TELL_AGAIN_SECONDS, PaymentReader
 from pinning_worker.adapters.electrum.view import ChainView
 from pinning_worker.adapters.electrum.wire import Wire
-from pinning_worker.domain.address import scripthash
-from pinning_worker.domain.headerchain import MOST_AHEAD_SECONDS, FromTheFuture
-from pinning_worker.domain.headers import Header
+from pinning_worker.domain.chain.address import scripthash
+from pinning_worker.domain.chain.headerchain import MOST_AHEAD_SECONDS, FromTheFuture
+from pinning_worker.domain.chain.headers import Header
 from pinning_worker.ports import NameOpAt
 
 STATUSES_AT_ONCE = 100  # asked for again in one check-in

@@ -19,7 +19,7 @@ import trio
 
 from pinning_worker.adapters.electrum.server import Server, ServerState
 from pinning_worker.adapters.electrum.view import ChainView
-from pinning_worker.domain.headerchain import MOST_AHEAD_SECONDS
+from pinning_worker.domain.chain.headerchain import MOST_AHEAD_SECONDS
 
 FIRST_COMPLAINT_SECONDS = 15.0  # after the start: connecting and verifying take a moment
 COMPLAIN_EVERY_SECONDS = 600.0

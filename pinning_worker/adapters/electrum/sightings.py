@@ -23,10 +23,10 @@ from itertools import islice, zip_longest
 
 from pinning_worker.adapters.electrum.answers import HistoryRow
 from pinning_worker.adapters.electrum.shown import Shown
-from pinning_worker.domain.address import scripthash
-from pinning_worker.domain.nameop import LONGEST_NAME, LONGEST_VALUE, transaction_name_op
-from pinning_worker.domain.payment import PaidOutput, Proof, Sighting
-from pinning_worker.domain.transaction import MERKLE_NODE_SIZE, Transaction
+from pinning_worker.domain.chain.address import scripthash
+from pinning_worker.domain.chain.nameop import LONGEST_NAME, LONGEST_VALUE, transaction_name_op
+from pinning_worker.domain.chain.transaction import MERKLE_NODE_SIZE, Transaction
+from pinning_worker.domain.money.payment import PaidOutput, Proof, Sighting
 
 MOST_IN_MEMPOOL = 1_000  # transactions without a proof that are kept of what one server brought
 MOST_UNPROVEN_OUTPUTS = 20  # to us, of one transaction without a proof; one with more is told once it is proven

@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from pinning_worker.adapters.electrum.faults import ServerMisbehaved
 from pinning_worker.adapters.electrum.header_file import Snapshot, snapshot
 from pinning_worker.adapters.electrum.sightings import Sightings
-from pinning_worker.domain.anchor import built_in_chain, start_chain
-from pinning_worker.domain.chain import Network
-from pinning_worker.domain.headerchain import Branch, HeaderChain
-from pinning_worker.domain.headers import BadHeader, Header
-from pinning_worker.domain.payment import Proof, Sighting, Tip
+from pinning_worker.domain.chain.anchor import built_in_chain, start_chain
+from pinning_worker.domain.chain.headerchain import Branch, HeaderChain
+from pinning_worker.domain.chain.headers import BadHeader, Header
+from pinning_worker.domain.chain.networks import Network
+from pinning_worker.domain.money.payment import Proof, Sighting, Tip
 from pinning_worker.ports import Clock
 
 

@@ -29,8 +29,8 @@ from pinning_worker.adapters.electrum.server import Server, ServerState
 from pinning_worker.adapters.electrum.session import Session
 from pinning_worker.adapters.electrum.sight import Sight
 from pinning_worker.adapters.electrum.view import ChainView, header_time
-from pinning_worker.domain.chain import Network
-from pinning_worker.domain.payment import Proof, Tip
+from pinning_worker.domain.chain.networks import Network
+from pinning_worker.domain.money.payment import Proof, Tip
 from pinning_worker.ports import BlockOfNames, ChainListener, Clock, Trouble
 
 MOST_SERVERS = 16

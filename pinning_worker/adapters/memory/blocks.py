@@ -12,8 +12,8 @@ from itertools import islice
 
 from trio.lowlevel import checkpoint
 
-from pinning_worker.domain.multihash import is_hash_of
-from pinning_worker.domain.sizes import disk_room
+from pinning_worker.domain.content.multihash import is_hash_of
+from pinning_worker.domain.content.sizes import disk_room
 from pinning_worker.ports import DiskFull, Quarantined
 
 _PIECE = 1000

@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 
 from trio.lowlevel import checkpoint
 
-from pinning_worker.domain.ledger import is_same_sighting, require_same_money, require_same_quote
-from pinning_worker.domain.payment import Payment
+from pinning_worker.domain.content.sizes import disk_room
+from pinning_worker.domain.money.payment import Payment
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.written_once import is_same_sighting, require_same_money, require_same_quote
 from pinning_worker.domain.pin import ACTIVE, LIVE, STANDING, Pin, PinKey, Request, Share, State
-from pinning_worker.domain.pricing import Quote
-from pinning_worker.domain.sizes import disk_room
 from pinning_worker.ports import Change, Dossier
 
 _NEVER = datetime.min.replace(tzinfo=UTC)

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from pinning_worker.domain.nameop import NameOp, NameOpCode
-from pinning_worker.domain.payment import Proof, Sighting, Tip
+from pinning_worker.domain.chain.nameop import NameOp, NameOpCode
+from pinning_worker.domain.money.payment import Proof, Sighting, Tip
 from pinning_worker.ports import BlockOfNames, ChainListener, Clock, NameOpAt
 
 

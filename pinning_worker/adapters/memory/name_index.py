@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import trio
 
-from pinning_worker.domain.listing import NameFilter
-from pinning_worker.domain.name_row import NameRow
-from pinning_worker.domain.payment import named_cid
+from pinning_worker.domain.money.payment import named_cid
+from pinning_worker.domain.topic.listing import NameFilter
+from pinning_worker.domain.topic.name_row import NameRow
 
 
 @dataclass(slots=True)

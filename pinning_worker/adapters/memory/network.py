@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import trio
 
-from pinning_worker.domain.cid import Cid, UnsupportedCid
-from pinning_worker.domain.dag import BadBlock, links
-from pinning_worker.domain.messages import Message
+from pinning_worker.domain.content.cid import Cid, UnsupportedCid
+from pinning_worker.domain.content.dag import BadBlock, links
+from pinning_worker.domain.topic.messages import Message
 from pinning_worker.ports import Blocks, Budget, DiskFull, Fetched, NoRoom, NotFound, OverBudget, Stalled, Unreadable
 
 

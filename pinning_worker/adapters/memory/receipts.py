@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from trio.lowlevel import checkpoint
 
-from pinning_worker.domain.receipt import Receipt
+from pinning_worker.domain.money.receipt import Receipt
 
 
 class MemoryReceipts:

@@ -19,7 +19,7 @@ import trio
 from libp2p.exceptions import BaseLibp2pError
 
 from pinning_worker.adapters.p2p.bounds.half_read import GiveUp, HalfRead
-from pinning_worker.domain.cid import encode_varint
+from pinning_worker.domain.content.cid import encode_varint
 
 LARGEST_FRAME = 4 * 1024 * 1024 + 64 * 1024  # Helia and Kubo cut their messages at 4 MiB
 LARGE_FRAME = 256 * 1024

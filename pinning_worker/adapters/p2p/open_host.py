@@ -36,22 +36,25 @@ from libp2p.security.noise.transport import Transport as Noise
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux
 
-from pinning_worker.adapters.p2p import addresses, bootstrap
-from pinning_worker.adapters.p2p.certificate import CertificateFiles, TlsCertificate
-from pinning_worker.adapters.p2p.cures import mend_all, ping, stream_limit, yamux_window
-from pinning_worker.adapters.p2p.cures.half_open import LOOPBACK, Door, DoorRules
-from pinning_worker.adapters.p2p.cures.private_network import fingerprint
+from pinning_worker.adapters.p2p import addresses
+from pinning_worker.adapters.p2p.cures import mend_all
+from pinning_worker.adapters.p2p.cures.connections.private_network import fingerprint
+from pinning_worker.adapters.p2p.cures.identify import ping
+from pinning_worker.adapters.p2p.cures.ports.half_open import LOOPBACK, Door, DoorRules
+from pinning_worker.adapters.p2p.cures.streams import stream_limit, yamux_window
+from pinning_worker.adapters.p2p.discovery import bootstrap
 from pinning_worker.adapters.p2p.errors import BadAddress
-from pinning_worker.adapters.p2p.host import AddressSources, Host
-from pinning_worker.adapters.p2p.known_peers import KnownPeers
-from pinning_worker.adapters.p2p.listening import listen
-from pinning_worker.adapters.p2p.neighbours import Neighbours
+from pinning_worker.adapters.p2p.host.host import AddressSources, Host
+from pinning_worker.adapters.p2p.host.listening import listen
+from pinning_worker.adapters.p2p.host.notifee import Neighbours
+from pinning_worker.adapters.p2p.host.peerstore import KnownPeers
+from pinning_worker.adapters.p2p.host.tls_certificate import CertificateFiles, TlsCertificate
+from pinning_worker.adapters.p2p.host.webrtc_direct import webrtc_transport
+from pinning_worker.adapters.p2p.host.whereabouts import Whereabouts
 from pinning_worker.adapters.p2p.relay.client import RelayClient
 from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
-from pinning_worker.adapters.p2p.webrtc import webrtc_transport
-from pinning_worker.adapters.p2p.whereabouts import Whereabouts
 from pinning_worker.domain.swarm_key import unprotected
-from pinning_worker.one_error import one_error
+from pinning_worker.ungroup import one_error
 
 CLOSE_SECONDS = 3.0
 NEWCOMERS = 2  # of all connections: those that have just finished their handshake, while others leave for them

@@ -10,7 +10,7 @@ import sqlite3
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from pinning_worker.adapters.disk_faults import user_name
+from pinning_worker.adapters.machine.disk_faults import user_name
 from pinning_worker.ports import DiskFull, NeedsMending, Trouble
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR})

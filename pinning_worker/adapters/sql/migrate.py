@@ -26,7 +26,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from pinning_worker.adapters.disk_faults import trouble_of
+from pinning_worker.adapters.machine.disk_faults import trouble_of
 from pinning_worker.adapters.sql.database import engine_of
 from pinning_worker.adapters.sql.faults import meaning_of
 from pinning_worker.adapters.sql.sqlite_file import is_there, require_ours, require_writable, sqlite_path

@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, delete, false, 
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.name_tables import SELECTED_BY, name_blocks, name_metadata, name_ops, name_progress
 from pinning_worker.adapters.sql.rows import AnyRow
-from pinning_worker.domain.listing import NameFilter
-from pinning_worker.domain.name_row import NameRow
-from pinning_worker.domain.payment import named_cid
+from pinning_worker.domain.money.payment import named_cid
+from pinning_worker.domain.topic.listing import NameFilter
+from pinning_worker.domain.topic.name_row import NameRow
 
 
 class SqlNameIndex:

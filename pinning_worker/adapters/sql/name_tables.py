@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from pinning_worker.adapters.sql.column_types import Money
 from pinning_worker.adapters.sql.schema import metadata
-from pinning_worker.domain.listing import NameFilter
+from pinning_worker.domain.topic.listing import NameFilter
 
 name_progress = Table(
     "name_progress",

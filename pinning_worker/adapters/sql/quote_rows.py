@@ -9,10 +9,10 @@ from sqlalchemy import Connection, or_, select
 
 from pinning_worker.adapters.sql.book_tables import pins, quotes
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, insert_new, read_row, texts_from_json, texts_to_json
-from pinning_worker.domain.ledger import require_same_quote
+from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.written_once import require_same_quote
 from pinning_worker.domain.pin import State
-from pinning_worker.domain.pricing import Quote
-from pinning_worker.domain.sizes import Sizes
 
 
 def of_root(connection: Connection, root: bytes) -> Sequence[Quote]:

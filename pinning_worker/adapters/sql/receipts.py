@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 from pinning_worker.adapters.sql.book_tables import receipts
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.rows import AnyRow
-from pinning_worker.domain.receipt import Receipt
+from pinning_worker.domain.money.receipt import Receipt
 
 _FIELDS = [field.name for field in fields(Receipt)]
 

@@ -34,9 +34,9 @@ from pinning_worker.adapters.sql.rows import (
     texts_from_json,
     texts_to_json,
 )
+from pinning_worker.domain.content.sizes import PIECE, Sizes
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.pin import ACTIVE, LIVE, Asker, Request, Share, State
-from pinning_worker.domain.sizes import PIECE, Sizes
 
 
 def find(connection: Connection, query: Select[Any]) -> list[Request]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from pinning_worker.adapters.disk_faults import reason_of
+from pinning_worker.adapters.machine.disk_faults import reason_of
 from pinning_worker.adapters.sql.faults import damaged, not_ours_to_use, sqlite_meaning
 from pinning_worker.ports import NeedsMending
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import trio
 
-from pinning_worker.domain.payment import Sighting, Tip
+from pinning_worker.domain.money.payment import Sighting, Tip
 
 DEADLINE_SECONDS = 60.0
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from pinning_worker.adapters.electrum.header_file import HeaderFile, snapshot
-from pinning_worker.domain.anchor import start_chain
-from pinning_worker.domain.chain import DOICHAIN_REGTEST, Anchor
-from pinning_worker.domain.difficulty import work_of
-from pinning_worker.domain.headerchain import HeaderChain
-from pinning_worker.domain.headers import HEADER_SIZE, parse_header
+from pinning_worker.domain.chain.anchor import start_chain
+from pinning_worker.domain.chain.difficulty import work_of
+from pinning_worker.domain.chain.headerchain import HeaderChain
+from pinning_worker.domain.chain.headers import HEADER_SIZE, parse_header
+from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Anchor
 from tests.mining import LATER, REGTEST_GENESIS, mine_many
 
 BIN, TIP = "headers-doichain-regtest.bin", "headers-doichain-regtest.tip"

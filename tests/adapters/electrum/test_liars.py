@@ -17,13 +17,13 @@ import trio
 from pinning_worker.adapters.electrum.answers import HistoryRow
 from pinning_worker.adapters.electrum.sightings import MOST_IN_MEMPOOL, Sightings
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
-from pinning_worker.domain.address import scripthash
-from pinning_worker.domain.chain import DOICHAIN_REGTEST, PinnedBlock
-from pinning_worker.domain.difficulty import target_of
-from pinning_worker.domain.headers import parse_header
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.payment import Sighting
-from pinning_worker.domain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.address import scripthash
+from pinning_worker.domain.chain.difficulty import target_of
+from pinning_worker.domain.chain.headers import parse_header
+from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, PinnedBlock
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.money.payment import Sighting
+from pinning_worker.domain.money.swartz import Swartz
 from tests.adapters.electrum.listening import Heard, eventually
 from tests.adapters.electrum.scripted import PAYEE, Block, Ledger, Refusal, ScriptedServer, coinbase, payment
 from tests.adapters.electrum.watching import checking_in_often, until_asked, watching

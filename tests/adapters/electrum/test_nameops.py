@@ -9,9 +9,9 @@ import pytest
 
 from pinning_worker.adapters.electrum.answers import ShownLeaf
 from pinning_worker.adapters.electrum.faults import ElectrumTrouble
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.nameop import NameOpCode
-from pinning_worker.domain.transaction import Transaction, TxInput, TxOutput, double_sha256
+from pinning_worker.domain.chain.nameop import NameOpCode
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, double_sha256
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.ports import Trouble
 from tests.adapters.electrum.listening import Heard, eventually
 from tests.adapters.electrum.scripted import STRANGER, Ledger, Refusal, ScriptedServer, branch_of, payment

@@ -19,12 +19,12 @@ from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.session import STATUSES_AT_ONCE
 from pinning_worker.adapters.electrum.sightings import Sightings
 from pinning_worker.adapters.electrum.watcher import MOST_SERVERS, PaymentWatcher
-from pinning_worker.domain.address import scripthash
-from pinning_worker.domain.chain import DOICHAIN_REGTEST, Anchor, Network, Retarget2016
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.nameop import NAME_TX_VERSION, name_doi_script
-from pinning_worker.domain.payment import PaidOutput, Proof
-from pinning_worker.domain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.address import scripthash
+from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
+from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Anchor, Network, Retarget2016
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.money.payment import PaidOutput, Proof
+from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.ports import DiskFull
 from tests.adapters.electrum.listening import Heard, eventually
 from tests.adapters.electrum.scripted import ANOTHER_PAYEE, PAYEE, Ledger, Refusal, ScriptedServer, payment

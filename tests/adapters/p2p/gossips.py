@@ -10,10 +10,10 @@ from typing import Any
 import trio
 from libp2p.crypto.keys import KeyPair
 
-from pinning_worker.adapters.p2p.identity import new_key
-from pinning_worker.adapters.p2p.intake import Heard
+from pinning_worker.adapters.p2p.bounds.intake import Heard
+from pinning_worker.adapters.p2p.gossip.pubsub import PubSub, Topic, open_pubsub
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
-from pinning_worker.adapters.p2p.pubsub import PubSub, Topic, open_pubsub
 
 TCP, WS = "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"
 TOPIC = "/doichain-nfc/1/message/proto"

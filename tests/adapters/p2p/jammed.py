@@ -13,7 +13,7 @@ from libp2p.abc import INetStream
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
 
-from pinning_worker.adapters.p2p.cures import half_open
+from pinning_worker.adapters.p2p.cures.ports import half_open
 from tests.adapters.p2p.cure_rig import until
 
 MORE_THAN_FITS = 200_000  # bytes; a stream's window takes them, the shrunken buffers of the sockets do not

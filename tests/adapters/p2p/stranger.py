@@ -12,7 +12,7 @@ from libp2p.custom_types import TProtocol
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils import encode_varint_prefixed
 
-from pinning_worker.adapters.p2p.router import Router
+from pinning_worker.adapters.p2p.gossip.router import Router
 from tests.adapters.p2p.gossips import TOPIC, Node, meet, open_node
 from tests.interop.attacker import frame
 

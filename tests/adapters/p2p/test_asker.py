@@ -9,13 +9,13 @@ import pytest
 import trio
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
-from pinning_worker.adapters.p2p import asker as asking
-from pinning_worker.adapters.p2p.asker import open_asker
 from pinning_worker.adapters.p2p.errors import CannotConnect
-from pinning_worker.adapters.p2p.host import Host
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.gossip import asker as asking
+from pinning_worker.adapters.p2p.gossip.asker import open_asker
+from pinning_worker.adapters.p2p.gossip.pubsub import Topic, open_pubsub
+from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.adapters.p2p.pubsub import Topic, open_pubsub
 
 TOPIC = "/test/1/message/proto"
 NOWHERE = "/ip4/127.0.0.1/tcp/1/p2p/"

@@ -11,10 +11,10 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from pinning_worker.adapters.p2p import certificate as renewal
-from pinning_worker.adapters.p2p.certificate import CertificateFiles, TlsCertificate
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotListen
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.host import tls_certificate as renewal
+from pinning_worker.adapters.p2p.host.identity import new_key
+from pinning_worker.adapters.p2p.host.tls_certificate import CertificateFiles, TlsCertificate
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from tests.certificates import fingerprint, self_signed
 

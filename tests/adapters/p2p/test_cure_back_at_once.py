@@ -7,8 +7,8 @@ from libp2p.abc import INetConn, INetwork
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.network.swarm import Swarm
 
-from pinning_worker.adapters.p2p.cures import back_at_once
-from pinning_worker.adapters.p2p.neighbours import Neighbours
+from pinning_worker.adapters.p2p.cures.connections import back_at_once
+from pinning_worker.adapters.p2p.host.notifee import Neighbours
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play
 
 

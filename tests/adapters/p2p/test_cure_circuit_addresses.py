@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p.cures import circuit_addresses
+from pinning_worker.adapters.p2p.cures.identify import circuit_addresses
 from tests.adapters.p2p.cure_rig import bare_host, outcome, play
 
 DIRECT = "/ip4/127.0.0.1/tcp/1"

@@ -18,7 +18,7 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.utils import encode_varint_prefixed
 
-from pinning_worker.adapters.p2p.cures import crash
+from pinning_worker.adapters.p2p.cures.process import crash
 from tests.adapters.p2p.cure_rig import Ear, Scenario, bare_host, bare_pubsub, connect, know_each_other, outcome, play
 
 TOPIC = "t"

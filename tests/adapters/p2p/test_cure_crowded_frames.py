@@ -9,7 +9,8 @@ from libp2p.pubsub.gossipsub import PROTOCOL_ID_V12
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils import encode_varint_prefixed
 
-from pinning_worker.adapters.p2p.cures import crash, crowded_frames
+from pinning_worker.adapters.p2p.cures.gossip import crowded_frames
+from pinning_worker.adapters.p2p.cures.process import crash
 from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play
 
 TOPIC = "t"

@@ -10,7 +10,7 @@ from libp2p.network.config import ConnectionConfig
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
 
-from pinning_worker.adapters.p2p.cures import deafness
+from pinning_worker.adapters.p2p.cures.connections import deafness
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
 
 SLOTS, CALLERS = 2, 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pinning_worker.adapters.p2p.cures import exclusive_port
+from pinning_worker.adapters.p2p.cures.ports import exclusive_port
 from tests.adapters.p2p.cure_rig import bare_host, outcome, play
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 import trio.testing
 
-from pinning_worker.adapters.p2p.cures import first_bytes
+from pinning_worker.adapters.p2p.cures.ports import first_bytes
 from tests.adapters.p2p.cure_rig import TCP, bare_host, outcome, play
 
 LINE = b"\x13/multistream/1.0.0\n"

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import trio
 
-from pinning_worker.adapters.p2p.cures import flood_publish
+from pinning_worker.adapters.p2p.cures.gossip import flood_publish
 from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play, until
 
 TOPIC = "t"

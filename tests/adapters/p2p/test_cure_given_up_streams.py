@@ -8,7 +8,7 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 
-from pinning_worker.adapters.p2p.cures import given_up_streams, whole_frames
+from pinning_worker.adapters.p2p.cures.streams import given_up_streams, whole_frames
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
 
 ANY = TProtocol("/any/1")

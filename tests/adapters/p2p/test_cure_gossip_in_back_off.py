@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 from libp2p.pubsub.gossipsub import GossipSub
 
-from pinning_worker.adapters.p2p.cures import gossip_in_back_off
+from pinning_worker.adapters.p2p.cures.gossip import gossip_in_back_off
 from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play
 
 TOPIC = "t"

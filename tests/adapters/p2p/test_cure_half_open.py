@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack, suppress
 
 import trio
 
-from pinning_worker.adapters.p2p.cures import deafness, first_bytes, half_open
+from pinning_worker.adapters.p2p.cures.connections import deafness
+from pinning_worker.adapters.p2p.cures.ports import first_bytes, half_open
 from tests.adapters.p2p.cure_rig import TCP, bare_host, connect, outcome, play, until
 
 SILENT = 200

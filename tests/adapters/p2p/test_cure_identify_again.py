@@ -16,7 +16,7 @@ from libp2p.peer import peerdata
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStoreError
 
-from pinning_worker.adapters.p2p.cures import identify_again
+from pinning_worker.adapters.p2p.cures.identify import identify_again
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
 
 BEFORE, AFTER = TProtocol("/before/1"), TProtocol("/after/1")

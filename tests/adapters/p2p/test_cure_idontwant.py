@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from pinning_worker.adapters.p2p.cures import idontwant
+from pinning_worker.adapters.p2p.cures.gossip import idontwant
 from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play
 
 TOPIC = "t"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 from libp2p.tools.anyio_service import Service, background_trio_service
 
-from pinning_worker.adapters.p2p.cures import many_tasks
+from pinning_worker.adapters.p2p.cures.process import many_tasks
 from tests.adapters.p2p.cure_rig import outcome, play
 
 MANY = 1_100

@@ -7,7 +7,7 @@ import time
 import trio
 from libp2p.crypto.ed25519 import create_new_key_pair
 
-from pinning_worker.adapters.p2p.cures import message_numbers
+from pinning_worker.adapters.p2p.cures.gossip import message_numbers
 from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play
 
 TOPIC = "t"

@@ -9,7 +9,7 @@ from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
 
-from pinning_worker.adapters.p2p.cures import newest_connection
+from pinning_worker.adapters.p2p.cures.connections import newest_connection
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
 
 CALL = TProtocol("/call/1")

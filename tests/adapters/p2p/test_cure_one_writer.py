@@ -15,7 +15,11 @@ from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 
-from pinning_worker.adapters.p2p.cures import crash, mend_all, one_writer, reconnect, slow_readers
+from pinning_worker.adapters.p2p.cures import mend_all
+from pinning_worker.adapters.p2p.cures.gossip import one_writer
+from pinning_worker.adapters.p2p.cures.process import crash
+from pinning_worker.adapters.p2p.cures.streams import slow_readers
+from pinning_worker.adapters.p2p.gossip import reconnect
 from tests.adapters.p2p.cure_rig import bare_host, bare_pubsub, connect, outcome, play, until
 from tests.adapters.p2p.test_cure_outgoing_queue import Line
 

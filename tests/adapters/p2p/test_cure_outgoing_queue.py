@@ -17,8 +17,8 @@ from libp2p.pubsub.pb import rpc_pb2
 from multiaddr import Multiaddr
 from trio.testing import MockClock
 
-from pinning_worker.adapters.p2p.cures import outgoing_queue, slow_readers
-from pinning_worker.adapters.p2p.cures.outgoing_queue import (
+from pinning_worker.adapters.p2p.cures.gossip import outgoing_queue
+from pinning_worker.adapters.p2p.cures.gossip.outgoing_queue import (
     LANES,
     MIB,
     MOST_OF_ALL,
@@ -28,7 +28,8 @@ from pinning_worker.adapters.p2p.cures.outgoing_queue import (
     Lane,
     OutgoingQueue,
 )
-from pinning_worker.adapters.p2p.router import Router
+from pinning_worker.adapters.p2p.cures.streams import slow_readers
+from pinning_worker.adapters.p2p.gossip.router import Router
 from tests.adapters.p2p.cure_rig import bare_host, bare_pubsub, know_each_other, outcome, play, until
 from tests.adapters.p2p.gossips import meet, open_node
 

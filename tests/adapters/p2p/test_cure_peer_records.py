@@ -22,7 +22,8 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils import encode_varint_prefixed
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p.cures import crash, peer_records
+from pinning_worker.adapters.p2p.cures.identify import peer_records
+from pinning_worker.adapters.p2p.cures.process import crash
 from tests.adapters.p2p.cure_rig import Scenario, bare_host, bare_pubsub, connect, outcome, play, until
 
 PUSH = TProtocol("/ipfs/id/push/1.0.0")

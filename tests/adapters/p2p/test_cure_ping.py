@@ -11,7 +11,7 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.host.ping import ID as PING
 from libp2p.host.ping import PingService
 
-from pinning_worker.adapters.p2p.cures import ping
+from pinning_worker.adapters.p2p.cures.identify import ping
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
 
 STREAMS = 3  # the library lets each peer have two

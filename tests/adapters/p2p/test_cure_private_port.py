@@ -9,7 +9,7 @@ import trio
 from libp2p.transport.cmux import DemultiplexedConnType, DemultiplexedListener, PortDemultiplexer
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p.cures import private_port
+from pinning_worker.adapters.p2p.cures.ports import private_port
 from tests.adapters.p2p.cure_rig import TCP, outcome, play
 
 NONCE, HTTP = b"\xff\xfe\xfd", b"GET"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from pinning_worker.adapters.p2p.cures import quiet
+from pinning_worker.adapters.p2p.cures.process import quiet
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from pinning_worker.adapters.p2p.cures import record_again
+from pinning_worker.adapters.p2p.cures.identify import record_again
 from tests.adapters.p2p.cure_rig import bare_host, bare_pubsub, outcome, play
 
 MESSAGES = 100

@@ -13,7 +13,7 @@ from libp2p.peer import peer_record
 from libp2p.peer.id import ID
 from libp2p.pubsub.pubsub import Pubsub
 
-from pinning_worker.adapters.p2p.cures import message_numbers, sender_records
+from pinning_worker.adapters.p2p.cures.gossip import message_numbers, sender_records
 from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, outcome, play, until
 
 TOPIC = "t"

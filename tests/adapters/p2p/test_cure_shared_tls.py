@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trio
 
-from pinning_worker.adapters.p2p.cures import first_bytes, shared_tls
+from pinning_worker.adapters.p2p.cures.ports import first_bytes, shared_tls
 from tests.adapters.p2p.cure_rig import TCP, bare_host, outcome, play
 from tests.certificates import self_signed
 

@@ -10,7 +10,8 @@ from libp2p.io.abc import ReadWriteCloser
 from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 
-from pinning_worker.adapters.p2p.cures import crash, short_lines
+from pinning_worker.adapters.p2p.cures.ports import short_lines
+from pinning_worker.adapters.p2p.cures.process import crash
 from tests.adapters.p2p.cure_rig import TCP, bare_host, outcome, play
 
 MIB = 1024 * 1024

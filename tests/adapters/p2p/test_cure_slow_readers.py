@@ -10,7 +10,7 @@ from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.network.stream.exceptions import StreamEOF, StreamError
 
-from pinning_worker.adapters.p2p.cures import slow_readers
+from pinning_worker.adapters.p2p.cures.streams import slow_readers
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
 
 SLOW = TProtocol("/slow/1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from pinning_worker.adapters.p2p.cures import steady_clock
+from pinning_worker.adapters.p2p.cures.process import steady_clock
 from tests.adapters.p2p.cure_rig import bare_host, bare_pubsub, connect, know_each_other, outcome, play, until
 
 TOPIC = "t"

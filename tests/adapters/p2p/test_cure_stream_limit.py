@@ -11,7 +11,8 @@ from libp2p.custom_types import TProtocol
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 
-from pinning_worker.adapters.p2p.cures import crash, stream_limit
+from pinning_worker.adapters.p2p.cures.process import crash
+from pinning_worker.adapters.p2p.cures.streams import stream_limit
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
 
 ECHO = TProtocol("/held/1")

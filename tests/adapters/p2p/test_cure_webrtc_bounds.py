@@ -15,7 +15,9 @@ import trio
 from aiortc.rtcsctptransport import DataChunk, tsn_plus_one
 from libp2p.host.basic_host import BasicHost
 
-from pinning_worker.adapters.p2p.cures import webrtc_bounds, webrtc_endings, webrtc_threads
+from pinning_worker.adapters.p2p.cures.webrtc import bounds as webrtc_bounds
+from pinning_worker.adapters.p2p.cures.webrtc import endings as webrtc_endings
+from pinning_worker.adapters.p2p.cures.webrtc import threads as webrtc_threads
 from tests.adapters.p2p.cure_rig import Scenario, outcome, play, until
 from tests.adapters.p2p.webrtc_rig import address_of, connected, listener_of, sctp_of, stranger, webrtc_host
 

@@ -17,16 +17,14 @@ from aioice.ice import StunProtocol
 from libp2p.transport.webrtc.exceptions import WebRTCConnectionError
 
 from pinning_worker.adapters.p2p.bounds import who_leaves
-from pinning_worker.adapters.p2p.cures import (
-    deafness,
-    half_open,
-    webrtc_bounds,
-    webrtc_door,
-    webrtc_endings,
-    webrtc_threads,
-)
-from pinning_worker.adapters.p2p.cures.half_open import Door, DoorRules
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.cures.connections import deafness
+from pinning_worker.adapters.p2p.cures.ports import half_open
+from pinning_worker.adapters.p2p.cures.ports.half_open import Door, DoorRules
+from pinning_worker.adapters.p2p.cures.webrtc import bounds as webrtc_bounds
+from pinning_worker.adapters.p2p.cures.webrtc import door as webrtc_door
+from pinning_worker.adapters.p2p.cures.webrtc import endings as webrtc_endings
+from pinning_worker.adapters.p2p.cures.webrtc import threads as webrtc_threads
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from tests.adapters.p2p.cure_rig import TCP, outcome, play, until
 from tests.adapters.p2p.datagrams import CLIENT_HELLO, first_datagram, socket_at

@@ -14,7 +14,8 @@ import asyncio
 import trio
 from libp2p.transport.webrtc.exceptions import WebRTCStreamError
 
-from pinning_worker.adapters.p2p.cures import deafness, webrtc_endings
+from pinning_worker.adapters.p2p.cures.connections import deafness
+from pinning_worker.adapters.p2p.cures.webrtc import endings as webrtc_endings
 from tests.adapters.p2p.cure_rig import Scenario, outcome, play, until
 from tests.adapters.p2p.webrtc_rig import address_of, connected, sctp_of, stranger, webrtc_host
 

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from libp2p.transport.webrtc._asyncio_bridge import AsyncioBridge
 
-from pinning_worker.adapters.p2p.cures import webrtc_threads
+from pinning_worker.adapters.p2p.cures.webrtc import threads as webrtc_threads
 from tests.adapters.p2p.cure_rig import outcome, play
 
 

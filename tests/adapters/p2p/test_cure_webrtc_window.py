@@ -18,7 +18,10 @@ from libp2p.transport.webrtc.stream import WebRTCStream
 from trio.testing import MockClock
 
 from pinning_worker.adapters.p2p.bounds import unread
-from pinning_worker.adapters.p2p.cures import webrtc_bounds, webrtc_endings, webrtc_threads, webrtc_window
+from pinning_worker.adapters.p2p.cures.webrtc import bounds as webrtc_bounds
+from pinning_worker.adapters.p2p.cures.webrtc import endings as webrtc_endings
+from pinning_worker.adapters.p2p.cures.webrtc import threads as webrtc_threads
+from pinning_worker.adapters.p2p.cures.webrtc import window as webrtc_window
 from tests.adapters.p2p.cure_rig import outcome, play, until
 from tests.adapters.p2p.webrtc_rig import Stranger, address_of, connected, sctp_of, stranger, webrtc_host
 

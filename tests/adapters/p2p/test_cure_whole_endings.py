@@ -8,7 +8,8 @@ from libp2p.custom_types import TProtocol
 from libp2p.network.swarm import Swarm
 from libp2p.rcmgr import ResourceManager
 
-from pinning_worker.adapters.p2p.cures import deafness, whole_endings, whole_frames
+from pinning_worker.adapters.p2p.cures.connections import deafness, whole_endings
+from pinning_worker.adapters.p2p.cures.streams import whole_frames
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
 from tests.adapters.p2p.jammed import jammed, wire_of
 

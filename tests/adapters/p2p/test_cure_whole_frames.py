@@ -12,7 +12,7 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.stream.exceptions import StreamError
 
-from pinning_worker.adapters.p2p.cures import whole_frames
+from pinning_worker.adapters.p2p.cures.streams import whole_frames
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
 
 SINK = TProtocol("/sink/1")

@@ -12,7 +12,7 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.network.swarm import Swarm
 from libp2p.rcmgr import ResourceManager
 
-from pinning_worker.adapters.p2p.cures import given_up_streams, whole_frames, whole_goodbyes
+from pinning_worker.adapters.p2p.cures.streams import given_up_streams, whole_frames, whole_goodbyes
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
 from tests.adapters.p2p.jammed import jammed
 

@@ -10,7 +10,7 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.network.swarm import Swarm
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p.cures import ws_close
+from pinning_worker.adapters.p2p.cures.ports import ws_close
 from tests.adapters.p2p.cure_rig import TCP, bare_host, outcome, play, until
 
 CONNECTIONS = 8

@@ -12,7 +12,7 @@ from libp2p.network.swarm import Swarm
 from libp2p.transport.websocket.transport import WebsocketTransport
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p.cures import ws_dial_count
+from pinning_worker.adapters.p2p.cures.ports import ws_dial_count
 from tests.adapters.p2p.cure_rig import TCP, bare_host, outcome, play
 
 MOST = 3  # of 1000, so that it takes no minute

@@ -9,7 +9,8 @@ import trio
 from libp2p.host.basic_host import BasicHost
 from trio_websocket import ConnectionClosed, WebSocketConnection, open_websocket
 
-from pinning_worker.adapters.p2p.cures import crash, ws_frames
+from pinning_worker.adapters.p2p.cures.ports import ws_frames
+from pinning_worker.adapters.p2p.cures.process import crash
 from tests.adapters.p2p.cure_rig import bare_host, outcome, play
 
 MIB = 1024 * 1024

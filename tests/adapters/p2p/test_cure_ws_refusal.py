@@ -14,7 +14,7 @@ from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p.cures import ws_refusal
+from pinning_worker.adapters.p2p.cures.ports import ws_refusal
 from tests.adapters.p2p.cure_rig import TCP, bare_host, outcome, play
 
 ANSWERS = (

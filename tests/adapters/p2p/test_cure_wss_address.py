@@ -10,7 +10,7 @@ from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p.cures import first_bytes, shared_tls, wss_address
+from pinning_worker.adapters.p2p.cures.ports import first_bytes, shared_tls, wss_address
 from tests.adapters.p2p.cure_rig import TCP, bare_host, outcome, play
 from tests.certificates import self_signed
 

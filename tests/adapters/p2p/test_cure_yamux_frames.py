@@ -22,7 +22,8 @@ from libp2p.stream_muxer.yamux.yamux import (
 )
 
 from pinning_worker.adapters.p2p.bounds import unread
-from pinning_worker.adapters.p2p.cures import ALL, mend_all, yamux_frames
+from pinning_worker.adapters.p2p.cures import ALL, mend_all
+from pinning_worker.adapters.p2p.cures.streams import yamux_frames
 from tests.adapters.p2p.cure_rig import Scenario, bare_host, connect, outcome, play, until
 from tests.adapters.p2p.pourer import ECHO, GONE, HELD, MIB, PIECE, Attacker, Victim, most
 

@@ -15,7 +15,7 @@ from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.network.stream.exceptions import StreamError
 from libp2p.stream_muxer.yamux.yamux import TYPE_DATA, YAMUX_HEADER_FORMAT
 
-from pinning_worker.adapters.p2p.cures import yamux_window
+from pinning_worker.adapters.p2p.cures.streams import yamux_window
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play
 
 MIB = 1024 * 1024

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import trio
 
-from pinning_worker.adapters.p2p import flood
+from pinning_worker.adapters.p2p.bounds import flood_guard as flood
 from pinning_worker.adapters.p2p.bounds.bucket import BURST_SECONDS
-from pinning_worker.adapters.p2p.flood import FloodGuard, GossipLimits
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.bounds.flood_guard import FloodGuard, GossipLimits
+from pinning_worker.adapters.p2p.gossip.router import MESH_WE_ASK_FOR, Router
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.adapters.p2p.router import MESH_WE_ASK_FOR, Router
 from tests.adapters.p2p.gossips import TCP, Node, meet, open_node
 
 MANY = MESH_WE_ASK_FOR

@@ -8,8 +8,14 @@ from hypothesis import strategies as st
 from libp2p.crypto.ed25519 import create_new_key_pair
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p.discovery import LARGEST, MOST_ADDRESSES, BadPeerRecord, decode_peer, encode_peer
-from pinning_worker.adapters.p2p.identity import peer_id_of
+from pinning_worker.adapters.p2p.discovery.pubsub_peer import (
+    LARGEST,
+    MOST_ADDRESSES,
+    BadPeerRecord,
+    decode_peer,
+    encode_peer,
+)
+from pinning_worker.adapters.p2p.host.identity import peer_id_of
 
 KEY = create_new_key_pair(bytes(32))
 OTHER = peer_id_of(create_new_key_pair(b"\x01" * 32))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pinning_worker.adapters.p2p.cures.half_open import Arrival, Door, DoorRules
+from pinning_worker.adapters.p2p.cures.ports.half_open import Arrival, Door, DoorRules
 
 
 def come(door: Door, *ips: str) -> list[bool]:

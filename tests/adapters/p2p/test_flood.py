@@ -11,10 +11,10 @@ from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.pubsub.pb import rpc_pb2
 
-from pinning_worker.adapters.p2p import flood
+from pinning_worker.adapters.p2p.bounds import flood_guard as flood
 from pinning_worker.adapters.p2p.bounds.bucket import BURST_SECONDS
+from pinning_worker.adapters.p2p.bounds.flood_guard import FloodGuard, GossipLimits
 from pinning_worker.adapters.p2p.errors import CannotConnect
-from pinning_worker.adapters.p2p.flood import FloodGuard, GossipLimits
 from tests.adapters.p2p.gossips import Node, meet, open_node
 from tests.interop.attacker import frame, signed
 

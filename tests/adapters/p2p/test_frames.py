@@ -20,7 +20,7 @@ from pinning_worker.adapters.p2p.frames import (
     StreamGone,
     write_frame,
 )
-from pinning_worker.domain.cid import encode_varint
+from pinning_worker.domain.content.cid import encode_varint
 
 
 class Cut:

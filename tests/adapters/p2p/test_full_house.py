@@ -11,7 +11,7 @@ import trio.testing
 
 from pinning_worker.adapters.p2p.bounds import who_leaves
 from pinning_worker.adapters.p2p.errors import CannotConnect
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import NEWCOMERS, HostConfig, OpenHost, open_host
 from tests.adapters.p2p.dialling_from import dialling_from
 

@@ -15,12 +15,12 @@ from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils import encode_varint_prefixed
 
-from pinning_worker.adapters.p2p import flood
+from pinning_worker.adapters.p2p.bounds import flood_guard as flood
 from pinning_worker.adapters.p2p.bounds import gossip_budget, retold, unfinished
 from pinning_worker.adapters.p2p.bounds.bucket import BURST_SECONDS
-from pinning_worker.adapters.p2p.gossip_stream import LARGEST_RPC
-from pinning_worker.adapters.p2p.identity import new_key
-from pinning_worker.adapters.p2p.router import Router
+from pinning_worker.adapters.p2p.gossip.router import Router
+from pinning_worker.adapters.p2p.gossip.stream import LARGEST_RPC
+from pinning_worker.adapters.p2p.host.identity import new_key
 from tests.adapters.p2p.gossips import TOPIC, Node, meet, open_node
 from tests.adapters.p2p.stranger import Stranger, open_stranger
 from tests.event_loop import watched

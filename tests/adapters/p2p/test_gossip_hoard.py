@@ -12,9 +12,9 @@ from libp2p.pubsub.pb import rpc_pb2
 from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.bounds.bucket import BURST_SECONDS
-from pinning_worker.adapters.p2p.control import LONGEST_BACK_OFF
-from pinning_worker.adapters.p2p.flood import SHARE, GossipLimits
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.bounds.flood_guard import SHARE, GossipLimits
+from pinning_worker.adapters.p2p.gossip.control import LONGEST_BACK_OFF
+from pinning_worker.adapters.p2p.host.identity import new_key
 from tests.adapters.p2p.gossips import TOPIC
 from tests.adapters.p2p.stranger import open_stranger
 

@@ -13,7 +13,7 @@ from pinning_worker.adapters.p2p import frames
 from pinning_worker.adapters.p2p.bounds.half_read import HalfRead
 from pinning_worker.adapters.p2p.cures import mend_all
 from pinning_worker.adapters.p2p.frames import FrameReader, StreamGone
-from pinning_worker.domain.cid import encode_varint
+from pinning_worker.domain.content.cid import encode_varint
 from tests.adapters.p2p.cure_rig import bare_host, connect, until
 
 FRAMES = TProtocol("/frames/1")

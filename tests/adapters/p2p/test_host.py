@@ -11,10 +11,10 @@ import trio
 from libp2p.exceptions import BaseLibp2pError
 from structlog.testing import capture_logs
 
-from pinning_worker.adapters.p2p.bootstrap import LONGEST_WAIT_SECONDS, wait_after
+from pinning_worker.adapters.p2p.discovery.bootstrap import LONGEST_WAIT_SECONDS, wait_after
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, CannotListen
-from pinning_worker.adapters.p2p.host import Host
-from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
+from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
 from pinning_worker.adapters.p2p.open_host import NEWCOMERS, HostConfig, open_host
 
 TCP, WS = "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pinning_worker.adapters.p2p.certificate import CertificateFiles
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.host.identity import new_key
+from pinning_worker.adapters.p2p.host.tls_certificate import CertificateFiles
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from tests.certificates import self_signed
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.serialization import deserialize_private_key
 
-from pinning_worker.adapters.p2p.identity import (
+from pinning_worker.adapters.p2p.host.identity import (
     BadKey,
     KeyExists,
     decode_key,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 import trio.testing
 
-from pinning_worker.adapters.p2p.intake import Heard, Intake
+from pinning_worker.adapters.p2p.bounds.intake import Heard, Intake
 
 
 def heard(data: bytes) -> Heard:

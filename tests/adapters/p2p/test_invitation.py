@@ -8,8 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
-from pinning_worker.adapters.p2p.invitation import (
+from pinning_worker.adapters.p2p.discovery.invitation import (
     PREFIX,
     BadInvitation,
     Invitation,
@@ -18,6 +17,7 @@ from pinning_worker.adapters.p2p.invitation import (
     seal,
     unseal,
 )
+from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
 
 PEER = peer_id_of(new_key())
 ADDRESSES = (f"/ip4/192.0.2.7/tcp/4001/p2p/{PEER}", f"/dns4/pin.example.org/tcp/443/tls/ws/p2p/{PEER}")

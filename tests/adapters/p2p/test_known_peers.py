@@ -7,7 +7,7 @@ from libp2p.crypto.keys import KeyPair
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p.known_peers import AT_ONCE, MOST_PEERS, KnownPeers
+from pinning_worker.adapters.p2p.host.peerstore import AT_ONCE, MOST_PEERS, KnownPeers
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from tests.adapters.p2p.cure_rig import until
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from libp2p.crypto.ed25519 import create_new_key_pair
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p.identity import peer_id_of
-from pinning_worker.adapters.p2p.local_networks import Interface, is_near, local_interfaces, near_addresses
-from pinning_worker.adapters.p2p.mdns_records import KEY, MOST_READ, MOST_TOLD, decode_txt, encode_txt
+from pinning_worker.adapters.p2p.discovery.local_networks import Interface, is_near, local_interfaces, near_addresses
+from pinning_worker.adapters.p2p.discovery.mdns_records import KEY, MOST_READ, MOST_TOLD, decode_txt, encode_txt
+from pinning_worker.adapters.p2p.host.identity import peer_id_of
 
 # The same in every process: a test's id holds one, and tests that run side by side are told apart by their ids.
 PEER, OTHER = (peer_id_of(create_new_key_pair(bytes([seed]) * 32)) for seed in (1, 2))

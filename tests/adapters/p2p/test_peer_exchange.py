@@ -12,11 +12,11 @@ import trio
 from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.addresses import worth_dialling
-from pinning_worker.adapters.p2p.dialler import Dialler
-from pinning_worker.adapters.p2p.discovery import encode_peer
-from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
+from pinning_worker.adapters.p2p.discovery.dialler import Dialler
+from pinning_worker.adapters.p2p.discovery.peer_exchange import PeerExchange, in_order
+from pinning_worker.adapters.p2p.discovery.pubsub_peer import encode_peer
+from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.adapters.p2p.peer_exchange import PeerExchange, in_order
 from pinning_worker.adapters.p2p.relay.hop import RelayCaps
 from tests.adapters.p2p.gossips import TCP, Node, meet, open_node
 

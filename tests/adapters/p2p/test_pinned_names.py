@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import trio
 
-from pinning_worker.adapters.p2p.certificate import CertificateFiles
 from pinning_worker.adapters.p2p.errors import CannotConnect
-from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
+from pinning_worker.adapters.p2p.host.dns_rebinding import leading_to
+from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
+from pinning_worker.adapters.p2p.host.tls_certificate import CertificateFiles
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.adapters.p2p.pinned_names import leading_to
 from tests.certificates import self_signed
 
 DEADLINE = 30.0

@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from pinning_worker.adapters.p2p import publisher
-from pinning_worker.adapters.p2p.publisher import ROOM, STUCK_SECONDS, Publisher
+from pinning_worker.adapters.p2p.gossip import publisher
+from pinning_worker.adapters.p2p.gossip.publisher import ROOM, STUCK_SECONDS, Publisher
 
 
 class Peers:

@@ -9,8 +9,8 @@ from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils import encode_varint_prefixed
 
-from pinning_worker.adapters.p2p.publisher import LARGEST
-from pinning_worker.adapters.p2p.router import PROTOCOLS
+from pinning_worker.adapters.p2p.gossip.publisher import LARGEST
+from pinning_worker.adapters.p2p.gossip.router import PROTOCOLS
 from tests.adapters.p2p.gossips import TOPIC, Node, meet, open_node
 
 

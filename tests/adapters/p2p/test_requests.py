@@ -9,9 +9,16 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from pinning_worker.adapters.p2p.intake import Heard, Intake
-from pinning_worker.adapters.p2p.requests import MINUTE, MOST_ORIGINS, READERS, Minute, RequestBudget, RequestReader
-from pinning_worker.domain.requests import Ask, BadAsk, ListRequest
+from pinning_worker.adapters.p2p.bounds.intake import Heard, Intake
+from pinning_worker.adapters.p2p.gossip.request_reader import (
+    MINUTE,
+    MOST_ORIGINS,
+    READERS,
+    Minute,
+    RequestBudget,
+    RequestReader,
+)
+from pinning_worker.domain.topic.requests import Ask, BadAsk, ListRequest
 from pinning_worker.ports import DiskFull
 from tests import content
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pinning_worker.adapters.p2p.upnp_router import NAME, NotMapped, Router, public_address
+from pinning_worker.adapters.p2p.discovery.upnp_router import NAME, NotMapped, Router, public_address
 
 
 def test_a_public_address_is_one() -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from pinning_worker.adapters.p2p import webrtc
 from pinning_worker.adapters.p2p.errors import CannotListen
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.host import webrtc_direct as webrtc
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 
 WEBRTC = "/ip4/127.0.0.1/udp/0/webrtc-direct"

@@ -18,12 +18,12 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.schema import metadata
-from pinning_worker.domain.ledger import Rewritten
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.payment import PaidOutput, Payment, Purchase
+from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.money.payment import PaidOutput, Payment, Purchase
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.money.written_once import Rewritten
 from pinning_worker.domain.pin import Pin, PinKey, Request, State
-from pinning_worker.domain.pricing import Quote
-from pinning_worker.domain.sizes import Sizes
 from pinning_worker.ports import Books, Change
 from tests.contract.samples import NOW, ROOT, bare_payment, block_name, pin, proof, quote, request
 

@@ -18,10 +18,10 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database, engine_of
 from pinning_worker.adapters.sql.name_index import SqlNameIndex, _root
 from pinning_worker.adapters.sql.schema import metadata
-from pinning_worker.domain.cid import RAW, cid_of
-from pinning_worker.domain.listing import NameFilter
-from pinning_worker.domain.money import Swartz
-from pinning_worker.domain.name_row import NameRow
+from pinning_worker.domain.content.cid import RAW, cid_of
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.topic.listing import NameFilter
+from pinning_worker.domain.topic.name_row import NameRow
 from pinning_worker.ports import Change, NeedsMending
 from tests.contract.samples import ROOT, TXID, block_name, payment, pin, quote, request
 

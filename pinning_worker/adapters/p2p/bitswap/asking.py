@@ -16,7 +16,7 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
-from pinning_worker.domain.cid import Cid
+from pinning_worker.domain.content.cid import Cid
 
 FANOUT = 3
 MOST_ASKED = 64  # at a time, whether they have it

@@ -20,19 +20,19 @@ from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
 from trio_typing import TaskStatus
 
+from pinning_worker.adapters.p2p.bitswap.arriving_blocks import Shelf
 from pinning_worker.adapters.p2p.bitswap.conduct import Conduct
 from pinning_worker.adapters.p2p.bitswap.receiver import Receiver
 from pinning_worker.adapters.p2p.bitswap.seeking import Providers, seek
 from pinning_worker.adapters.p2p.bitswap.server import BlockSource, Server
 from pinning_worker.adapters.p2p.bitswap.session import Progress, Session
-from pinning_worker.adapters.p2p.bitswap.shelf import Shelf
 from pinning_worker.adapters.p2p.bitswap.wants import Wants
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
 from pinning_worker.adapters.p2p.frames import GONE, StreamGone
-from pinning_worker.adapters.p2p.host import Host
-from pinning_worker.domain.cid import Cid
-from pinning_worker.one_error import one_error
+from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.domain.content.cid import Cid
 from pinning_worker.ports import Blocks, Budget, Fetched
+from pinning_worker.ungroup import one_error
 
 PROTOCOLS = (TProtocol("/ipfs/bitswap/1.2.0"), TProtocol("/ipfs/bitswap/1.1.0"))
 OPEN_SECONDS = 10.0

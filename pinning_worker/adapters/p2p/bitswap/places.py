@@ -15,7 +15,7 @@ from enum import Enum
 import trio
 
 from pinning_worker.adapters.p2p.frames import StreamGone
-from pinning_worker.one_error import one_error
+from pinning_worker.ungroup import one_error
 
 QUICK = 2.0
 PIECE = 128 * 1024

@@ -20,7 +20,7 @@ import trio
 from libp2p.abc import INetStream
 
 from pinning_worker.adapters.p2p.bitswap.conduct import Conduct, Fault
-from pinning_worker.adapters.p2p.bitswap.ledger import MOST_WANTS
+from pinning_worker.adapters.p2p.bitswap.peer_wants import MOST_WANTS
 from pinning_worker.adapters.p2p.bitswap.server import Server
 from pinning_worker.adapters.p2p.bitswap.wants import Wants
 from pinning_worker.adapters.p2p.bitswap.wire import BadMessage, Block, ManyFields, Message, Presence, decode
@@ -34,7 +34,7 @@ from pinning_worker.adapters.p2p.frames import (
     StreamGone,
     close_quietly,
 )
-from pinning_worker.domain.cid import BadCid, cid_from_bytes
+from pinning_worker.domain.content.cid import BadCid, cid_from_bytes
 
 WANTLIST_FRAME = LARGE_FRAME  # the largest message of a peer that we asked nothing
 FEW_FIELDS = 512  # a message of more is parsed beside the event loop: thousands of entries take 50 ms; blocks are few

@@ -17,8 +17,8 @@ import trio
 from pinning_worker.adapters.p2p.bitswap.session import Session
 from pinning_worker.adapters.p2p.dht.contacts import Contact
 from pinning_worker.adapters.p2p.errors import CannotConnect
-from pinning_worker.domain.cid import Cid
-from pinning_worker.one_error import one_error
+from pinning_worker.domain.content.cid import Cid
+from pinning_worker.ungroup import one_error
 
 SEEK_AFTER = 2.0
 SEEK_AGAIN = 30.0

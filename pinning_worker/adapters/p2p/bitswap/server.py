@@ -20,11 +20,11 @@ from typing import Protocol
 import structlog
 import trio
 
-from pinning_worker.adapters.p2p.bitswap.ledger import Ledger, LeftOut
+from pinning_worker.adapters.p2p.bitswap.peer_wants import Ledger, LeftOut
 from pinning_worker.adapters.p2p.bitswap.places import PIECE, NoPlace, Place, Places, Speed
 from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType, encode, prefix_of
 from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone, close_quietly, write_frame
-from pinning_worker.domain.cid import cid_from_bytes
+from pinning_worker.domain.content.cid import cid_from_bytes
 from pinning_worker.ports import Trouble
 
 SMALL = 1024

@@ -21,15 +21,15 @@ from typing import Protocol
 
 import trio
 
+from pinning_worker.adapters.p2p.bitswap.arriving_blocks import Shelf
 from pinning_worker.adapters.p2p.bitswap.asking import Crowd, Open, whom_to_ask
 from pinning_worker.adapters.p2p.bitswap.hearing import Hearing, Rank
-from pinning_worker.adapters.p2p.bitswap.shelf import Shelf
 from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.bounds.trickle import Trickle
-from pinning_worker.domain.cid import RAW, Cid
-from pinning_worker.one_error import one_error
+from pinning_worker.domain.content.cid import RAW, Cid
 from pinning_worker.ports import Budget, DiskFull, Fetched, NoRoom, NotFound, Stalled, Unreadable
+from pinning_worker.ungroup import one_error
 
 WINDOW = 32
 LIKELY = 1024 * 1024

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from pinning_worker.domain.cid import RAW, Cid, UnsupportedCid
-from pinning_worker.domain.dag import BadBlock, declared_bytes, links
+from pinning_worker.domain.content.cid import RAW, Cid, UnsupportedCid
+from pinning_worker.domain.content.dag import BadBlock, declared_bytes, links
 from pinning_worker.ports import Budget, OverBudget, Unreadable
 
 

@@ -20,7 +20,7 @@ from libp2p.abc import IMuxedConn
 
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want, WantType, encode
 from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone, close_quietly, write_frame
-from pinning_worker.domain.cid import Cid
+from pinning_worker.domain.content.cid import Cid
 
 QUIET = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it hangs up
 TRIES = 2

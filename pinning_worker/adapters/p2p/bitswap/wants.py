@@ -25,7 +25,7 @@ from pinning_worker.adapters.p2p.bitswap.wantlist import Wantlist
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.bounds.pace import Pace
 from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone
-from pinning_worker.domain.cid import Cid
+from pinning_worker.domain.content.cid import Cid
 
 UNWILLING = 10.0
 LATE = 60.0

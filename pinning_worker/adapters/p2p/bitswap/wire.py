@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeVar
 
-from pinning_worker.domain.cid import encode_varint
-from pinning_worker.domain.protobuf import BadProtobuf, Value, fields, number, window
+from pinning_worker.domain.content.cid import encode_varint
+from pinning_worker.domain.content.protobuf import BadProtobuf, Value, fields, number, window
 
 MOST_ENTRIES = 8192  # wants, presences and blocks together: peers send 1024 wants at most
 MOST_FIELDS = 8 * MOST_ENTRIES  # of all levels together: an entry has five

@@ -8,50 +8,55 @@ The library is pinned exactly, because these files replace private names of it. 
 they hold for every host in the process. `open_host` calls `mend_all()` first.
 """
 
-from pinning_worker.adapters.p2p.cures import (
+from pinning_worker.adapters.p2p.cures.connections import (
     back_at_once,
-    circuit_addresses,
-    crash,
-    crowded_frames,
     deafness,
-    exclusive_port,
-    first_bytes,
-    flood_publish,
-    given_up_streams,
-    gossip_in_back_off,
-    half_open,
-    identify_again,
-    idontwant,
-    many_tasks,
-    message_numbers,
     newest_connection,
+    private_network,
+    whole_endings,
+)
+from pinning_worker.adapters.p2p.cures.gossip import (
+    crowded_frames,
+    flood_publish,
+    gossip_in_back_off,
+    idontwant,
+    message_numbers,
     one_writer,
     outgoing_queue,
+    publish_limit,
+    sender_records,
+)
+from pinning_worker.adapters.p2p.cures.identify import (
+    circuit_addresses,
+    identify_again,
     peer_records,
     ping,
-    private_network,
-    private_port,
-    publish_limit,
-    quiet,
-    reconnect,
     record_again,
-    sender_records,
+)
+from pinning_worker.adapters.p2p.cures.ports import (
+    exclusive_port,
+    first_bytes,
+    half_open,
+    private_port,
     shared_tls,
     short_lines,
-    slow_readers,
-    steady_clock,
-    stream_limit,
-    whole_endings,
-    whole_frames,
-    whole_goodbyes,
     ws_close,
     ws_dial_count,
     ws_frames,
     ws_refusal,
     wss_address,
+)
+from pinning_worker.adapters.p2p.cures.process import crash, many_tasks, quiet, steady_clock
+from pinning_worker.adapters.p2p.cures.streams import (
+    given_up_streams,
+    slow_readers,
+    stream_limit,
+    whole_frames,
+    whole_goodbyes,
     yamux_frames,
     yamux_window,
 )
+from pinning_worker.adapters.p2p.gossip import reconnect
 
 ALL = (
     quiet,

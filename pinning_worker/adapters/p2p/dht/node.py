@@ -35,8 +35,8 @@ from pinning_worker.adapters.p2p.dht.server import Server
 from pinning_worker.adapters.p2p.dht.table import Table
 from pinning_worker.adapters.p2p.dht.talk import PRIVATE, PUBLIC, NoAnswer, Talk
 from pinning_worker.adapters.p2p.dht.walk import walk
-from pinning_worker.adapters.p2p.host import Host
-from pinning_worker.one_error import one_error
+from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.ungroup import one_error
 
 QUESTIONS_AT_ONCE = 4
 REFRESH_SECONDS = 600.0

@@ -27,7 +27,7 @@ from pinning_worker.adapters.p2p.frames import (
     close_quietly,
     write_frame,
 )
-from pinning_worker.adapters.p2p.host import Host
+from pinning_worker.adapters.p2p.host.host import Host
 
 PUBLIC, PRIVATE = TProtocol("/ipfs/kad/1.0.0"), TProtocol("/ipfs/lan/kad/1.0.0")
 LARGEST_ANSWER = 256 * 1024

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import trio
 
 from pinning_worker.adapters.p2p.dht.contacts import CLOSEST, Contact, place_of
-from pinning_worker.one_error import one_error
+from pinning_worker.ungroup import one_error
 
 ALPHA = 8
 MOST_ASKED = 60

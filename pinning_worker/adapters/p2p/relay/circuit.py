@@ -14,8 +14,8 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.network.stream.net_stream import NetStream
 
-from pinning_worker.adapters.p2p.relay.messages import ENDED, close, reset
-from pinning_worker.one_error import one_error
+from pinning_worker.adapters.p2p.relay.wire import ENDED, close, reset
+from pinning_worker.ungroup import one_error
 
 PIECE = 64 * 1024
 IDLE = 600.0  # connections inside a circuit say hello every 30 s or so

@@ -18,13 +18,13 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.id import ID
 
-from pinning_worker.adapters.p2p import names
 from pinning_worker.adapters.p2p.addresses import Circuit
-from pinning_worker.adapters.p2p.cures.private_network import ProtectedConnection
+from pinning_worker.adapters.p2p.cures.connections.private_network import ProtectedConnection
 from pinning_worker.adapters.p2p.errors import CannotConnect, NoCircuit, root_cause
-from pinning_worker.adapters.p2p.relay import messages
+from pinning_worker.adapters.p2p.host import dns_dialling as names
+from pinning_worker.adapters.p2p.relay import wire as messages
 from pinning_worker.adapters.p2p.relay.connections import as_connection, direct_to
-from pinning_worker.adapters.p2p.relay.messages import Gone, HopMessage, Status
+from pinning_worker.adapters.p2p.relay.wire import Gone, HopMessage, Status
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream

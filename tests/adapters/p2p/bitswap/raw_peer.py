@@ -15,10 +15,10 @@ from libp2p.peer.id import ID
 from pinning_worker.adapters.p2p.bitswap.engine import PROTOCOLS
 from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, decode, encode
 from pinning_worker.adapters.p2p.frames import FrameReader, StreamGone, write_frame
-from pinning_worker.adapters.p2p.host import Host
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.domain.cid import encode_varint
+from pinning_worker.domain.content.cid import encode_varint
 from tests.adapters.p2p.bitswap.rig import TCP, Node
 
 RAW_PREFIX = b"\x01\x55\x12\x20"

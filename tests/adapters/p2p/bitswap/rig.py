@@ -11,11 +11,11 @@ from libp2p.crypto.keys import KeyPair
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
 from pinning_worker.adapters.p2p.bitswap.server import BlockSource
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
-from pinning_worker.domain.cid import Cid, cid_of
-from pinning_worker.one_error import one_error
+from pinning_worker.domain.content.cid import Cid, cid_of
 from pinning_worker.ports import Blocks, Budget, Fetched
+from pinning_worker.ungroup import one_error
 from tests.domain.dagpb import DAG_PB, RAW, node
 
 TCP = "/ip4/127.0.0.1/tcp/0"

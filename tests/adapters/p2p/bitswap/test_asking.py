@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pinning_worker.adapters.p2p.bitswap.asking import FANOUT, MOST_ASKED, MOST_GIVERS, Crowd, Open, whom_to_ask
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
-from pinning_worker.domain.cid import RAW, cid_of
+from pinning_worker.domain.content.cid import RAW, cid_of
 
 BLOCK, HAVE = WantType.BLOCK, WantType.HAVE
 STRANGERS = ["s1", "s2", "s3", "s4", "s5"]

@@ -14,9 +14,9 @@ from pinning_worker.adapters.p2p.bitswap.conduct import Fault
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
 from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.domain.cid import Cid, cid_from_bytes, cid_of, encode_varint
+from pinning_worker.domain.content.cid import Cid, cid_from_bytes, cid_of, encode_varint
 from pinning_worker.ports import NoRoom, NotFound, OverBudget, Stalled, Unreadable
 from tests.adapters.p2p.bitswap.raw_peer import open_raw_peer, wants_in
 from tests.adapters.p2p.bitswap.rig import BUDGET, MIB, TCP, Node, add, add_file, chunks, open_node, until

@@ -10,7 +10,7 @@ import trio
 from libp2p.exceptions import BaseLibp2pError
 
 from pinning_worker.adapters.p2p.bitswap.conduct import BAN_AT, Fault
-from pinning_worker.adapters.p2p.bitswap.ledger import MOST_WANTS, LeftOut
+from pinning_worker.adapters.p2p.bitswap.peer_wants import MOST_WANTS, LeftOut
 from pinning_worker.adapters.p2p.bitswap.receiver import AT_A_TIME, MOST_STREAMS, WANTLIST_FRAME, Receiver
 from pinning_worker.adapters.p2p.bitswap.server import Server
 from pinning_worker.adapters.p2p.bitswap.wire import (
@@ -24,8 +24,8 @@ from pinning_worker.adapters.p2p.bitswap.wire import (
     encode,
 )
 from pinning_worker.adapters.p2p.frames import write_frame
-from pinning_worker.adapters.p2p.identity import new_key
-from pinning_worker.domain.cid import Cid, cid_of, encode_varint
+from pinning_worker.adapters.p2p.host.identity import new_key
+from pinning_worker.domain.content.cid import Cid, cid_of, encode_varint
 from pinning_worker.ports import NotFound
 from tests.adapters.p2p.bitswap.raw_peer import RawPeer, blocks_in, cancels_in, open_raw_peer, wants_in
 from tests.adapters.p2p.bitswap.rig import BUDGET, Node, add, add_file, chunks, open_node, until

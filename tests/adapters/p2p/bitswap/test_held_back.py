@@ -12,13 +12,13 @@ import trio
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
+from pinning_worker.adapters.p2p.bitswap.arriving_blocks import Shelf
 from pinning_worker.adapters.p2p.bitswap.hearing import Hearing
 from pinning_worker.adapters.p2p.bitswap.session import Session
-from pinning_worker.adapters.p2p.bitswap.shelf import Shelf
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
-from pinning_worker.domain.cid import RAW, Cid, cid_of
-from pinning_worker.one_error import one_error
+from pinning_worker.domain.content.cid import RAW, Cid, cid_of
 from pinning_worker.ports import Budget
+from pinning_worker.ungroup import one_error
 from tests.adapters.p2p.bitswap.rig import BUDGET
 
 LIAR, OTHER_LIAR, HONEST, LINE_BYTES = "liar", "other liar", "honest", 9 * 1024

@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.adapters.p2p.bitswap.ledger import MOST_WANTS, Ledger
+from pinning_worker.adapters.p2p.bitswap.peer_wants import MOST_WANTS, Ledger
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want
-from pinning_worker.domain.cid import RAW, Cid, cid_of
+from pinning_worker.domain.content.cid import RAW, Cid, cid_of
 
 A, B, C = (cid_of(RAW, bytes([n])) for n in range(3))
 

@@ -5,8 +5,8 @@ import pytest
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap.server import SMALL
 from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType
-from pinning_worker.adapters.p2p.identity import new_key
-from pinning_worker.domain.cid import Cid, cid_of
+from pinning_worker.adapters.p2p.host.identity import new_key
+from pinning_worker.domain.content.cid import Cid, cid_of
 from tests.adapters.p2p.bitswap.raw_peer import blocks_in, open_raw_peer
 from tests.adapters.p2p.bitswap.rig import MIB, add, chunks, open_node, until
 from tests.domain.dagpb import DAG_PB, RAW

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
-from pinning_worker.adapters.p2p.bitswap.shelf import Shelf
+from pinning_worker.adapters.p2p.bitswap.arriving_blocks import Shelf
 
 DATA = b"a block"
 MULTIHASH = b"\x12\x20" + hashlib.sha256(DATA).digest()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinning_worker.adapters.p2p.bitswap.walk import Walk
-from pinning_worker.domain.cid import DAG_CBOR, Cid, cid_of
+from pinning_worker.domain.content.cid import DAG_CBOR, Cid, cid_of
 from pinning_worker.ports import Budget, OverBudget, Unreadable
 from tests.domain.dagpb import DAG_PB, FILE, HAMT_SHARD, RAW, Blocks, field, link, node, unixfs
 

@@ -12,7 +12,7 @@ from pinning_worker.adapters.p2p.bitswap.wantlist import Wantlist
 from pinning_worker.adapters.p2p.bitswap.wants import Wants
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want, WantType, decode
 from pinning_worker.adapters.p2p.frames import FrameReader
-from pinning_worker.domain.cid import RAW, cid_of
+from pinning_worker.domain.content.cid import RAW, cid_of
 from tests.adapters.p2p.bitswap.rig import until
 
 A, B = (cid_of(RAW, bytes([n])) for n in range(2))

@@ -22,7 +22,7 @@ from pinning_worker.adapters.p2p.bitswap.wire import (
     encode,
     prefix_of,
 )
-from pinning_worker.domain.cid import Cid, cid_of
+from pinning_worker.domain.content.cid import Cid, cid_of
 from tests.domain.dagpb import field
 
 CIDS = st.binary(max_size=LONGEST_CID)

@@ -28,7 +28,7 @@ from pinning_worker.adapters.p2p.dht.records import KEEP_SECONDS, MOST_OF_ONE, R
 from pinning_worker.adapters.p2p.dht.table import Table
 from pinning_worker.adapters.p2p.dht.walk import MOST_ASKED, WALK_SECONDS, Walk, walk
 from pinning_worker.adapters.p2p.errors import BadAddress
-from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
+from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
 
 
 def somebody(*addresses: str) -> Contact:

@@ -30,10 +30,10 @@ from pinning_worker.adapters.p2p.dht.records import MOST_OF_ONE
 from pinning_worker.adapters.p2p.dht.talk import PUBLIC
 from pinning_worker.adapters.p2p.errors import CannotConnect
 from pinning_worker.adapters.p2p.frames import GONE, FrameReader, StreamGone, write_frame
-from pinning_worker.adapters.p2p.host import Host
-from pinning_worker.adapters.p2p.identity import new_key
+from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.one_error import one_error
+from pinning_worker.ungroup import one_error
 
 TCP = "/ip4/127.0.0.1/tcp/0"
 KEY = b"\x12\x20" + secrets.token_bytes(32)

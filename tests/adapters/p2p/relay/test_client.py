@@ -20,13 +20,14 @@ from structlog.testing import capture_logs
 
 from pinning_worker.adapters.p2p.addresses import parse_peer_id
 from pinning_worker.adapters.p2p.errors import CannotConnect
-from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
+from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
 from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
-from pinning_worker.adapters.p2p.relay import client, messages, reservations
+from pinning_worker.adapters.p2p.relay import client, reservations
+from pinning_worker.adapters.p2p.relay import wire as messages
 from pinning_worker.adapters.p2p.relay.client import RelayClient
 from pinning_worker.adapters.p2p.relay.connections import direct_to
 from pinning_worker.adapters.p2p.relay.hop import RelayCaps
-from pinning_worker.adapters.p2p.relay.messages import HOP, HopMessage, Status, ask, open_stream, reset
+from pinning_worker.adapters.p2p.relay.wire import HOP, HopMessage, Status, ask, open_stream, reset
 
 STREAMS = 16
 TCP = "/ip4/127.0.0.1/tcp/0"

@@ -14,12 +14,12 @@ from libp2p.network.stream.net_stream import NetStream
 
 from pinning_worker.adapters.p2p.addresses import parse_peer_id
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
-from pinning_worker.adapters.p2p.identity import new_key, peer_id_of
+from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
 from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
-from pinning_worker.adapters.p2p.relay import messages
+from pinning_worker.adapters.p2p.relay import wire as messages
 from pinning_worker.adapters.p2p.relay.connections import direct_to
 from pinning_worker.adapters.p2p.relay.hop import RelayCaps
-from pinning_worker.adapters.p2p.relay.messages import HOP, HopMessage, Limit, Status
+from pinning_worker.adapters.p2p.relay.wire import HOP, HopMessage, Limit, Status
 
 TCP = "/ip4/127.0.0.1/tcp/0"
 WS = "/ip4/127.0.0.1/tcp/0/ws"

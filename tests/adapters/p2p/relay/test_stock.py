@@ -11,8 +11,8 @@ from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId
 from libp2p.relay.circuit_v2.protocol import CircuitV2Protocol
 from libp2p.tools.anyio_service import background_trio_service
 
-from pinning_worker.adapters.p2p.relay import messages
-from pinning_worker.adapters.p2p.relay.messages import HOP, HopMessage
+from pinning_worker.adapters.p2p.relay import wire as messages
+from pinning_worker.adapters.p2p.relay.wire import HOP, HopMessage
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play
 
 

@@ -1,0 +1,138 @@
+"""What one peer wants from us. Pure: messages and stored blocks in, the next wants to answer out.
+
+A want is `todo` until it is taken `in_hand`: we look for its block, and send what we found. One that could not be met
+is then kept as `unmet`, and becomes todo again when the block is stored. One whose answer was lost with its stream
+goes back to todo (`put_back`): the peer does not repeat it (Kubo asks again only after 40 s). What happens while a
+want is in hand counts: one that is taken back, or asked anew, is put nowhere; one whose block is stored just then is
+todo again.
+
+Rules: at most MOST_WANTS from one peer; over it new wants are dropped, which is the peer's loss alone. A want for what
+is no CID is left out, the others stand. A full wantlist replaces everything. A block is answered once for each time it
+is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pinning_worker.adapters.p2p.bitswap.wire import Message, Want
+from pinning_worker.domain.content.cid import BadCid, cid_from_bytes
+
+MOST_WANTS = 1024
+
+
+class LeftOut(NamedTuple):
+    """Wants of a message that changed nothing: over the limit, for something that is no CID of this world, or taken
+    back though they were none (`idle`)."""
+
+    over: int
+    odd: int
+    idle: int
+
+
+class Ledger:
+    """By binary CID, oldest first."""
+
+    def __init__(self) -> None:
+        self.todo: dict[bytes, Want] = {}
+        self.in_hand: dict[bytes, Want] = {}
+        self.unmet: dict[bytes, Want] = {}
+        self._came: set[bytes] = set()  # in hand, and stored meanwhile
+        self._cids: dict[bytes, set[bytes]] = {}  # in hand or unmet, by multihash
+
+    def __len__(self) -> int:
+        return len(self.todo) + len(self.unmet)
+
+    def hear(self, message: Message) -> LeftOut:
+        """The wantlist of a message."""
+        if message.full:
+            for places in (self.todo, self.in_hand, self.unmet):
+                places.clear()
+            self._cids.clear()
+            self._came.clear()
+        known = [want for want in message.wants if _is_cid(want.cid)]
+        idle = sum(want.cancel and not self._has(want.cid) for want in known)
+        over = sum(not self._note(want) for want in known)
+        return LeftOut(over, len(message.wants) - len(known), idle)
+
+    def _has(self, cid: bytes) -> bool:
+        return cid in self.todo or cid in self.in_hand or cid in self.unmet
+
+    def stored(self, multihash: bytes) -> bool:
+        """A block came in. True if this peer waits for it."""
+        cids = self._cids.get(multihash, set()).copy()
+        for cid in cids:
+            if cid in self.in_hand:
+                self._came.add(cid)
+            else:
+                self.todo[cid] = self._drop(cid)
+        return bool(cids)
+
+    def next(self) -> Want | None:
+        """The oldest want to look at; it is in hand from now on."""
+        if not self.todo:
+            return None
+        want = self.todo.pop(next(iter(self.todo)))
+        self._keep(self.in_hand, want)
+        return want
+
+    def answered(self, wants: Iterable[Want]) -> None:
+        """Their answers were sent."""
+        for want in wants:
+            if self.in_hand.get(want.cid) is want:
+                self._drop(want.cid)
+
+    def put_back(self, wants: Iterable[Want]) -> None:
+        """They were answered, but the answer was lost: first in line again. A newer word of the peer stands."""
+        lost = {}
+        for want in wants:
+            if self.in_hand.get(want.cid) is want or self.unmet.get(want.cid) is want:
+                lost[want.cid] = self._drop(want.cid)
+        self.todo = {**lost, **self.todo}
+
+    def not_here(self, want: Want) -> bool:
+        """Looked for, not found: remembered. False: not so; while we looked it came, or the peer changed its mind."""
+        if self.in_hand.get(want.cid) is not want:
+            return False
+        came = want.cid in self._came
+        self._drop(want.cid)
+        if came:
+            self.todo[want.cid] = want
+        else:
+            self._keep(self.unmet, want)
+        return not came
+
+    def _note(self, want: Want) -> bool:
+        self.todo.pop(want.cid, None)
+        if want.cid in self.in_hand or want.cid in self.unmet:
+            self._drop(want.cid)
+        if want.cancel:
+            return True
+        if len(self) >= MOST_WANTS:
+            return False
+        self.todo[want.cid] = want
+        return True
+
+    def _keep(self, place: dict[bytes, Want], want: Want) -> None:
+        place[want.cid] = want
+        self._cids.setdefault(cid_from_bytes(want.cid).multihash, set()).add(want.cid)
+
+    def _drop(self, cid: bytes) -> Want:
+        """Out of hand, or no longer unmet."""
+        want = self.in_hand.pop(cid, None) or self.unmet.pop(cid)
+        self._came.discard(cid)
+        multihash = cid_from_bytes(cid).multihash
+        cids = self._cids[multihash]
+        cids.discard(cid)
+        if not cids:
+            del self._cids[multihash]
+        return want
+
+
+def _is_cid(data: bytes) -> bool:
+    try:
+        cid_from_bytes(data)
+    except BadCid:
+        return False
+    return True

@@ -1,0 +1,222 @@
+"""Who begins to dial by webrtc and does not finish must not keep others out.
+
+What happens: 128 datagrams, sent from anywhere, hold all 128 places for handshakes for 30 s, and no browser gets in.
+Four a second from a single address keep it so. Why: the library makes a whole peer connection for the first datagram,
+gives it 30 s, and turns newcomers away while there are too many. How many connections come from one address is not
+counted at all. Where: `WebRTCDirectListener`.
+
+The cure: the rules of the door (`half_open`), beside it. From the first datagram to the finished handshake there are
+its seconds; at most as many may be on that way as there, and one more ends the oldest from the address that has the
+most. Apart from those of tcp, because the sender of a datagram can lie about its address: nobody is pushed out of tcp,
+or counted at an address, for what a datagram says. Who has finished has answered from where it is (ICE's nominated
+pair), and takes a place at the door like everybody else from there.
+
+To begin costs us some milliseconds, so beginnings are limited too: the library's limit for each address (the `proxies`
+excepted), and TOTAL_RATE a second of all together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import replace as changed
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import structlog
+import trio
+from libp2p.transport.webrtc import _aiortc_helpers
+from libp2p.transport.webrtc.connection import WebRTCConnection
+from libp2p.transport.webrtc.listener import WebRTCDirectListener, _FirstContactLimiter
+from libp2p.transport.webrtc.transport import WebRTCDirectTransport
+
+from pinning_worker.adapters.p2p.cures.once import replace
+from pinning_worker.adapters.p2p.cures.ports.half_open import Arrival, Door, came_in, network_of
+
+TOTAL_RATE = 50.0
+TOTAL_BURST = 100
+CLOSE_SECONDS = 5.0
+
+_log = structlog.get_logger(__name__)
+_behind: WeakKeyDictionary[WebRTCDirectTransport, Door] = WeakKeyDictionary()
+_doors: WeakKeyDictionary[WebRTCDirectListener, DatagramDoor] = WeakKeyDictionary()
+_diallers: WeakKeyDictionary[Any, Dialler] = WeakKeyDictionary()  # by their ICE connection
+_finishing: ContextVar[Dialler] = ContextVar("finishing")
+
+Handler = Callable[[WebRTCConnection], Awaitable[None]]
+
+
+def watch_over(transport: WebRTCDirectTransport, door: Door) -> None:
+    """Who comes by that transport takes a place at this door. Several may share it."""
+    _behind[transport] = door
+
+
+def mend() -> None:
+    replace(WebRTCDirectTransport, "create_listener", _with_a_door)
+    replace(WebRTCDirectListener, "_accept", _let_in)
+    replace(WebRTCDirectListener, "_finish_inbound", _until_it_leaves)
+
+
+class Dialler:
+    """On its way from the first datagram to the finished handshake. `end` may be called from either thread. `shown`:
+    from where it has answered us, which the first datagram need not say."""
+
+    def __init__(self, ip: str, loop: asyncio.AbstractEventLoop, token: trio.lowlevel.TrioToken | None) -> None:
+        self.arrival = Arrival(ip)
+        self.shown = ip
+        self.task: asyncio.Task[None] | None = None  # aiortc's part, once it has begun
+        self.deadline: asyncio.TimerHandle | None = None
+        self.ended = False
+        self._loop, self._token = loop, token
+
+    def end(self) -> None:
+        self.ended = True
+        with suppress(RuntimeError):  # that loop has stopped
+            self._loop.call_soon_threadsafe(self._end_task)
+        if self._token is not None:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self.arrival.scope.cancel)
+
+    def _end_task(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+
+class DatagramDoor:
+    """Who is on the way in, the oldest first. Asked by aiortc's thread and by ours."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.arriving: list[Dialler] = []
+        self._each = _FirstContactLimiter()
+        self._all = _FirstContactLimiter(TOTAL_BURST, TOTAL_RATE)
+        self._lock = threading.Lock()
+
+    def allow(self, ip: str, now: float) -> bool:
+        """In the place of the library's limit: may somebody from there begin?"""
+        if self.door.rules.limits(Arrival(ip)) and not self._each.allow(network_of(ip), now):
+            return False
+        return self._all.allow("", now)
+
+    def let_in(self, dialler: Dialler) -> None:
+        rules, network = self.door.rules, dialler.arrival.network
+        with self._lock:
+            self.arriving.append(dialler)
+            counted = Counter(each.arrival.network for each in self.arriving)
+            if rules.limits(dialler.arrival) and counted[network] > rules.per_address:
+                self._evict(network)
+            elif len(self.arriving) > rules.half_open:
+                self._evict(counted.most_common(1)[0][0])
+
+    def over(self, dialler: Dialler) -> bool:
+        """It is on that way no more. False: it was not."""
+        with self._lock:
+            if dialler not in self.arriving:
+                return False
+            self.arriving.remove(dialler)
+            return True
+
+    def expire(self, dialler: Dialler) -> None:
+        if self.over(dialler):
+            dialler.end()
+
+    def _evict(self, network: str) -> None:
+        oldest = next(each for each in self.arriving if each.arrival.network == network)
+        self.arriving.remove(oldest)
+        oldest.end()
+
+
+def _with_a_door(stock: Callable[..., WebRTCDirectListener]) -> Callable[..., WebRTCDirectListener]:
+    def mended(self: WebRTCDirectTransport, handler: Handler) -> WebRTCDirectListener:
+        door = DatagramDoor(_behind.setdefault(self, Door()))
+        listener = stock(self, _taking_a_place(door, handler))
+        listener._first_contact_limiter = door  # type: ignore[assignment]  # stands where its limiter stood
+        # The door lets newcomers in and ends old ones, which are there for a moment longer.
+        listener._config = changed(listener._config, max_in_flight_connections=4 * door.door.rules.half_open)
+        _doors[listener] = door
+        return listener
+
+    return mended
+
+
+def _let_in(stock: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
+    def mended(
+        self: WebRTCDirectListener, ice: Any, server_ufrag: str, client_ufrag: str, client_pwd: str, addr: Any
+    ) -> Coroutine[Any, Any, None]:
+        """Called on aiortc's thread for a first datagram that may be one; the library runs what it returns."""
+        loop, door = asyncio.get_running_loop(), _doors[self]
+        dialler = _diallers[ice] = Dialler(addr[0], loop, self._trio_token)
+        dialler.deadline = loop.call_later(door.door.rules.seconds, door.expire, dialler)
+        door.let_in(dialler)
+
+        async def accept() -> None:
+            dialler.task = asyncio.current_task()
+            mux = self._mux
+            if not dialler.ended:
+                await stock(self, ice, server_ufrag, client_ufrag, client_pwd, addr)
+            else:  # before it began
+                self._in_flight -= 1
+                if mux is not None:
+                    mux.unregister(server_ufrag)
+            if mux is None or server_ufrag not in mux._by_ufrag:  # it failed
+                door.over(dialler)
+
+        return accept()
+
+    return mended
+
+
+def _until_it_leaves(stock: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    async def mended(self: WebRTCDirectListener, pc: Any, bridge: Any, *args: Any) -> None:
+        """From the handshake's last part, which is ours, to the end of the connection."""
+        ice = pc.sctp.transport.transport._connection
+        dialler = _diallers.get(ice)
+        if dialler is None:  # by the library's experimental way, which we do not offer
+            return await stock(self, pc, bridge, *args)
+        if nominated := next(iter(ice._nominated.values()), None):
+            dialler.shown = nominated.remote_addr[0]
+        _finishing.set(dialler)
+        try:
+            with dialler.arrival.scope:
+                await stock(self, pc, bridge, *args)
+        finally:
+            _doors[self].over(dialler)
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
+                try:
+                    await bridge.run_coro(_aiortc_helpers.close_peer_connection(pc))
+                except Exception as error:  # noqa: BLE001  closing what is broken may fail in any way
+                    _log.debug("libp2p.close_failed", error=repr(error))
+        if dialler.ended:
+            _log.debug("libp2p.half_open_closed", ip=dialler.arrival.ip)
+        return None
+
+    return mended
+
+
+def _taking_a_place(door: DatagramDoor, handler: Handler) -> Handler:
+    async def mended(connection: WebRTCConnection) -> None:
+        """The handshake is finished; returns when the connection has ended."""
+        dialler = _finishing.get(None)
+        if dialler is None:
+            return await handler(connection)
+        arrival = dialler.arrival
+        if not door.over(dialler):
+            return await connection.close()  # ended a moment ago
+        if dialler.deadline is not None:
+            dialler.deadline.cancel()
+        arrival.comes_from(dialler.shown)
+        if not door.door.take_place(arrival):
+            _log.debug("libp2p.too_many_from_one_address", ip=arrival.ip)
+            return await connection.close()
+        arrival.finished.set()
+        came_in(connection, door.door, arrival)
+        try:
+            return await handler(connection)
+        finally:
+            door.door.leave(arrival)
+
+    return mended

@@ -1,0 +1,236 @@
+"""Gossip: topics that we listen and speak on. gossipsub 1.0 to 1.2, every message signed and checked (StrictSign).
+
+    async with open_pubsub(host) as pubsub:
+        topic = await pubsub.join("/doichain-nfc/1/message/proto")
+        topic.publish(b"…")
+        async for heard in topic.intake:
+            ...
+
+A message is taken in by the topic's validator, which alone knows who handed it to us; our own echo is not. Reading
+slowly loses messages (counted), never memory; what one peer may cause is bounded (`flood.py`). Every peer that asks
+into our mesh is kept there, what we publish goes to every subscriber, and the host's direct peers get everything
+(`router.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+
+import structlog
+import trio
+from libp2p.abc import INetStream
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.peer.id import ID
+from libp2p.pubsub.pb import rpc_pb2
+from libp2p.pubsub.pubsub import Pubsub
+from libp2p.tools.anyio_service import background_trio_service
+
+from pinning_worker.adapters.p2p.bounds.flood_guard import AWAY_SECONDS, FloodGuard, GossipLimits
+from pinning_worker.adapters.p2p.bounds.intake import Heard, Intake
+from pinning_worker.adapters.p2p.cures.gossip.crowded_frames import MOST_MESSAGES
+from pinning_worker.adapters.p2p.cures.process.crash import quietly
+from pinning_worker.adapters.p2p.gossip.control import AT_ONCE
+from pinning_worker.adapters.p2p.gossip.publisher import Publisher
+from pinning_worker.adapters.p2p.gossip.router import Router
+from pinning_worker.adapters.p2p.gossip.stream import Ears
+from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.ungroup import one_error
+
+HANG_UP_SECONDS = 5.0
+LONGEST_PEER_ID = 64  # bytes; base58 takes quadratic time
+LONGEST_TOPIC = 256
+NUMBER_BYTES = 8  # of a message: go-libp2p and js-libp2p write so many, js-libp2p takes no other
+_LIMITS = GossipLimits()
+
+_log = structlog.get_logger(__name__)
+
+
+class Topic:
+    """One topic that we are subscribed to. Made by `PubSub.join` only."""
+
+    def __init__(self, name: str, pubsub: Pubsub, publisher: Publisher[ID], host: Host) -> None:
+        self.name = name
+        self.intake = Intake()
+        self._pubsub = pubsub
+        self._publisher = publisher
+        self._host = host
+
+    def publish(self, data: bytes) -> bool:
+        """Queued, to be sent at once or as soon as there is room, in order. False: too large (LARGEST), or no room."""
+        return self._publisher.put(self.name, data)
+
+    @property
+    def unsent(self) -> int:
+        """What was published on any topic and has not yet been handed to the peers' queues."""
+        return self._publisher.unsent
+
+    @property
+    def subscribers(self) -> int:
+        """Connected peers that are subscribed."""
+        return len(self._pubsub.peer_topics.get(self.name, ()))
+
+    def has_subscriber(self, peer: str) -> bool:
+        """Is that connected peer subscribed? Takes a peer id."""
+        return ID.from_base58(peer) in self._pubsub.peer_topics.get(self.name, ())
+
+    @property
+    def mesh_peers(self) -> list[str]:
+        """Peer ids of those that hand us every message, and we them."""
+        router = self._pubsub.router
+        assert isinstance(router, Router)
+        return [peer.to_base58() for peer in router.mesh.get(self.name, ())]
+
+    def take(self, forwarder: ID, message: rpc_pb2.Message) -> bool:
+        """The validator: called once for each new message whose signature holds. True: may be forwarded."""
+        if forwarder != self._pubsub.my_id and message.from_id != self._pubsub.my_id.to_bytes():
+            origin, connection = ID(message.from_id).to_base58(), forwarder.to_base58()
+            self._host.note_use(connection)
+            self.intake.put(Heard(origin, connection, message.data, self._host.address_of(connection)))
+        return True
+
+
+class PubSub:
+    """All topics of one host. Made by `open_pubsub` only."""
+
+    def __init__(self, raw: _Pubsub, host: Host) -> None:
+        self.publisher: Publisher[ID] = Publisher(raw.publish, lambda: raw.peer_queues)
+        self._raw = raw
+        self._host = host
+
+    @property
+    def guard(self) -> FloodGuard:
+        return self._raw.guard
+
+    async def said(self) -> None:
+        """Returns once all that was published is on its way to every peer that takes it."""
+        await self.publisher.said()
+
+    async def join(self, name: str) -> Topic:
+        """Subscribes. Once for each topic."""
+        topic = Topic(name, self._raw, self.publisher, self._host)
+        self._raw.set_topic_validator(name, topic.take, is_async_validator=False)
+        await self._raw.subscribe(name)
+        return topic
+
+
+@asynccontextmanager
+async def open_pubsub(host: Host, limits: GossipLimits = _LIMITS) -> AsyncIterator[PubSub]:
+    """Runs while the block does; inside the host's block."""
+    direct = [ID.from_base58(peer) for peer in host.direct]
+    router = Router(direct)
+    raw = _Pubsub(host.raw, router, strict_signing=True)
+    pubsub = PubSub(raw, host)
+
+    def send_away(peer: bytes, reason: str) -> None:
+        flooder = ID(peer).to_base58()
+        _log.warning("gossip.flooder_sent_away", peer=flooder, reason=reason, seconds=AWAY_SECONDS)
+        raw.manager.run_task(_hang_up, host, flooder)
+
+    def came(peer: str) -> None:
+        if guard.is_away(ID.from_base58(peer).to_bytes(), trio.current_time()):
+            raw.manager.run_task(_hang_up, host, peer)
+
+    raw.address_of = host.address_of
+    guard = raw.guard = router.guard = FloodGuard(limits, send_away, frozenset(peer.to_bytes() for peer in direct))
+    raw.ears = Ears(guard, host.address_under)
+    host.on_connected.append(came)
+    try:
+        with one_error():
+            async with background_trio_service(router), background_trio_service(raw), trio.open_nursery() as nursery:
+                await raw.wait_until_ready()
+                nursery.start_soon(pubsub.publisher.run)
+                for peer in host.swarm.connections:  # those who came before us
+                    raw.manager.run_task(raw._handle_new_peer_with_retry, peer)
+                yield pubsub
+                nursery.cancel_scope.cancel()
+    finally:
+        host.on_connected.remove(came)
+        raw.seen_messages.stop()
+
+
+async def _hang_up(host: Host, peer: str) -> None:
+    with trio.move_on_after(HANG_UP_SECONDS), suppress(BaseLibp2pError, OSError):
+        await host.disconnect(peer)
+
+
+class _Pubsub(Pubsub):
+    """Messages are taken in by validators: the library's queue of 32 per topic would fill, unread. What the guard
+    does not admit is dropped before its signature is looked at, which is most of what a message costs."""
+
+    guard: FloodGuard
+    address_of: Callable[[str], str]
+    ears: Ears
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._unverified: set[int] = set()  # messages that are being pushed
+
+    async def continuously_read_stream(self, stream: INetStream) -> None:
+        peer = stream.muxed_conn.peer_id
+        if not await self.ears.listen(stream, partial(self._take, peer)):
+            await quietly(stream.reset)
+            self._handle_dead_peer(peer)
+
+    async def _take(self, peer: ID, rpc: rpc_pb2.RPC) -> None:
+        """One message after the other, not each in a task of its own: they would all run in one turn of the loop. What
+        is looked at ends the turn, for it costs a signature; of what is dropped AT_ONCE make one."""
+        for number, message in enumerate(rpc.publish[:MOST_MESSAGES], 1):
+            if len(message.topicIDs) != 1:
+                self.guard.malformed()
+            elif message.topicIDs[0] in self.topic_ids:
+                await self.push_msg(peer, message)
+            if number % AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+        if len(rpc.subscriptions) <= self.max_subscriptions_per_rpc:
+            for subscription in rpc.subscriptions:
+                self.handle_subscription(peer, subscription)
+        if rpc.HasField("control"):
+            await self.router.handle_rpc(rpc, peer)
+
+    async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
+        """Anything that somebody hands us, or that we publish."""
+        if msg_forwarder == self.my_id:
+            return await super().push_msg(msg_forwarder, msg)
+        if len(msg.seqno) != NUMBER_BYTES:
+            return self.guard.malformed()
+        if self._is_msg_seen(msg):
+            return None
+        forwarder, now = msg_forwarder.to_bytes(), trio.current_time()
+        if len(msg.from_id) > LONGEST_PEER_ID:
+            return self.guard.forged(forwarder, now)
+        if not self.guard.admit(
+            msg.from_id, forwarder, msg.ByteSize(), now, self.address_of(msg_forwarder.to_base58())
+        ):
+            return None
+        self._unverified.add(id(msg))
+        try:
+            await super().push_msg(msg_forwarder, msg)
+        finally:
+            if id(msg) in self._unverified:
+                self._unverified.remove(id(msg))
+                self.guard.forged(forwarder, now)
+        return await trio.lowlevel.checkpoint()
+
+    def _is_msg_seen(self, msg: rpc_pb2.Message) -> bool:
+        """The library looks in a way that makes it remember for longer, with every repetition. Two minutes after it
+        came first it is forgotten, as by go-libp2p."""
+        return self.get_message_id(msg) in self.seen_messages.cache
+
+    async def validate_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
+        """The library comes here once the signature holds."""
+        if id(msg) in self._unverified:
+            self._unverified.remove(id(msg))
+            self.guard.signed(msg.from_id, trio.current_time())
+        await super().validate_msg(msg_forwarder, msg)
+
+    def handle_subscription(self, origin_id: ID, sub_message: rpc_pb2.RPC.SubOpts) -> None:
+        """The library counts the topics of a peer, not their length, nor how often it comes and goes."""
+        if len(sub_message.topicid) <= LONGEST_TOPIC and self.guard.subscribes(
+            origin_id.to_bytes(), trio.current_time()
+        ):
+            super().handle_subscription(origin_id, sub_message)
+
+    def notify_subscriptions(self, publish_message: rpc_pb2.Message) -> None: ...

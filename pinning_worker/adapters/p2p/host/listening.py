@@ -1,0 +1,76 @@
+"""Listening on every address that was asked for, or a clear refusal.
+
+All of tcp, ws and wss that name the same IP address and port share one socket: the first three bytes tell them apart. A
+port alone goes through the same door, so that every connection is under its rules (`cures/half_open.py`). IPv4 and IPv6
+may use the same port number: their sockets are two.
+
+py-libp2p starts a host whose ports are all busy as if nothing were wrong, with no addresses. Here each address is
+looked for after the start, and the reason for a missing one is asked of the kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable
+
+from libp2p.network.swarm import Swarm
+from libp2p.transport.cmux import PortDemultiplexer
+from libp2p.transport.exceptions import OpenConnectionError
+from multiaddr import Multiaddr
+
+from pinning_worker.adapters.p2p.addresses import is_tcp, socket_of
+from pinning_worker.adapters.p2p.cures.ports import private_port
+from pinning_worker.adapters.p2p.cures.ports.half_open import Door, watch_over
+from pinning_worker.adapters.p2p.errors import CannotListen
+
+
+async def listen(swarm: Swarm, addresses: Iterable[Multiaddr], door: Door) -> None:
+    """Who comes by tcp, ws or wss goes through that door.
+
+    Raises CannotListen, naming the first address that is not to be had.
+    """
+    wanted = list(addresses)
+    await _open_doors(swarm, [address for address in wanted if is_tcp(address)], door)
+    await swarm.listen(*wanted)
+    for address in wanted:
+        listener = swarm.listeners.get(str(address))
+        if listener is None or not listener.get_addrs():
+            raise CannotListen(f"cannot listen on {address}: {_reason(address)}")
+    swarm.listeners = {str(address): swarm.listeners[str(address)] for address in wanted}  # told in the order asked for
+
+
+async def _open_doors(swarm: Swarm, addresses: Iterable[Multiaddr], watched: Door) -> None:
+    await swarm.event_background_nursery_created.wait()
+    doors = swarm.transport_manager._port_demuxers
+    doors.clear()
+    for address in addresses:
+        ip, port = socket_of(address)
+        if (ip, port) not in doors:
+            door = doors[ip, port] = PortDemultiplexer(ip, port)
+            door.background_nursery = swarm.background_nursery  # type: ignore[attr-defined]  # the swarm does it so
+            watch_over(door, watched)
+            if swarm.psk is not None:
+                private_port.is_private(door)
+            try:
+                await door.listen(address)
+            except OpenConnectionError as error:
+                raise CannotListen(f"cannot listen on {address}: {_reason(address)}") from error
+
+
+def _reason(address: Multiaddr) -> str:
+    ip, port = socket_of(address)
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM if is_tcp(address) else socket.SOCK_DGRAM) as probe:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((ip, port))
+            if is_tcp(address):
+                probe.listen(1)
+        except OSError as error:
+            return (
+                f"{error.strerror} (is another worker running?)"
+                if error.errno == errno.EADDRINUSE
+                else str(error.strerror)
+            )
+    return "the library refused it without a reason"

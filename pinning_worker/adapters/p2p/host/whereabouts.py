@@ -1,0 +1,57 @@
+"""From which address a peer comes, as it is counted when places and budgets are shared. This page is the only rule.
+
+An IPv6 address is its /64. Who comes through a relay counts where the relay does, for circuits are made up for nothing,
+and so are relays. Of a peer behind a proxy nothing is known, nor of one whose socket is gone: it is empty, and such a
+peer is its own address (behind such a relay: the relay's peer id).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from libp2p.peer.id import ID
+
+from pinning_worker.adapters.p2p.addresses import relay_in
+from pinning_worker.adapters.p2p.cures.ports.half_open import counted_as, ip_under
+from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.relay.connections import direct_to
+
+MOST_REMEMBERED = 10_000
+
+
+class Whereabouts:
+    """`of` a peer: looked up once for each connection; the newest one counts."""
+
+    def __init__(self, host: Host, proxies: frozenset[str]) -> None:
+        self._host = host
+        self._proxies = proxies
+        self._known: dict[str, str] = {}
+        host.on_connected.append(self._forget)
+        host.on_disconnected.append(self._forget)
+
+    def of(self, peer: str) -> str:
+        """Empty: unknown, or not connected."""
+        if (known := self._known.get(peer)) is not None:
+            return known
+        connections = self._host.swarm.get_connections(ID.from_base58(peer))
+        newest = next((each.muxed_conn for each in reversed(connections) if not each.is_closed), None)
+        if newest is None:
+            return ""  # not remembered: who has left is never forgotten
+        found = self.under(newest)
+        if len(self._known) < MOST_REMEMBERED:
+            self._known[peer] = found
+        return found
+
+    def under(self, connection: Any) -> str:
+        """Of one connection, as its muxer has it."""
+        if relay := _relay_of(connection):
+            wire = direct_to(self._host.swarm, ID.from_base58(relay))
+            return (counted_as(ip_under(wire.muxed_conn), self._proxies) if wire else "") or relay
+        return counted_as(ip_under(connection), self._proxies)
+
+    def _forget(self, peer: str) -> None:
+        self._known.pop(peer, None)
+
+
+def _relay_of(connection: Any) -> str:
+    return next(filter(None, (relay_in(str(each)) for each in connection.get_transport_addresses())), "")

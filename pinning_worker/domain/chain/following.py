@@ -1,0 +1,190 @@
+"""What a worker answers, as the one who asked understands it: bytes from the topic in, steps of the story out.
+
+    Fetching*  ->  (Kept*)  Offer  ->  Seen*, Short*  ->  Audited  ->  Pinned
+    Refused, before the offer: the end. After it: a word in passing (a worker that cannot see the chain for a moment)
+
+Rules: the caller has checked who speaks. Answers to the question carry its id; what happens to the payment is told to
+all, and known by its CID. Asking again repeats the standing answer, so nothing is told twice: an offer or a pin that
+was told before is no step. What is not as docs/protocol.md says is no step either.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pinning_worker.domain.content.cid import BadCid, Cid, parse_cid
+from pinning_worker.domain.money.swartz import Swartz
+
+NAME_AMOUNT = Swartz(1_000_000)  # lies in the name output, and stays the customer's with the name
+USUAL_NETWORK_FEE = Swartz(102_720)  # what the browser leaves for one input and three outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    blocks: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Somebody pays for it already."""
+
+    name: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    amount: Swartz
+    months: int
+    address: str
+    quote: str
+    expires: str
+    network: str
+    size: int
+    blocks: int
+    foreign: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    name: str
+    txid: str
+    amount: Swartz
+    confirmations: int
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    name: str
+    txid: str
+    received: Swartz
+    missing: Swartz
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """Every block is on the worker's disk, was read back, and its hash is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    name: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    code: str
+    message: str
+    again_after: int | None
+
+
+Step = Fetching | Kept | Offer | Seen | Short | Audited | Pinned | Refused
+
+
+@dataclass(slots=True)
+class Following:
+    """One question and what came of it so far. `id` is the question's, never another's."""
+
+    cid: Cid
+    id: str
+    months: int | None = None
+    offer: Offer | None = None
+    _pins: set[tuple[str, str]] = field(default_factory=set)
+
+    def question(self) -> bytes:
+        """The NEW-CID; may be published again at any time."""
+        months = {} if self.months is None else {"durationMonths": self.months}
+        said = {"type": "NEW-CID", "cid": str(self.cid), "id": self.id, **months}
+        return json.dumps(said, separators=(",", ":")).encode()
+
+    def ends_with(self, step: Step) -> bool:
+        return isinstance(step, Pinned) or (isinstance(step, Refused) and self.offer is None)
+
+    def heard(self, data: bytes) -> Step | None:
+        """What a message of the worker means for us; None: nothing, or nothing new."""
+        try:
+            said = json.loads(data)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(said, dict) or not self._is_about_ours(said.get("cid")):
+            return None
+        ours = said.get("id") == self.id
+        step = _read(said)
+        match step:
+            case Offer() if ours and self.offer is None:
+                self.offer = step
+                return step
+            case Pinned(name, until):
+                return self._pinned(name, until)
+            case Refused() if ours:
+                return step
+            case Fetching() if self.offer is None:
+                return step
+            case Seen() | Short() | Audited() if self.offer is not None:
+                return step
+        return None
+
+    def _pinned(self, name: str, until: str) -> Step | None:
+        """Pins told before the offer stood already; one that is told after it, and differs, is what was paid for."""
+        if (name, until) in self._pins:
+            return None
+        self._pins.add((name, until))
+        return Kept(name, until) if self.offer is None else Pinned(name, until)
+
+    def _is_about_ours(self, text: object) -> bool:
+        try:
+            return isinstance(text, str) and parse_cid(text).key == self.cid.key
+        except BadCid:
+            return False
+
+
+def _read(said: Mapping[str, object]) -> Step | None:
+    match said:
+        case {"status": "FETCHING-CID", "blocks": int(blocks), "bytes": int(size)}:
+            return Fetching(blocks, size)
+        case {"status": "ADDING-CID"}:
+            return _offer(said)
+        case {
+            "status": "PAYMENT-SEEN",
+            "nameId": str(name),
+            "txid": str(txid),
+            "amount": int(amount),
+            "confirmations": int(depth),
+            "confirmationsNeeded": int(needed),
+        }:
+            return Seen(name, txid, Swartz(int(amount)), depth, needed)
+        case {
+            "status": "PAYMENT-SHORT",
+            "nameId": str(name),
+            "txid": str(txid),
+            "received": int(received),
+            "missing": int(missing),
+        }:
+            return Short(name, txid, Swartz(int(received)), Swartz(int(missing)))
+        case {"status": "ADDED-CID"}:
+            return Audited()
+        case {"status": "CID-PINNED-WITH-NAME", "nameId": str(name), "expirationDate": str(until)}:
+            return Pinned(name, until)
+        case {"status": "ERROR", "code": str(code), "message": str(message)}:
+            again = said.get("retryAfterSeconds")
+            return Refused(code, message, again if isinstance(again, int) else None)
+    return None
+
+
+def _offer(said: Mapping[str, object]) -> Offer | None:
+    match said:
+        case {
+            "fee": {"amount": int(amount), "durationMonths": int(months), "paymentAddress": str(address)},
+            "bytes": {"total": int(size)},
+            "blocks": int(blocks),
+            "quote": {"id": str(quote), "expires": str(expires), "network": str(network)},
+        } if address:
+            foreign = said.get("foreign")
+            links = tuple(str(link) for link in foreign) if isinstance(foreign, list) else ()
+            return Offer(Swartz(int(amount)), months, address, quote, expires, network, size, blocks, links)
+    return None

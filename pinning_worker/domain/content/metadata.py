@@ -1,0 +1,135 @@
+"""metadata.json: what a name's value points to, as people really wrote it.
+
+`{"name", "description", "image": "ipfs://<cid>"[, "images": ["ipfs://<cid>", …]]}` is the good case. Seen in the wild:
+`ipfs://undefined`, `https:` images, `ipfs://cid/path`, `null`, an HTML page, an image where metadata was expected.
+
+Rules: nothing here is fatal, whatever the bytes are. A link that this worker can fetch is an `ImageLink`; every other
+one is `foreign`: reported to the asker, pinned by nobody. A document is decoded whole (never chunk by chunk: a UTF-8
+character may lie across two blocks), and only up to MOST_BYTES. All that the books keep of it is bounded, because
+strangers write it: texts are cut, and each of both lists is bounded by what is in it, so that no number of links to
+elsewhere hides an image that comes after them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pinning_worker.domain.content.cid import BadCid, Cid, UnsupportedCid, parse_cid
+
+MOST_BYTES = 1024 * 1024
+MOST_IMAGES = 1000
+# A CID's text costs about 130 µs: a hostile document must not hold the event loop for seconds.
+MOST_TRIED = 2 * MOST_IMAGES
+MOST_FOREIGN = 100
+LONGEST_TEXT = 512  # a `data:` image would be as long as the document
+MOST_FOREIGN_TEXT = (
+    4096  # characters of all foreign links; the books keep them with each of a closure's quotes, for ever
+)
+
+_IPFS = re.compile(r"(?:ipfs://(?:ipfs/)?|/ipfs/)?(?P<cid>[^/?#:]+)(?:/(?P<path>[^?#]*))?(?:[?#].*)?", re.I | re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLink:
+    """An image on IPFS: the CID to fetch, and the path under it (`""`: the CID itself), as it was written."""
+
+    cid: Cid
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """A metadata document. `name` and `description` are `""` where they are missing or no text.
+
+    images: what can be fetched, each once, in order of appearance (`image` before `images`).
+    foreign: what can't be: other schemes, `ipfs://undefined`, codecs that are not read, things that are no text.
+    has_images: whether it is a collection, that is: has a key `images`.
+    """
+
+    name: str
+    description: str
+    images: tuple[ImageLink, ...]
+    foreign: tuple[str, ...]
+    has_images: bool
+
+
+def parse_metadata(document: bytes) -> Metadata | None:
+    """The metadata in these bytes, or None if they are none: not a JSON object in UTF-8, or over MOST_BYTES."""
+    if len(document) > MOST_BYTES:
+        return None
+    try:
+        read = json.loads(document.decode("utf-8-sig"))
+    except (ValueError, RecursionError):  # not UTF-8, not JSON, an absurd number; nested a thousand deep
+        return None
+    if not isinstance(read, dict):
+        return None
+    images, foreign = _sort_links(_links(read))
+    return Metadata(_text(read.get("name")), _text(read.get("description")), images, foreign, "images" in read)
+
+
+def parse_link(text: str) -> ImageLink:
+    """`ipfs://cid[/path]`, `/ipfs/cid[/path]` or a bare CID. Raises BadCid, UnsupportedCid."""
+    match = _IPFS.fullmatch(text.strip())
+    if match is None:
+        raise BadCid("not a link to IPFS")
+    return ImageLink(parse_cid(match["cid"]).require_supported(), (match["path"] or "").strip("/"))
+
+
+def _links(document: dict[str, object]) -> Iterator[object]:
+    """Everything that stands where an image is expected, empty values left out."""
+    images = document.get("images")
+    for link in (document.get("image"), *(images if isinstance(images, list) else [images])):
+        if link not in (None, ""):
+            yield link
+
+
+def _sort_links(links: Iterator[object]) -> tuple[tuple[ImageLink, ...], tuple[str, ...]]:
+    images: dict[tuple[bytes, str], ImageLink] = {}
+    foreign: dict[str, None] = {}
+    foreign_text = 0
+    tried: set[str] = set()
+    for link in links:
+        if isinstance(link, str) and link in tried:
+            continue
+        image = None
+        if len(images) < MOST_IMAGES and len(tried) < MOST_TRIED and isinstance(link, str) and _may_be_ours(link):
+            tried.add(link)
+            image = _image(link)
+        if image is not None:
+            images.setdefault((image.cid.key, image.path), image)
+        elif len(foreign) < MOST_FOREIGN and foreign_text < MOST_FOREIGN_TEXT:
+            told = _short(link)
+            foreign_text += 0 if told in foreign else len(told)
+            foreign[told] = None
+    return tuple(images.values()), tuple(foreign)
+
+
+def _may_be_ours(link: str) -> bool:
+    """A look that costs next to nothing: `https:` and the like cannot be."""
+    return _IPFS.fullmatch(link.strip()) is not None
+
+
+def _image(link: str) -> ImageLink | None:
+    try:
+        return parse_link(link)
+    except (BadCid, UnsupportedCid):
+        return None
+
+
+def _short(link: object) -> str:
+    try:
+        text = link if isinstance(link, str) else json.dumps(link)
+    except RecursionError:  # writing needs a little more room than reading did
+        text = "…"
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
+
+
+def _text(value: object) -> str:
+    return _cut(value) if isinstance(value, str) else ""

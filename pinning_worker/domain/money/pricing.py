@@ -1,0 +1,99 @@
+"""What keeping bytes costs, for how long it is sold, and the quote that a payment is judged by.
+
+One formula, in whole swartz, rounded up once: `max(least fee, ceil(price x bytes x months / 1 MiB))`. A quote is a
+promise: it keeps its price version and outlives a price change. Months are calendar months in UTC (the predecessor
+counted 30-day ones on the wall clock); what is sold is limited to 8 of them, because a name lives 36 000 ten-minute
+blocks: 250 days.
+"""
+
+from __future__ import annotations
+
+import calendar
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.money.swartz import Swartz
+
+MIB = 1_048_576
+MOST_MONTHS = 8
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """The operator's prices. `version` grows with each change and is written into every quote."""
+
+    version: int
+    per_mib_month: Swartz
+    least: Swartz
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A promise: these bytes, so many months, this amount, to this script, until `expires` (UTC, exclusive).
+
+    `root` is the CID's key (CIDv1 bytes), `cid_text` the spelling of the first who asked; a closure has one quote for
+    each (root, months). `foreign` are links that were seen in the metadata and are not on IPFS: told, never charged.
+    """
+
+    id: str
+    root: bytes
+    cid_text: str
+    months: int
+    amount: Swartz
+    price_version: int
+    sizes: Sizes
+    blocks: int
+    issued: datetime
+    expires: datetime
+    payment_address: str
+    payment_script: bytes
+    network: str
+    foreign: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # With an empty address the deployed browser silently leaves the payment out of the transaction.
+        if not self.payment_address or not self.payment_script:
+            raise ValueError("a quote without a payment address cannot be paid")
+
+    def is_live(self, now: datetime) -> bool:
+        return now < self.expires
+
+
+def fee(prices: PriceList, size: int, months: int) -> Swartz:
+    """The amount for `size` bytes over `months` months. Raises ValueError on a negative size or less than one month."""
+    if size < 0 or months < 1:
+        raise ValueError(f"cannot price {size} bytes for {months} months")
+    exact = prices.per_mib_month.amount * size * months
+    return max(prices.least, Swartz(-(-exact // MIB)))
+
+
+def bytes_for(prices: PriceList, amount: Swartz) -> int:
+    """The largest size that the amount pays for, for a month; 0 below the least fee."""
+    if amount < prices.least:
+        return 0
+    return amount.amount * MIB // max(prices.per_mib_month.amount, 1)
+
+
+def months_to_sell(asked: int | None, most: int = MOST_MONTHS) -> int:
+    """What was asked for, at most and by default `most`. Raises ValueError below one."""
+    if asked is None:
+        return most
+    if asked < 1:
+        raise ValueError(f"cannot sell {asked} months")
+    return min(asked, most)
+
+
+def add_months(start: datetime, months: int) -> datetime:
+    """The same day and time so many calendar months later, in UTC; 31 January plus one is the last day of February."""
+    start = start.astimezone(UTC)
+    years, month = divmod(start.month - 1 + months, 12)
+    year, month = start.year + years, month + 1
+    day = min(start.day, calendar.monthrange(year, month)[1])
+    return start.replace(year=year, month=month, day=day)
+
+
+def remaining_days(end: datetime, now: datetime) -> int:
+    """Whole days until `end`, rounded down, never negative."""
+    return max(0, (end - now) // _DAY)

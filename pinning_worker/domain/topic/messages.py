@@ -1,0 +1,286 @@
+"""What this worker says on the content topic, to the byte.
+
+One frozen dataclass for each message; `encode()` gives the payload: compact JSON in UTF-8, the fields in the order
+that deployed clients have always seen, ours after them. `cid` is the string exactly as it was asked for. `id` appears
+only when the request had one. Amounts are whole swartz, dates UTC with milliseconds and `Z`. When each may be sent:
+docs/protocol.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Protocol
+
+from pinning_worker.domain.content.sizes import Sizes as Sizes
+from pinning_worker.domain.content.sizes import human_size
+from pinning_worker.domain.errors import ErrorCode as ErrorCode
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.topic.listing import Days
+from pinning_worker.domain.topic.name_row import NameRow, json_page, name_text
+
+_MOST_FOREIGN, _LONGEST_FOREIGN = 50, 500  # what somebody's metadata.json may make us repeat
+
+
+class Message(Protocol):
+    """Anything that this worker may publish."""
+
+    def encode(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FetchingCid:
+    """A fetch takes longer than 2 s: then, and every 5 s while it runs."""
+
+    cid: str
+    blocks: int
+    size: int
+    id: str | None = None
+
+    def encode(self) -> bytes:
+        return _status("FETCHING-CID", {"cid": self.cid, **_id(self.id), "blocks": self.blocks, "bytes": self.size})
+
+
+@dataclass(frozen=True, slots=True)
+class AddingCid:
+    """The whole closure is held, measured and quoted: the standing answer, from which a browser pays."""
+
+    cid: str
+    quote: Quote
+    id: str | None = None
+
+    def encode(self) -> bytes:
+        quote, sizes = self.quote, self.quote.sizes
+        counted = {"metadata": sizes.metadata, "image": sizes.image, "total": sizes.total}
+        fields = {
+            "cid": self.cid,
+            "sizes": {part: human_size(count) for part, count in counted.items()},
+            "fee": {
+                "amount": quote.amount.amount,
+                "durationMonths": quote.months,
+                "paymentAddress": quote.payment_address,
+            },
+            **_id(self.id),
+            "bytes": counted,
+            "blocks": quote.blocks,
+            "quote": {
+                "id": quote.id,
+                "priceVersion": quote.price_version,
+                "issued": date_text(quote.issued),
+                "expires": date_text(quote.expires),
+                "network": quote.network,
+            },
+            "foreign": [link[:_LONGEST_FOREIGN] for link in quote.foreign[:_MOST_FOREIGN]],
+        }
+        return _status("ADDING-CID", fields)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSeen:
+    """A payment for a quote is in the mempool, or in a block with too few confirmations. Nothing is done yet."""
+
+    cid: str
+    name: bytes
+    txid: str
+    amount: Swartz
+    confirmations: int
+    confirmations_needed: int
+    quote_id: str
+
+    def encode(self) -> bytes:
+        fields = {
+            "cid": self.cid,
+            "nameId": name_text(self.name),
+            "txid": self.txid,
+            "amount": self.amount.amount,
+            "confirmations": self.confirmations,
+            "confirmationsNeeded": self.confirmations_needed,
+            "quoteId": self.quote_id,
+        }
+        return _status("PAYMENT-SEEN", fields)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentShort:
+    """A proven payment is less than any live quote of its CID asks."""
+
+    cid: str
+    name: bytes
+    txid: str
+    received: Swartz
+    missing: Swartz
+    payment_address: str
+    quote_id: str
+
+    def encode(self) -> bytes:
+        fields = {
+            "cid": self.cid,
+            "nameId": name_text(self.name),
+            "txid": self.txid,
+            "received": self.received.amount,
+            "missing": self.missing.amount,
+            "paymentAddress": self.payment_address,
+            "quoteId": self.quote_id,
+        }
+        return _status("PAYMENT-SHORT", fields)
+
+
+@dataclass(frozen=True, slots=True)
+class AddedCid:
+    """Pinned: every block of the closure is on disk, read back, and its hash checked. Never after an error."""
+
+    cid: str
+    id: str | None = None
+
+    def encode(self) -> bytes:
+        return _status("ADDED-CID", {"cid": self.cid, **_id(self.id)})
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """The quote by which a pin is extended from its end."""
+
+    amount: Swartz
+    months: int
+    payment_address: str
+    quote_id: str
+    expires: datetime
+
+    @staticmethod
+    def of(quote: Quote) -> Renewal:
+        return Renewal(quote.amount, quote.months, quote.payment_address, quote.id, quote.expires)
+
+    def fields(self) -> dict[str, object]:
+        return {
+            "amount": self.amount.amount,
+            "durationMonths": self.months,
+            "paymentAddress": self.payment_address,
+            "quoteId": self.quote_id,
+            "expires": date_text(self.expires),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CidPinnedWithName:
+    """Right after ADDED-CID for the name that paid; and the answer to NEW-CID for what a live pin holds."""
+
+    cid: str
+    name: bytes
+    expiration: datetime
+    remaining_days: int
+    renewal: Renewal
+    id: str | None = None
+
+    def encode(self) -> bytes:
+        return _status("CID-PINNED-WITH-NAME", {**_term(self), **_id(self.id)})
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiringCid:
+    """The pin ends in 30, 7, 1 days."""
+
+    cid: str
+    name: bytes
+    expiration: datetime
+    remaining_days: int
+    renewal: Renewal
+
+    def encode(self) -> bytes:
+        return _status("EXPIRING-CID", _term(self))
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiredCid:
+    """The pin was let go."""
+
+    cid: str
+    name: bytes
+    expiration: datetime
+
+    def encode(self) -> bytes:
+        ended = {"nameId": name_text(self.name), "expirationDate": date_text(self.expiration)}
+        return _status("EXPIRED-CID", {"cid": self.cid, **ended})
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """A NEW-CID failed. `retry_after` (seconds) is sent only for codes where asking again may help."""
+
+    cid: str
+    code: ErrorCode
+    message: str
+    id: str | None = None
+    retry_after: int | None = None
+
+    def encode(self) -> bytes:
+        retry = {"retryAfterSeconds": self.retry_after} if self.code.again and self.retry_after is not None else {}
+        said = {"code": self.code.value, "message": self.message}
+        return _status("ERROR", {"cid": self.cid, **_id(self.id), **said, **retry})
+
+
+@dataclass(frozen=True, slots=True)
+class NameOps:
+    """A page of the name index, newest first; cut by whole entries at 900 000 bytes."""
+
+    rows: tuple[NameRow, ...]
+
+    def encode(self) -> bytes:
+        return json_page(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class NoneFound:
+    """The index has nothing for a LIST. (Deployed browsers publish `LAST_100_CIDS:NONE` too: it is not a request.)"""
+
+    day: Days | date
+
+    def encode(self) -> bytes:
+        return ("LAST_100_CIDS:NONE" if self.day is Days.LAST else f"{self.day}_CIDS:NONE").encode()
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidDateFormat:
+    """A LIST for a date that is none."""
+
+    def encode(self) -> bytes:
+        return b"INVALID_DATE_FORMAT"
+
+
+@dataclass(frozen=True, slots=True)
+class ListError:
+    """A LIST failed."""
+
+    text: str
+
+    def encode(self) -> bytes:
+        return f"ERROR:{self.text}".encode()
+
+
+def date_text(moment: datetime) -> str:
+    """`2026-11-20T12:00:00.000Z`. Raises ValueError without a time zone."""
+    if moment.tzinfo is None:
+        raise ValueError(f"a date without a time zone: {moment}")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def _term(pin: CidPinnedWithName | ExpiringCid) -> dict[str, object]:
+    return {
+        "cid": pin.cid,
+        "nameId": name_text(pin.name),
+        "expirationDate": date_text(pin.expiration),
+        "remainingDays": pin.remaining_days,
+        "renewal": pin.renewal.fields(),
+    }
+
+
+def _id(asked: str | None) -> dict[str, str]:
+    return {} if asked is None else {"id": asked}
+
+
+def _status(status: str, fields: Mapping[str, object]) -> bytes:
+    text = json.dumps({"status": status, **fields}, ensure_ascii=False, separators=(",", ":"))
+    # Half a surrogate pair, echoed from somebody's typed request, becomes the \udXXX that JSON.stringify writes too.
+    return text.encode("utf-8", "backslashreplace")

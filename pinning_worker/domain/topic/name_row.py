@@ -1,0 +1,100 @@
+"""One NameOp of the index, what a LIST filter selects, and how a row is written for the browser.
+
+The deployed browser throws a whole answer away when one `nameId` or `nameValue` is not a string, so bytes that are
+not UTF-8 are written `\\xNN`. `value` is decimal DOI for old clients, written from the integer's digits without a
+float; `valueSwartz` beside it is the exact integer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pinning_worker.domain.money.swartz import SWARTZ_PER_DOI, Swartz
+from pinning_worker.domain.topic.listing import NameFilter
+
+LARGEST_ANSWER = 900_000
+
+NAME_PREFIXES: dict[NameFilter, tuple[bytes, ...]] = {
+    NameFilter.E: (b"e/",),
+    NameFilter.PE: (b"pe/", b"poe/"),
+    NameFilter.BP: (b"bp/",),
+    NameFilter.NAMES: (b"e/", b"pe/", b"poe/", b"nft/", b"bp/"),  # names has none of these
+}
+EMPTY_VALUES = (b"", b" ", b"empty")
+IPFS = b"ipfs://"
+
+
+@dataclass(frozen=True, slots=True)
+class NameRow:
+    """A name output in a block of the verified chain: `position` is the transaction's index in it, `n` the output's."""
+
+    txid: str
+    height: int
+    blocktime: int
+    position: int
+    n: int
+    value_swartz: Swartz
+    name: bytes
+    value: bytes
+    address: str = ""
+
+    def matches(self, wanted: NameFilter, has_images: bool | None = None) -> bool:
+        """Whether the filter selects this row. `has_images` is what is known of the metadata that the value names."""
+        match wanted:
+            case NameFilter.ALL:
+                return True
+            case NameFilter.E | NameFilter.PE | NameFilter.BP:
+                return self.name.startswith(NAME_PREFIXES[wanted])
+            case NameFilter.NAMES:
+                return self.value in EMPTY_VALUES and not self.name.startswith(NAME_PREFIXES[wanted])
+            case NameFilter.NFC:
+                return self.value.startswith(IPFS)
+            case NameFilter.COLLECTIONS:
+                return self.value.startswith(IPFS) and has_images is not False
+
+    def to_json(self) -> str:
+        """The compact object, in the order of the predecessor's fields, ours last."""
+        fields = {
+            "txid": _quoted(self.txid),
+            "height": str(self.height),
+            "blocktime": str(self.blocktime),
+            "formattedBlocktime": _quoted(datetime.fromtimestamp(self.blocktime, UTC).strftime("%Y-%m-%d %H:%M:%S")),
+            "n": str(self.n),
+            "value": decimal_doi(self.value_swartz),
+            "nameId": _quoted(name_text(self.name)),
+            "nameValue": _quoted(name_text(self.value)),
+            "address": _quoted(self.address),
+            "valueSwartz": str(self.value_swartz.amount),
+        }
+        return "{" + ",".join(f'"{field}":{value}' for field, value in fields.items()) + "}"
+
+
+def name_text(data: bytes) -> str:
+    """A name or value as text; bytes that are not UTF-8 become `\\xNN`."""
+    return data.decode("utf-8", "backslashreplace")
+
+
+def decimal_doi(value: Swartz) -> str:
+    """A JSON number: `0.01` for 1 000 000 swartz, `3` for 300 000 000."""
+    whole, rest = divmod(value.amount, SWARTZ_PER_DOI)
+    return f"{whole}.{rest:08d}".rstrip("0").rstrip(".")
+
+
+def json_page(rows: Iterable[NameRow], largest: int = LARGEST_ANSWER) -> bytes:
+    """The rows as one JSON array of at most `largest` bytes, cut by whole entries."""
+    written: list[bytes] = []
+    size = len(b"[]")
+    for row in rows:
+        entry = row.to_json().encode()
+        size += len(entry) + (1 if written else 0)
+        if size > largest:
+            break
+        written.append(entry)
+    return b"[" + b",".join(written) + b"]"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
