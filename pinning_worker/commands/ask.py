@@ -171,7 +171,7 @@ async def _ask(settings: PeerSettings, question: _Question) -> int:
     from pinning_worker.adapters.blocks.disk import DiskBlocks
     from pinning_worker.adapters.p2p.errors import CannotConnect
     from pinning_worker.adapters.p2p.gossip.asker import open_asker
-    from pinning_worker.domain.chain.following import Following
+    from pinning_worker.domain.topic.following import Following
 
     with tempfile.TemporaryDirectory(prefix="pinning-ask-") as folder:
         blocks = await DiskBlocks.open(Path(folder) / "blocks")

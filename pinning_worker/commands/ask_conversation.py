@@ -1,6 +1,6 @@
 """The conversation of `ask`: asks, asks again while nothing comes, and shows each step up to the one that is awaited.
 
-Rules: every wait has a deadline; what a message means is decided in `domain/chain/following.py`; asking again is free, and
+Rules: every wait has a deadline; `domain/topic/following.py` decides what a message means; asking again is free, and
 finds what gossip has lost.
 """
 
@@ -15,8 +15,8 @@ from pinning_worker.commands.telling import ExitCode
 
 if TYPE_CHECKING:
     from pinning_worker.adapters.p2p.gossip.asker import Asker
-    from pinning_worker.domain.chain.following import Following, Step
     from pinning_worker.domain.content.cid import Cid
+    from pinning_worker.domain.topic.following import Following, Step
     from pinning_worker.ports import Blocks
 
 QUOTE_SECONDS = 20 * 60.0  # a worker gives up a fetch after 15 minutes, unless told otherwise
@@ -31,7 +31,7 @@ class NoAnswer(Exception):
 
 async def follow(asker: Asker, following: Following, shown: Shown, *, to_the_pin: bool, timeout: float | None) -> int:
     """The exit code: 0 when it is pinned (or quoted, where that is the end), else REFUSED. Raises NoAnswer."""
-    from pinning_worker.domain.chain.following import Offer, Pinned
+    from pinning_worker.domain.topic.following import Offer, Pinned
 
     def is_answer(step: Step) -> bool:
         return isinstance(step, Offer) or following.ends_with(step)

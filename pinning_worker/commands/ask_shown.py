@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from pinning_worker.domain.chain.following import Offer, Step
     from pinning_worker.domain.content.cid import Cid
+    from pinning_worker.domain.topic.following import Offer, Step
 
 REGTEST = "doichain-regtest"
 BAR = 24
@@ -37,7 +37,7 @@ class Shown:
     _open_line: bool = False
 
     def step(self, step: Step) -> None:
-        from pinning_worker.domain.chain.following import Fetching, Kept
+        from pinning_worker.domain.topic.following import Fetching, Kept
 
         if isinstance(step, Kept):
             self.name = step.name  # paid under the same name, it is kept longer; another would begin a second term
@@ -83,7 +83,7 @@ def progress(blocks: int, size: int, whole: int | None) -> str:
 
 
 def lines(step: Step, cid: Cid, name: str, sandbox: Path | None) -> list[str]:
-    from pinning_worker.domain.chain.following import Audited, Fetching, Kept, Offer, Pinned, Refused, Seen, Short
+    from pinning_worker.domain.topic.following import Audited, Fetching, Kept, Offer, Pinned, Refused, Seen, Short
 
     match step:
         case Offer():
@@ -106,8 +106,8 @@ def lines(step: Step, cid: Cid, name: str, sandbox: Path | None) -> list[str]:
 
 
 def offer_lines(offer: Offer, cid: Cid, name: str, sandbox: Path | None) -> list[str]:
-    from pinning_worker.domain.chain.following import NAME_AMOUNT, USUAL_NETWORK_FEE
     from pinning_worker.domain.content.sizes import human_size
+    from pinning_worker.domain.topic.following import NAME_AMOUNT, USUAL_NETWORK_FEE
 
     foreign = [f"not kept     {link}" for link in offer.foreign]
     return [

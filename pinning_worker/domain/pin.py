@@ -319,6 +319,20 @@ def reminders_over(ends: datetime, now: datetime, reminded: int | None) -> int |
     return reminder[0] if reminder and reminder[1] <= now else reminded
 
 
+def next_look(pin: Pin, now: datetime) -> datetime | None:
+    """When a pin that has a term is due again: for its next reminder, or at its end."""
+    assert pin.ends is not None
+    reminder = next_reminder(pin.ends, now, pin.reminded)
+    return reminder[1] if reminder else pin.ends
+
+
+def asked_again(request: Request | None, root: bytes, now: datetime) -> Request:
+    """The request of a root, due to be fetched. One that waits already keeps its place in the queue."""
+    if request is None:
+        return Request(root, step(None, Event.ASKED), now)
+    return request.moved(Event.ASKED, request.due_at if request.state in ACTIVE else now)
+
+
 def drawing(first: Event) -> str:
     """The lane that begins with `first`, as a Mermaid state diagram, for docs/states.md (`make states`)."""
     lane: set[State | None] = {TABLE[None, first]}

@@ -46,7 +46,6 @@ class Answering:
     chain: Chain
     quoting: Quoting
     checking: Checking
-    ask_anew: Callable[[bytes, Asker], Awaitable[None]]  # for whom nothing stood any more at the end of his two seconds
     _answered: dict[bytes, datetime] = field(default_factory=dict)
     _postponed: dict[bytes, list[Asker]] = field(default_factory=dict)
 
@@ -88,13 +87,14 @@ class Answering:
         self._answered[root] = self.clock.now()
         return await self._answer(root, askers)
 
-    async def say_postponed(self) -> None:
-        """Raises Trouble: then who waits goes on waiting."""
+    async def say_postponed(self, ask_anew: Callable[[bytes, Asker], Awaitable[None]]) -> None:
+        """`ask_anew`: called for an asker whose standing answer disappeared during the two seconds. Raises Trouble:
+        then the askers go on waiting."""
         for root in [root for root in self._postponed if not self._rests(root)]:
             askers = self._postponed.pop(root)
             try:
                 for asker in await self.first(root, askers):
-                    await self.ask_anew(root, asker)
+                    await ask_anew(root, asker)
             except Trouble:
                 self._postponed[root] = [*askers, *self._postponed.get(root, ())][-MOST_NAMES:]
                 self._answered[root] = self.clock.now()

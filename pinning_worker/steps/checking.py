@@ -12,7 +12,6 @@ A read that finds a broken block leads to the same at once, for every root that 
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -23,6 +22,8 @@ from pinning_worker.domain.content.cid import cid_text
 from pinning_worker.domain.pin import LIVE
 from pinning_worker.ports import Blocks, Books, Clock, Trouble
 from pinning_worker.steps.crashes import Crashes
+from pinning_worker.steps.losing import Losing
+from pinning_worker.steps.whole_roots import WholeRoots
 
 log = structlog.get_logger()
 
@@ -36,24 +37,14 @@ NEXT_PASS_SECONDS = 86_400.0  # the whole store is compared once a day: a file t
 
 @dataclass(slots=True)
 class Checking:
-    """`damaged(root, bad)` is told of a root whose blocks are not all there, and sees to all that hold the bad ones."""
-
     books: Books
     blocks: Blocks
     clock: Clock
     crashes: Crashes
-    damaged: Callable[[bytes, Collection[bytes]], Awaitable[None]]
-    _kept: set[bytes] = field(default_factory=set)  # roots found whole in this run
+    losing: Losing
+    whole: WholeRoots
     _broken: dict[bytes, None] = field(default_factory=dict)
     _news: trio.Event = field(default_factory=trio.Event)
-
-    def note_kept(self, root: bytes) -> None:
-        """It has just been audited."""
-        self._kept.add(root)
-
-    def note_damaged(self, root: bytes) -> None:
-        """It is to be compared again, once it is whole."""
-        self._kept.discard(root)
 
     def note_broken(self, multihash: bytes) -> None:
         """A read found it to be something else than its name says."""
@@ -63,13 +54,13 @@ class Checking:
 
     async def is_kept(self, root: bytes) -> bool:
         """Whether all of a root that LIVE pins keep is here. Raises Trouble."""
-        if root in self._kept:
+        if root in self.whole:
             return True
         bad = await self._look(root)
         if bad is None:
-            self._kept.add(root)
+            self.whole.note_whole(root)
             return True
-        await self.damaged(root, bad)
+        await self.losing.damaged(root, bad)
         return False
 
     async def run(self) -> None:
@@ -107,7 +98,7 @@ class Checking:
                 await self.clock.sleep(AGAIN_SECONDS if left else 0)
             log.info("check.store_compared", roots=count, damaged=damaged, unreadable=len(todo))
             await self.clock.sleep(NEXT_PASS_SECONDS)
-            self._kept.clear()
+            self.whole.forget_all()
 
     async def _live_roots(self) -> list[bytes]:
         while True:
@@ -155,4 +146,6 @@ class Checking:
         holders = (await self.books.holders([multihash])).get(multihash)
         if not holders or self.crashes.is_aside(root := min(holders)):
             return
-        await self.crashes.guard("damaged", root, partial(self.damaged, root, {multihash}))  # and to all its holders
+        await self.crashes.guard(
+            "damaged", root, partial(self.losing.damaged, root, {multihash})
+        )  # and to all its holders

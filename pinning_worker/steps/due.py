@@ -11,7 +11,7 @@ A fault of ours in one piece of work is caught here, the one place where all wor
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,11 +22,13 @@ import trio
 from trio_typing import TaskStatus
 
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.pin import ACTIVE, Event, Pin, PinKey, Request, State
+from pinning_worker.domain.pin import ACTIVE, Asker, Event, Pin, PinKey, Request, State
 from pinning_worker.ports import Books, Chain, Change, Clock, Trouble
 from pinning_worker.steps.answering import Answering
+from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.crashes import SET_ASIDE, Crashed, Crashes, work_name
 from pinning_worker.steps.fair_share import LOOK_AHEAD, Served, Waiting, fair_choice
+from pinning_worker.steps.queue import Queue
 from pinning_worker.steps.shelf import Shelf
 from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.turns import Places, Turn
@@ -52,51 +54,28 @@ class DueLoop:
     shelf: Shelf
     answering: Answering
     crashes: Crashes
+    queue: Queue
+    bell: Bell
+    ask_anew: Callable[[bytes, Asker], Awaitable[None]]
     judge: Callable[[PinKey], Awaitable[None]]
     fetch: Callable[[Request, Turn], Awaitable[None]]
     turn_away: Callable[[Request], Awaitable[None]]
     displace: Callable[[Request], Awaitable[None]]
     lapse: Callable[[Request], Awaitable[None]]
     step: Callable[[Pin], Awaitable[None]]
-    _bell: trio.Event = field(default_factory=trio.Event)
     _working: set[bytes | PinKey] = field(default_factory=set)
-    _fetching: dict[bytes, Turn] = field(default_factory=dict)
     _served: Served = field(default_factory=Served)
-    _displaced: dict[bytes, Request] = field(default_factory=dict)
     _turn_ends_at: datetime | None = None
     _looked_at: datetime | None = None
-    _nudged: dict[PinKey, None] = field(default_factory=dict)
     _is_tidying: bool = False
     _unseen_until: datetime | None = None  # as long those who wait are not turned away; None: the chain is seen
-
-    def ring(self) -> None:
-        self._bell.set()
-
-    def nudge(self, key: PinKey) -> None:
-        """This pin's payments, or what is held for it, may have changed."""
-        self._nudged[key] = None
-        self.ring()
-
-    @property
-    def being_fetched(self) -> Collection[bytes]:
-        return self._fetching.keys()
-
-    @property
-    def displaced(self) -> Collection[bytes]:
-        """Roots of requests that are leaving the queue."""
-        return self._displaced.keys()
-
-    def make_leave(self, request: Request) -> None:
-        """It makes room in the queue, unless it is being worked on by then."""
-        self._displaced[request.root] = request
-        self.ring()
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Runs until cancelled. Whatever was going on when the last run ended goes on where the books say it stood."""
         async with trio.open_nursery() as nursery:
             task_status.started()
             while True:
-                self._bell = trio.Event()
+                self.bell.reset()
                 try:
                     await self._turn(nursery)
                 except Trouble as trouble:  # the books cannot be read: they hold all that there is to do
@@ -104,7 +83,7 @@ class DueLoop:
                     await self.clock.sleep(PUT_OFF.total_seconds())
 
     async def _turn(self, nursery: trio.Nursery) -> None:
-        await self.answering.say_postponed()
+        await self.answering.say_postponed(self.ask_anew)
         await self._tidy(nursery)
         await self._start_fetches(nursery)
         self._start_judging(nursery)
@@ -116,7 +95,7 @@ class DueLoop:
         """Beside the rest, for a large store takes its time."""
         if self._is_tidying or not self.shelf.has_tidying_due():
             return
-        is_quiet = not self._working and not self._nudged and not await self._is_anything_active()
+        is_quiet = not self._working and not self.bell.nudged and not await self._is_anything_active()
         self._is_tidying = True  # from here on `run` alone ends it
 
         async def run() -> None:
@@ -140,9 +119,9 @@ class DueLoop:
         self._start_displacing(nursery)
         now = self.clock.now()
         places = Places(
-            self.terms.fetches_at_once, self._fetching, timedelta(seconds=self.terms.budget.first_block_seconds)
+            self.terms.fetches_at_once, self.queue.turns, timedelta(seconds=self.terms.budget.first_block_seconds)
         )
-        if len(self._fetching) >= places.count:
+        if len(self.queue.turns) >= places.count:
             self._turn_ends_at = self._when_to_look(places, now)
             if self._turn_ends_at is None or self._turn_ends_at > now:
                 return
@@ -158,7 +137,7 @@ class DueLoop:
             turn = Turn.begins(share, now)
             if self._start(nursery, "fetch", request.root, partial(self._fetch, turn), request):
                 self._served.note(share)
-                self._fetching[request.root] = turn
+                self.queue.turns[request.root] = turn
         self._turn_ends_at = places.end_turns(waiting, self._served, now)
 
     def _when_to_look(self, places: Places, now: datetime) -> datetime | None:
@@ -180,9 +159,9 @@ class DueLoop:
         await self.fetch(request, turn)
 
     def _start_displacing(self, nursery: trio.Nursery) -> None:
-        for root, request in list(self._displaced.items()):
+        for root, request in list(self.queue.leaving.items()):
             if root in self._working:  # a fetch of it has begun meanwhile
-                del self._displaced[root]
+                del self.queue.leaving[root]
             else:
                 self._start(nursery, "displace", root, self.displace, request)
 
@@ -198,11 +177,11 @@ class DueLoop:
         return owed
 
     def _start_judging(self, nursery: trio.Nursery) -> None:
-        waiting = [key for key in self._nudged if key not in self._working]
+        waiting = [key for key in self.bell.nudged if key not in self._working]
         held_back = self.crashes.held_back("judge", waiting)
         for key in [key for key in waiting if key not in held_back][: self._places()]:
             if self.crashes.is_aside(key.root) or self._start(nursery, "judge", key, self.judge, key):
-                del self._nudged[key]
+                del self.bell.nudged[key]
 
     async def _start_due(self, nursery: trio.Nursery, now: datetime) -> None:
         if self._places() <= 0:
@@ -238,7 +217,7 @@ class DueLoop:
 
     def _places(self) -> int:
         """Steps that may begin now."""
-        return self.terms.steps_at_once - (len(self._working) - len(self._fetching))
+        return self.terms.steps_at_once - (len(self._working) - len(self.queue.turns))
 
     def _start(
         self,
@@ -264,13 +243,13 @@ class DueLoop:
                 log.error("step.put_off", seconds=PUT_OFF.seconds, reason=str(trouble))
                 await self.clock.sleep(PUT_OFF.total_seconds())  # still at work: nobody takes it up meanwhile
                 if isinstance(key, PinKey):
-                    self.nudge(key)
+                    self.bell.nudge(key)
             finally:
                 self._working.discard(key)
                 if isinstance(key, bytes):
-                    self._fetching.pop(key, None)
-                    self._displaced.pop(key, None)
-                self.ring()
+                    self.queue.turns.pop(key, None)
+                    self.queue.leaving.pop(key, None)
+                self.bell.ring()
 
         nursery.start_soon(run)
         return True
@@ -284,9 +263,9 @@ class DueLoop:
         seconds = min([(moment - now).total_seconds() for moment in moments], default=longest)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._ring_in, min(max(seconds, 0), longest))
-            await self._bell.wait()
+            await self.bell.wait()
             nursery.cancel_scope.cancel()
 
     async def _ring_in(self, seconds: float) -> None:
         await self.clock.sleep(seconds)
-        self.ring()
+        self.bell.ring()

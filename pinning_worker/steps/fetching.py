@@ -18,7 +18,7 @@ from pinning_worker.domain.content.sizes import PIECE, disk_room
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.money.payment import balance
 from pinning_worker.domain.money.pricing import bytes_for
-from pinning_worker.domain.pin import ACTIVE, Asker, Event, PinKey, Request, Share, State, in_other_words
+from pinning_worker.domain.pin import ACTIVE, Asker, Event, Request, Share, State, in_other_words
 from pinning_worker.domain.topic.messages import FetchingCid
 from pinning_worker.ports import (
     Announcer,
@@ -36,6 +36,7 @@ from pinning_worker.ports import (
     Unreadable,
 )
 from pinning_worker.steps.answering import UNSEEN, UNSEEN_AGAIN_SECONDS, Answering
+from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.closure import Closure, DeniedPart, Gathering
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.queue import MADE_ROOM
@@ -69,7 +70,7 @@ class Fetching:
     quoting: Quoting
     answering: Answering
     shelf: Shelf
-    nudge: Callable[[PinKey], None]
+    bell: Bell
     note_metadata: Callable[[bytes, bool], Awaitable[None]] | None
     _taken: dict[bytes, tuple[Share, int]] = field(default_factory=dict)  # bytes that running fetches have taken
 
@@ -229,7 +230,7 @@ class Fetching:
         """It is quoted: whatever fails from here on takes nothing back."""
         await self.answering.first(root, askers)
         for pin in await self.books.pins_of(root):
-            self.nudge(pin.key)
+            self.bell.nudge(pin.key)
         if closure.has_images is not None and self.note_metadata is not None:
             await self.note_metadata(root, closure.has_images)
 

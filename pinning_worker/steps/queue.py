@@ -17,6 +17,7 @@ from pinning_worker.domain.pin import ACTIVE, Asker, Request, parts_of
 from pinning_worker.ports import Books, Clock
 from pinning_worker.steps.fair_share import Part, shares_of
 from pinning_worker.steps.terms import Terms
+from pinning_worker.steps.turns import Turn
 
 LIST_SECONDS = timedelta(seconds=0.25)
 FULL = "the queue is full"
@@ -36,17 +37,24 @@ class Queue:
     books: Books
     clock: Clock
     terms: Terms
+    turns: dict[bytes, Turn] = field(default_factory=dict)  # of the fetches that run, by root
+    leaving: dict[bytes, Request] = field(default_factory=dict)  # they make room, and have not been told yet
     _waiting: dict[bytes, Request] = field(default_factory=dict)
     _read_at: datetime | None = None
 
-    async def admit(self, asker: Asker, fetched: Collection[bytes], leaving: Collection[bytes]) -> Admission:
-        """`fetched`: roots that are being fetched; `leaving`: those that make room already."""
-        admission = self._admit(asker, fetched) if self._read_at else Admission(FULL)
+    @property
+    def fetched(self) -> Collection[bytes]:
+        """Roots that are being fetched."""
+        return self.turns.keys()
+
+    async def admit(self, asker: Asker) -> Admission:
+        admission = self._admit(asker) if self._read_at else Admission(FULL)
         if (admission.refused or admission.instead_of) and not self._is_fresh():
-            await self._read(leaving)
-            admission = self._admit(asker, fetched)
-        if admission.instead_of is not None:
-            del self._waiting[admission.instead_of.root]
+            await self._read()
+            admission = self._admit(asker)
+        if (leaves := admission.instead_of) is not None:
+            del self._waiting[leaves.root]
+            self.leaving[leaves.root] = leaves
         return admission
 
     def note(self, request: Request) -> None:
@@ -63,18 +71,18 @@ class Queue:
         age = self.clock.now() - self._read_at if self._read_at else None
         return age is not None and timedelta(0) <= age < LIST_SECONDS
 
-    async def _read(self, leaving: Collection[bytes]) -> None:
-        found = await self.books.waiting(self.terms.most_active + len(leaving), paid_for=False)
-        self._waiting = {request.root: request for request in found if request.root not in leaving}
+    async def _read(self) -> None:
+        found = await self.books.waiting(self.terms.most_active + len(self.leaving), paid_for=False)
+        self._waiting = {request.root: request for request in found if request.root not in self.leaving}
         self._read_at = self.clock.now()
 
-    def _admit(self, asker: Asker, fetched: Collection[bytes]) -> Admission:
+    def _admit(self, asker: Asker) -> Admission:
         waiting = list(self._waiting.values())
         if why := refusal(asker, waiting, self.terms):
             return Admission(why)
         if len(waiting) < self.terms.most_active:
             return Admission()
-        greediest = makes_room(asker, waiting, fetched)
+        greediest = makes_room(asker, waiting, self.fetched)
         return Admission(instead_of=greediest) if greediest is not None else Admission(FULL)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pinning_worker.commands.ask_shown import Shown, json_line, lines, progress
-from pinning_worker.domain.chain.following import Kept, Offer, Refused, Seen
 from pinning_worker.domain.content.cid import cid_of
 from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.topic.following import Kept, Offer, Refused, Seen
 
 CID = cid_of(0x55, b"a picture")
 FEE = Swartz(7_004_482)

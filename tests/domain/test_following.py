@@ -7,7 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pinning_worker.domain.chain.following import (
+from pinning_worker.domain.content.cid import Cid, cid_of, parse_cid
+from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.topic.following import (
     Audited,
     Fetching,
     Following,
@@ -18,11 +23,6 @@ from pinning_worker.domain.chain.following import (
     Seen,
     Short,
 )
-from pinning_worker.domain.content.cid import Cid, cid_of, parse_cid
-from pinning_worker.domain.content.sizes import Sizes
-from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.money.pricing import Quote
-from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.messages import (
     AddedCid,
     AddingCid,

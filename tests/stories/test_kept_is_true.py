@@ -203,7 +203,7 @@ async def test_a_pin_that_holds_no_block_is_not_kept(autojump_clock: MockClock) 
         w.fetcher.peers.clear()
         w.blocks.data.clear()
         assert await w.books.commit(Change(release=(cid.key,)))
-        w.life.checking.note_damaged(cid.key)
+        w.life.checking.whole.note_damaged(cid.key)
         assert not await w.life.checking.is_kept(cid.key)
         assert (await w.pin(cid)).state is State.OWED
 

@@ -1,0 +1,143 @@
+"""Ending: reminders before the end of a term, the end by two clocks, the lapse of a quote that nobody paid.
+
+A payment on its way holds the blocks: in a block until it is deep enough, in the mempool for 24 hours more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from pinning_worker.domain.content.cid import cid_text
+from pinning_worker.domain.money.pricing import remaining_days
+from pinning_worker.domain.pin import LIVE, Event, Pin, Request, State, next_look, next_reminder
+from pinning_worker.domain.topic.messages import ExpiredCid, ExpiringCid, Renewal
+from pinning_worker.domain.topic.name_row import name_text
+from pinning_worker.ports import Announcer, Books, Chain, Change, Clock
+from pinning_worker.steps.fetching import KEEP_REFUSED
+from pinning_worker.steps.last_words import LastWords
+from pinning_worker.steps.quoting import Quoting
+from pinning_worker.steps.receipts import WrittenReceipts
+from pinning_worker.steps.shelf import Shelf
+from pinning_worker.steps.terms import Terms
+from pinning_worker.steps.two_clocks import TwoClocks
+
+log = structlog.get_logger()
+
+MEMPOOL_GRACE = timedelta(hours=24)
+CLOCKS_AGAIN = timedelta(minutes=10)
+UNSEEN_AGAIN = timedelta(minutes=10)
+
+
+@dataclass(slots=True)
+class Ending:
+    terms: Terms
+    clock: Clock
+    books: Books
+    chain: Chain
+    announcer: Announcer
+    quoting: Quoting
+    shelf: Shelf
+    receipts: WrittenReceipts
+    two_clocks: TwoClocks
+    last_words: LastWords
+
+    async def remind_or_end(self, pin: Pin) -> None:
+        now = self.clock.now()
+        assert pin.ends is not None
+        reminder = next_reminder(pin.ends, now, pin.reminded)
+        if pin.ends <= now:
+            await self.end(pin)
+        elif reminder and reminder[1] <= now:
+            await self._remind(pin, reminder[0])
+        else:
+            await self.books.commit(Change(pins=(replace(pin, due_at=next_look(pin, self.clock.now())),)))
+
+    async def _remind(self, pin: Pin, days: int) -> None:
+        """It offers a renewal, so it waits until the chain is seen."""
+        if not await self.chain.is_seen():
+            await self.books.commit(Change(pins=(replace(pin, due_at=self.clock.now() + UNSEEN_AGAIN),)))
+            return
+        quote = await self.quoting.standing(pin.root, self.terms.most_months, pin.cid_text)
+        reminded = pin.moved(Event.REMINDED, None, reminded=days)
+        reminded = replace(reminded, due_at=next_look(reminded, self.clock.now()))
+        with self.last_words.told_once_stored():
+            if not await self.books.commit(Change(pins=(reminded,))):
+                return
+            if quote is not None and pin.ends is not None and not self.terms.blocked(pin.root):
+                left = remaining_days(pin.ends, self.clock.now())
+                await self.announcer.say(ExpiringCid(pin.cid_text, pin.name, pin.ends, left, Renewal.of(quote)))
+
+    async def end(self, pin: Pin) -> None:
+        """The term is over when two clocks say so: ours, and the median time of the last 11 verified headers."""
+        now = self.clock.now()
+        assert pin.ends is not None
+        if not await self.two_clocks.is_over(pin, now):
+            await self.books.commit(Change(pins=(replace(pin, due_at=now + CLOCKS_AGAIN),)))
+            return
+        renewed = await self._awaited_until([pin], now)
+        if renewed is not None and renewed > now:  # paid for longer, and not deep enough to count
+            await self.books.commit(Change(pins=(replace(pin, due_at=renewed),)))
+            return
+        await self._lapse_if_over(pin.root)
+        request = await self.books.request(pin.root)
+        if request is not None and request.sizes is not None:
+            await self.receipts.write(pin, request, released_at=now)
+        ended = pin.moved(Event.ENDED, None)
+        with self.last_words.told_once_stored():
+            if await self.shelf.let_go(ended, Change(requests=(request,) if request else (), pins=(ended,))):
+                log.info("pin.ended", cid=pin.cid_text, name=name_text(pin.name), ended=pin.ends.isoformat())
+                await self.announcer.say(ExpiredCid(pin.cid_text, pin.name, pin.ends))
+
+    async def _lapse_if_over(self, root: bytes) -> None:
+        """A quote that has run out holds nothing: its lapse is due, but must not come after the news of the end."""
+        request = await self.books.request(root)
+        if request is None or request.state not in (State.QUOTED, State.STALLED) or request.due_at is None:
+            return
+        if request.due_at <= self.clock.now():
+            await self.lapse(request)
+
+    async def lapse(self, request: Request) -> None:
+        """Nobody paid in time. A payment on its way holds the blocks: in a block until it is deep enough, in the
+        mempool for 24 hours more."""
+        now = self.clock.now()
+        pins = await self.books.pins_of(request.root)
+        if request.state is State.REFUSED:
+            return await self.forget(request, pins)
+        # Somebody may have paid in time: that is known once the chain is seen (again), and read.
+        if not (await self.chain.is_seen() and await self.chain.is_read()):
+            await self.books.commit(Change(requests=(replace(request, due_at=now + UNSEEN_AGAIN),)))
+            return
+        until = await self._awaited_until([pin for pin in pins if pin.state not in LIVE], now)
+        if until is not None and until > now:
+            await self.books.commit(Change(requests=(replace(request, due_at=until),)))
+            return
+        kept = any(pin.keeps for pin in pins)
+        forget_at = now + KEEP_REFUSED if request.state is State.STALLED else None
+        lapsed = request.moved(Event.LAPSED, forget_at, sizes=request.sizes if kept else None, staged_for=())
+        release = () if kept else (request.root,)
+        change = Change(requests=(lapsed,), release=release)
+        stored = await self.shelf.store_and_free(change, was_paid=any(pin.was_bought for pin in pins))
+        if stored and not kept:  # nothing went for a renewal's
+            log.info("quote.lapsed", cid=cid_text(request.root))
+
+    async def forget(self, request: Request, pins: Iterable[Pin]) -> None:
+        """A refused request that nobody paid for leaves the books: who asks for what does not exist fills no disk."""
+        if any(pins) or await self.books.quotes(request.root):
+            await self.books.commit(Change(requests=(replace(request, due_at=None),)))
+        else:
+            await self.books.commit(Change(forget=(request,)))
+
+    async def _awaited_until(self, pins: Iterable[Pin], now: datetime) -> datetime | None:
+        latest: datetime | None = None
+        for pin in pins:
+            for payment in await self.books.payments_of(pin.key):
+                if payment.settled or payment.gone:
+                    continue
+                ends = [quote.expires for quote in await self.books.quotes(pin.root)]
+                until = now + timedelta(hours=1) if payment.proof else max(ends, default=now) + MEMPOOL_GRACE
+                latest = max(latest or until, until)
+        return latest

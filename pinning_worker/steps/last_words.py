@@ -1,0 +1,41 @@
+"""A change that is stored is announced, even if the worker stops in between.
+
+The books say that the announcement was made, so the next start does not repeat it. Inside `told_once_stored` a stop
+waits until the change is stored and announced, LAST_WORDS_SECONDS at most. A kill waits for nothing: then a repeated
+NEW-CID brings the standing answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+LAST_WORDS_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class LastWords:
+    """`are_awaited`: whether a stop waits at all. It does in a worker, and not where a test ends it like a kill."""
+
+    are_awaited: bool
+    _scopes: set[trio.CancelScope] = field(default_factory=set)
+
+    @contextmanager
+    def told_once_stored(self) -> Iterator[None]:
+        with trio.CancelScope(shield=self.are_awaited) as scope:
+            self._scopes.add(scope)
+            try:
+                yield
+            finally:
+                self._scopes.discard(scope)
+
+    async def run(self) -> None:
+        """Until cancelled. From then on everything that is still to be announced has LAST_WORDS_SECONDS."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            for scope in self._scopes:
+                scope.deadline = trio.current_time() + LAST_WORDS_SECONDS

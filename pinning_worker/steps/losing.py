@@ -1,0 +1,63 @@
+"""Losing: blocks of a root are missing or broken, so they are owed to every name that paid for them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import structlog
+
+from pinning_worker.domain.content.cid import cid_text
+from pinning_worker.domain.pin import LIVE, Event, State
+from pinning_worker.ports import Books, Change, Clock
+from pinning_worker.steps.bell import Bell
+from pinning_worker.steps.compare_and_swap import attempts
+from pinning_worker.steps.shelf import Shelf
+from pinning_worker.steps.terms import Terms
+from pinning_worker.steps.whole_roots import WholeRoots
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Losing:
+    terms: Terms
+    clock: Clock
+    books: Books
+    shelf: Shelf
+    whole: WholeRoots
+    bell: Bell
+
+    async def damaged(self, root: bytes, bad: Collection[bytes]) -> None:
+        """Blocks of a root are missing or broken: they are put aside and fetched again. Until they are back we owe them
+        to every name of every root that holds them. A quote of what is not whole is none."""
+        await self.shelf.put_aside(tuple(bad))
+        holders = set[bytes]().union(*(await self.books.holders(bad)).values())
+        for each in (root, *sorted(holders - {root})):
+            self.whole.note_damaged(each)
+            await self._owe(each, bad)
+
+    async def _owe(self, root: bytes, bad: Collection[bytes]) -> None:
+        for _ in attempts("damaged"):
+            known, now = await self.books.dossier(root, 0), self.clock.now()
+            live = [pin for pin in known.pins if pin.state in LIVE]
+            if not live and (known.request is None or known.request.sizes is None):
+                return
+            log.error("audit.failed", cid=cid_text(root), bad_blocks=len(bad), owed_to=len(live))
+            owed = tuple(each.moved(Event.OWES, now, reason="blocks were lost or broken on disk") for each in live)
+            request, release = known.request, tuple[bytes, ...]()
+            if request is not None and request.state in (State.QUOTED, State.LAPSED):
+                if live or await self._has_places():
+                    request = request.moved(Event.DAMAGED, now, sizes=None)  # asked for again: somebody may yet pay
+                else:  # who does is owed it
+                    request, release = request.moved(Event.LAPSED, None, sizes=None), (root,)
+            change = Change(requests=(request,) if request else (), pins=owed, release=release)
+            if await self.shelf.store_and_free(change, was_paid=False):
+                for each in owed:
+                    self.bell.nudge(each.key)  # one on credit is no debt: nothing is proven
+                return self.bell.ring()
+
+    async def _has_places(self) -> bool:
+        """What nobody waits for, and nobody has paid for, takes no more than half of the queue: one block may be part
+        of thousands of quotes."""
+        return await self.books.active_requests(paid_for=False) < self.terms.most_active // 2

@@ -1,0 +1,78 @@
+"""Owing: paid, and the content is not here. It is asked for again, further and further apart, while the term runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import structlog
+
+from pinning_worker.domain.content.cid import cid_from_bytes
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.pin import LIVE, Event, Pin, State, asked_again
+from pinning_worker.domain.topic.name_row import name_text
+from pinning_worker.ports import Books, Change, Clock
+from pinning_worker.steps.bell import Bell
+from pinning_worker.steps.receipts import WrittenReceipts
+from pinning_worker.steps.shelf import Shelf
+from pinning_worker.steps.terms import Terms
+from pinning_worker.steps.two_clocks import TwoClocks
+
+log = structlog.get_logger()
+
+FIRST_RETRY, LAST_RETRY = timedelta(minutes=1), timedelta(hours=6)
+
+_DUST = "less than the least fee, for what nobody was quoted"
+_TERM_ENDED, _DENIED = "its term ended before the content could be had", "on the operator's denylist"
+
+
+@dataclass(slots=True)
+class Owing:
+    terms: Terms
+    clock: Clock
+    books: Books
+    shelf: Shelf
+    receipts: WrittenReceipts
+    two_clocks: TwoClocks
+    bell: Bell
+
+    async def retry(self, pin: Pin) -> None:
+        """Paid, but the content is not here: ask for it again, further and further apart, while the term runs."""
+        now = self.clock.now()
+        over = pin.ends is not None and pin.ends <= now and await self.two_clocks.is_over(pin, now)
+        wait = min(FIRST_RETRY * 2 ** min(pin.attempts, 16), LAST_RETRY)
+        if pin.attempts:  # of the first one "pin.owed" has just been logged
+            log.error("pin.still_owed", cid=pin.cid_text, name=name_text(pin.name), why=pin.reason, tried=pin.attempts)
+        if pin.ends is None and await self._is_dust(pin):
+            await self.books.commit(Change(pins=(pin.moved(Event.OWES, None, reason=_DUST),)))
+            return
+        request = await self.books.request(pin.root)
+        denied = self.terms.denied(cid_from_bytes(pin.root))
+        idle = request is None or request.state in (State.REFUSED, State.LAPSED, State.STALLED)
+        is_asked = idle and not over and not denied and not (request and request.sizes)
+        again = (asked_again(request, pin.root, now),) if is_asked else ()
+        reason = _TERM_ENDED if over else _DENIED if denied else pin.reason
+        owed = pin.moved(Event.OWES, None if over else now + wait, attempts=pin.attempts + 1, reason=reason)
+        if over:  # what is left of it is kept no longer
+            await self.receipts.close(await self.books.payments_of(pin.key))
+            await self.shelf.let_go(owed, Change(requests=(request,) if request else (), pins=(owed,)))
+        elif await self.books.commit(Change(requests=again, pins=(owed,))):
+            self.bell.ring()
+            if request and request.sizes:
+                self.bell.nudge(pin.key)
+
+    async def _is_dust(self, pin: Pin) -> bool:
+        """Booked by a version that owed whatever came in: nobody was quoted, and all that came is less than any fee."""
+        if await self.books.quotes(pin.root):
+            return False
+        brought = Swartz.total(payment.amount for payment in await self.books.payments_of(pin.key) if payment.proof)
+        return brought < self.terms.prices.least
+
+    async def denylist_changed(self) -> None:
+        """What is blocked is told to the operator; what is owed and no longer denied is asked for now."""
+        for pin in await self.books.all_pins():
+            if pin.state in LIVE and self.terms.blocked(pin.root):
+                log.warning("pin.blocked", cid=pin.cid_text, name=name_text(pin.name), reason=_DENIED)
+            elif pin.reason == _DENIED and not self.terms.denied(cid_from_bytes(pin.root)):
+                await self.books.commit(Change(pins=(replace(pin, due_at=self.clock.now(), reason="", attempts=0),)))
+        self.bell.ring()

@@ -1,0 +1,224 @@
+"""Paying: a payment is seen, proven, taken back by a reorg, or gone; a pin is judged by what was paid for it.
+
+An unproven payment enters the books only where a quote waits for it, a few for each root (`unbooked.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import structlog
+
+from pinning_worker.domain.money.payment import Payment, Sighting, Tip, record_sighting
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.pin import Event, Pin, PinKey, State, step
+from pinning_worker.domain.topic.name_row import name_text
+from pinning_worker.domain.verdict import judge
+from pinning_worker.ports import Announcer, Books, Chain, Change, Clock
+from pinning_worker.steps.bell import Bell
+from pinning_worker.steps.compare_and_swap import attempts
+from pinning_worker.steps.crashes import Crashes
+from pinning_worker.steps.last_words import LastWords
+from pinning_worker.steps.receipts import WrittenReceipts
+from pinning_worker.steps.shelf import Shelf
+from pinning_worker.steps.terms import Terms
+from pinning_worker.steps.two_clocks import TwoClocks
+from pinning_worker.steps.unbooked import Unbooked
+
+log = structlog.get_logger()
+
+REORG_LOOKBACK = 1000  # blocks below the tip that are compared with our headers after every start
+
+
+@dataclass(slots=True)
+class Paying:
+    terms: Terms
+    clock: Clock
+    books: Books
+    chain: Chain
+    announcer: Announcer
+    shelf: Shelf
+    receipts: WrittenReceipts
+    two_clocks: TwoClocks
+    crashes: Crashes
+    last_words: LastWords
+    bell: Bell
+    unbooked: Unbooked = field(default_factory=Unbooked)
+    _looked_back: bool = False
+    _highest: int = -1  # of the tips that were told in this run
+
+    async def seen(self, sighting: Sighting) -> None:
+        """A transaction that pays us, proven or not. Said again it changes nothing.
+
+        Without a proof it enters the books only where a quote waits for it, and a few for each root (`unbooked.py`).
+        """
+        if not self.crashes.is_aside(sighting.txid):
+            await self.crashes.guard("payment", sighting.txid, partial(self._seen, sighting))
+
+    async def _seen(self, sighting: Sighting) -> None:
+        self.unbooked.keep(sighting)  # first: a quote that is given while we look finds it
+        for _ in attempts("payment"):
+            known = await self.books.payment(sighting.txid)
+            payment = record_sighting(known, sighting, self.clock.now())
+            if payment == known:
+                return self.unbooked.drop(sighting.txid)
+            key = PinKey(payment.root, payment.name)
+            pin = await self.books.pin(key) if payment.root else None
+            quotes = await self.books.quotes(payment.root) if payment.root else ()
+            is_taken_back = known is not None and known.proof is not None
+            if (
+                payment.proof is None
+                and not is_taken_back
+                and not (self.unbooked.has_place(payment, sighting.shown_by) and (pin or quotes))
+            ):
+                return None
+            if pin is None and not quotes and (not payment.root or payment.amount < self.terms.prices.least):
+                if await self._book_alone(payment, is_new=known is None):
+                    return None
+                continue
+            is_new = known is None or (known.proof is None and payment.proof is not None)
+            request = await self.books.request(payment.root)  # it holds its blocks from now on: no lapse overlooks it
+            pin = pin or _first_seen(payment, quotes)
+            guard = (request,) if request else ()
+            if await self.books.commit(Change(requests=guard, pins=(pin,), payments=(payment,))):
+                self.unbooked.note_booked(payment, sighting.shown_by)
+                if is_new:
+                    self._log_payment(payment, pin)
+                return self.bell.nudge(key)
+        return None
+
+    async def _book_alone(self, payment: Payment, *, is_new: bool) -> bool:
+        """Money without a pin: it names no CID, or one that nobody was quoted and brings less than the least fee. The
+        first is worth a line; the second comes by the thousand."""
+        if not await self.books.commit(Change(payments=(payment,))):
+            return False
+        self.unbooked.note_booked(payment)
+        if is_new and not payment.root:
+            log.warning("payment.names_no_cid", txid=payment.txid, amount=str(payment.amount))
+        return True
+
+    def _log_payment(self, payment: Payment, pin: Pin) -> None:
+        about = {
+            "txid": payment.txid,
+            "amount": str(payment.amount),
+            "cid": pin.cid_text,
+            "name": name_text(pin.name),
+            "confirmations_needed": self.terms.depth.confirmations,
+        }
+        if payment.proof is None:
+            log.info("payment.seen", **about)
+        else:
+            log.info("payment.proven", height=payment.proof.height, **about)
+
+    async def gone(self, txid: str) -> None:
+        """It left the mempool and stands in no block."""
+        if not self.crashes.is_aside(txid):
+            await self.crashes.guard("payment-gone", txid, partial(self._gone, txid))
+
+    async def _gone(self, txid: str) -> None:
+        self.unbooked.drop(txid)
+        gone = await self._update_payment(txid, lambda payment: replace(payment, gone=payment.proof is None))
+        if gone is not None:
+            self.unbooked.note_gone(gone)
+
+    async def tip_moved(self, tip: Tip, fork_height: int | None) -> None:
+        """A new block: confirmations grow; in a reorg proofs that no longer stand are taken back."""
+        start = fork_height
+        if not self._looked_back:  # headers may have moved on while we were down
+            start = min(tip.height - REORG_LOOKBACK, fork_height if fork_height is not None else tip.height)
+        seen_all = True
+        if start is not None:
+            for payment in await self.books.proven_from(start):
+                assert payment.proof is not None
+                if payment.settled:  # who was killed may have stored a proof unjudged; the others are looked up below
+                    self.bell.nudge(PinKey(payment.root, payment.name))
+                if payment.proof.height > max(tip.height, self._highest):
+                    seen_all = False  # our headers do not reach it yet: they are had anew, and say nothing of it
+                    continue
+                if self.crashes.is_aside(payment.txid):
+                    continue
+                if not await self.chain.has_block(payment.proof.height, payment.proof.block_hash):
+                    log.warning("payment.reorged", txid=payment.txid, height=payment.proof.height)
+                    unproven = partial(self._update_payment, payment.txid, _without_proof)
+                    await self.crashes.guard("reorg", payment.txid, unproven)
+        self._looked_back, self._highest = seen_all, max(tip.height, self._highest)
+        for key in await self.books.unsettled():
+            self.bell.nudge(key)
+        await self.two_clocks.look_again_at_ends()
+        self.bell.ring()  # a block is a good moment to see whether the clock was moved
+
+    async def _update_payment(self, txid: str, change: Callable[[Payment], Payment]) -> Payment | None:
+        """The row as it is now, where that changed it."""
+        for _ in attempts("payment"):
+            known = await self.books.payment(txid)
+            if known is None or (payment := change(known)) == known:
+                return None
+            key = PinKey(payment.root, payment.name)
+            pin = await self.books.pin(key)
+            if await self.books.commit(Change(pins=(pin,) if pin else (), payments=(payment,))):
+                self.bell.nudge(key)
+                return payment
+        return None
+
+    async def judge(self, key: PinKey) -> None:
+        """What the payments of a pin mean now; stored, then spoken."""
+        for _ in attempts("judged"):
+            pin, tip = await self.books.pin(key), await self.chain.tip()
+            if pin is None or tip is None:
+                return
+            request = await self.books.request(key.root)
+            payments = await self.books.payments_of(key)
+            verdict = judge(
+                pin,
+                payments,
+                await self.books.quotes(key.root),
+                held=bool(request and request.sizes),
+                tip=tip,
+                depth=self.terms.depth,
+                now=self.clock.now(),
+            )
+            if verdict.pin == pin and not verdict.payments:
+                return
+            # The request's version guards what this root holds (see the module's docstring).
+            guard = (request,) if request and verdict.pin.state != pin.state else ()
+            change = Change(requests=guard, pins=(verdict.pin,), payments=verdict.payments)
+            await self.receipts.close(verdict.undone(payments))
+            with self.last_words.told_once_stored():
+                if pin.keeps and not verdict.pin.keeps:
+                    stored = await self.shelf.let_go(verdict.pin, change)
+                else:
+                    stored = await self.books.commit(change)
+                if stored:
+                    _log_turn(pin, verdict.pin)
+                    for message in verdict.say:
+                        await self.announcer.say(message)
+            if stored:
+                return self.bell.ring()
+
+    async def look_again(self, root: bytes) -> None:
+        """The root is quoted now: whoever paid before that is booked."""
+        for sighting in self.unbooked.seen_for(root):
+            await self.seen(sighting)
+
+
+def _first_seen(payment: Payment, quotes: Sequence[Quote]) -> Pin:
+    text = quotes[-1].cid_text if quotes else payment.cid_text
+    return Pin(payment.root, payment.name, text, step(None, Event.SEEN), None)
+
+
+def _without_proof(payment: Payment) -> Payment:
+    return replace(payment, proof=None)
+
+
+def _log_turn(before: Pin, after: Pin) -> None:
+    if before.state is not after.state:
+        level = log.error if after.state in (State.OWED, State.CREDIT, State.SUSPENDED) else log.info
+        level(
+            f"pin.{after.state.value}",
+            cid=after.cid_text,
+            name=name_text(after.name),
+            was=before.state.value,
+            reason=after.reason,
+        )

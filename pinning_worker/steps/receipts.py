@@ -1,0 +1,56 @@
+"""Receipts: the metadata record of each payment that bought a pin. The port says what one holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from pinning_worker.domain.content.cid import cid_text
+from pinning_worker.domain.money.payment import Payment
+from pinning_worker.domain.money.receipt import Receipt, receipt_key
+from pinning_worker.domain.pin import Pin, Request
+from pinning_worker.domain.topic.name_row import name_text
+from pinning_worker.ports import Books, Clock, Receipts
+
+
+@dataclass(slots=True)
+class WrittenReceipts:
+    clock: Clock
+    books: Books
+    receipts: Receipts
+
+    async def write(self, pin: Pin, request: Request, *, released_at: datetime | None = None) -> None:
+        """The metadata record of each payment that bought this pin; written before the pin says so, repeatable."""
+        assert request.sizes is not None
+        assert pin.starts is not None
+        assert pin.ends is not None
+        for payment in await self.books.payments_of(pin.key):
+            if payment.bought is None:
+                continue
+            receipt = Receipt(
+                cid=cid_text(pin.root),
+                name_id=name_text(pin.name),
+                txid=payment.txid,
+                file_name=request.file_name,
+                size=request.sizes.total,
+                blocks=request.blocks,
+                received=payment.amount,
+                fee=payment.bought.amount,
+                months=payment.bought.months,
+                quote_id=payment.bought.quote_id,
+                pinned_at=self.clock.now(),
+                starts=pin.starts,
+                ends=pin.ends,
+                released_at=released_at,
+            )
+            known = await self.receipts.get(receipt.key)
+            await self.receipts.put(replace(receipt, pinned_at=known.pinned_at) if known else receipt)
+
+    async def close(self, undone: Iterable[Payment]) -> None:
+        """A purchase that a reorg took back, or whose blocks never came back, holds nothing any more; what is pinned
+        again has its record written again."""
+        for payment in undone:
+            receipt = await self.receipts.get(receipt_key(cid_text(payment.root), payment.txid))
+            if receipt is not None:
+                await self.receipts.put(replace(receipt, released_at=self.clock.now()))

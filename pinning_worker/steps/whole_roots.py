@@ -1,0 +1,24 @@
+"""The roots that this run has found whole: every block of them was there, with its size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class WholeRoots:
+    _roots: set[bytes] = field(default_factory=set)
+
+    def __contains__(self, root: bytes) -> bool:
+        return root in self._roots
+
+    def note_whole(self, root: bytes) -> None:
+        """It has just been audited or compared."""
+        self._roots.add(root)
+
+    def note_damaged(self, root: bytes) -> None:
+        """It is compared again once its blocks are back."""
+        self._roots.discard(root)
+
+    def forget_all(self) -> None:
+        self._roots.clear()
