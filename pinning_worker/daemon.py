@@ -46,6 +46,7 @@ from pinning_worker.catalogue import Catalogue
 from pinning_worker.domain.chain.anchor import anchor_heights
 from pinning_worker.domain.chain.networks import NETWORKS, BadCheckpoint, starting_lower, with_checkpoint
 from pinning_worker.domain.chain.networks import Network as ChainRules
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.payment import Sighting, Tip
 from pinning_worker.domain.money.pricing import PriceList
 from pinning_worker.domain.topic.messages import AddedCid, ExpiredCid, Message
@@ -343,7 +344,7 @@ class _Listeners:
     async def payment_seen(self, sighting: Sighting) -> None:
         await self.lifecycle.payment_seen(sighting)
 
-    async def payment_gone(self, txid: str) -> None:
+    async def payment_gone(self, txid: Txid) -> None:
         await self.lifecycle.payment_gone(txid)
 
     async def tip_moved(self, tip: Tip, fork_height: int | None) -> None:

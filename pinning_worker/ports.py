@@ -14,6 +14,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from pinning_worker.domain.chain.nameop import NameOp
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.money.payment import Payment, Sighting, Tip
 from pinning_worker.domain.money.pricing import Quote
@@ -117,7 +118,7 @@ class Books(Protocol):
     async def quotes(self, root: bytes) -> Sequence[Quote]:
         """All quotes ever given for that root, oldest first."""
 
-    async def payment(self, txid: str) -> Payment | None: ...
+    async def payment(self, txid: Txid) -> Payment | None: ...
 
     async def payments_of(self, key: PinKey) -> Sequence[Payment]:
         """Every payment for that pin, gone ones included."""
@@ -322,7 +323,7 @@ class Announcer(Protocol):
 class NameOpAt:
     """A NameOp in a block of our best chain; every byte of it was checked against the verified merkle root."""
 
-    txid: str
+    txid: Txid
     position: int  # of the transaction in the block
     vout: int
     amount: int  # swartz in the name output
@@ -365,7 +366,7 @@ class ChainListener(Protocol):
 
     async def payment_seen(self, sighting: Sighting) -> None: ...
 
-    async def payment_gone(self, txid: str) -> None:
+    async def payment_gone(self, txid: Txid) -> None:
         """Unproven, and no server that showed it shows it now. Never because a server is merely away."""
 
     async def tip_moved(self, tip: Tip, fork_height: int | None) -> None:

@@ -12,7 +12,7 @@ from pinning_worker.domain.chain.auxpow import MAGIC, expected_index
 from pinning_worker.domain.chain.difficulty import target_of
 from pinning_worker.domain.chain.headers import AUXPOW_BIT, Header, parse_header
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Anchor, Network
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, compact_size, double_sha256
+from pinning_worker.domain.chain.transaction import Transaction, Txid, TxInput, TxOutput, compact_size, double_sha256
 from pinning_worker.domain.money.swartz import Swartz
 
 REGTEST_GENESIS = parse_header(
@@ -23,7 +23,7 @@ REGTEST_GENESIS = parse_header(
 )
 EASIEST_BITS = 0x207FFFFF
 LATER = 4_000_000_000  # seconds since 1970: a clock for which no header is in the future
-NOWHERE = "00" * 32
+NOWHERE = Txid("00" * 32)
 
 
 def plain_version(network: Network) -> int:

@@ -20,6 +20,7 @@ from pinning_worker.domain.chain.nameop import push
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
 from pinning_worker.domain.chain.transaction import (
     Transaction,
+    Txid,
     TxInput,
     TxOutput,
     compact_size,
@@ -29,7 +30,7 @@ from pinning_worker.domain.chain.transaction import (
 from pinning_worker.domain.money.swartz import Swartz
 
 REGTEST_BITS = 0x207FFFFF
-NO_TXID = "00" * 32
+NO_TXID = Txid("00" * 32)
 COINBASE_INDEX = 0xFFFFFFFF
 HALVING_INTERVAL = 150
 FIRST_SUBSIDY = 50 * 10**8

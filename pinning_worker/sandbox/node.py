@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from statistics import median_high
 
-from pinning_worker.domain.chain.transaction import BadTransaction, Transaction, TxOutput, parse_transaction
+from pinning_worker.domain.chain.transaction import BadTransaction, Transaction, Txid, TxOutput, parse_transaction
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.blocks import Block, block_subsidy, coinbase_transaction, genesis_block, mine_block
 from pinning_worker.sandbox.coins import Coin, Coins, Outpoint
@@ -33,7 +33,7 @@ class Node:
         self.mempool = Mempool(self.coins, self.names)
         self.blocks: list[Block] = []
         self._height_of_block: dict[str, int] = {}
-        self._height_of_transaction: dict[str, int] = {}
+        self._height_of_transaction: dict[Txid, int] = {}
         genesis = genesis_block()
         self.blocks.append(genesis)  # its coinbase is not spendable: it never enters the coins
         self._height_of_block[genesis.block_hash] = 0
@@ -57,7 +57,7 @@ class Node:
             raise Rejected("Block not found")
         return height, self.blocks[height]
 
-    def transaction(self, txid: str) -> tuple[int | None, Transaction]:
+    def transaction(self, txid: Txid) -> tuple[int | None, Transaction]:
         """(height, or None while it waits for a block; transaction). Raises Rejected."""
         if waiting := self.mempool.transactions.get(txid):
             return None, waiting
@@ -77,7 +77,7 @@ class Node:
 
     # --- what can be done
 
-    def broadcast(self, raw: bytes) -> str:
+    def broadcast(self, raw: bytes) -> Txid:
         """The txid of a transaction that was taken into the mempool. Raises Rejected."""
         try:
             transaction = parse_transaction(raw)
@@ -91,7 +91,7 @@ class Node:
     def mine(
         self,
         pay_to: bytes,
-        transactions: Collection[str] | None = None,
+        transactions: Collection[Txid] | None = None,
         *,
         auxpow: bool = False,
         at_time: int | None = None,
@@ -122,7 +122,7 @@ class Node:
             returned = [*block.transactions[1:], *returned]
         self._refill_mempool(returned)
 
-    def evict(self, txid: str) -> None:
+    def evict(self, txid: Txid) -> None:
         """Drops a transaction, and those that build on it, from the mempool. Raises Rejected."""
         self.mempool.evict(txid)
 

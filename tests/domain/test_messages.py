@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.money.pricing import Quote
@@ -60,7 +61,7 @@ RENEWAL_TEXT = (
     '"expires":"2026-11-21T12:00:00.000Z"}'
 )
 ROW = NameRow(
-    txid="1f0e…",
+    txid=Txid("1f0e…"),
     height=500_001,
     blocktime=1_795_176_000,
     position=3,
@@ -94,7 +95,7 @@ SAMPLES: list[tuple[Message, str]] = [
         PaymentSeen(
             "bafy…",
             b"art/1",
-            "1f0e…",
+            Txid("1f0e…"),
             Swartz(7_004_482),
             0,
             6,
@@ -109,7 +110,7 @@ SAMPLES: list[tuple[Message, str]] = [
         PaymentShort(
             "bafy…",
             b"art/1",
-            "1f0e…",
+            Txid("1f0e…"),
             Swartz(5_000_000),
             Swartz(2_004_482),
             "N…",

@@ -15,7 +15,7 @@ from pinning_worker.domain.chain.nameop import (
     push,
     transaction_name_op,
 )
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Transaction, Txid, TxInput, TxOutput
 from pinning_worker.domain.money.swartz import Swartz
 
 P2PKH = bytes.fromhex("76a914") + bytes(20) + bytes.fromhex("88ac")
@@ -86,7 +86,7 @@ def test_a_witness_version_one_address_is_no_name_new() -> None:
 
 def transaction(version: int, *scripts: bytes) -> Transaction:
     outputs = tuple(TxOutput(Swartz(1_000_000), script) for script in scripts)
-    return Transaction(version, (TxInput("00" * 32, 0),), outputs)
+    return Transaction(version, (TxInput(Txid("00" * 32), 0),), outputs)
 
 
 def test_a_transaction_has_one_name_output_or_none() -> None:

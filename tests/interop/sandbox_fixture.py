@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 from trio_websocket import WebSocketConnection, open_websocket_url
 
 from pinning_worker.domain.chain.address import scripthash
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.sandbox.electrumx import Certificate
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
 
@@ -114,7 +115,7 @@ async def raw_electrum(sandbox: Sandbox) -> AsyncIterator[RawElectrum]:
         yield client
 
 
-async def until_waiting(sandbox: Sandbox, script: bytes, txid: str) -> None:
+async def until_waiting(sandbox: Sandbox, script: bytes, txid: Txid) -> None:
     """Returns once ElectrumX tells whoever asks for that script of a transaction that waits for its block."""
     async with raw_electrum(sandbox) as client:
         with trio.fail_after(ANSWER_SECONDS):

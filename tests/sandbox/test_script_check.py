@@ -10,7 +10,7 @@ from coincurve import PrivateKey, PublicKey
 
 from pinning_worker.domain.chain.address import p2pkh_script
 from pinning_worker.domain.chain.nameop import name_doi_script, push
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, parse_transaction
+from pinning_worker.domain.chain.transaction import Transaction, Txid, TxInput, TxOutput, parse_transaction
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.script_check import check_input, hash160
@@ -44,7 +44,7 @@ KEY, THIEF = Key(PrivateKey(b"\x01" * 32)), Key(PrivateKey(b"\x02" * 32))
 def spend(kind: Kind, key: Key = KEY) -> tuple[Transaction, list[TxOutput]]:
     """Two coins of KEY, spent into one output and signed by `key`; and what is spent."""
     spent = [TxOutput(Swartz(5_000), KEY.script(kind)), TxOutput(Swartz(7_000), KEY.script(kind))]
-    inputs = (TxInput("11" * 32, 0), TxInput("22" * 32, 1))
+    inputs = (TxInput(Txid("11" * 32), 0), TxInput(Txid("22" * 32), 1))
     return sign(Transaction(2, inputs, (TxOutput(Swartz(11_000), b"\x51"),)), spent, key), spent
 
 
@@ -145,7 +145,7 @@ def test_outputs_of_other_kinds_are_not_anybodys(script: bytes) -> None:
 @pytest.mark.parametrize("kind", ["p2wpkh", "p2pkh"])
 def test_a_name_is_spent_by_the_owner_of_its_address(kind: Kind) -> None:
     spent = TxOutput(Swartz(1_000_000), name_doi_script(b"art/1", b"v", KEY.script(kind)))
-    unsigned = Transaction(0x7100, (TxInput("11" * 32, 0),), (TxOutput(Swartz(1_000_000), spent.script),))
+    unsigned = Transaction(0x7100, (TxInput(Txid("11" * 32), 0),), (TxOutput(Swartz(1_000_000), spent.script),))
     check_input(sign(unsigned, [spent], KEY), 0, spent)
     with pytest.raises(Rejected):
         check_input(sign(unsigned, [spent], THIEF), 0, spent)

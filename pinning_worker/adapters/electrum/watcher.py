@@ -30,6 +30,7 @@ from pinning_worker.adapters.electrum.session import Session
 from pinning_worker.adapters.electrum.sight import Sight
 from pinning_worker.adapters.electrum.view import ChainView, header_time
 from pinning_worker.domain.chain.networks import Network
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.payment import Proof, Tip
 from pinning_worker.ports import BlockOfNames, ChainListener, Clock, Trouble
 
@@ -55,7 +56,7 @@ class PaymentWatcher:
         *,
         scripts: Collection[bytes] = (),
         headers: HeaderFile | None = None,
-        remembered: Mapping[str, Proof | None] | None = None,
+        remembered: Mapping[Txid, Proof | None] | None = None,
         patience: Patience | None = None,
         longest_unseen: timedelta = LONGEST_UNSEEN,
     ) -> None:

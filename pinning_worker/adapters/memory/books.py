@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from trio.lowlevel import checkpoint
 
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.sizes import disk_room
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
@@ -119,7 +120,7 @@ class MemoryBooks:
         found = (quote for quote in self._quotes.values() if quote.root == root)
         return sorted(found, key=lambda quote: (quote.issued, quote.id))
 
-    async def payment(self, txid: str) -> Payment | None:
+    async def payment(self, txid: Txid) -> Payment | None:
         await checkpoint()
         return self._payments.get(txid)
 

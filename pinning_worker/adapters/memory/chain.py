@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from pinning_worker.domain.chain.nameop import NameOp, NameOpCode
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.payment import Proof, Sighting, Tip
 from pinning_worker.ports import BlockOfNames, ChainListener, Clock, NameOpAt
 
@@ -95,7 +96,7 @@ class MemoryChain:
         for tx in undone:
             await (self.evict(tx.txid) if tx.txid in drop else self._tell(tx))
 
-    async def evict(self, txid: str) -> None:
+    async def evict(self, txid: Txid) -> None:
         self.mempool.pop(txid, None)
         if self.listener is not None:
             await self.listener.payment_gone(txid)
@@ -122,7 +123,7 @@ class MemoryChain:
         if self.listener is not None and sighting.outputs:
             await self.listener.payment_seen(replace(sighting, proof=self._proof(sighting.txid)))
 
-    def _proof(self, txid: str) -> Proof | None:
+    def _proof(self, txid: Txid) -> Proof | None:
         for height, block in enumerate(self._blocks):
             if any(tx.txid == txid for tx in block.transactions):
                 return Proof(height, block.hash, block.time)

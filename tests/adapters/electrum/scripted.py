@@ -25,7 +25,7 @@ from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.headers import HEADER_SIZE, Header, parse_header
 from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Network
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, double_sha256, merkle_root
+from pinning_worker.domain.chain.transaction import Transaction, Txid, TxInput, TxOutput, double_sha256, merkle_root
 from pinning_worker.domain.money.swartz import Swartz
 from tests.mining import NOWHERE, REGTEST_GENESIS, MergeMining, merge_mine, mine
 
@@ -47,7 +47,7 @@ def payment(number: int, amount: int = 7_004_482, script: bytes = PAYEE) -> Tran
         TxOutput(Swartz(amount), script),
         TxOutput(Swartz(5), STRANGER),
     )
-    return Transaction(NAME_TX_VERSION, (TxInput(f"{number:064x}", 0),), outputs)
+    return Transaction(NAME_TX_VERSION, (TxInput(Txid(f"{number:064x}"), 0),), outputs)
 
 
 def coinbase(height: int, salt: int = 0) -> Transaction:
@@ -65,7 +65,7 @@ class Block:
         return parse_header(self.data[:HEADER_SIZE])
 
     @property
-    def txids(self) -> list[str]:
+    def txids(self) -> list[Txid]:
         return [transaction.txid for transaction in self.transactions]
 
     @property
@@ -117,7 +117,7 @@ class Ledger:
     def height(self) -> int:
         return len(self.blocks) - 1
 
-    def history(self, hash_: str) -> list[tuple[str, int]]:
+    def history(self, hash_: str) -> list[tuple[Txid, int]]:
         mined = [
             (transaction.txid, height)
             for height, block in enumerate(self.blocks)
@@ -126,7 +126,7 @@ class Ledger:
         ]
         return mined + [(waiting.txid, 0) for waiting in self.mempool if _touches(waiting, hash_)]
 
-    def find(self, txid: str) -> Transaction:
+    def find(self, txid: Txid) -> Transaction:
         everywhere = [*self.mempool, *(tx for block in self.blocks for tx in block.transactions)]
         for transaction in everywhere:
             if transaction.txid == txid:
@@ -138,7 +138,7 @@ def _touches(transaction: Transaction, hash_: str) -> bool:
     return any(scripthash(output.script) == hash_ for output in transaction.outputs)
 
 
-def branch_of(txids: Sequence[str], position: int) -> list[str]:
+def branch_of(txids: Sequence[Txid], position: int) -> list[str]:
     level, siblings = [bytes.fromhex(txid)[::-1] for txid in txids], []
     while len(level) > 1:
         if len(level) % 2:
@@ -246,10 +246,10 @@ class ScriptedServer:
     def _blockchain_scripthash_get_history(self, hash_: str) -> list[dict[str, Any]]:
         return [{"tx_hash": txid, "height": height} for txid, height in self.ledger.history(hash_)]
 
-    def _blockchain_transaction_get(self, txid: str) -> str:
+    def _blockchain_transaction_get(self, txid: Txid) -> str:
         return self.ledger.find(txid).serialise().hex()
 
-    def _blockchain_transaction_get_merkle(self, txid: str, height: int) -> dict[str, Any]:
+    def _blockchain_transaction_get_merkle(self, txid: Txid, height: int) -> dict[str, Any]:
         txids = self._block(height).txids
         if txid not in txids:
             raise Refusal("tx not in block at that height")
