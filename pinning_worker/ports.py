@@ -14,7 +14,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from pinning_worker.domain.chain.nameop import NameOp
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.money.payment import Payment, Sighting, Tip
 from pinning_worker.domain.money.pricing import Quote
@@ -155,7 +155,7 @@ class Books(Protocol):
     async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
         """Those of them that no root references."""
 
-    async def scripts_in_use(self, now: datetime) -> set[bytes]:
+    async def scripts_in_use(self, now: datetime) -> set[Script]:
         """Payment scripts of quotes that have not expired, and of all quotes of roots that have a pin that is not
         RELEASED: watched even when the operator's settings name them no more."""
 
@@ -354,7 +354,7 @@ class Chain(Protocol):
     async def has_block(self, height: int, block_hash: str) -> bool:
         """Whether our chain has that block. One below the first header that we hold counts as in it."""
 
-    async def watch(self, scripts: Collection[bytes]) -> None:
+    async def watch(self, scripts: Collection[Script]) -> None:
         """Adds payment scripts to those watched."""
 
     async def name_ops(self, height: int) -> BlockOfNames | None:

@@ -10,7 +10,14 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from statistics import median_high
 
-from pinning_worker.domain.chain.transaction import BadTransaction, Transaction, Txid, TxOutput, parse_transaction
+from pinning_worker.domain.chain.transaction import (
+    BadTransaction,
+    Script,
+    Transaction,
+    Txid,
+    TxOutput,
+    parse_transaction,
+)
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.blocks import Block, block_subsidy, coinbase_transaction, genesis_block, mine_block
 from pinning_worker.sandbox.coins import Coin, Coins, Outpoint
@@ -66,7 +73,7 @@ class Node:
             raise Rejected("No such mempool or blockchain transaction")
         return height, next(tx for tx in self.blocks[height].transactions if tx.txid == txid)
 
-    def spendable(self, script: bytes) -> list[tuple[Outpoint, Coin]]:
+    def spendable(self, script: Script) -> list[tuple[Outpoint, Coin]]:
         """The confirmed, mature coins of a script that no transaction in the mempool spends, the oldest first."""
         own = [(at, coin) for at, coin in self.coins.items() if coin.output.script == script]
         ripe = [(at, coin) for at, coin in own if not coin.is_coinbase or self._is_mature(coin)]
@@ -90,7 +97,7 @@ class Node:
 
     def mine(
         self,
-        pay_to: bytes,
+        pay_to: Script,
         transactions: Collection[Txid] | None = None,
         *,
         auxpow: bool = False,
@@ -102,7 +109,7 @@ class Node:
         chosen = [tx for tx in waiting if transactions is None or tx.txid in transactions]
         return self._append(chosen, pay_to, auxpow=auxpow, at_time=at_time)
 
-    def mine_exactly(self, transactions: Sequence[Transaction], pay_to: bytes, *, auxpow: bool = False) -> str:
+    def mine_exactly(self, transactions: Sequence[Transaction], pay_to: Script, *, auxpow: bool = False) -> str:
         """The hash of a new block of transactions that need not have been in the mempool: what conflicts with them
         there is gone afterwards. Raises Rejected."""
         return self._append(transactions, pay_to, auxpow=auxpow, at_time=None)
@@ -126,7 +133,7 @@ class Node:
         """Drops a transaction, and those that build on it, from the mempool. Raises Rejected."""
         self.mempool.evict(txid)
 
-    def _append(self, chosen: Sequence[Transaction], pay_to: bytes, *, auxpow: bool, at_time: int | None) -> str:
+    def _append(self, chosen: Sequence[Transaction], pay_to: Script, *, auxpow: bool, at_time: int | None) -> str:
         height = self.height + 1
         reward = Swartz(block_subsidy(height)) + self._check_block(chosen, height)
         coinbase = coinbase_transaction(height, TxOutput(reward, pay_to))

@@ -26,7 +26,7 @@ from pathlib import Path
 import trio
 
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Network
-from pinning_worker.domain.chain.transaction import Transaction, Txid
+from pinning_worker.domain.chain.transaction import Script, Transaction, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.directory import CLOCK_OFFSET_FILE
 from pinning_worker.sandbox.electrumx import Certificate, ElectrumX
@@ -41,7 +41,7 @@ from pinning_worker.ungroup import one_error
 FIRST_COINS = 10
 
 _RPC_USER = "sandbox"
-_BURNT = b"\x6a"
+_BURNT = Script(b"\x6a")
 
 
 class Sandbox:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-LAST_WORDS_SECONDS = 5.0
+LAST_WORDS_SECONDS = 2.0  # less than a stop takes at most (daemon.py)
 
 
 @dataclass(slots=True)

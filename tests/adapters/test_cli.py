@@ -26,7 +26,7 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.cli import main
 from pinning_worker.commands.pins import STATES
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import parse_cid
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.money.payment import PaidOutput, Payment
@@ -239,8 +239,8 @@ async def keep_a_story(url: str) -> None:
 
     def quote(name: str, amount: int, issued: datetime) -> Quote:
         return Quote(
-            name, root, CID_V1, 8, Swartz(amount), 1, sizes, 7, issued, issued + timedelta(hours=24), ADDRESS, b"\x51",
-            "doichain-regtest",
+            name, root, CID_V1, 8, Swartz(amount), 1, sizes, 7, issued, issued + timedelta(hours=24), ADDRESS,
+            Script(b"\x51"), "doichain-regtest",
         )  # fmt: skip
 
     change = Change(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import Cid, cid_of, parse_cid
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
@@ -45,7 +45,7 @@ FEE = Swartz(7_004_482)
 
 
 def quote(months: int = 8, network: str = "doichain-regtest") -> Quote:
-    sizes, script = Sizes(9, 0, 9), b"\x00\x14" + bytes(20)
+    sizes, script = Sizes(9, 0, 9), Script(b"\x00\x14" + bytes(20))
     return Quote("q1", CID.key, TEXT, months, FEE, 1, sizes, 1, NOW, NOW + timedelta(days=1), "ncrt1q", script, network)
 
 

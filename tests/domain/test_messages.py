@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.money.pricing import Quote
@@ -51,7 +51,7 @@ QUOTE = Quote(
     issued=NOON,
     expires=NOON + timedelta(days=1),
     payment_address="N…",
-    payment_script=b"\x00\x14" + bytes(20),
+    payment_script=Script(b"\x00\x14" + bytes(20)),
     network="doichain",
     foreign=("https://example.org/a.png",),
 )

@@ -23,7 +23,7 @@ from pinning_worker.catalogue import MOST_SHARED, Catalogue
 from pinning_worker.domain.chain.address import address_to_script
 from pinning_worker.domain.chain.nameop import NameOp, NameOpCode
 from pinning_worker.domain.chain.networks import NETWORKS
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import RAW, cid_of
 from pinning_worker.domain.money.payment import Sighting, Tip
 from pinning_worker.domain.topic.listing import NameFilter
@@ -263,7 +263,7 @@ async def test_an_orphaned_block_is_not_listed_while_its_successor_cannot_be_had
 async def test_a_block_that_is_not_in_our_chain_is_not_taken(autojump_clock: MockClock) -> None:
     world = World()
     async with world.running():
-        stray = NameOpAt(Txid("t"), 0, 0, 1, NameOp(NameOpCode.NAME_DOI, b"stray", b"", b""))
+        stray = NameOpAt(Txid("t"), 0, 0, 1, NameOp(NameOpCode.NAME_DOI, b"stray", b"", Script(b"")))
         world.chain.other = BlockOfNames(1, "ff" * 32, START, (stray,))
         await world.mine("true")
         assert await world.list() == "LAST_100_CIDS:NONE"
@@ -301,7 +301,7 @@ async def test_the_three_ops_that_show_a_name_are_listed_with_their_address(auto
     ops = (
         NameOpAt(Txid("t1"), 1, 0, 1_000_000, NameOp(NameOpCode.NAME_NEW, None, None, script)),
         NameOpAt(Txid("t2"), 2, 1, 2_000_000, NameOp(NameOpCode.NAME_FIRSTUPDATE, b"first", b"v", script)),
-        NameOpAt(Txid("t3"), 3, 2, 3_000_000, NameOp(NameOpCode.NAME_UPDATE, b"update", b"\xff", b"\x6a")),
+        NameOpAt(Txid("t3"), 3, 2, 3_000_000, NameOp(NameOpCode.NAME_UPDATE, b"update", b"\xff", Script(b"\x6a"))),
         NameOpAt(Txid("t4"), 9, 3, 4_000_000, NameOp(NameOpCode.NAME_DOI, b"doi", None, script)),
     )
     true = await world.chain.name_ops(0)

@@ -21,7 +21,7 @@ from pinning_worker.adapters.memory.clock import MemoryClock
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetcher
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
 from pinning_worker.domain.money.pricing import PriceList
@@ -34,7 +34,7 @@ from pinning_worker.ports import Budget
 from pinning_worker.steps.terms import Terms
 from tests import content
 
-ADDRESS, SCRIPT = "mk" + "A" * 32, b"\x76\xa9\x14" + bytes(20) + b"\x88\xac"
+ADDRESS, SCRIPT = "mk" + "A" * 32, Script(b"\x76\xa9\x14" + bytes(20) + b"\x88\xac")
 BROWSER = "12D3KooWBrowser"
 
 

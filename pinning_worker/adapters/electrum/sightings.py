@@ -25,7 +25,7 @@ from pinning_worker.adapters.electrum.answers import HistoryRow
 from pinning_worker.adapters.electrum.shown import Shown
 from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.nameop import LONGEST_NAME, LONGEST_VALUE, transaction_name_op
-from pinning_worker.domain.chain.transaction import MERKLE_NODE_SIZE, Transaction, Txid
+from pinning_worker.domain.chain.transaction import MERKLE_NODE_SIZE, Script, Transaction, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Proof, Sighting
 
 MOST_IN_MEMPOOL = 1_000  # transactions without a proof that are kept of what one server brought
@@ -64,7 +64,7 @@ class Sightings:
     """What all servers together show, and what is proven of it."""
 
     def __init__(self, remembered: Mapping[Txid, Proof | None]) -> None:
-        self.scripts: set[bytes] = set()
+        self.scripts: set[Script] = set()
         self._watched: dict[str, int] = {}  # scripthash -> how many scripts there were then
         self._known = {txid: _Known(None, proof, told=True) for txid, proof in remembered.items()}
         self._shown = Shown()
@@ -75,7 +75,7 @@ class Sightings:
 
     # --- what servers say
 
-    def add_scripts(self, scripts: Collection[bytes]) -> None:
+    def add_scripts(self, scripts: Collection[Script]) -> None:
         """Transactions read already may pay them, too: those that their histories list are read again."""
         self.scripts |= set(scripts)
         for script in scripts:
@@ -268,7 +268,7 @@ class Sightings:
         return Sighting(txid, known.reading.name, known.reading.value, known.reading.outputs, known.proof, servers)
 
 
-def read_for(transaction: Transaction, scripts: Collection[bytes]) -> Reading:
+def read_for(transaction: Transaction, scripts: Collection[Script]) -> Reading:
     """64 bytes could be an inner node of a merkle tree, passed off as a transaction: never a payment."""
     if transaction.base_size == MERKLE_NODE_SIZE:
         return Reading(None, None, ())

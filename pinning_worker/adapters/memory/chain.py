@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from pinning_worker.domain.chain.nameop import NameOp, NameOpCode
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.money.payment import Proof, Sighting, Tip
 from pinning_worker.ports import BlockOfNames, ChainListener, Clock, NameOpAt
 
@@ -27,7 +27,7 @@ class MemoryChain:
     clock: Clock
     listener: ChainListener | None = None
     mempool: dict[str, Sighting] = field(default_factory=dict)
-    scripts: set[bytes] = field(default_factory=set)
+    scripts: set[Script] = field(default_factory=set)
     seen: bool = True
     read: bool = False  # as a watcher is after a start: until everything has been told
     _blocks: list[_Block] = field(default_factory=list)
@@ -50,7 +50,7 @@ class MemoryChain:
     async def has_block(self, height: int, block_hash: str) -> bool:
         return 0 <= height < len(self._blocks) and self._blocks[height].hash == block_hash
 
-    async def watch(self, scripts: Collection[bytes]) -> None:
+    async def watch(self, scripts: Collection[Script]) -> None:
         self.scripts.update(scripts)
 
     async def name_ops(self, height: int) -> BlockOfNames | None:
@@ -58,7 +58,7 @@ class MemoryChain:
             return None
         block = self._blocks[height]
         ops = tuple(
-            NameOpAt(tx.txid, position, 0, 1_000_000, NameOp(NameOpCode.NAME_DOI, tx.name, tx.value, b""))
+            NameOpAt(tx.txid, position, 0, 1_000_000, NameOp(NameOpCode.NAME_DOI, tx.name, tx.value, Script(b"")))
             for position, tx in enumerate(block.transactions)
             if tx.name is not None
         )

@@ -33,6 +33,9 @@ _OUTPOINT_SIZE, _SEQUENCE_SIZE, _AMOUNT_SIZE, _LOCKTIME_SIZE = 36, 4, 8, 4
 Txid = NewType("Txid", str)
 """A transaction id: 64 hex digits in display order, as people, Electrum servers and messages write it."""
 
+Script = NewType("Script", bytes)
+"""An output script (scriptPubKey): it says who may spend. An input\'s scriptSig is plain bytes."""
+
 
 class BadTransaction(ValueError):
     """Not a transaction."""
@@ -57,7 +60,7 @@ class TxOutput:
     """Pays `amount` to `script` (the scriptPubKey)."""
 
     amount: Swartz
-    script: bytes
+    script: Script
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +230,7 @@ def read_output(raw: bytes, at: int) -> tuple[TxOutput, int]:
     """(output, next position). Raises BadTransaction when it is cut off; the amount is not judged."""
     (amount,), at = _unpack("<q", raw, at)
     script, at = read_var_bytes(raw, at)
-    return TxOutput(Swartz(amount), script), at
+    return TxOutput(Swartz(amount), Script(script)), at
 
 
 def read_var_bytes(raw: bytes, at: int) -> tuple[bytes, int]:

@@ -25,21 +25,29 @@ from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.headers import HEADER_SIZE, Header, parse_header
 from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Network
-from pinning_worker.domain.chain.transaction import Transaction, Txid, TxInput, TxOutput, double_sha256, merkle_root
+from pinning_worker.domain.chain.transaction import (
+    Script,
+    Transaction,
+    Txid,
+    TxInput,
+    TxOutput,
+    double_sha256,
+    merkle_root,
+)
 from pinning_worker.domain.money.swartz import Swartz
 from tests.mining import NOWHERE, REGTEST_GENESIS, MergeMining, merge_mine, mine
 
-PAYEE = b"\x00\x14" + b"\x0a" * 20
-ANOTHER_PAYEE = b"\x00\x14" + b"\x0b" * 20
+PAYEE = Script(b"\x00\x14" + b"\x0a" * 20)
+ANOTHER_PAYEE = Script(b"\x00\x14" + b"\x0b" * 20)
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed)
-STRANGER = b"\x00\x14" + b"\x0c" * 20
+STRANGER = Script(b"\x00\x14" + b"\x0c" * 20)
 
 
 class Refusal(Exception):
     """The server answers with this error."""
 
 
-def payment(number: int, amount: int = 7_004_482, script: bytes = PAYEE) -> Transaction:
+def payment(number: int, amount: int = 7_004_482, script: Script = PAYEE) -> Transaction:
     """A browser's payment: a name output that names a CID, the payment, the change."""
     name_output = name_doi_script(b"art/%d" % number, b"ipfs://bafkreihdwdcef", STRANGER)
     outputs = (
@@ -52,7 +60,7 @@ def payment(number: int, amount: int = 7_004_482, script: bytes = PAYEE) -> Tran
 
 def coinbase(height: int, salt: int = 0) -> Transaction:
     script = height.to_bytes(4, "little") + bytes((salt,))
-    return Transaction(1, (TxInput(NOWHERE, 0xFFFFFFFF, script),), (TxOutput(Swartz(50), b"\x51"),))
+    return Transaction(1, (TxInput(NOWHERE, 0xFFFFFFFF, script),), (TxOutput(Swartz(50), Script(b"\x51")),))
 
 
 @dataclass
@@ -176,11 +184,11 @@ class ScriptedServer:
     async def tell_tip(self) -> None:
         await self.tell("blockchain.headers.subscribe", self._tip())
 
-    async def tell_script(self, script: bytes = PAYEE) -> None:
+    async def tell_script(self, script: Script = PAYEE) -> None:
         if scripthash(script) in self.scripts:
             await self.tell("blockchain.scripthash.subscribe", scripthash(script), self._status(scripthash(script)))
 
-    async def tell_all(self, script: bytes = PAYEE) -> None:
+    async def tell_all(self, script: Script = PAYEE) -> None:
         """As ElectrumX after a block: the header, then the scripts that it touched."""
         await self.tell_tip()
         await self.tell_script(script)

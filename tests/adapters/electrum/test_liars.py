@@ -21,7 +21,7 @@ from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.difficulty import target_of
 from pinning_worker.domain.chain.headers import parse_header
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, PinnedBlock
-from pinning_worker.domain.chain.transaction import Transaction, Txid, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Script, Transaction, Txid, TxInput, TxOutput
 from pinning_worker.domain.money.payment import Sighting
 from pinning_worker.domain.money.swartz import Swartz
 from tests.adapters.electrum.listening import Heard, eventually
@@ -158,11 +158,11 @@ async def test_a_transaction_that_is_not_the_one_asked_for() -> None:
 
 async def test_64_bytes_are_never_a_payment() -> None:
     """They hash like an inner node of a merkle tree; a script that short could be configured by mistake."""
-    tiny = Transaction(1, (TxInput(Txid("11" * 32), 0, b"\0"),), (TxOutput(Swartz(7), b"\x51\x51\x51"),))
+    tiny = Transaction(1, (TxInput(Txid("11" * 32), 0, b"\0"),), (TxOutput(Swartz(7), Script(b"\x51\x51\x51")),))
     assert len(tiny.serialise()) == 64
     server, paid = ScriptedServer(ledger_of(10)), payment(1)
     server.ledger.mine(tiny, paid)
-    async with watching(server, scripts=(PAYEE, b"\x51\x51\x51")) as (_, heard):
+    async with watching(server, scripts=(PAYEE, Script(b"\x51\x51\x51"))) as (_, heard):
         await heard.until(lambda: heard.proven_at(paid.txid) == 11)
     assert tiny.txid not in heard.sightings
 

@@ -22,7 +22,7 @@ from pinning_worker.adapters.electrum.watcher import MOST_SERVERS, PaymentWatche
 from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Anchor, Network, Retarget2016
-from pinning_worker.domain.chain.transaction import Transaction, Txid, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Script, Transaction, Txid, TxInput, TxOutput
 from pinning_worker.domain.money.payment import PaidOutput, Proof
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.ports import DiskFull
@@ -367,7 +367,7 @@ async def test_a_server_that_notifies_of_nothing_is_asked() -> None:
 
 async def test_however_many_scripts_there_are_each_has_its_turn() -> None:
     server = ScriptedServer(ledger_of(10))
-    scripts = tuple(b"\x00\x14" + number.to_bytes(20) for number in range(2 * STATUSES_AT_ONCE + 1))
+    scripts = tuple(Script(b"\x00\x14" + number.to_bytes(20)) for number in range(2 * STATUSES_AT_ONCE + 1))
     async with watching(server, patience=checking_in_often(), scripts=scripts) as (_, heard):
         await until_asked(server, "blockchain.scripthash.get_history", len(scripts))
         await until_asked(server, "blockchain.headers.subscribe", 3)  # it checks in, and knows all that there is
