@@ -15,6 +15,7 @@ from pinning_worker.catalogue import Catalogue
 from pinning_worker.domain.chain.anchor import anchor_heights
 from pinning_worker.domain.chain.networks import NETWORKS, BadCheckpoint, starting_lower, with_checkpoint
 from pinning_worker.domain.chain.networks import Network as ChainRules
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.payment import Sighting, Tip
 from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.settings import Settings
@@ -76,7 +77,7 @@ class Listeners:
     async def payment_seen(self, sighting: Sighting) -> None:
         await self.lifecycle.payment_seen(sighting)
 
-    async def payment_gone(self, txid: str) -> None:
+    async def payment_gone(self, txid: Txid) -> None:
         await self.lifecycle.payment_gone(txid)
 
     async def tip_moved(self, tip: Tip, fork_height: int | None) -> None:

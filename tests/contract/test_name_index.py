@@ -17,6 +17,7 @@ from pinning_worker.adapters.sql.database import Database, engine_of
 from pinning_worker.adapters.sql.name_index import SqlNameIndex, page
 from pinning_worker.adapters.sql.name_tables import SELECTED_BY
 from pinning_worker.adapters.sql.schema import metadata
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import RAW, cid_of
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import NameFilter
@@ -24,7 +25,7 @@ from pinning_worker.domain.topic.name_row import NameRow
 from pinning_worker.ports import NameIndex
 
 ART = cid_of(RAW, b"art")
-ROW = NameRow("aa" * 32, 10, 1_000, 1, 0, Swartz(1_000_000), b"art/1", f"ipfs://{ART}".encode(), "N1")
+ROW = NameRow(Txid("aa" * 32), 10, 1_000, 1, 0, Swartz(1_000_000), b"art/1", f"ipfs://{ART}".encode(), "N1")
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -18,6 +18,7 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.schema import metadata
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Purchase
 from pinning_worker.domain.money.pricing import Quote
@@ -32,7 +33,7 @@ Row = TypeVar("Row", Request, Pin)
 # Few of each, so that steps meet.
 ROOTS = (ROOT, b"\x01\x70\x12", b"")
 NAMES = (b"", b"alice", b"\xff")
-TXIDS = ("aa", "bb", "cc")
+TXIDS = (Txid("aa"), Txid("bb"), Txid("cc"))
 BLOCKS = tuple(block_name(number) for number in range(6))
 MOMENTS = tuple(NOW + timedelta(microseconds=number) for number in range(4))
 
