@@ -34,8 +34,9 @@ from pinning_worker.adapters.machine.clock import SystemClock
 from pinning_worker.adapters.machine.crash_file import CrashFile, read_crash_file
 from pinning_worker.adapters.machine.datadir import hold_data_dir
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
+from pinning_worker.adapters.p2p.bounds.request_budget import RequestBudget
 from pinning_worker.adapters.p2p.gossip.announcer import TopicAnnouncer
-from pinning_worker.adapters.p2p.gossip.request_reader import RequestBudget, RequestReader
+from pinning_worker.adapters.p2p.gossip.request_reader import RequestReader
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import open_database
