@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.payment import (
     Payment,
     Purchase,
@@ -96,7 +97,7 @@ def _uncounted(payment: Payment) -> Payment:
 class _Shortfall:
     """`fresh`: this payment counts since now; else it was counted before anything was quoted."""
 
-    txid: str
+    txid: Txid
     short: Short
     fresh: bool
 

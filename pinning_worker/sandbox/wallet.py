@@ -18,7 +18,7 @@ from coincurve import PrivateKey
 from pinning_worker.domain.chain.address import address_to_script, p2pkh_script, script_to_address, witness_script
 from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script, parse_name_op, push
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Script, Transaction, TxInput, TxOutput
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.coins import Coin, Outpoint, outpoint
 from pinning_worker.sandbox.node import Node
@@ -45,7 +45,7 @@ class Key:
         """33 bytes, compressed."""
         return bytes(self.secret.public_key.format())
 
-    def script(self, kind: Kind) -> bytes:
+    def script(self, kind: Kind) -> Script:
         key_hash = hash160(self.public)
         return p2pkh_script(key_hash) if kind == "p2pkh" else witness_script(0, key_hash)
 
@@ -62,8 +62,8 @@ class Payment:
     name: bytes
     value: bytes
     fees: Sequence[TxOutput]
-    owner: bytes | None = None
-    name_script: bytes | None = None
+    owner: Script | None = None
+    name_script: Script | None = None
     name_amount: Swartz = NAME_AMOUNT
     version: int = NAME_TX_VERSION
 
@@ -85,7 +85,7 @@ class Wallet:
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", Key(PrivateKey(hashlib.sha256(self.seed).digest())))
 
-    def script(self, kind: Kind = "p2wpkh") -> bytes:
+    def script(self, kind: Kind = "p2wpkh") -> Script:
         return self.key.script(kind)
 
     def address(self, kind: Kind = "p2wpkh") -> str:
@@ -142,7 +142,7 @@ class Wallet:
         change = _total(coins) - browser_fee(len(coins), _CHANGE_OUTPUTS)
         return self._signed(coins, [TxOutput(change, self.script())], version=2)
 
-    def _name_coins(self, name_script: bytes) -> list[tuple[Outpoint, Coin]]:
+    def _name_coins(self, name_script: Script) -> list[tuple[Outpoint, Coin]]:
         """The name's own output, which a payment with this name output must spend, if the name lives."""
         name_op = parse_name_op(name_script)
         if name_op is None or name_op.name is None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.sizes import PIECE, Sizes
 from pinning_worker.domain.money.payment import PaidOutput
 from pinning_worker.domain.money.swartz import Swartz
@@ -313,12 +314,12 @@ async def test_unsettled_are_the_pins_that_a_new_block_concerns(books: Books) ->
     """Catches: a pin listed once for each payment, one forgotten as its payment has settled, money without a pin."""
     waiting = bare_payment(name=b"waiting")
     again = bare_payment(OTHER_TXID, name=b"waiting", proof=proof(7))
-    settled = payment("01" * 32, name=b"settled")
-    gone = bare_payment("02" * 32, name=b"gone", gone=True)
-    lost = payment("03" * 32, name=b"lost", proof=None)
-    lost_and_gone = payment("04" * 32, name=b"lost, gone", proof=None, gone=True)
-    of_no_pin = bare_payment("05" * 32, b"", name=b"of no pin")
-    dust = bare_payment("06" * 32, name=b"dust", proof=proof(8))
+    settled = payment(Txid("01" * 32), name=b"settled")
+    gone = bare_payment(Txid("02" * 32), name=b"gone", gone=True)
+    lost = payment(Txid("03" * 32), name=b"lost", proof=None)
+    lost_and_gone = payment(Txid("04" * 32), name=b"lost, gone", proof=None, gone=True)
+    of_no_pin = bare_payment(Txid("05" * 32), b"", name=b"of no pin")
+    dust = bare_payment(Txid("06" * 32), name=b"dust", proof=proof(8))
     of_root = [PinKey(ROOT, name) for name in (b"lost", b"lost, gone", b"waiting")]
     with_pins = [pin(name=name) for name in (*(key.name for key in of_root), b"settled", b"gone")]
     await put(books, pin(OTHER, b"credit", state=State.CREDIT), *with_pins)
@@ -327,7 +328,7 @@ async def test_unsettled_are_the_pins_that_a_new_block_concerns(books: Books) ->
 
 
 async def test_a_reorg_concerns_what_is_proven_from_there_up(books: Books) -> None:
-    at = {height: bare_payment(f"{height:064x}", proof=proof(height)) for height in (9, 10, 11)}
+    at = {height: bare_payment(Txid(f"{height:064x}"), proof=proof(height)) for height in (9, 10, 11)}
     assert await books.commit(Change(payments=(*at.values(), bare_payment(TXID))))
     assert await books.proven_from(10) == [at[10], at[11]]
 
@@ -335,7 +336,7 @@ async def test_a_reorg_concerns_what_is_proven_from_there_up(books: Books) -> No
 async def test_payments_of_a_pin_include_those_that_are_gone(books: Books) -> None:
     first = payment(OTHER_TXID)
     then = bare_payment(TXID, first_seen=NOW + MICROSECOND, gone=True)
-    assert await books.commit(Change(payments=(then, first, bare_payment("01" * 32, name=b"bob"))))
+    assert await books.commit(Change(payments=(then, first, bare_payment(Txid("01" * 32), name=b"bob"))))
     assert await books.payments_of(ALICE) == [first, then]
 
 

@@ -17,6 +17,7 @@ from pinning_worker.adapters.sql.database import Database, engine_of
 from pinning_worker.adapters.sql.name_index import SqlNameIndex, page
 from pinning_worker.adapters.sql.name_tables import SELECTED_BY
 from pinning_worker.adapters.sql.schema import metadata
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import RAW, cid_of
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import NameFilter
@@ -24,7 +25,7 @@ from pinning_worker.domain.topic.name_row import NameRow
 from pinning_worker.ports import NameIndex
 
 ART = cid_of(RAW, b"art")
-ROW = NameRow("aa" * 32, 10, 1_000, 1, 0, Swartz(1_000_000), b"art/1", f"ipfs://{ART}".encode(), "N1")
+ROW = NameRow(Txid("aa" * 32), 10, 1_000, 1, 0, Swartz(1_000_000), b"art/1", f"ipfs://{ART}".encode(), "N1")
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -159,7 +160,7 @@ _bytes = st.builds(
 _drawn = st.lists(st.tuples(_bytes, _bytes, st.integers(0, 3)), max_size=12)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(drawn=_drawn, offset=st.integers(0, 3), limit=st.integers(1, 5), days=st.none() | st.just(range(1, 3)))
 def test_sql_selects_exactly_what_matches_says(
     drawn: list[tuple[bytes, bytes, int]], offset: int, limit: int, days: range | None, tmp_path: Path

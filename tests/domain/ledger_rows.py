@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import RAW, cid_of
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Purchase, Tip
@@ -32,7 +33,7 @@ def quote(months: int, amount: int, issued: datetime = NOON, *, life: timedelta 
         issued=issued,
         expires=issued + life,
         payment_address="mk",
-        payment_script=b"\x00",
+        payment_script=Script(b"\x00"),
         network="doichain-regtest",
     )
 
@@ -51,7 +52,7 @@ def tip(height: int) -> Tip:
 
 
 def payment(
-    txid: str, amount: int, height: int | None = None, *, bought: tuple[int, int] | None = None, settled: bool = False
+    txid: Txid, amount: int, height: int | None = None, *, bought: tuple[int, int] | None = None, settled: bool = False
 ) -> Payment:
     """`height`: of its block; `bought`: (months, amount)."""
     return Payment(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.money.pricing import Quote
@@ -50,7 +51,7 @@ QUOTE = Quote(
     issued=NOON,
     expires=NOON + timedelta(days=1),
     payment_address="N…",
-    payment_script=b"\x00\x14" + bytes(20),
+    payment_script=Script(b"\x00\x14" + bytes(20)),
     network="doichain",
     foreign=("https://example.org/a.png",),
 )
@@ -60,7 +61,7 @@ RENEWAL_TEXT = (
     '"expires":"2026-11-21T12:00:00.000Z"}'
 )
 ROW = NameRow(
-    txid="1f0e…",
+    txid=Txid("1f0e…"),
     height=500_001,
     blocktime=1_795_176_000,
     position=3,
@@ -94,7 +95,7 @@ SAMPLES: list[tuple[Message, str]] = [
         PaymentSeen(
             "bafy…",
             b"art/1",
-            "1f0e…",
+            Txid("1f0e…"),
             Swartz(7_004_482),
             0,
             6,
@@ -109,7 +110,7 @@ SAMPLES: list[tuple[Message, str]] = [
         PaymentShort(
             "bafy…",
             b"art/1",
-            "1f0e…",
+            Txid("1f0e…"),
             Swartz(5_000_000),
             Swartz(2_004_482),
             "N…",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import NameFilter
 from pinning_worker.domain.topic.name_row import NameRow
@@ -12,7 +13,7 @@ IPFS = b"ipfs://bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
 
 
 def row(name: bytes, value: bytes = b"") -> NameRow:
-    return NameRow("aa", 1, 0, 0, 0, Swartz(1_000_000), name, value)
+    return NameRow(Txid("aa"), 1, 0, 0, 0, Swartz(1_000_000), name, value)
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from pinning_worker.domain.chain.nameop import (
     push,
     transaction_name_op,
 )
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Script, Transaction, Txid, TxInput, TxOutput
 from pinning_worker.domain.money.swartz import Swartz
 
-P2PKH = bytes.fromhex("76a914") + bytes(20) + bytes.fromhex("88ac")
-P2WPKH = b"\x00\x14" + bytes(20)
+P2PKH = Script(bytes.fromhex("76a914") + bytes(20) + bytes.fromhex("88ac"))
+P2WPKH = Script(b"\x00\x14" + bytes(20))
 VALUE = b"ipfs://bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 
 
@@ -29,15 +29,15 @@ def test_the_bytes_of_a_name_doi() -> None:
 
 
 @given(st.binary(max_size=255), st.binary(max_size=1023), st.sampled_from([P2PKH, P2WPKH]))
-def test_a_name_doi_is_read_back(name: bytes, value: bytes, owner: bytes) -> None:
+def test_a_name_doi_is_read_back(name: bytes, value: bytes, owner: Script) -> None:
     assert parse_name_op(name_doi_script(name, value, owner)) == NameOp(NameOpCode.NAME_DOI, name, value, owner)
 
 
 @given(st.binary(max_size=1200))
-def test_no_bytes_make_the_reader_raise(script: bytes) -> None:
+def test_no_bytes_make_the_reader_raise(script: Script) -> None:
     parse_name_op(script)
     for op in NameOpCode:
-        parse_name_op(bytes((op.value,)) + script)
+        parse_name_op(Script(bytes((op.value,)) + script))
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_no_bytes_make_the_reader_raise(script: bytes) -> None:
         (b"\x5a\x4c\x01n\x4d\x01\x00v\x6d\x75", NameOp(NameOpCode.NAME_DOI, b"n", b"v", P2PKH)),
     ],
 )
-def test_the_four_operations_as_the_node_reads_them(script: bytes, expected: NameOp) -> None:
-    assert parse_name_op(script + P2PKH) == expected
+def test_the_four_operations_as_the_node_reads_them(script: Script, expected: NameOp) -> None:
+    assert parse_name_op(Script(script + P2PKH)) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,18 +75,18 @@ def test_the_four_operations_as_the_node_reads_them(script: bytes, expected: Nam
         b"\x54" + push(b"n") + push(b"v") + b"\x6d\x75" + P2PKH,  # OP_4 is no name operation
     ],
 )
-def test_what_only_looks_like_one(script: bytes) -> None:
+def test_what_only_looks_like_one(script: Script) -> None:
     assert parse_name_op(script) is None
 
 
 def test_a_witness_version_one_address_is_no_name_new() -> None:
     """OP_1 and a push of 32 bytes is a p2tr script: without the drop rule it would be a NAME_NEW."""
-    assert parse_name_op(b"\x51\x20" + bytes(32)) is None
+    assert parse_name_op(Script(b"\x51\x20" + bytes(32))) is None
 
 
-def transaction(version: int, *scripts: bytes) -> Transaction:
+def transaction(version: int, *scripts: Script) -> Transaction:
     outputs = tuple(TxOutput(Swartz(1_000_000), script) for script in scripts)
-    return Transaction(version, (TxInput("00" * 32, 0),), outputs)
+    return Transaction(version, (TxInput(Txid("00" * 32), 0),), outputs)
 
 
 def test_a_transaction_has_one_name_output_or_none() -> None:

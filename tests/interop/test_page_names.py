@@ -13,7 +13,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketReque
 
 from pinning_worker.domain.chain.address import script_to_address, witness_script
 from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
-from pinning_worker.domain.chain.transaction import Transaction, TxOutput, serialise_output, var_bytes
+from pinning_worker.domain.chain.transaction import Script, Transaction, TxOutput, serialise_output, var_bytes
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.sandbox import Sandbox
@@ -239,7 +239,7 @@ async def test_a_name_of_another_address_of_the_same_wallet(sandbox: Sandbox, al
 
 
 async def test_a_name_whose_owner_has_no_address(sandbox: Sandbox, alice: Payer) -> None:
-    sandbox.pay_as(Payment(NAME.encode(), b"", [], owner=b"\x6a"))
+    sandbox.pay_as(Payment(NAME.encode(), b"", [], owner=Script(b"\x6a")))
     sandbox.mine()
     await alice.is_refused(r"somebody else's \(a script without an address\)")
 

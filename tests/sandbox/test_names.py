@@ -8,7 +8,7 @@ import pytest
 
 from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameOpCode, name_doi_script, parse_name_op, push
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Script, Transaction, TxInput, TxOutput
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.coins import Coin, Outpoint
 from pinning_worker.sandbox.node import Node
@@ -17,7 +17,7 @@ from pinning_worker.sandbox.transaction_rules import COINBASE_MATURITY
 from pinning_worker.sandbox.wallet import Kind, Payment, Wallet, browser_fee, sign
 
 NAME, OTHER = b"art/1", b"art/2"
-MINER = b"\x6a"
+MINER = Script(b"\x6a")
 LIFE = DOICHAIN_REGTEST.name_life
 NAME_AMOUNT = Swartz(1_000_000)
 NameCoin = tuple[Outpoint, Coin]
@@ -44,7 +44,7 @@ def bob(node: Node) -> Wallet:
     return Wallet(node, b"bob")
 
 
-def both_scripts(wallet: Wallet) -> list[bytes]:
+def both_scripts(wallet: Wallet) -> list[Script]:
     return [wallet.script("p2wpkh"), wallet.script("p2pkh")]
 
 
@@ -182,7 +182,7 @@ def test_every_name_has_an_owner(name: bytes, node: Node, alice: Wallet, bob: Wa
 
 def test_a_name_new_is_no_way_around(node: Node, alice: Wallet) -> None:
     name = name_coin(register(alice))
-    name_new = TxOutput(NAME_AMOUNT, b"\x51" + push(b"h" * 20) + b"\x6d" + alice.script())
+    name_new = TxOutput(NAME_AMOUNT, Script(b"\x51" + push(b"h" * 20) + b"\x6d" + alice.script()))
     refuse(node, alice.spend([name_new], NAME_TX_VERSION, first=[name]), "tx-namenew-with-name-input")
     ticket = name_coin(send(node, alice.spend([name_new], NAME_TX_VERSION)))
     mine(node)
@@ -194,7 +194,7 @@ def test_a_name_new_is_no_way_around(node: Node, alice: Wallet) -> None:
 def test_what_the_sandbox_leaves_out_is_refused(op: NameOpCode, node: Node, alice: Wallet) -> None:
     name = name_coin(register(alice))
     arguments = push(NAME) + push(b"r") * (op is NameOpCode.NAME_FIRSTUPDATE) + push(b"v")
-    script = bytes((op.value,)) + arguments + b"\x6d\x75" + alice.script()
+    script = Script(bytes((op.value,)) + arguments + b"\x6d\x75" + alice.script())
     taken = alice.spend([TxOutput(NAME_AMOUNT, script)], NAME_TX_VERSION, first=[name])
     refuse(node, taken, f"the sandbox takes no {op.name}")
 

@@ -18,7 +18,7 @@ import enum
 import struct
 from dataclasses import dataclass
 
-from pinning_worker.domain.chain.transaction import Transaction
+from pinning_worker.domain.chain.transaction import Script, Transaction
 
 NAME_TX_VERSION = 0x7100
 LONGEST_NAME = 255
@@ -56,10 +56,10 @@ class NameOp:
     op: NameOpCode
     name: bytes | None
     value: bytes | None
-    address_script: bytes
+    address_script: Script
 
 
-def parse_name_op(script: bytes) -> NameOp | None:
+def parse_name_op(script: Script) -> NameOp | None:
     """The NameOp that an output script begins with, or None if it begins with none. Never raises.
 
     Lengths are not judged: consensus keeps names over 255 and values over 1023 bytes out of blocks.
@@ -74,7 +74,7 @@ def parse_name_op(script: bytes) -> NameOp | None:
         return None
     name = None if name_at is None else arguments[name_at]
     value = None if value_at is None else arguments[value_at]
-    return NameOp(op, name, value, rest)
+    return NameOp(op, name, value, Script(rest))
 
 
 def transaction_name_op(transaction: Transaction) -> tuple[int, NameOp] | None:
@@ -89,9 +89,10 @@ def transaction_name_op(transaction: Transaction) -> tuple[int, NameOp] | None:
     return found[0] if len(found) == 1 else None
 
 
-def name_doi_script(name: bytes, value: bytes, address_script: bytes) -> bytes:
+def name_doi_script(name: bytes, value: bytes, address_script: Script) -> Script:
     """The output script that publishes `value` under `name`, owned by `address_script`."""
-    return bytes((NameOpCode.NAME_DOI.value,)) + push(name) + push(value) + bytes((_2DROP, _DROP)) + address_script
+    operation = bytes((NameOpCode.NAME_DOI.value,)) + push(name) + push(value) + bytes((_2DROP, _DROP))
+    return Script(operation + address_script)
 
 
 def push(data: bytes) -> bytes:

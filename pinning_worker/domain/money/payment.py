@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import BadCid, Cid, parse_cid
 from pinning_worker.domain.money.pricing import Quote, add_months
 from pinning_worker.domain.money.swartz import ZERO, Swartz
@@ -56,7 +57,7 @@ class Sighting:
     Without a proof it is hearsay (mempool, or a server's word): shown, never acted on.
     """
 
-    txid: str
+    txid: Txid
     name: bytes | None
     value: bytes | None
     outputs: tuple[PaidOutput, ...]
@@ -81,7 +82,7 @@ class Purchase:
 class Payment:
     """One transaction in the ledger. `root` is empty where its NameOp names no CID: money received and owed."""
 
-    txid: str
+    txid: Txid
     root: bytes  # CIDv1 bytes of the CID it names
     cid_text: str
     name: bytes

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Protocol
 
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.sizes import Sizes as Sizes
 from pinning_worker.domain.content.sizes import human_size
 from pinning_worker.domain.errors import ErrorCode as ErrorCode
@@ -84,7 +85,7 @@ class PaymentSeen:
 
     cid: str
     name: bytes
-    txid: str
+    txid: Txid
     amount: Swartz
     confirmations: int
     confirmations_needed: int
@@ -109,7 +110,7 @@ class PaymentShort:
 
     cid: str
     name: bytes
-    txid: str
+    txid: Txid
     received: Swartz
     missing: Swartz
     payment_address: str

@@ -18,6 +18,7 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.schema import metadata
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Purchase
 from pinning_worker.domain.money.pricing import Quote
@@ -32,7 +33,7 @@ Row = TypeVar("Row", Request, Pin)
 # Few of each, so that steps meet.
 ROOTS = (ROOT, b"\x01\x70\x12", b"")
 NAMES = (b"", b"alice", b"\xff")
-TXIDS = ("aa", "bb", "cc")
+TXIDS = (Txid("aa"), Txid("bb"), Txid("cc"))
 BLOCKS = tuple(block_name(number) for number in range(6))
 MOMENTS = tuple(NOW + timedelta(microseconds=number) for number in range(4))
 
@@ -100,7 +101,7 @@ def changes(draw: st.DrawFn) -> Change:
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(changes(), min_size=1, max_size=12))
 def test_sql_books_answer_as_their_twin_does(database: Database, steps: list[Change]) -> None:
     """Catches: any difference in what a change does, whether it is refused, and what the questions answer after it."""
