@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -122,6 +123,14 @@ def test_what_pages_say_to_make_can_be_made() -> None:
         if target not in targets
     ]
     assert not unknown, "\n".join(unknown)
+
+
+def test_the_drawn_floors_are_those_of_import_linter() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    floors = next(each["layers"] for each in contracts if each["name"] == "imports go one way")
+    drawn = "\n".join(floor.replace("pinning_worker.", "") for floor in floors)
+    page = pages()["docs/architecture.md"]
+    assert f"```\n{drawn}\n```" in page, f"docs/architecture.md draws other floors than pyproject.toml has:\n{drawn}"
 
 
 # ---------------------------------------------------------------- log events
