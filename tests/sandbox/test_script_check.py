@@ -9,7 +9,7 @@ import pytest
 from coincurve import PrivateKey, PublicKey
 
 from pinning_worker.domain.chain.address import p2pkh_script
-from pinning_worker.domain.chain.nameop import name_doi_script, push
+from pinning_worker.domain.chain.nameop import NameBytes, name_doi_script, push
 from pinning_worker.domain.chain.transaction import Script, Transaction, Txid, TxInput, TxOutput, parse_transaction
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.rejected import Rejected
@@ -144,7 +144,7 @@ def test_outputs_of_other_kinds_are_not_anybodys(script: Script) -> None:
 
 @pytest.mark.parametrize("kind", ["p2wpkh", "p2pkh"])
 def test_a_name_is_spent_by_the_owner_of_its_address(kind: Kind) -> None:
-    spent = TxOutput(Swartz(1_000_000), name_doi_script(b"art/1", b"v", KEY.script(kind)))
+    spent = TxOutput(Swartz(1_000_000), name_doi_script(NameBytes(b"art/1"), b"v", KEY.script(kind)))
     unsigned = Transaction(0x7100, (TxInput(Txid("11" * 32), 0),), (TxOutput(Swartz(1_000_000), spent.script),))
     check_input(sign(unsigned, [spent], KEY), 0, spent)
     with pytest.raises(Rejected):
