@@ -82,7 +82,7 @@ FORGERIES: dict[str, Forgery] = {
         tx, kind, signature_of(tx, kind)[:-1] + b"\x02", KEY.public
     ),
     "the high S": lambda tx, kind: with_signature(tx, kind, high_s(signature_of(tx, kind)), KEY.public),
-    "an output changed": lambda tx, kind: replace(tx, outputs=(TxOutput(Swartz(11_001), b"\x51"),)),
+    "an output changed": lambda tx, kind: replace(tx, outputs=(TxOutput(Swartz(11_001), Script(b"\x51")),)),
     "paid to somebody else": lambda tx, kind: replace(tx, outputs=(TxOutput(Swartz(11_000), THIEF.script(kind)),)),
     "the version changed": lambda tx, kind: replace(tx, version=1),
     "the locktime changed": lambda tx, kind: replace(tx, locktime=7),
