@@ -17,8 +17,9 @@ from pinning_worker.adapters.electrum.sight import Blindness
 from pinning_worker.adapters.machine.clock import SystemClock
 from pinning_worker.adapters.machine.crash_file import CrashFile
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
+from pinning_worker.adapters.p2p.bounds.request_budget import RequestBudget
 from pinning_worker.adapters.p2p.gossip.announcer import TopicAnnouncer
-from pinning_worker.adapters.p2p.gossip.request_reader import RequestBudget, RequestReader
+from pinning_worker.adapters.p2p.gossip.request_reader import RequestReader
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.catalogue import Catalogue
 from pinning_worker.domain.topic.messages import AddedCid, ExpiredCid, Message

@@ -173,7 +173,7 @@ _bytes = st.builds(
 _drawn = st.lists(st.tuples(_bytes, _bytes, st.integers(0, 3)), max_size=12)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(drawn=_drawn, offset=st.integers(0, 3), limit=st.integers(1, 5), days=st.none() | st.just(range(1, 3)))
 def test_sql_selects_exactly_what_matches_says(
     drawn: list[tuple[bytes, bytes, int]], offset: int, limit: int, days: range | None, tmp_path: Path

@@ -274,6 +274,13 @@ _purchases = st.lists(
 )
 
 
+def test_payments_of_one_block_are_folded_by_their_txids() -> None:
+    """A block's transactions are heard of in any order; yet every node decides alike which of them buys."""
+    first, second, earlier = payment("a", 60, 7), payment("b", 40, 7), payment("c", 1, 6)
+    for heard in ([first, second, earlier], [earlier, second, first]):
+        assert in_chain_order(heard) == [earlier, first, second]
+
+
 @given(_purchases, st.randoms(use_true_random=False))
 def test_every_node_folds_the_same_term_in_whatever_order_it_heard(payments: list[Payment], dice: object) -> None:
     shuffled = list(payments)

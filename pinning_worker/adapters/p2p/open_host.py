@@ -37,10 +37,10 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux
 
 from pinning_worker.adapters.p2p import addresses
+from pinning_worker.adapters.p2p.bounds.door import LOOPBACK, Door, DoorRules
 from pinning_worker.adapters.p2p.cures import mend_all
 from pinning_worker.adapters.p2p.cures.connections.private_network import fingerprint
 from pinning_worker.adapters.p2p.cures.identify import ping
-from pinning_worker.adapters.p2p.cures.ports.half_open import LOOPBACK, Door, DoorRules
 from pinning_worker.adapters.p2p.cures.streams import stream_limit, yamux_window
 from pinning_worker.adapters.p2p.discovery import bootstrap
 from pinning_worker.adapters.p2p.errors import BadAddress

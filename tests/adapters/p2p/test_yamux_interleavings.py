@@ -228,7 +228,7 @@ async def read(stream: YamuxStream, sent: Sent, impatience: int, late: trio.Even
             return
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(STEPS, st.integers(0, 3))
 def test_no_byte_is_lost_nor_the_connection(steps: list[tuple[str, int, int]], impatience: int) -> None:
     mend_all()

@@ -102,7 +102,7 @@ def changes(draw: st.DrawFn) -> Change:
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(changes(), min_size=1, max_size=12))
 def test_sql_books_answer_as_their_twin_does(database: Database, steps: list[Change]) -> None:
     """Catches: any difference in what a change does, whether it is refused, and what the questions answer after it."""

@@ -32,8 +32,8 @@ from libp2p.pubsub.utils import safe_bytes_from_hex
 
 from pinning_worker.adapters.p2p.bounds.flood_guard import FloodGuard
 from pinning_worker.adapters.p2p.bounds.gossip_budget import MOST_UNWANTED
+from pinning_worker.adapters.p2p.bounds.outgoing_queue import LANES, Lane
 from pinning_worker.adapters.p2p.bounds.retold import Retold
-from pinning_worker.adapters.p2p.cures.gossip.outgoing_queue import LANES, Lane
 from pinning_worker.adapters.p2p.cures.process import steady_clock
 from pinning_worker.adapters.p2p.gossip.control import AT_ONCE, FewWords
 

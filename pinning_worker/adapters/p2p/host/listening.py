@@ -20,8 +20,9 @@ from libp2p.transport.exceptions import OpenConnectionError
 from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.addresses import is_tcp, socket_of
+from pinning_worker.adapters.p2p.bounds.door import Door
 from pinning_worker.adapters.p2p.cures.ports import private_port
-from pinning_worker.adapters.p2p.cures.ports.half_open import Door, watch_over
+from pinning_worker.adapters.p2p.cures.ports.half_open import watch_over
 from pinning_worker.adapters.p2p.errors import CannotListen
 
 

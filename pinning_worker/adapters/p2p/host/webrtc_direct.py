@@ -24,7 +24,7 @@ from libp2p.abc import ITransport
 from libp2p.crypto.keys import KeyPair
 
 from pinning_worker.adapters.machine.disk_faults import reason_of
-from pinning_worker.adapters.p2p.cures.ports.half_open import Door
+from pinning_worker.adapters.p2p.bounds.door import Door
 from pinning_worker.adapters.p2p.errors import BadCertificate, CannotListen
 
 GOOD_FOR = timedelta(days=3653)

@@ -13,7 +13,7 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.addresses import is_circuit
-from pinning_worker.adapters.p2p.cures.ports.half_open import socket_under
+from pinning_worker.adapters.p2p.host.sockets import socket_under
 
 if TYPE_CHECKING:
     from libp2p.network.swarm import Swarm
