@@ -20,7 +20,7 @@ from pinning_worker.adapters.electrum.session import STATUSES_AT_ONCE
 from pinning_worker.adapters.electrum.sightings import Sightings
 from pinning_worker.adapters.electrum.watcher import MOST_SERVERS, PaymentWatcher
 from pinning_worker.domain.chain.address import scripthash
-from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
+from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameBytes, name_doi_script
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Anchor, Network, Retarget2016
 from pinning_worker.domain.chain.transaction import Script, Transaction, Txid, TxInput, TxOutput
 from pinning_worker.domain.money.payment import PaidOutput, Proof
@@ -147,7 +147,7 @@ async def test_a_backlog_is_read_to_its_end_as_fast_as_the_server_may_be_asked()
 
 async def test_only_outputs_that_equal_a_payment_script_are_paid() -> None:
     """A name output that our address owns, a spend of ours, change: all in its history, none of it pays."""
-    named = name_doi_script(b"art/9", b"ipfs://x", PAYEE)
+    named = name_doi_script(NameBytes(b"art/9"), b"ipfs://x", PAYEE)
     outputs = [TxOutput(Swartz(1), PAYEE), TxOutput(Swartz(2), ANOTHER_PAYEE), TxOutput(Swartz(3), PAYEE)]
     paid = Transaction(NAME_TX_VERSION, (TxInput(Txid("11" * 32), 0),), (TxOutput(Swartz(1_000_000), named), *outputs))
     spent = Transaction(2, (TxInput(paid.txid, 1),), (TxOutput(Swartz(1), ANOTHER_PAYEE),))
