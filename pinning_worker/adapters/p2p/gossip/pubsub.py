@@ -29,14 +29,14 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.tools.anyio_service import background_trio_service
 
 from pinning_worker.adapters.p2p.bounds.flood_guard import AWAY_SECONDS, FloodGuard, GossipLimits
+from pinning_worker.adapters.p2p.bounds.gossip_budget import MOST_MESSAGES
 from pinning_worker.adapters.p2p.bounds.intake import Heard
-from pinning_worker.adapters.p2p.cures.gossip.crowded_frames import MOST_MESSAGES
-from pinning_worker.adapters.p2p.cures.process.crash import quietly
 from pinning_worker.adapters.p2p.gossip.control import AT_ONCE
 from pinning_worker.adapters.p2p.gossip.intake import Intake
 from pinning_worker.adapters.p2p.gossip.publisher import Publisher
 from pinning_worker.adapters.p2p.gossip.router import Router
 from pinning_worker.adapters.p2p.gossip.stream import Ears
+from pinning_worker.adapters.p2p.host.connections import quietly
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.ungroup import one_error
 
