@@ -82,7 +82,7 @@ class HostConfig:
     `max_connections_per_address` (bounds/door.py). `relay`: be a relay, within these caps.
     `swarm_key`: 32 bytes; only peers that hold the same are spoken with (host/protected_connection.py).
     `stream_window`: bytes that one stream may make us hold, for all hosts of the process.
-    `certificate` is for the addresses that end in /tls/ws; `webrtc_pem` keeps the one of webrtc-direct (host/webrtc_direct.py).
+    `certificate` is for the addresses that end in /tls/ws; `webrtc_pem` keeps that of webrtc-direct.
     `relays_wanted`: be reachable through so many relays, found among the peers (relay/client.py).
     """
 

@@ -7,8 +7,8 @@
             ...
 
 A message is taken in by the topic's validator, which alone knows who handed it to us; our own echo is not. Reading
-slowly loses messages (counted), never memory; what one peer may cause is bounded (`bounds/flood_guard.py`). Every peer that asks
-into our mesh is kept there, what we publish goes to every subscriber, and the host's direct peers get everything
+slowly loses messages (counted), never memory; `bounds/flood_guard.py` limits what one peer may cause. Every peer that
+asks into our mesh is kept there, what we publish goes to every subscriber, and the host's direct peers get everything
 (`router.py`).
 """
 
