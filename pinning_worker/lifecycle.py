@@ -267,5 +267,7 @@ class Lifecycle:
                 await self.ending.remind_or_end(pin)
             case State.CREDIT:
                 await self.ending.end(pin)
-            case _:
+            case State.SEEN | State.SHORT | State.VANISHED | State.SUSPENDED | State.RELEASED:
                 raise AssertionError(f"a pin that is {pin.state.value} has nothing due")
+            case State.REQUESTED | State.FETCHING | State.QUOTED | State.STALLED | State.REFUSED | State.LAPSED:
+                raise AssertionError(f"{pin.state.value} is a request's state, never a pin's")

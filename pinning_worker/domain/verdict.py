@@ -119,10 +119,13 @@ def _settle(
             credit = min(balance(judged[: place + 1]), balance(judged))
             outcome = buy(max(credit, ZERO), quotes_that_judge(quotes, payment.counted_at()))
             shortfall = None
-            if isinstance(outcome, Purchase):
-                judged[place] = replace(judged[place], bought=outcome)
-            elif isinstance(outcome, Short):
-                shortfall = _Shortfall(payment.txid, outcome, fresh)
+            match outcome:
+                case Purchase():
+                    judged[place] = replace(judged[place], bought=outcome)
+                case Short():
+                    shortfall = _Shortfall(payment.txid, outcome, fresh)
+                case None:  # nothing was ever quoted
+                    pass
     return judged, shortfall
 
 

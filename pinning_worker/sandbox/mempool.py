@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pinning_worker.domain.chain.nameop import transaction_name_op
+from pinning_worker.domain.chain.nameop import NameBytes, transaction_name_op
 from pinning_worker.domain.chain.transaction import Transaction, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.coins import IN_MEMPOOL, Coin, Coins, Outpoint, new_coins, outpoint
@@ -24,7 +24,7 @@ class Mempool:
         self._names = names
         self._created: dict[Outpoint, Coin] = {}
         self._spender: dict[Outpoint, Txid] = {}
-        self._name: dict[Txid, bytes] = {}
+        self._name: dict[Txid, NameBytes] = {}
         self.transactions: dict[Txid, Transaction] = {}
         self.fees: dict[Txid, Swartz] = {}
 
@@ -35,7 +35,7 @@ class Mempool:
     def is_spent(self, at: Outpoint) -> bool:
         return at in self._spender
 
-    def waits(self, name: bytes) -> bool:
+    def waits(self, name: NameBytes) -> bool:
         """Whether an operation of this name is here."""
         return name in self._name.values()
 
@@ -83,6 +83,6 @@ class Mempool:
                 continue
 
 
-def _name(transaction: Transaction) -> bytes | None:
+def _name(transaction: Transaction) -> NameBytes | None:
     found = transaction_name_op(transaction)
     return found[1].name if found else None

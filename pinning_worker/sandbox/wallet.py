@@ -16,7 +16,7 @@ from typing import Literal
 from coincurve import PrivateKey
 
 from pinning_worker.domain.chain.address import address_to_script, p2pkh_script, script_to_address, witness_script
-from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script, parse_name_op, push
+from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameBytes, name_doi_script, parse_name_op, push
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
 from pinning_worker.domain.chain.transaction import Script, Transaction, TxInput, TxOutput
 from pinning_worker.domain.money.swartz import Swartz
@@ -59,7 +59,7 @@ class Payment:
     """What a payment says and pays. `name_script`, if given, stands in place of the NAME_DOI; `owner` owns the name
     (an output script; the wallet's own by default); `fees` are the outputs after it, usually one."""
 
-    name: bytes
+    name: NameBytes
     value: bytes
     fees: Sequence[TxOutput]
     owner: Script | None = None
@@ -71,7 +71,7 @@ class Payment:
 def browser_payment(address: str, amount: Swartz, name: str, cid: str) -> Payment:
     """What the deployed browser makes of a quote. Raises BadAddress."""
     fee = TxOutput(amount, address_to_script(address, DOICHAIN_REGTEST))
-    return Payment(name.encode(), f"ipfs://{cid}".encode(), [fee])
+    return Payment(NameBytes(name.encode()), f"ipfs://{cid}".encode(), [fee])
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import RAW, cid_of
 from pinning_worker.domain.content.sizes import Sizes
@@ -14,7 +15,7 @@ from pinning_worker.domain.pin import Pin, State
 from pinning_worker.domain.verdict import Depth
 
 CID = cid_of(RAW, b"art")
-NAME = b"art/1"
+NAME = NameBytes(b"art/1")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 DEPTH = Depth(confirmations=3, credit=20)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import Cid, cid_of, parse_cid
 from pinning_worker.domain.content.sizes import Sizes
@@ -50,7 +51,7 @@ def quote(months: int = 8, network: str = "doichain-regtest") -> Quote:
 
 
 def pinned(name: str, days: int = 241, id_: str | None = None) -> CidPinnedWithName:
-    return CidPinnedWithName(TEXT, name.encode(), NOW + timedelta(days=days), days, Renewal.of(quote()), id_)
+    return CidPinnedWithName(TEXT, NameBytes(name.encode()), NOW + timedelta(days=days), days, Renewal.of(quote()), id_)
 
 
 def until(days: int = 241) -> str:
@@ -58,7 +59,7 @@ def until(days: int = 241) -> str:
 
 
 def seen(depth: int) -> PaymentSeen:
-    return PaymentSeen(TEXT, b"art/1", Txid("1f0e"), FEE, depth, 6, "q1")
+    return PaymentSeen(TEXT, NameBytes(b"art/1"), Txid("1f0e"), FEE, depth, 6, "q1")
 
 
 def follow(*messages: Message, months: int | None = None) -> list[object]:
@@ -101,7 +102,7 @@ def test_a_pin_whose_announcement_was_lost_is_found_by_asking_again() -> None:
 
 
 def test_too_little_is_told() -> None:
-    short = PaymentShort(TEXT, b"art/1", Txid("1f0e"), Swartz(5), Swartz(7), "ncrt1q", "q1")
+    short = PaymentShort(TEXT, NameBytes(b"art/1"), Txid("1f0e"), Swartz(5), Swartz(7), "ncrt1q", "q1")
     assert follow(OFFERED, short) == [OFFER, Short("art/1", Txid("1f0e"), Swartz(5), Swartz(7))]
 
 

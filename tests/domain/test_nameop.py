@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pinning_worker.domain.chain.nameop import (
     NAME_TX_VERSION,
+    NameBytes,
     NameOp,
     NameOpCode,
     name_doi_script,
@@ -24,12 +25,12 @@ VALUE = b"ipfs://bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 
 
 def test_the_bytes_of_a_name_doi() -> None:
-    script = name_doi_script(b"art/1", b"ipfs://x", P2PKH)
+    script = name_doi_script(NameBytes(b"art/1"), b"ipfs://x", P2PKH)
     assert script.hex() == "5a056172742f3108697066733a2f2f786d75" + P2PKH.hex()
 
 
 @given(st.binary(max_size=255), st.binary(max_size=1023), st.sampled_from([P2PKH, P2WPKH]))
-def test_a_name_doi_is_read_back(name: bytes, value: bytes, owner: Script) -> None:
+def test_a_name_doi_is_read_back(name: NameBytes, value: bytes, owner: Script) -> None:
     assert parse_name_op(name_doi_script(name, value, owner)) == NameOp(NameOpCode.NAME_DOI, name, value, owner)
 
 
@@ -46,14 +47,20 @@ def test_no_bytes_make_the_reader_raise(script: Script) -> None:
         (b"\x51" + push(b"h" * 20) + b"\x6d", NameOp(NameOpCode.NAME_NEW, None, None, P2PKH)),
         (
             b"\x52" + push(b"d/x") + push(b"rand") + push(b"v") + b"\x6d\x6d",
-            NameOp(NameOpCode.NAME_FIRSTUPDATE, b"d/x", b"v", P2PKH),
+            NameOp(NameOpCode.NAME_FIRSTUPDATE, NameBytes(b"d/x"), b"v", P2PKH),
         ),
-        (b"\x53" + push(b"d/x") + push(b"") + b"\x6d\x75", NameOp(NameOpCode.NAME_UPDATE, b"d/x", b"", P2PKH)),
+        (
+            b"\x53" + push(b"d/x") + push(b"") + b"\x6d\x75",
+            NameOp(NameOpCode.NAME_UPDATE, NameBytes(b"d/x"), b"", P2PKH),
+        ),
         # ElectrumX takes exactly 6d 75; the node takes any run of drops and NOPs, one is enough.
-        (b"\x5a" + push(b"n") + push(b"v") + b"\x75", NameOp(NameOpCode.NAME_DOI, b"n", b"v", P2PKH)),
-        (b"\x5a" + push(b"n") + push(b"v") + b"\x61\x6d\x75\x61", NameOp(NameOpCode.NAME_DOI, b"n", b"v", P2PKH)),
+        (b"\x5a" + push(b"n") + push(b"v") + b"\x75", NameOp(NameOpCode.NAME_DOI, NameBytes(b"n"), b"v", P2PKH)),
+        (
+            b"\x5a" + push(b"n") + push(b"v") + b"\x61\x6d\x75\x61",
+            NameOp(NameOpCode.NAME_DOI, NameBytes(b"n"), b"v", P2PKH),
+        ),
         # Pushes that are longer than needed are pushes.
-        (b"\x5a\x4c\x01n\x4d\x01\x00v\x6d\x75", NameOp(NameOpCode.NAME_DOI, b"n", b"v", P2PKH)),
+        (b"\x5a\x4c\x01n\x4d\x01\x00v\x6d\x75", NameOp(NameOpCode.NAME_DOI, NameBytes(b"n"), b"v", P2PKH)),
     ],
 )
 def test_the_four_operations_as_the_node_reads_them(script: Script, expected: NameOp) -> None:
@@ -90,7 +97,7 @@ def transaction(version: int, *scripts: Script) -> Transaction:
 
 
 def test_a_transaction_has_one_name_output_or_none() -> None:
-    name = name_doi_script(b"art/1", VALUE, P2PKH)
+    name = name_doi_script(NameBytes(b"art/1"), VALUE, P2PKH)
     assert transaction_name_op(transaction(NAME_TX_VERSION, P2PKH, name)) == (1, parse_name_op(name))
     assert transaction_name_op(transaction(2, P2PKH, name)) is None
     assert transaction_name_op(transaction(NAME_TX_VERSION, P2PKH)) is None

@@ -269,7 +269,9 @@ def test_without_a_proven_purchase_there_is_no_term() -> None:
 
 _purchases = st.lists(
     st.tuples(st.integers(0, 40_000), st.integers(1, 8)), min_size=1, max_size=6, unique_by=lambda entry: entry[0]
-).map(lambda rows: [payment(f"t{n}", 100, height, bought=(months, 100)) for n, (height, months) in enumerate(rows)])
+).map(
+    lambda rows: [payment(Txid(f"t{n}"), 100, height, bought=(months, 100)) for n, (height, months) in enumerate(rows)]
+)
 
 
 def test_payments_of_one_block_are_folded_by_their_txids() -> None:

@@ -396,6 +396,8 @@ class AnyHistory(RuleBasedStateMachine):
                 case.pin = case.pin.moved(Event.ENDED, None)
             case State.PINNED | State.EXPIRING:
                 case.pin = case.pin.moved(Event.REMINDED, case.pin.ends)
+            case _:
+                pass
 
     @precondition(lambda self: self.case.pin.state in LIVE)
     @rule()

@@ -8,7 +8,14 @@ from dataclasses import replace
 import pytest
 
 from pinning_worker.domain.chain.anchor import start_chain
-from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameOpCode, name_doi_script, push, transaction_name_op
+from pinning_worker.domain.chain.nameop import (
+    NAME_TX_VERSION,
+    NameBytes,
+    NameOpCode,
+    name_doi_script,
+    push,
+    transaction_name_op,
+)
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
 from pinning_worker.domain.chain.transaction import Script, Transaction, TxInput, TxOutput
 from pinning_worker.domain.money.swartz import Swartz
@@ -76,7 +83,7 @@ def test_a_large_payment_takes_several_coins(wallet: Wallet) -> None:
     assert len(tx.inputs) == 2
     wallet.node.broadcast(tx.serialise())
     with pytest.raises(Rejected, match="mine first"):
-        wallet.pay(replace(payment(wallet), name=b"art/2"))
+        wallet.pay(replace(payment(wallet), name=NameBytes(b"art/2")))
 
 
 # --- what is refused
@@ -94,7 +101,7 @@ def name_new(wallet: Wallet) -> bytes:
 
 
 def two_names(wallet: Wallet) -> Transaction:
-    name = TxOutput(COIN, name_doi_script(b"art/2", b"v", wallet.script()))
+    name = TxOutput(COIN, name_doi_script(NameBytes(b"art/2"), b"v", wallet.script()))
     return wallet.pay(replace(payment(wallet), fees=[name]))
 
 
@@ -120,7 +127,7 @@ def spends_nothing_there(wallet: Wallet) -> Transaction:
     return replace(tx, inputs=(replace(tx.inputs[0], prev_index=7),))
 
 
-def registered(wallet: Wallet, name: bytes) -> tuple[Outpoint, Coin]:
+def registered(wallet: Wallet, name: NameBytes) -> tuple[Outpoint, Coin]:
     """The name's output, in a block."""
     at = wallet.node.broadcast(wallet.pay(replace(payment(wallet), name=name)).serialise()), 0
     wallet.node.mine(MINER)
@@ -130,11 +137,11 @@ def registered(wallet: Wallet, name: bytes) -> tuple[Outpoint, Coin]:
 
 
 def a_name_spent_as_money(wallet: Wallet) -> Transaction:
-    return wallet.spend([OUTPUT], first=[registered(wallet, b"art/1")])
+    return wallet.spend([OUTPUT], first=[registered(wallet, NameBytes(b"art/1"))])
 
 
 def two_names_spent(wallet: Wallet) -> Transaction:
-    return wallet.spend([OUTPUT], first=[registered(wallet, name) for name in (b"art/1", b"art/2")])
+    return wallet.spend([OUTPUT], first=[registered(wallet, NameBytes(name)) for name in (b"art/1", b"art/2")])
 
 
 BREACHES: dict[str, tuple[Breach, str]] = {

@@ -9,7 +9,7 @@ import pytest
 from coincurve import PrivateKey, PublicKey
 
 from pinning_worker.domain.chain.address import p2pkh_script
-from pinning_worker.domain.chain.nameop import name_doi_script, push
+from pinning_worker.domain.chain.nameop import NameBytes, name_doi_script, push
 from pinning_worker.domain.chain.transaction import Script, Transaction, Txid, TxInput, TxOutput, parse_transaction
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.rejected import Rejected
@@ -82,7 +82,7 @@ FORGERIES: dict[str, Forgery] = {
         tx, kind, signature_of(tx, kind)[:-1] + b"\x02", KEY.public
     ),
     "the high S": lambda tx, kind: with_signature(tx, kind, high_s(signature_of(tx, kind)), KEY.public),
-    "an output changed": lambda tx, kind: replace(tx, outputs=(TxOutput(Swartz(11_001), b"\x51"),)),
+    "an output changed": lambda tx, kind: replace(tx, outputs=(TxOutput(Swartz(11_001), Script(b"\x51")),)),
     "paid to somebody else": lambda tx, kind: replace(tx, outputs=(TxOutput(Swartz(11_000), THIEF.script(kind)),)),
     "the version changed": lambda tx, kind: replace(tx, version=1),
     "the locktime changed": lambda tx, kind: replace(tx, locktime=7),
@@ -144,7 +144,7 @@ def test_outputs_of_other_kinds_are_not_anybodys(script: Script) -> None:
 
 @pytest.mark.parametrize("kind", ["p2wpkh", "p2pkh"])
 def test_a_name_is_spent_by_the_owner_of_its_address(kind: Kind) -> None:
-    spent = TxOutput(Swartz(1_000_000), name_doi_script(b"art/1", b"v", KEY.script(kind)))
+    spent = TxOutput(Swartz(1_000_000), name_doi_script(NameBytes(b"art/1"), b"v", KEY.script(kind)))
     unsigned = Transaction(0x7100, (TxInput(Txid("11" * 32), 0),), (TxOutput(Swartz(1_000_000), spent.script),))
     check_input(sign(unsigned, [spent], KEY), 0, spent)
     with pytest.raises(Rejected):

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from pinning_worker.adapters.memory.chain import MemoryChain
 from pinning_worker.adapters.memory.clock import START
+from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
@@ -119,7 +120,7 @@ class _Customers:
         outputs = tuple(PaidOutput(vout, Swartz(part)) for vout, part in ((1, first), (3, amount - first)) if part)
         value = b"no cid" if self._dice.random() < 0.05 else f"ipfs://{work.cid}".encode()
         txid = Txid(self._dice.randbytes(32).hex())
-        return Paid(Sighting(txid, name, value, outputs, None))
+        return Paid(Sighting(txid, NameBytes(name), value, outputs, None))
 
 
 async def happen(event: Asked | Paid | Mined | Reorged, chain: MemoryChain) -> None:

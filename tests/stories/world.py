@@ -21,6 +21,7 @@ from pinning_worker.adapters.memory.clock import MemoryClock
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetcher
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
+from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
@@ -136,7 +137,7 @@ class World:
         """A transaction as the browser makes it, into the mempool."""
         txid = Txid(hashlib.sha256(f"tx {next(self.ids)}".encode()).hexdigest())
         outputs = (PaidOutput(1, Swartz(amount)),) + ((PaidOutput(3, Swartz(also)),) if also else ())
-        await self.chain.broadcast(Sighting(txid, name.encode(), f"ipfs://{cid}".encode(), outputs, None))
+        await self.chain.broadcast(Sighting(txid, NameBytes(name.encode()), f"ipfs://{cid}".encode(), outputs, None))
         await self.settle()
         return txid
 
@@ -166,7 +167,7 @@ class World:
         self.fetcher.peers.setdefault(peer, {}).update(blocks)
 
     async def pin(self, cid: Cid, name: str = "art/1") -> Pin:
-        pin = await self.books.pin(PinKey(cid.key, name.encode()))
+        pin = await self.books.pin(PinKey(cid.key, NameBytes(name.encode())))
         assert pin is not None
         return pin
 

@@ -24,7 +24,7 @@ from itertools import islice, zip_longest
 from pinning_worker.adapters.electrum.answers import HistoryRow
 from pinning_worker.adapters.electrum.shown import Shown
 from pinning_worker.domain.chain.address import scripthash
-from pinning_worker.domain.chain.nameop import LONGEST_NAME, LONGEST_VALUE, transaction_name_op
+from pinning_worker.domain.chain.nameop import LONGEST_NAME, LONGEST_VALUE, NameBytes, transaction_name_op
 from pinning_worker.domain.chain.transaction import MERKLE_NODE_SIZE, Script, Transaction, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Proof, Sighting
 
@@ -39,7 +39,7 @@ TOLD_AT_ONCE = 50  # changes; those that weigh most come first
 class Reading:
     """What a transaction says to us. No outputs: it is none of ours."""
 
-    name: bytes | None
+    name: NameBytes | None
     value: bytes | None
     outputs: tuple[PaidOutput, ...]
 

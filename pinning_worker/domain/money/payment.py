@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import BadCid, Cid, parse_cid
 from pinning_worker.domain.money.pricing import Quote, add_months
@@ -58,7 +59,7 @@ class Sighting:
     """
 
     txid: Txid
-    name: bytes | None
+    name: NameBytes | None
     value: bytes | None
     outputs: tuple[PaidOutput, ...]
     proof: Proof | None
@@ -85,7 +86,7 @@ class Payment:
     txid: Txid
     root: bytes  # CIDv1 bytes of the CID it names
     cid_text: str
-    name: bytes
+    name: NameBytes
     outputs: tuple[PaidOutput, ...]
     first_seen: datetime
     proof: Proof | None
@@ -121,7 +122,7 @@ def record_sighting(known: Payment | None, sighting: Sighting, now: datetime) ->
         return replace(known, proof=sighting.proof, gone=False)
     named = named_cid(sighting.value)
     root, text = (named[0].key, named[1]) if named else (b"", "")
-    return Payment(sighting.txid, root, text, sighting.name or b"", sighting.outputs, now, sighting.proof)
+    return Payment(sighting.txid, root, text, sighting.name or NameBytes(b""), sighting.outputs, now, sighting.proof)
 
 
 def in_chain_order(payments: Iterable[Payment]) -> list[Payment]:

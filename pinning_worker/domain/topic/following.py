@@ -174,7 +174,8 @@ def _read(said: Mapping[str, object]) -> Step | None:
         case {"status": "ERROR", "code": str(code), "message": str(message)}:
             again = said.get("retryAfterSeconds")
             return Refused(code, message, again if isinstance(again, int) else None)
-    return None
+        case _:
+            return None
 
 
 def _offer(said: Mapping[str, object]) -> Offer | None:

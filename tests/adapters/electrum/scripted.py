@@ -23,7 +23,7 @@ from trio_websocket import ConnectionClosed, WebSocketRequest, serve_websocket
 
 from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.headers import HEADER_SIZE, Header, parse_header
-from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
+from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameBytes, name_doi_script
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Network
 from pinning_worker.domain.chain.transaction import (
     Script,
@@ -49,7 +49,7 @@ class Refusal(Exception):
 
 def payment(number: int, amount: int = 7_004_482, script: Script = PAYEE) -> Transaction:
     """A browser's payment: a name output that names a CID, the payment, the change."""
-    name_output = name_doi_script(b"art/%d" % number, b"ipfs://bafkreihdwdcef", STRANGER)
+    name_output = name_doi_script(NameBytes(b"art/%d" % number), b"ipfs://bafkreihdwdcef", STRANGER)
     outputs = (
         TxOutput(Swartz(1_000_000), name_output),
         TxOutput(Swartz(amount), script),

@@ -20,7 +20,7 @@ from pinning_worker.adapters.electrum.session import STATUSES_AT_ONCE
 from pinning_worker.adapters.electrum.sightings import Sightings
 from pinning_worker.adapters.electrum.watcher import MOST_SERVERS, PaymentWatcher
 from pinning_worker.domain.chain.address import scripthash
-from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
+from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameBytes, name_doi_script
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Anchor, Network, Retarget2016
 from pinning_worker.domain.chain.transaction import Script, Transaction, Txid, TxInput, TxOutput
 from pinning_worker.domain.money.payment import PaidOutput, Proof
@@ -147,7 +147,7 @@ async def test_a_backlog_is_read_to_its_end_as_fast_as_the_server_may_be_asked()
 
 async def test_only_outputs_that_equal_a_payment_script_are_paid() -> None:
     """A name output that our address owns, a spend of ours, change: all in its history, none of it pays."""
-    named = name_doi_script(b"art/9", b"ipfs://x", PAYEE)
+    named = name_doi_script(NameBytes(b"art/9"), b"ipfs://x", PAYEE)
     outputs = [TxOutput(Swartz(1), PAYEE), TxOutput(Swartz(2), ANOTHER_PAYEE), TxOutput(Swartz(3), PAYEE)]
     paid = Transaction(NAME_TX_VERSION, (TxInput(Txid("11" * 32), 0),), (TxOutput(Swartz(1_000_000), named), *outputs))
     spent = Transaction(2, (TxInput(paid.txid, 1),), (TxOutput(Swartz(1), ANOTHER_PAYEE),))
@@ -250,6 +250,32 @@ async def test_a_reorg_that_one_server_tells_of_makes_us_ask_the_other() -> None
         await heard.until(
             lambda: (proof := heard.sightings[paid.txid].proof) is not None and proof.block_hash == block.hash
         )
+
+
+async def test_a_proof_that_was_asked_for_before_a_reorg_proves_nothing_after_it() -> None:
+    """The server answers truly, and late: while it thinks, another one brings a branch with more work, without the
+    payment. Its answer then leads to a header that is ours no longer."""
+    merkle = "blockchain.transaction.get_merkle"
+    slow, quick, paid = ScriptedServer(ledger_of(10)), ScriptedServer(Ledger()), payment(1)
+    quick.ledger = slow.ledger.copy()
+    slow.ledger.mine(paid)
+    answer = trio.Event()
+
+    async def think() -> None:
+        if slow.asked[merkle]:
+            await answer.wait()
+
+    slow.think = think  # type: ignore[method-assign]  # this one thinks
+    async with watching(slow, quick, patience=checking_in_often()) as (_, heard):
+        await until_asked(slow, merkle)
+        quick.ledger.mine(count=3, salt=1)
+        await quick.tell_tip()
+        await heard.until(lambda: heard.is_at(quick.ledger.blocks[-1].hash))
+        answer.set()
+        await eventually(
+            lambda: slow.asked[merkle] > 1 or heard.proven_at(paid.txid) is not None, "the answer was judged"
+        )
+        assert heard.proven_at(paid.txid) is None
 
 
 async def test_a_deep_reorg_is_found_from_where_it_began() -> None:
