@@ -19,6 +19,7 @@ import structlog
 import trio
 
 from pinning_worker.domain.content.cid import cid_text
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import LIVE
 from pinning_worker.ports import Blocks, Books, Clock, Trouble
 from pinning_worker.steps.crashes import Crashes
@@ -43,10 +44,10 @@ class Checking:
     crashes: Crashes
     losing: Losing
     whole: WholeRoots
-    _broken: dict[bytes, None] = field(default_factory=dict)
+    _broken: dict[Multihash, None] = field(default_factory=dict)
     _news: trio.Event = field(default_factory=trio.Event)
 
-    def note_broken(self, multihash: bytes) -> None:
+    def note_broken(self, multihash: Multihash) -> None:
         """A read found it to be something else than its name says."""
         if len(self._broken) < MOST_BROKEN:
             self._broken[multihash] = None
@@ -69,7 +70,7 @@ class Checking:
             nursery.start_soon(self._look_at_broken)
             nursery.start_soon(self._look_at_all)
 
-    async def _look(self, root: bytes) -> set[bytes] | None:
+    async def _look(self, root: bytes) -> set[Multihash] | None:
         """The blocks that are missing or broken, perhaps none; None where the root is whole."""
         held, request = await self.books.held(root), await self.books.request(root)
         if not held or request is None or request.sizes is None:
@@ -142,7 +143,7 @@ class Checking:
                 self._news.set()
                 await self.clock.sleep(AGAIN_SECONDS)
 
-    async def _tell_holders(self, multihash: bytes) -> None:
+    async def _tell_holders(self, multihash: Multihash) -> None:
         holders = (await self.books.holders([multihash])).get(multihash)
         if not holders or self.crashes.is_aside(root := min(holders)):
             return

@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from pinning_worker.domain.content.cid import cid_from_bytes, cid_text
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import PIECE, disk_room
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.money.payment import balance
@@ -296,7 +297,12 @@ class Fetching:
         await self._give_up(request, gathering.blocks, ErrorCode.BUSY, reason, retry_after=600)
 
     async def _give_up(
-        self, request: Request, blocks: Iterable[bytes], code: ErrorCode, reason: str, retry_after: int | None = None
+        self,
+        request: Request,
+        blocks: Iterable[Multihash],
+        code: ErrorCode,
+        reason: str,
+        retry_after: int | None = None,
     ) -> None:
         """`blocks`: what a fetch of it has brought, which nothing references."""
         for _ in attempts("given up"):

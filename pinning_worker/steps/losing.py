@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from pinning_worker.domain.content.cid import cid_text
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import LIVE, Event, State
 from pinning_worker.ports import Books, Change, Clock
 from pinning_worker.steps.bell import Bell
@@ -28,7 +29,7 @@ class Losing:
     whole: WholeRoots
     bell: Bell
 
-    async def damaged(self, root: bytes, bad: Collection[bytes]) -> None:
+    async def damaged(self, root: bytes, bad: Collection[Multihash]) -> None:
         """Blocks of a root are missing or broken: they are put aside and fetched again. Until they are back we owe them
         to every name of every root that holds them. A quote of what is not whole is none."""
         await self.shelf.put_aside(tuple(bad))
@@ -37,7 +38,7 @@ class Losing:
             self.whole.note_damaged(each)
             await self._owe(each, bad)
 
-    async def _owe(self, root: bytes, bad: Collection[bytes]) -> None:
+    async def _owe(self, root: bytes, bad: Collection[Multihash]) -> None:
         for _ in attempts("damaged"):
             known, now = await self.books.dossier(root, 0), self.clock.now()
             live = [pin for pin in known.pins if pin.state in LIVE]

@@ -15,6 +15,7 @@ import structlog
 import trio
 
 from pinning_worker.domain.content.cid import Cid, cid_from_bytes
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.ports import Books, Trouble
 
 log = structlog.get_logger()
@@ -38,9 +39,9 @@ class TakeDown:
 
     def __init__(self, books: Books) -> None:
         self._books = books
-        self._denied: frozenset[bytes] = frozenset()  # multihashes
+        self._denied: frozenset[Multihash] = frozenset()
         self._blocked: frozenset[bytes] = frozenset()  # roots
-        self._withheld: frozenset[bytes] = frozenset()  # multihashes
+        self._withheld: frozenset[Multihash] = frozenset()
         self._bell = trio.Event()
 
     def denies(self, cid: Cid) -> bool:
@@ -50,7 +51,7 @@ class TakeDown:
         """`root`: CIDv1 bytes."""
         return root in self._blocked or (bool(self._denied) and cid_from_bytes(root).multihash in self._denied)
 
-    def serves(self, multihash: bytes) -> bool:
+    def serves(self, multihash: Multihash) -> bool:
         return multihash not in self._withheld
 
     def look_again(self) -> None:
@@ -67,7 +68,7 @@ class TakeDown:
         self._withheld = self._denied | await self._held_by_nobody_else(blocked)
         return (self._denied, self._blocked) != before
 
-    async def _held_by_nobody_else(self, blocked: set[bytes]) -> frozenset[bytes]:
+    async def _held_by_nobody_else(self, blocked: set[bytes]) -> frozenset[Multihash]:
         parts = {multihash for root in blocked for multihash in await self._books.held(root)}
         return frozenset(
             multihash for multihash, roots in (await self._books.holders(parts)).items() if roots <= blocked

@@ -7,6 +7,7 @@ from typing import Any
 
 from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Purchase
@@ -23,9 +24,9 @@ TXID, OTHER_TXID = Txid("aa" * 32), Txid("bb" * 32)
 NAME, NO_NAME = NameBytes(b"alice"), NameBytes(b"")
 
 
-def block_name(number: int) -> bytes:
+def block_name(number: int) -> Multihash:
     """A multihash, different for each number."""
-    return b"\x12\x20" + number.to_bytes(32, "big")
+    return Multihash(b"\x12\x20" + number.to_bytes(32, "big"))
 
 
 def request(root: bytes = ROOT, **changes: Any) -> Request:

@@ -24,6 +24,7 @@ from pinning_worker.adapters.memory.receipts import MemoryReceipts
 from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
 from pinning_worker.domain.money.pricing import PriceList
 from pinning_worker.domain.money.swartz import Swartz
@@ -154,7 +155,7 @@ class World:
 
     # ---------------------------------------------------------------- what is so
 
-    def lose(self, multihash: bytes, *, rot: bool = False) -> None:
+    def lose(self, multihash: Multihash, *, rot: bool = False) -> None:
         """The disk loses a block, or what it was."""
         self.blocks.data.pop(multihash)
         if rot:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from trio.lowlevel import checkpoint
 
 from pinning_worker.domain.chain.transaction import Script, Txid
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import disk_room
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
@@ -32,8 +33,8 @@ class MemoryBooks:
         self._pins: dict[PinKey, Pin] = {}
         self._quotes: dict[str, Quote] = {}
         self._payments: dict[str, Payment] = {}
-        self._held: dict[bytes, set[bytes]] = {}
-        self._holders: Counter[bytes] = Counter()
+        self._held: dict[bytes, set[Multihash]] = {}
+        self._holders: Counter[Multihash] = Counter()
 
     async def commit(self, change: Change) -> bool:
         """Rewritten (a bug) leaves the books as they were, like a refused change."""
@@ -172,19 +173,19 @@ class MemoryBooks:
                 found[request.staged_for] += disk_room(request.sizes.total, request.blocks)
         return found
 
-    async def held(self, root: bytes) -> Sequence[bytes]:
+    async def held(self, root: bytes) -> Sequence[Multihash]:
         await checkpoint()
         return sorted(self._held.get(root, ()))
 
-    async def holders(self, multihashes: Collection[bytes]) -> dict[bytes, set[bytes]]:
+    async def holders(self, multihashes: Collection[Multihash]) -> dict[Multihash, set[bytes]]:
         await checkpoint()
-        found: dict[bytes, set[bytes]] = {}
+        found: dict[Multihash, set[bytes]] = {}
         for root, held in self._held.items():
             for multihash in held.intersection(multihashes):
                 found.setdefault(multihash, set()).add(root)
         return found
 
-    async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
+    async def unreferenced(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
         await checkpoint()
         return {multihash for multihash in multihashes if multihash not in self._holders}
 

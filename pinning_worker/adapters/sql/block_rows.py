@@ -8,9 +8,10 @@ from sqlalchemy import Connection, delete, select
 
 from pinning_worker.adapters.sql.book_tables import block_references
 from pinning_worker.adapters.sql.rows import insert_new, pieces
+from pinning_worker.domain.content.multihash import Multihash
 
 
-def hold(connection: Connection, root: bytes, multihashes: Sequence[bytes]) -> None:
+def hold(connection: Connection, root: bytes, multihashes: Sequence[Multihash]) -> None:
     if multihashes:
         rows = [{"root": root, "multihash": multihash} for multihash in multihashes]
         connection.execute(insert_new(connection, block_references), rows)
@@ -20,20 +21,20 @@ def release(connection: Connection, root: bytes) -> None:
     connection.execute(delete(block_references).where(block_references.c.root == root))
 
 
-def held(connection: Connection, root: bytes) -> Sequence[bytes]:
+def held(connection: Connection, root: bytes) -> Sequence[Multihash]:
     query = select(block_references.c.multihash).where(block_references.c.root == root)
     return connection.execute(query.order_by(block_references.c.multihash)).scalars().all()
 
 
-def holders(connection: Connection, multihashes: Sequence[bytes]) -> dict[bytes, set[bytes]]:
-    found: dict[bytes, set[bytes]] = {}
+def holders(connection: Connection, multihashes: Sequence[Multihash]) -> dict[Multihash, set[bytes]]:
+    found: dict[Multihash, set[bytes]] = {}
     for piece in pieces(multihashes):
         for row in connection.execute(select(block_references).where(block_references.c.multihash.in_(piece))):
             found.setdefault(row.multihash, set()).add(row.root)
     return found
 
 
-def unreferenced(connection: Connection, multihashes: Sequence[bytes]) -> set[bytes]:
+def unreferenced(connection: Connection, multihashes: Sequence[Multihash]) -> set[Multihash]:
     free = set(multihashes)
     for piece in pieces(multihashes):
         query = select(block_references.c.multihash).where(block_references.c.multihash.in_(piece))

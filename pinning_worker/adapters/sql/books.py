@@ -16,6 +16,7 @@ from pinning_worker.adapters.sql import block_rows, due_rows, payment_rows, pin_
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.rows import Conflict
 from pinning_worker.domain.chain.transaction import Script, Txid
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.pin import Pin, PinKey, Request, Share
@@ -96,13 +97,13 @@ class SqlBooks:
     async def unpaid_room(self) -> Mapping[tuple[Share, ...], int]:
         return await self._database.read(request_rows.unpaid_room)
 
-    async def held(self, root: bytes) -> Sequence[bytes]:
+    async def held(self, root: bytes) -> Sequence[Multihash]:
         return await self._database.read(lambda connection: block_rows.held(connection, root))
 
-    async def holders(self, multihashes: Collection[bytes]) -> dict[bytes, set[bytes]]:
+    async def holders(self, multihashes: Collection[Multihash]) -> dict[Multihash, set[bytes]]:
         return await self._database.read(lambda connection: block_rows.holders(connection, tuple(multihashes)))
 
-    async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
+    async def unreferenced(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
         return await self._database.read(lambda connection: block_rows.unreferenced(connection, multihashes))
 
     async def scripts_in_use(self, now: datetime) -> set[Script]:
