@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -122,6 +123,22 @@ def test_what_pages_say_to_make_can_be_made() -> None:
         if target not in targets
     ]
     assert not unknown, "\n".join(unknown)
+
+
+DRAWN = {
+    "imports go one way": "docs/architecture.md",
+    "rooms inside the domain": "docs/architecture.md",
+    "rooms inside the p2p adapter": "docs/p2p.md",
+}
+
+
+def test_drawn_floors_are_those_of_import_linter() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    for contract in contracts:
+        if contract["type"] == "layers":
+            page = DRAWN[contract["name"]]
+            floors = "\n".join(layer.replace("pinning_worker.", "") for layer in contract["layers"])
+            assert f"```\n{floors}\n```" in pages()[page], f"{page} draws other floors than pyproject.toml:\n{floors}"
 
 
 # ---------------------------------------------------------------- log events

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from pinning_worker.adapters.p2p.cures.connections.private_network import NONCE_BYTES, xsalsa20
+from pinning_worker.adapters.p2p.host.protected_connection import NONCE_BYTES, xsalsa20
 from tests.interop.node_binary import needs_node
 from tests.interop.siege import MULTISTREAM, NOISE, SOURCES, UPGRADE, besieged, say
 

@@ -252,6 +252,32 @@ async def test_a_reorg_that_one_server_tells_of_makes_us_ask_the_other() -> None
         )
 
 
+async def test_a_proof_that_was_asked_for_before_a_reorg_proves_nothing_after_it() -> None:
+    """The server answers truly, and late: while it thinks, another one brings a branch with more work, without the
+    payment. Its answer then leads to a header that is ours no longer."""
+    merkle = "blockchain.transaction.get_merkle"
+    slow, quick, paid = ScriptedServer(ledger_of(10)), ScriptedServer(Ledger()), payment(1)
+    quick.ledger = slow.ledger.copy()
+    slow.ledger.mine(paid)
+    answer = trio.Event()
+
+    async def think() -> None:
+        if slow.asked[merkle]:
+            await answer.wait()
+
+    slow.think = think  # type: ignore[method-assign]  # this one thinks
+    async with watching(slow, quick, patience=checking_in_often()) as (_, heard):
+        await until_asked(slow, merkle)
+        quick.ledger.mine(count=3, salt=1)
+        await quick.tell_tip()
+        await heard.until(lambda: heard.is_at(quick.ledger.blocks[-1].hash))
+        answer.set()
+        await eventually(
+            lambda: slow.asked[merkle] > 1 or heard.proven_at(paid.txid) is not None, "the answer was judged"
+        )
+        assert heard.proven_at(paid.txid) is None
+
+
 async def test_a_deep_reorg_is_found_from_where_it_began() -> None:
     server = ScriptedServer(ledger_of(60))
     async with watching(server) as (watcher, heard):

@@ -285,6 +285,26 @@ async def test_a_peer_that_restarts_in_the_middle_goes_on_where_it_was() -> None
             assert giver.engine.server.blocks_sent == 30, "only what was missing"
 
 
+async def test_a_peer_that_comes_back_is_asked_at_once_for_what_it_was_asked_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was asked, went away without an answer, and is back. Catches: it is taken for one that owes us the block, as
+    if what it was asked had not gone with its connection."""
+    for name in ("PATIENCE", "REPEAT"):
+        monkeypatch.setattr(session, name, 600.0)
+    key, block = new_key(), b"after all"
+    async with open_node() as taker, trio.open_nursery() as nursery:
+        async with open_raw_peer(key) as giver:
+            await giver.connect(taker)
+            nursery.start_soon(taker.fetch, cid_of(RAW, block), giver.id)
+            await giver.until_wants(1)
+        await until(lambda: not taker.host.peers())
+        async with open_raw_peer(key) as giver:
+            await giver.connect(taker)
+            await giver.until_wants(1)
+            await giver.give(taker, block)
+
+
 async def test_a_connection_that_breaks_under_load_loses_nothing() -> None:
     """Wants that were on their way, and answers half written, are said again on the new connection."""
     async with open_node() as giver, open_node() as taker, trio.open_nursery() as nursery:

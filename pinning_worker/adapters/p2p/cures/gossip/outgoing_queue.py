@@ -5,6 +5,8 @@ answers are due hears 186 of them. Why: the library keeps 32 messages for each p
 comes when it has them is dropped without a word. Where: `PriorityQueue`, filled by `GossipSub.send_rpc`.
 
 The cure: a queue with lanes, bounded in bytes (`bounds/outgoing_queue.py`), in the place of the library's.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ lies between. Where: `PortDemultiplexer._classify_and_route` and `TransportManag
 
 The cure: a door (`bounds/door.py`) watches over each port, from the accepted socket to the end of the connection.
 `deafness` tells it when a handshake has finished.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from libp2p.transport.cmux import PortDemultiplexer
 
 from pinning_worker.adapters.p2p.bounds.door import Arrival, Door
 from pinning_worker.adapters.p2p.cures.once import replace
+from pinning_worker.adapters.p2p.cures.ports import first_bytes
 from pinning_worker.adapters.p2p.host.sockets import ip_of, socket_under
 
 _log = structlog.get_logger(__name__)
@@ -33,6 +36,9 @@ Route = Callable[[PortDemultiplexer, trio.SocketStream], Awaitable[None]]
 def watch_over(port: PortDemultiplexer, door: Door) -> None:
     """Each connection to that port goes through this door. Several ports may share one."""
     _doors[port] = door
+
+
+AFTER = (first_bytes,)  # the door's seconds include the wait for the first bytes
 
 
 def mend() -> None:

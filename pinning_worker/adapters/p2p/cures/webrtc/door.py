@@ -7,6 +7,8 @@ counted at all. Where: `WebRTCDirectListener`.
 
 The cure: the door for datagrams (`bounds/datagram_door.py`) from the first datagram on, and a place at the door
 (`bounds/door.py`) from the finished handshake on, at the address of ICE's nominated pair.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations
