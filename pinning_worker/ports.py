@@ -3,7 +3,7 @@
 Rules: a port has as few methods as its story needs. Every port has an in-memory twin in `adapters/memory`, and one
 contract suite in `tests/contract` runs on every implementation. Outcomes of business are values; what an adapter
 raises says whose fault it is: `Trouble` and its children may happen any day, everything else is a bug.
-Keys: `root` is the CIDv1 bytes of a CID (`Cid.key`); a block is named by its multihash.
+Keys: a `Root` is the CIDv1 bytes of a CID (`Cid.key`); a block is named by its `Multihash`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol
 
 from pinning_worker.domain.chain.nameop import NameOp
 from pinning_worker.domain.chain.transaction import Script, Txid
-from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.content.cid import Cid, Root
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.money.payment import Payment, Sighting, Tip
 from pinning_worker.domain.money.pricing import Quote
@@ -82,8 +82,8 @@ class Change:
     pins: tuple[Pin, ...] = ()
     quotes: tuple[Quote, ...] = ()
     payments: tuple[Payment, ...] = ()
-    hold: tuple[tuple[bytes, tuple[Multihash, ...]], ...] = ()
-    release: tuple[bytes, ...] = ()
+    hold: tuple[tuple[Root, tuple[Multihash, ...]], ...] = ()
+    release: tuple[Root, ...] = ()
     forget: tuple[Request, ...] = ()
 
 
@@ -103,20 +103,20 @@ class Books(Protocol):
     async def commit(self, change: Change) -> bool:
         """Compare and swap: False, with nothing changed, if any request or pin has another version by now."""
 
-    async def dossier(self, root: bytes, naming: int) -> Dossier:
+    async def dossier(self, root: Root, naming: int) -> Dossier:
         """`naming`: how many of those pins at most."""
 
-    async def request(self, root: bytes) -> Request | None: ...
+    async def request(self, root: Root) -> Request | None: ...
 
     async def pin(self, key: PinKey) -> Pin | None: ...
 
-    async def pins_of(self, root: bytes) -> Sequence[Pin]:
+    async def pins_of(self, root: Root) -> Sequence[Pin]:
         """Every pin of that root, in any state, by name."""
 
-    async def pins_naming(self, cid: bytes, limit: int) -> Sequence[Pin]:
+    async def pins_naming(self, cid: Root, limit: int) -> Sequence[Pin]:
         """STANDING pins whose root is this CID, or whose root's request lists it in `references`: latest end first."""
 
-    async def quotes(self, root: bytes) -> Sequence[Quote]:
+    async def quotes(self, root: Root) -> Sequence[Quote]:
         """All quotes ever given for that root, oldest first."""
 
     async def payment(self, txid: Txid) -> Payment | None: ...
@@ -147,10 +147,10 @@ class Books(Protocol):
         """The `disk_room` of QUOTED requests that no LIVE pin keeps, by `staged_for`: what the staging quota counts.
         Each block once within a closure."""
 
-    async def held(self, root: bytes) -> Sequence[Multihash]:
+    async def held(self, root: Root) -> Sequence[Multihash]:
         """The multihashes referenced by that root."""
 
-    async def holders(self, multihashes: Collection[Multihash]) -> dict[Multihash, set[bytes]]:
+    async def holders(self, multihashes: Collection[Multihash]) -> dict[Multihash, set[Root]]:
         """The roots that reference each block; of those that any does."""
 
     async def unreferenced(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
@@ -399,5 +399,5 @@ class NameIndex(Protocol):
         Order: (height, position in the block) descending. Raises Trouble.
         """
 
-    async def note_metadata(self, root: bytes, has_images: bool) -> None:
+    async def note_metadata(self, root: Root, has_images: bool) -> None:
         """What the content under that root turned out to be; the filter `collections` asks for it."""

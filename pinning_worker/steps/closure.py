@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from pinning_worker.domain.content.cid import RAW, Cid, UnsupportedCid
+from pinning_worker.domain.content.cid import RAW, Cid, Root, UnsupportedCid
 from pinning_worker.domain.content.dag import BadBlock, MissingBlock, NotAFile, TooLong, look_up, reading
 from pinning_worker.domain.content.metadata import MOST_BYTES, Metadata, parse_metadata
 from pinning_worker.domain.content.multihash import Multihash
@@ -31,7 +31,7 @@ class Closure:
 
     blocks: dict[Multihash, int]
     sizes: Sizes
-    references: tuple[bytes, ...]
+    references: tuple[Root, ...]
     foreign: tuple[str, ...]
     file_name: str
     has_images: bool | None  # None: the CID is no metadata document

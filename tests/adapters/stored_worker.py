@@ -19,7 +19,7 @@ from pinning_worker.adapters.p2p.host.identity import new_key, save_key
 from pinning_worker.adapters.sql import block_rows
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
-from pinning_worker.domain.content.cid import RAW, cid_of
+from pinning_worker.domain.content.cid import RAW, Root, cid_of
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.wiring.pairing import Store
 from tests.adapters.test_cli import command
@@ -39,7 +39,7 @@ def database_url(folder: Path) -> str:
     return f"sqlite:///{folder}/data/pinning.db"
 
 
-async def keep(folder: Path, blocks: dict[Multihash, bytes], root: bytes = ROOT, url: str | None = None) -> None:
+async def keep(folder: Path, blocks: dict[Multihash, bytes], root: Root = ROOT, url: str | None = None) -> None:
     """One start of a worker that keeps these blocks for a root, besides what it kept before."""
     url = url or database_url(folder)
     if not (folder / "data").exists():
@@ -67,5 +67,5 @@ async def ended(folder: Path, *arguments: str, **changed: str) -> subprocess.Com
     return await trio.to_thread.run_sync(lambda: command(folder, *arguments, **changed))
 
 
-def _hold(connection: Connection, root: bytes, blocks: dict[Multihash, bytes]) -> None:
+def _hold(connection: Connection, root: Root, blocks: dict[Multihash, bytes]) -> None:
     block_rows.hold(connection, root, list(blocks))

@@ -17,6 +17,7 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.store_mark import read_mark as books_mark
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.multihash import Multihash, sha2_256
 from pinning_worker.domain.store_mark import Mark, Mismatch
 from pinning_worker.ports import Change, Trouble
@@ -120,7 +121,7 @@ async def test_a_damaged_mark_is_trouble_that_names_the_file(store: Store) -> No
 async def test_books_know_blocks_without_a_mark_by_any_of_their_roots(store: Store) -> None:
     """Catches: the first root, a large one, is all that is looked for, and it was lost."""
     books, many = SqlBooks(store.database), tuple(Multihash(b"\x12\x20" + bytes(31) + bytes([n])) for n in range(250))
-    large = replace(request(), root=ROOT[:-1] + b"\x00")
+    large = replace(request(), root=Root(ROOT[:-1] + b"\x00"))
     assert await books.commit(
         Change((large,), hold=((large.root, (*many, *(Multihash(name + b"more") for name in many))),))
     )

@@ -8,6 +8,7 @@ are cut by hand here. Spec: https://github.com/multiformats/cid.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NewType
 
 from multiformats import multibase
 
@@ -21,6 +22,10 @@ IDENTITY = 0x00
 
 _LONGEST_TEXT = 512
 _LONGEST_DIGEST = 128
+
+Root = NewType("Root", bytes)
+"""The CIDv1 bytes of a CID (`Cid.key`): what a request, a pin or a payment is about. It is no Multihash: the codec is
+part of it, so one block can be two roots."""
 
 
 class BadCid(ValueError):
@@ -40,9 +45,9 @@ class Cid:
     multihash: Multihash
 
     @property
-    def key(self) -> bytes:
+    def key(self) -> Root:
         """The CIDv1 bytes: the identity of what is meant, whatever version was written."""
-        return b"\x01" + encode_varint(self.codec) + self.multihash
+        return Root(b"\x01" + encode_varint(self.codec) + self.multihash)
 
     @property
     def binary(self) -> bytes:
