@@ -98,9 +98,28 @@ def test_files_that_pages_name_exist() -> None:
         f"{name}: `{path}` does not exist"
         for name, text in pages().items()
         for path in re.findall(r"(?<![\w<>./-])((?:[\w.-]+/)*[\w-]+\.(?:py|js|md))(?![\w/])", LINK.sub("", text))
-        if not any(file == path or file.endswith(f"/{path}") for file in files())
+        if not _exists(path)
     ]
     assert not dead, "\n".join(dead)
+
+
+def test_files_that_comments_name_exist() -> None:
+    """Docstrings and comments; paths in quotes are a test's own business, libraries name files of theirs."""
+    dead = [
+        f"{name}:{number}: {path} does not exist"
+        for name in sorted(files())
+        if name.endswith(".py")
+        for number, line in enumerate((ROOT / name).read_text("utf-8").splitlines(), start=1)
+        if ".py" in line and not re.search("libp2p|electrumx", line)
+        for path in re.findall(r"(?<![\w<>./'\"*-])((?:[\w.-]+/)*[\w-]+\.py)\b", line)
+        if not _exists(path)
+    ]
+    assert not dead, "\n".join(dead)
+
+
+@cache
+def _exists(path: str) -> bool:
+    return any(file == path or file.endswith(f"/{path}") for file in files())
 
 
 def test_settings_that_pages_name_exist() -> None:
