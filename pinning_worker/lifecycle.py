@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 import trio
 from trio_typing import TaskStatus
 
-from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.payment import Sighting, Tip
 from pinning_worker.domain.pin import Pin, Request, State
 from pinning_worker.domain.topic.requests import Ask, BadAsk

@@ -14,9 +14,9 @@ from datetime import date, datetime
 from typing import Protocol
 
 from pinning_worker.domain.chain.nameop import NameOp
-from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import Cid, Root
 from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Payment, Sighting, Tip
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt

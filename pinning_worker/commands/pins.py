@@ -10,8 +10,8 @@ import click
 from pinning_worker.commands.configured import env_file_option, json_option, store_settings
 from pinning_worker.commands.store import ask, timestamp
 from pinning_worker.commands.telling import say_json
-from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.identities import NameBytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

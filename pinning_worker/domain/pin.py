@@ -28,10 +28,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.identities import NameBytes
 from pinning_worker.domain.site import site_of
 
 

@@ -11,8 +11,8 @@ from functools import partial
 
 import structlog
 
-from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.payment import Payment, Sighting, Tip, record_sighting
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.pin import Event, Pin, PinKey, State, step

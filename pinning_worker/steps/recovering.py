@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from pinning_worker.domain.chain.transaction import Script
 from pinning_worker.domain.content.cid import Root, cid_text, parse_cid
 from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt
 from pinning_worker.domain.topic.name_row import name_text

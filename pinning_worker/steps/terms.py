@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from pinning_worker.domain.chain.transaction import Script
 from pinning_worker.domain.content.cid import Cid, Root
+from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.pricing import PriceList
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.ports import Budget

@@ -16,8 +16,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.payment import Payment, Sighting, named_cid
 
 MOST_UNBOOKED = 1_000  # of one server

@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Purchase, Sighting, record_sighting, term_of
 from pinning_worker.domain.money.pricing import Quote, add_months
 from pinning_worker.domain.money.swartz import ZERO, Swartz

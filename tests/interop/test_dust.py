@@ -26,7 +26,7 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import open_database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
-from pinning_worker.domain.chain.transaction import Script
+from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.requests import Ask, parse
 from pinning_worker.domain.verdict import Depth

@@ -10,9 +10,9 @@ from trio.testing import MockClock
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryFetcher
-from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.content.cid import Cid, cid_text
 from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.identities import NameBytes
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.pin import PinKey, State
 from pinning_worker.domain.topic.requests import Ask

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 
 from trio.lowlevel import checkpoint
 
-from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import disk_room
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.written_once import is_same_sighting, require_same_money, require_same_quote

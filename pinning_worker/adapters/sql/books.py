@@ -15,9 +15,9 @@ from sqlalchemy import Connection
 from pinning_worker.adapters.sql import block_rows, due_rows, payment_rows, pin_rows, quote_rows, request_rows
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.rows import Conflict
-from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.pin import Pin, PinKey, Request, Share
