@@ -10,14 +10,14 @@ import click
 from pinning_worker.commands.configured import env_file_option, json_option, store_settings
 from pinning_worker.commands.store import ask, timestamp
 from pinning_worker.commands.telling import say_json
-from pinning_worker.domain.content.cid import Root
-from pinning_worker.domain.identities import NameBytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from pinning_worker.adapters.sql.books import SqlBooks
+    from pinning_worker.domain.content.cid import Root
+    from pinning_worker.domain.identities import NameBytes
     from pinning_worker.domain.money.payment import Payment
     from pinning_worker.domain.pin import Pin
     from pinning_worker.settings import StoreSettings
