@@ -25,7 +25,7 @@ import trio
 from trio_typing import TaskStatus
 
 from pinning_worker.domain.content.cid import Root
-from pinning_worker.domain.identities import Txid
+from pinning_worker.domain.identities import PeerId, Txid
 from pinning_worker.domain.money.payment import Sighting, Tip
 from pinning_worker.domain.pin import Pin, Request, State
 from pinning_worker.domain.topic.requests import Ask, BadAsk
@@ -214,7 +214,7 @@ class Lifecycle:
 
     # ------------------------------------------------------------ the doors
 
-    async def asked(self, ask: Ask, peer: str, through: str, address: str = "") -> None:
+    async def asked(self, ask: Ask, peer: PeerId, through: PeerId, address: str = "") -> None:
         """A NEW-CID. `peer` signed it, `through` handed it to us (peer ids, often the same) from `address`."""
         await self.asking.asked(ask, peer, through, address)
 

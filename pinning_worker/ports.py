@@ -16,7 +16,7 @@ from typing import Protocol
 from pinning_worker.domain.chain.nameop import NameOp
 from pinning_worker.domain.content.cid import Cid, Root
 from pinning_worker.domain.content.multihash import Multihash
-from pinning_worker.domain.identities import Script, Txid
+from pinning_worker.domain.identities import PeerId, Script, Txid
 from pinning_worker.domain.money.payment import Payment, Sighting, Tip
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt
@@ -298,7 +298,7 @@ class Fetcher(Protocol):
         self,
         root: Cid,
         *,
-        peers: Sequence[str],
+        peers: Sequence[PeerId],
         origins: Sequence[str],
         budget: Budget,
         progress: Callable[[int, int], Awaitable[None]],

@@ -1,6 +1,5 @@
-"""What the chain's things are called by, for every room of the domain: each a type of its own, so that none passes for
-another. A value becomes one where it is read or computed, once; after that no `str` and no `bytes` is converted again.
-Roots and blocks have theirs in `content` (`Root`, `Multihash`)."""
+"""The names of things that come from the chain and from the network. Each is a type of its own, so none passes for
+another. A value becomes one where it is read or computed, once. `content` has its own two: `Root` and `Multihash`."""
 
 from __future__ import annotations
 
@@ -14,3 +13,8 @@ Script = NewType("Script", bytes)
 
 NameBytes = NewType("NameBytes", bytes)
 """A name as it stands in the chain: bytes in no particular encoding (`name_text` writes them). Empty: there is none."""
+
+PeerId = NewType("PeerId", str)
+"""A libp2p peer id in base58 (`12D3Koo…`, `Qm…`), never an address that ends in one. Empty: there is none."""
+
+NO_PEER = PeerId("")

@@ -31,7 +31,7 @@ from enum import Enum
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.identities import NameBytes
+from pinning_worker.domain.identities import NO_PEER, NameBytes, PeerId
 from pinning_worker.domain.site import site_of
 
 
@@ -190,9 +190,9 @@ class Asker:
     text: str
     id: str | None
     months: int
-    peer: str
+    peer: PeerId
     origins: tuple[str, ...] = ()
-    through: str = ""
+    through: PeerId = NO_PEER
     address: str = ""
 
     @property

@@ -13,6 +13,7 @@ import structlog
 
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.money.pricing import months_to_sell
 from pinning_worker.domain.pin import ACTIVE, Asker, Request, State, asked_again
 from pinning_worker.domain.topic.messages import Error
@@ -46,7 +47,7 @@ class Asking:
     queue: Queue
     bell: Bell
 
-    async def asked(self, ask: Ask, peer: str, through: str, address: str = "") -> None:
+    async def asked(self, ask: Ask, peer: PeerId, through: PeerId, address: str = "") -> None:
         """A NEW-CID: the standing answer if there is one, else a place in the queue, where it is one with all that ask
         for the same CID. `peer` signed it, `through` handed it to us (peer ids, often the same) from `address`."""
         months = months_to_sell(ask.months, self.terms.most_months)

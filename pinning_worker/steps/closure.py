@@ -16,6 +16,7 @@ from pinning_worker.domain.content.dag import BadBlock, MissingBlock, NotAFile, 
 from pinning_worker.domain.content.metadata import MOST_BYTES, Metadata, parse_metadata
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ports import Blocks, Budget, Clock, Fetcher, FetchFailed, NotFound, OverBudget, Stalled
 
 Progress = Callable[[int, int], Awaitable[None]]
@@ -48,7 +49,7 @@ class Gathering:
     clock: Clock
     budget: Budget
     progress: Progress
-    peers: Sequence[str] = ()
+    peers: Sequence[PeerId] = ()
     origins: Sequence[str] = ()
     denied: Callable[[Cid], bool] = lambda cid: False
     is_over: Callable[[], bool] = lambda: False

@@ -9,7 +9,7 @@ from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.identities import NameBytes, Txid
+from pinning_worker.domain.identities import NameBytes, PeerId, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Purchase
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt
@@ -34,8 +34,16 @@ def request(root: Root = ROOT, **changes: Any) -> Request:
         "state": State.QUOTED,
         "due_at": NOW + HOUR,
         "askers": (
-            Asker("bafy1", STRANGE, 3, "12D3KooWA", ("/ip4/127.0.0.1/tcp/1",), "12D3KooWB", "2001:db8::/64"),
-            Asker("Qm2", None, 8, "12D3KooWB"),
+            Asker(
+                "bafy1",
+                STRANGE,
+                3,
+                PeerId("12D3KooWA"),
+                ("/ip4/127.0.0.1/tcp/1",),
+                PeerId("12D3KooWB"),
+                "2001:db8::/64",
+            ),
+            Asker("Qm2", None, 8, PeerId("12D3KooWB")),
         ),
         "sizes": Sizes(1_000, 2_000, 3_000),
         "blocks": 7,

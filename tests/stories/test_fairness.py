@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from trio.testing import MockClock
 
 from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.pin import Asker, Request, Share, State
 from pinning_worker.domain.topic.requests import Ask
 from pinning_worker.steps.fair_share import PAID_FOR, Served, Waiting, fair_choice
@@ -17,11 +18,11 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def share(peer: str, through: str = "", address: str = "") -> Share:
-    return Asker("bafy", None, 1, peer, (), through, address).share if peer else PAID_FOR
+    return Asker("bafy", None, 1, PeerId(peer), (), PeerId(through), address).share if peer else PAID_FOR
 
 
 def wants(peer: str, number: int, through: str = "", address: str = "") -> Request:
-    asker = Asker("bafy", None, 1, peer, (), through, address)
+    asker = Asker("bafy", None, 1, PeerId(peer), (), PeerId(through), address)
     return Request(Root(f"{peer}{number}".encode()), State.REQUESTED, NOW, askers=(asker,) if peer else ())
 
 
@@ -63,7 +64,7 @@ async def test_a_thousand_requests_of_one_peer_and_one_of_another(autojump_clock
         w.offer(blocks, "modest")
         for seed in range(1_000):
             nowhere, _ = content.file(content.noise(50, seed))
-            await w.life.asked(Ask(nowhere, str(nowhere)), "greedy", "greedy")
+            await w.life.asked(Ask(nowhere, str(nowhere)), PeerId("greedy"), PeerId("greedy"))
         await w.settle()
         w.hear()
         await w.say(f"NEW-CID:{cid}", peer="modest")

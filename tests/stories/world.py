@@ -23,7 +23,7 @@ from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetche
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.content.multihash import Multihash
-from pinning_worker.domain.identities import NameBytes, Script, Txid
+from pinning_worker.domain.identities import NameBytes, PeerId, Script, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
 from pinning_worker.domain.money.pricing import PriceList
 from pinning_worker.domain.money.swartz import Swartz
@@ -108,7 +108,7 @@ class World:
         """`through`: the peer that hands it to us; empty: the one that says it."""
         match parse(text.encode()):
             case Ask() as ask:
-                await self.life.asked(ask, peer, through or peer)
+                await self.life.asked(ask, PeerId(peer), PeerId(through or peer))
             case BadAsk() as bad:
                 await self.life.ill_asked(bad)
             case other:

@@ -10,6 +10,7 @@ import trio
 from pinning_worker.domain.content.cid import Cid, UnsupportedCid
 from pinning_worker.domain.content.dag import BadBlock, links
 from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.messages import Message
 from pinning_worker.ports import Blocks, Budget, DiskFull, Fetched, NoRoom, NotFound, OverBudget, Stalled, Unreadable
 
@@ -42,7 +43,7 @@ class MemoryFetcher:
         self,
         root: Cid,
         *,
-        peers: Sequence[str],
+        peers: Sequence[PeerId],
         origins: Sequence[str],
         budget: Budget,
         progress: Callable[[int, int], Awaitable[None]],
