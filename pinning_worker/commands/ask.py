@@ -169,8 +169,8 @@ async def _ask(settings: PeerSettings, question: _Question) -> int:
     import tempfile
 
     from pinning_worker.adapters.blocks.disk import DiskBlocks
+    from pinning_worker.adapters.p2p.asker import open_asker
     from pinning_worker.adapters.p2p.errors import CannotConnect
-    from pinning_worker.adapters.p2p.gossip.asker import open_asker
     from pinning_worker.domain.topic.following import Following
 
     with tempfile.TemporaryDirectory(prefix="pinning-ask-") as folder:

@@ -14,7 +14,7 @@ from pinning_worker.commands.ask_shown import Shown
 from pinning_worker.commands.telling import ExitCode
 
 if TYPE_CHECKING:
-    from pinning_worker.adapters.p2p.gossip.asker import Asker
+    from pinning_worker.adapters.p2p.asker import Asker
     from pinning_worker.domain.content.cid import Cid
     from pinning_worker.domain.topic.following import Following, Step
     from pinning_worker.ports import Blocks

@@ -14,7 +14,7 @@ from math import inf
 
 import trio
 
-LAST_WORDS_SECONDS = 5.0
+LAST_WORDS_SECONDS = 2.0  # less than a stop takes at most (daemon.py)
 
 
 @dataclass(slots=True)

@@ -16,11 +16,11 @@ from libp2p.abc import INetStream
 from libp2p.peer.id import ID
 from libp2p.utils import encode_varint_prefixed
 
+from pinning_worker.adapters.p2p.host.connections import direct_to
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from pinning_worker.adapters.p2p.relay import wire as messages
-from pinning_worker.adapters.p2p.relay.connections import direct_to
 from pinning_worker.adapters.p2p.relay.wire import (
     HOP,
     STOP,

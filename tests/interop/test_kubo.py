@@ -13,10 +13,10 @@ import trio
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
-from pinning_worker.adapters.p2p.cures.connections.private_network import fingerprint
 from pinning_worker.adapters.p2p.errors import CannotConnect
 from pinning_worker.adapters.p2p.gossip.pubsub import Topic, open_pubsub
 from pinning_worker.adapters.p2p.host.identity import new_key
+from pinning_worker.adapters.p2p.host.protected_connection import fingerprint
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from pinning_worker.domain.content.cid import RAW, cid_of, parse_cid
 from pinning_worker.ungroup import one_error

@@ -1,6 +1,7 @@
 """The attack list in a private network: by strangers, who cannot get past its cipher, and by whoever holds the key.
 
-On the wire: 24 bytes of nonce, then everything else, encrypted (cures/private_network.py); over ws in its messages.
+On the wire: 24 bytes of nonce, then everything else, encrypted (cures/connections/private_network.py); over ws in its
+messages.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from pinning_worker.adapters.p2p.cures.connections.private_network import NONCE_BYTES, xsalsa20
+from pinning_worker.adapters.p2p.host.protected_connection import NONCE_BYTES, xsalsa20
 from tests.interop.node_binary import needs_node
 from tests.interop.siege import MULTISTREAM, NOISE, SOURCES, UPGRADE, besieged, say
 

@@ -1,1 +1,16 @@
-"""The libp2p host, its cures, pubsub, the bitswap engine, relays and the DHT."""
+"""The libp2p side of the worker: one host, and the protocols that it speaks over py-libp2p.
+
+Rooms, from the bottom up; each imports the rooms above it in this list and none below (import-linter holds that):
+
+    errors  addresses  frames    what a peer's address or bytes may be, and what is raised
+    bounds      what one peer or address may cost: pure arithmetic, and our own for good
+    host        one running host: sockets, listening, dialling, identity, where a peer counts
+    gossip      topics: what is heard and said          relay       reaching, and being reached, through others
+    dht         who provides what                       bitswap     blocks, asked for and given
+    discovery   how peers are found                     cures       patches of py-libp2p, until upstream mends it
+    open_host   puts a host together, and is the only importer of the cures
+    asker       the other side: a customer that asks one worker
+
+Read `open_host.py` first: its config names all that a host can do. Then `host/host.py`, and the room that you need; its
+first page says in which order to read it.
+"""

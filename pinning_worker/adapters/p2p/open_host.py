@@ -15,12 +15,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import structlog
 import trio
 from libp2p import new_host
+from libp2p.abc import ITransport
 from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.x25519 import create_new_key_pair as new_noise_key
 from libp2p.custom_types import TProtocol
@@ -35,12 +37,13 @@ from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as Noise
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.transport.cmux import PortDemultiplexer
 
 from pinning_worker.adapters.p2p import addresses
-from pinning_worker.adapters.p2p.cures import mend_all
-from pinning_worker.adapters.p2p.cures.connections.private_network import fingerprint
+from pinning_worker.adapters.p2p.bounds.door import LOOPBACK, Door, DoorRules
+from pinning_worker.adapters.p2p.cures import mend_all, mend_webrtc
 from pinning_worker.adapters.p2p.cures.identify import ping
-from pinning_worker.adapters.p2p.cures.ports.half_open import LOOPBACK, Door, DoorRules
+from pinning_worker.adapters.p2p.cures.ports import half_open, private_port
 from pinning_worker.adapters.p2p.cures.streams import stream_limit, yamux_window
 from pinning_worker.adapters.p2p.discovery import bootstrap
 from pinning_worker.adapters.p2p.errors import BadAddress
@@ -48,10 +51,12 @@ from pinning_worker.adapters.p2p.host.host import AddressSources, Host
 from pinning_worker.adapters.p2p.host.listening import listen
 from pinning_worker.adapters.p2p.host.notifee import Neighbours
 from pinning_worker.adapters.p2p.host.peerstore import KnownPeers
+from pinning_worker.adapters.p2p.host.protected_connection import fingerprint
 from pinning_worker.adapters.p2p.host.tls_certificate import CertificateFiles, TlsCertificate
-from pinning_worker.adapters.p2p.host.webrtc_direct import webrtc_transport
+from pinning_worker.adapters.p2p.host.webrtc_direct import require_installed, webrtc_transport
 from pinning_worker.adapters.p2p.host.whereabouts import Whereabouts
 from pinning_worker.adapters.p2p.relay.client import RelayClient
+from pinning_worker.adapters.p2p.relay.dialling import CircuitDialler
 from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
 from pinning_worker.domain.swarm_key import unprotected
 from pinning_worker.ungroup import one_error
@@ -74,10 +79,10 @@ class HostConfig:
     `announce`: told to peers instead of the addresses that we listen on. `max_connections` bounds both directions
     together; `kept_for_dialling` of them are never given to those who dial us: when all others are taken, a newcomer
     gets the place of one that is of no use. From one IP address, `proxies` excepted, come
-    `max_connections_per_address` (cures/half_open.py). `relay`: be a relay, within these caps.
-    `swarm_key`: 32 bytes; only peers that hold the same are spoken with (cures/private_network.py).
+    `max_connections_per_address` (bounds/door.py). `relay`: be a relay, within these caps.
+    `swarm_key`: 32 bytes; only peers that hold the same are spoken with (host/protected_connection.py).
     `stream_window`: bytes that one stream may make us hold, for all hosts of the process.
-    `certificate` is for the addresses that end in /tls/ws; `webrtc_pem` keeps the one of webrtc-direct (webrtc.py).
+    `certificate` is for the addresses that end in /tls/ws; `webrtc_pem` keeps that of webrtc-direct.
     `relays_wanted`: be reachable through so many relays, found among the peers (relay/client.py).
     """
 
@@ -126,7 +131,8 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
     raw = _build(config, certificate, also_at, door)
     neighbours = Neighbours()
     whom = _whom_to_hold(config, raw.get_id().to_base58())
-    host = OpenHost(raw, neighbours, also_at, frozenset(peer for peer, is_direct in whom.values() if is_direct))
+    direct = frozenset(peer for peer, is_direct in whom.values() if is_direct)
+    host = OpenHost(raw, neighbours, also_at, CircuitDialler(cast("Swarm", raw.get_network())).dial, direct)
     held = frozenset(peer for peer, _ in whom.values())
     door.keeps = held.__contains__
     whereabouts = Whereabouts(host, config.proxies)
@@ -142,7 +148,7 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
     with one_error():
         async with raw.run(()):
             try:
-                await listen(host.swarm, wanted, door)
+                await listen(host.swarm, wanted, partial(_watch_port, door, config.swarm_key is not None))
                 _log.info("libp2p.listening", peer=host.peer_id, addresses=host.addresses)
                 if config.swarm_key is not None:
                     _log.info("libp2p.private_network", fingerprint=fingerprint(config.swarm_key))
@@ -200,8 +206,25 @@ def _build(config: HostConfig, certificate: TlsCertificate | None, also_at: Addr
     swarm.retry_config = RetryConfig(max_retries=0)
     swarm.auto_connector = _NoAutoConnector(swarm)
     if any(addresses.is_webrtc(address) for address in listened):
-        swarm.transport_manager.add_transport(webrtc_transport(config.key, config.webrtc_pem, door))
+        swarm.transport_manager.add_transport(_webrtc(config, door))
     return cast("BasicHost", raw)
+
+
+def _webrtc(config: HostConfig, door: Door) -> ITransport:
+    """Raises CannotListen, BadCertificate."""
+    require_installed()
+    from pinning_worker.adapters.p2p.cures.webrtc import door as datagrams
+
+    mend_webrtc()
+    transport = webrtc_transport(config.key, config.webrtc_pem)
+    datagrams.watch_over(transport, door)
+    return transport
+
+
+def _watch_port(door: Door, is_private: bool, port: PortDemultiplexer) -> None:
+    half_open.watch_over(port, door)
+    if is_private:
+        private_port.is_private(port)
 
 
 def _refuse_what_takes_no_swarm_key(listen: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from libp2p.abc import INetStream
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
 
-from pinning_worker.adapters.p2p.cures.ports import half_open
+from pinning_worker.adapters.p2p.host.sockets import socket_under
 from tests.adapters.p2p.cure_rig import until
 
 MORE_THAN_FITS = 200_000  # bytes; a stream's window takes them, the shrunken buffers of the sockets do not
@@ -36,7 +36,7 @@ async def jammed(host: BasicHost, peer: BasicHost, streams: list[INetStream]) ->
 
 
 def wire_of(host: BasicHost) -> trio.SocketStream:
-    stream = half_open.socket_under(_muxed_of(host).secured_conn)
+    stream = socket_under(_muxed_of(host).secured_conn)
     assert stream is not None
     return stream
 

@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
+from pinning_worker.adapters.p2p import asker as asking
+from pinning_worker.adapters.p2p.asker import open_asker
 from pinning_worker.adapters.p2p.errors import CannotConnect
-from pinning_worker.adapters.p2p.gossip import asker as asking
-from pinning_worker.adapters.p2p.gossip.asker import open_asker
 from pinning_worker.adapters.p2p.gossip.pubsub import Topic, open_pubsub
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.host.identity import new_key

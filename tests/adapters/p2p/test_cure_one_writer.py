@@ -16,10 +16,9 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 
 from pinning_worker.adapters.p2p.cures import mend_all
-from pinning_worker.adapters.p2p.cures.gossip import one_writer
+from pinning_worker.adapters.p2p.cures.gossip import one_writer, reconnect
 from pinning_worker.adapters.p2p.cures.process import crash
 from pinning_worker.adapters.p2p.cures.streams import slow_readers
-from pinning_worker.adapters.p2p.gossip import reconnect
 from tests.adapters.p2p.cure_rig import bare_host, bare_pubsub, connect, outcome, play, until
 from tests.adapters.p2p.test_cure_outgoing_queue import Line
 

@@ -15,7 +15,7 @@ from libp2p.network.connection.raw_connection import RawConnection
 from nacl.secret import SecretBox
 
 from pinning_worker.adapters.p2p.cures.connections import private_network
-from pinning_worker.adapters.p2p.cures.connections.private_network import fingerprint, hsalsa20, xsalsa20
+from pinning_worker.adapters.p2p.host.protected_connection import fingerprint, hsalsa20, xsalsa20
 from tests.adapters.p2p.cure_rig import outcome, play
 
 # "Cryptography in NaCl" (Bernstein, 2009), sections 8 and 9, and tests/stream.c of NaCl.

@@ -13,8 +13,8 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.network.swarm import Swarm
 from libp2p.pubsub.pubsub import Pubsub
 
+from pinning_worker.adapters.p2p.cures.gossip import reconnect
 from pinning_worker.adapters.p2p.cures.process import crash
-from pinning_worker.adapters.p2p.gossip import reconnect
 from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play, until
 
 TOPIC = "t"

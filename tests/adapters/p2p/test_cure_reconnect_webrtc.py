@@ -14,10 +14,9 @@ from libp2p.network.swarm import Swarm
 from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.cures.connections import deafness
-from pinning_worker.adapters.p2p.cures.gossip import one_writer
+from pinning_worker.adapters.p2p.cures.gossip import one_writer, reconnect
 from pinning_worker.adapters.p2p.cures.webrtc import endings as webrtc_endings
 from pinning_worker.adapters.p2p.cures.webrtc import threads as webrtc_threads
-from pinning_worker.adapters.p2p.gossip import reconnect
 from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, know_each_other, outcome, play
 from tests.adapters.p2p.test_cure_reconnect import TOPIC, heard
 from tests.adapters.p2p.webrtc_rig import address_of, transport, webrtc_host

@@ -9,17 +9,16 @@ import pytest
 
 pytest.importorskip("aiortc", reason="the extra [webrtc] is not installed")
 
-import asyncio
-
 import trio
 from aioice import stun
 from aioice.ice import StunProtocol
 from libp2p.transport.webrtc.exceptions import WebRTCConnectionError
 
+from pinning_worker.adapters.p2p.bounds import door as limits
 from pinning_worker.adapters.p2p.bounds import who_leaves
+from pinning_worker.adapters.p2p.bounds.datagram_door import TOTAL_BURST
+from pinning_worker.adapters.p2p.bounds.door import Door, DoorRules
 from pinning_worker.adapters.p2p.cures.connections import deafness
-from pinning_worker.adapters.p2p.cures.ports import half_open
-from pinning_worker.adapters.p2p.cures.ports.half_open import Door, DoorRules
 from pinning_worker.adapters.p2p.cures.webrtc import bounds as webrtc_bounds
 from pinning_worker.adapters.p2p.cures.webrtc import door as webrtc_door
 from pinning_worker.adapters.p2p.cures.webrtc import endings as webrtc_endings
@@ -36,7 +35,7 @@ BEGINNINGS, ADDRESSES = 300, 50
 
 async def who_never_finish() -> str:
     """From many addresses: a first datagram, half of them with a hello of DTLS after it, and silence."""
-    half_open.HANDSHAKE_SECONDS = 4.0
+    limits.HANDSHAKE_SECONDS = 4.0
     async with webrtc_host() as host:
         listener = listener_of(host)
         mux = listener._mux
@@ -55,7 +54,7 @@ async def who_never_finish() -> str:
             except (WebRTCConnectionError, trio.TooSlowError):
                 honest = "is kept out"
             gone = await until(lambda: not mux._by_ufrag, seconds=8)
-    few = held <= half_open.MOST_HALF_OPEN + 10  # some are being closed
+    few = held <= limits.MOST_HALF_OPEN + 10  # some are being closed
     return f"few at a time: {few}, left in the end: {'none' if gone else 'some'}, the honest one {honest}"
 
 
@@ -73,39 +72,12 @@ def test_of_the_stock_library_one_of_these_is_not_so() -> None:
     assert said != DONE_WITH
 
 
-class Doorway:
-    """A door, and who comes to it; the asyncio side is there but idle."""
-
-    def __init__(self, rules: DoorRules) -> None:
-        self.door = webrtc_door.DatagramDoor(Door(rules))
-        self._loop = asyncio.new_event_loop()
-        self._loop.close()
-
-    def come(self, *ips: str) -> list[webrtc_door.Dialler]:
-        came = [webrtc_door.Dialler(ip, self._loop, None) for ip in ips]
-        for each in came:
-            self.door.let_in(each)
-        return came
-
-
-def test_one_more_ends_the_oldest_of_the_address_that_has_the_most() -> None:
-    doorway = Doorway(DoorRules(half_open=4))
-    came = doorway.come("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.2", "10.0.0.4")
-    assert [each.ended for each in came] == [False, True, False, False, False]
-
-
-def test_one_address_has_its_share_and_a_proxy_has_none() -> None:
-    doorway = Doorway(DoorRules(per_address=2, proxies=frozenset({"10.0.0.9"})))
-    assert [each.ended for each in doorway.come(*["10.0.0.1"] * 4)] == [True, True, False, False]
-    assert not any(each.ended for each in doorway.come(*["10.0.0.9"] * 4))
-
-
 def test_an_address_may_begin_often_and_all_together_oftener() -> None:
-    door = Doorway(DoorRules(proxies=frozenset())).door
+    door = webrtc_door._datagram_door(Door(DoorRules(proxies=frozenset())))
     now = time.monotonic()
     assert sum(door.allow("10.0.0.1", now) for _ in range(100)) < 10
     assert sum(door.allow(f"2001:db8::{n:x}", now) for n in range(100)) < 10, "a /64 is one address"
-    assert 50 < sum(door.allow(f"10.1.{n >> 8}.{n & 255}", now) for n in range(1_000)) <= webrtc_door.TOTAL_BURST
+    assert 50 < sum(door.allow(f"10.1.{n >> 8}.{n & 255}", now) for n in range(1_000)) <= TOTAL_BURST
 
 
 async def test_by_tcp_and_by_webrtc_an_address_has_one_number_of_connections() -> None:

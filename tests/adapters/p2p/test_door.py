@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pinning_worker.adapters.p2p.cures.ports.half_open import Arrival, Door, DoorRules
+from functools import partial
+
+from pinning_worker.adapters.p2p.bounds.door import Arrival, Door, DoorRules
 
 
 def come(door: Door, *ips: str) -> list[bool]:
@@ -11,15 +13,15 @@ def come(door: Door, *ips: str) -> list[bool]:
 
 def finish(door: Door) -> None:
     for arrival in list(door.arriving):
-        arrival.finished.set()
+        arrival.finish()
         door.handshake_over(arrival)
 
 
-async def test_one_more_from_an_address_pushes_out_its_own_oldest_handshake() -> None:
+def test_one_more_from_an_address_pushes_out_its_own_oldest_handshake() -> None:
     door = Door(DoorRules(per_address=2))
-    first, second, third = (Arrival("10.0.0.1") for _ in range(3))
-    assert all(door.let_in(each) for each in (first, second, third))
-    assert [each.scope.cancel_called for each in (first, second, third)] == [True, False, False]
+    ended = list[int]()
+    assert all(door.let_in(Arrival("10.0.0.1", partial(ended.append, number))) for number in range(3))
+    assert ended == [0]
 
 
 def test_an_address_with_all_its_connections_gets_no_more_until_one_goes() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import trio
 import trio.testing
 
-from pinning_worker.adapters.p2p.bounds.intake import Heard, Intake
+from pinning_worker.adapters.p2p.bounds.intake import Heard
+from pinning_worker.adapters.p2p.gossip.intake import Intake
 
 
 def heard(data: bytes) -> Heard:

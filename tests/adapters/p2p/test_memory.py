@@ -16,9 +16,9 @@ import trio
 from libp2p.stream_muxer.yamux.yamux import DEFAULT_WINDOW_SIZE
 from trio_websocket import WebSocketConnection
 
-from pinning_worker.adapters.p2p.cures.connections.private_network import xsalsa20
 from pinning_worker.adapters.p2p.cures.streams import yamux_frames
 from pinning_worker.adapters.p2p.host.identity import new_key
+from pinning_worker.adapters.p2p.host.protected_connection import xsalsa20
 from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
 from tests.adapters.p2p.cure_rig import until
 from tests.adapters.p2p.pourer import HELD, MIB, PIECE, Attacker, Victim

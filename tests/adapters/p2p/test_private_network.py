@@ -11,9 +11,9 @@ from typing import cast
 import pytest
 import trio
 
-from pinning_worker.adapters.p2p.cures.connections.private_network import xsalsa20
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
 from pinning_worker.adapters.p2p.host.identity import new_key
+from pinning_worker.adapters.p2p.host.protected_connection import xsalsa20
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 
 TCP, WS = "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"

@@ -9,15 +9,10 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from pinning_worker.adapters.p2p.bounds.intake import Heard, Intake
-from pinning_worker.adapters.p2p.gossip.request_reader import (
-    MINUTE,
-    MOST_ORIGINS,
-    READERS,
-    Minute,
-    RequestBudget,
-    RequestReader,
-)
+from pinning_worker.adapters.p2p.bounds.intake import Heard
+from pinning_worker.adapters.p2p.bounds.request_budget import MINUTE_SECONDS, MOST_ORIGINS, Minute, RequestBudget
+from pinning_worker.adapters.p2p.gossip.intake import Intake
+from pinning_worker.adapters.p2p.gossip.request_reader import READERS, RequestReader
 from pinning_worker.domain.topic.requests import Ask, BadAsk, ListRequest
 from pinning_worker.ports import DiskFull
 from tests import content
@@ -66,7 +61,7 @@ async def test_an_origin_over_its_budget_is_told_once_and_heard_again_a_minute_l
         assert (told.asked_by, told.refused) == (["greedy"] * 3, ["BUSY"])
         await say(intake, "other", "other")
         assert told.asked_by[3:] == ["other"]
-        await trio.sleep(MINUTE)
+        await trio.sleep(MINUTE_SECONDS)
         await say(intake, "greedy", "greedy")
         assert told.asked_by[4:] == ["greedy"]
 
@@ -103,7 +98,7 @@ async def test_all_together_have_a_budget(autojump_clock: MockClock) -> None:
         for connection in range(30):
             await say(intake, "somebody", f"neighbour {connection}", times=5)
         assert len(told.asked_by) == 20
-        await trio.sleep(MINUTE)
+        await trio.sleep(MINUTE_SECONDS)
         await say(intake, "honest", "honest")
         assert told.asked_by[-1] == "honest"
 

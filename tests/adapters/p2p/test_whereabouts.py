@@ -11,7 +11,7 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.addresses import relay_in
-from pinning_worker.adapters.p2p.cures.ports.half_open import LOOPBACK
+from pinning_worker.adapters.p2p.bounds.door import LOOPBACK
 from pinning_worker.adapters.p2p.gossip.pubsub import open_pubsub
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host

@@ -3,16 +3,16 @@
 Why our own: py-libp2p's engine answers on the stream that the wantlist came on, which Helia has half closed by then
 (so Helia never gets a block), refuses blocks over 512 KiB, and holds whole files in memory.
 
-    wire       messages to bytes and back: pure               asking     whom to ask for a block: pure
-    walk       a DAG on its way: what is next, its cost       conduct    who misbehaves, and how much of it we bear
-    ledger     what one peer wants from us: pure
-    session    one DAG from the network into the store        shelf      the store, and what is just being written
-    wantlist   what we want from one peer, and the saying     wants      all that we want, of whom, for which session
-    server     the answers to wants                           receiver   what peers send, and the price of nonsense
-    places     how many answers at a time, quick and slow
-    hearing    who answers and who keeps silent: pure
-    seeking    other providers, when those who asked don't give a block
-    engine     what joins them: the host, connections, the Fetcher of the stories
+    wire        messages to bytes and back: pure              asking           whom to ask for a block: pure
+    walk        a DAG on its way: what is next, its cost      conduct          who misbehaves, and how much we bear
+    peer_wants  what one peer wants from us: pure             arriving_blocks  the store, and what is being written
+    session     one DAG from the network into the store       wants            all that we want, of whom, for what
+    wantlist    what we want from one peer, and the saying    receiver         what peers send, the price of nonsense
+    server      the answers to wants                          places           how many answers at a time
+    hearing     who answers and who keeps silent: pure        seeking          other providers, when nobody gives it
+    engine      joins them: the host, connections, the Fetcher of the stories
+
+Read `asking` and `walk`, then `session` for fetching and `server` for serving.
 
 Spec: https://specs.ipfs.tech/bitswap-protocol/. Observed of peers, and relied on:
 - Helia opens a stream for each message and closes it; it resets a stream of ours that is silent for 10 s.

@@ -24,6 +24,7 @@ IDS = 10_000.0  # two topics: requests and answers on one, peers that look for e
 ASKED = 250.0  # messages; one connection's share of GossipLimits.messages: what we ask for is also taken
 ANSWERED_BYTES = 1.0 * MIB
 
+MOST_MESSAGES = 1_000  # of one frame: what one connection may hand over in some seconds
 MOST_UNWANTED = 128  # ids of IDONTWANT remembered from one heartbeat to the next
 LONGEST_ID = 2 * (64 + 8)  # bytes: a peer id and a number, in hexadecimal, as some write it
 

@@ -1,4 +1,4 @@
-"""What was heard and not yet read: bounded in messages and in bytes, dropping what does not fit, and counting it.
+"""Messages that were heard and not yet read: bounded in number and in bytes; the rest is dropped, and counted.
 
 One flooder must not make us hold gigabytes, and must not be able to hide that it made us drop: `dropped` says so. It
 keeps nobody else waiting: addresses take turns (connections, where no address is known), and in a full queue the
@@ -8,10 +8,7 @@ newest message of the one that has the most makes room for one that has less.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-
-import trio
 
 MOST_MESSAGES = 1024
 MOST_BYTES = 16 * 1024 * 1024
@@ -40,8 +37,8 @@ class _Waiting:
     bytes: int = 0
 
 
-class Intake(AsyncIterator[Heard]):
-    """A queue; several may read it, each message goes to one of them. `put` never waits."""
+class Backlog:
+    """The messages that wait. `gossip/intake.py` waits for one."""
 
     def __init__(self, most_messages: int = MOST_MESSAGES, most_bytes: int = MOST_BYTES) -> None:
         self.dropped = 0
@@ -50,7 +47,6 @@ class Intake(AsyncIterator[Heard]):
         self._waiting: OrderedDict[str, _Waiting] = OrderedDict()  # whose turn is next comes first
         self._messages = 0
         self._bytes = 0
-        self._readers = trio.lowlevel.ParkingLot()
 
     def put(self, heard: Heard) -> bool:
         """False, and counted: there was no room."""
@@ -59,8 +55,20 @@ class Intake(AsyncIterator[Heard]):
             return False
         self._count(self._waiting.setdefault(heard.source, _Waiting()), heard, 1)
         self._waiting[heard.source].messages.append(heard)
-        self._readers.unpark()
         return True
+
+    def take(self) -> Heard | None:
+        """The oldest message of the source whose turn it is; None: nothing waits."""
+        if not self._waiting:
+            return None
+        source, waiting = next(iter(self._waiting.items()))
+        heard = waiting.messages.popleft()
+        self._count(waiting, heard, -1)
+        if waiting.messages:
+            self._waiting.move_to_end(source)
+        else:
+            del self._waiting[source]
+        return heard
 
     def _make_room(self, heard: Heard) -> bool:
         size, own = len(heard.data), self._waiting.get(heard.source) or _Waiting()
@@ -89,23 +97,3 @@ class Intake(AsyncIterator[Heard]):
         waiting.bytes += messages * len(heard.data)
         self._bytes += messages * len(heard.data)
         self._messages += messages
-
-    async def get(self) -> Heard:
-        """The oldest one of whose turn it is; waits for it."""
-        await trio.lowlevel.checkpoint()  # before the look: between it and the taking nobody else may run
-        while not self._waiting:
-            await self._readers.park()
-        source, waiting = next(iter(self._waiting.items()))
-        heard = waiting.messages.popleft()
-        self._count(waiting, heard, -1)
-        if waiting.messages:
-            self._waiting.move_to_end(source)
-        else:
-            del self._waiting[source]
-        return heard
-
-    def __aiter__(self) -> AsyncIterator[Heard]:
-        return self
-
-    async def __anext__(self) -> Heard:
-        return await self.get()

@@ -1,12 +1,21 @@
-"""What is broken in py-libp2p 0.8.1, and mended here until upstream mends it: one small file for each.
+"""Patches of py-libp2p 0.8.1, until upstream mends what they cure: one fault, one small file.
 
-Each file says what happens, why, and where the library goes wrong; it has one function `mend()`, which may be called
-twice, and a test (`tests/adapters/p2p/test_cure_*.py`) that passes with it and fails without. When upstream has mended
-one, its test's stock half starts to fail: delete the file and its line here.
+Shelves follow the layers of the library: `ports`, `webrtc`, `connections`, `streams`, `identify`, `gossip`; `process`
+holds what concerns the whole process. `once.py` is how a cure takes a method's place. What a peer may cost is no patch
+and stands in `bounds/`.
 
-The library is pinned exactly, because these files replace private names of it. They touch the library's classes, so
-they hold for every host in the process. `open_host` calls `mend_all()` first.
+The docstring of a cure says what happens, why, where the library goes wrong, what the cure does, and whether upstream
+knows (`Upstream:`). Its one function `mend()` may be called twice. `AFTER` names the cures whose replacement it
+wraps: cures that replace the same method need an order. A test (`tests/adapters/p2p/test_cure_*.py`) passes with the
+cure and fails without it. When upstream has mended a fault, the stock half of that test starts to fail: delete the
+file and its line here.
+
+The library is pinned exactly, because cures replace private names of it. They touch its classes, so they hold for every
+host in the process. Only `open_host` imports this package; it calls `mend_all()` first.
 """
+
+from collections.abc import Iterable
+from types import ModuleType
 
 from pinning_worker.adapters.p2p.cures.connections import (
     back_at_once,
@@ -24,6 +33,7 @@ from pinning_worker.adapters.p2p.cures.gossip import (
     one_writer,
     outgoing_queue,
     publish_limit,
+    reconnect,
     sender_records,
 )
 from pinning_worker.adapters.p2p.cures.identify import (
@@ -56,55 +66,52 @@ from pinning_worker.adapters.p2p.cures.streams import (
     yamux_frames,
     yamux_window,
 )
-from pinning_worker.adapters.p2p.gossip import reconnect
 
-ALL = (
-    quiet,
-    back_at_once,
-    circuit_addresses,
-    one_writer,  # before crash: what it puts in the place of the library's is guarded by that
-    crash,
-    crowded_frames,
-    deafness,
-    exclusive_port,
-    first_bytes,
-    flood_publish,
-    gossip_in_back_off,
-    given_up_streams,
-    half_open,
-    identify_again,
-    idontwant,
-    many_tasks,
-    message_numbers,
-    newest_connection,
-    outgoing_queue,
-    peer_records,
-    ping,
-    private_network,
-    private_port,
-    publish_limit,
-    reconnect,
-    record_again,
-    sender_records,
-    shared_tls,
-    short_lines,
-    slow_readers,
-    steady_clock,
-    stream_limit,
-    whole_endings,
-    whole_frames,
-    whole_goodbyes,
-    ws_close,
-    ws_dial_count,
-    ws_frames,
-    ws_refusal,
-    wss_address,
-    yamux_frames,
-    yamux_window,
+ALL: tuple[ModuleType, ...] = (
+    *(crash, many_tasks, quiet, steady_clock),
+    *(exclusive_port, first_bytes, half_open, private_port, shared_tls, short_lines),
+    *(ws_close, ws_dial_count, ws_frames, ws_refusal, wss_address),
+    *(back_at_once, deafness, newest_connection, private_network, whole_endings),
+    *(given_up_streams, slow_readers, stream_limit, whole_frames, whole_goodbyes, yamux_frames, yamux_window),
+    *(circuit_addresses, identify_again, peer_records, ping, record_again),
+    *(crowded_frames, flood_publish, gossip_in_back_off, idontwant, message_numbers),
+    *(one_writer, outgoing_queue, publish_limit, reconnect, sender_records),
 )
+"""All but those of webrtc, in no order that matters."""
 
 
 def mend_all() -> None:
-    """Applies every cure. Calling it again changes nothing."""
-    for cure in ALL:
+    """Applies every cure but those of webrtc. Calling it again changes nothing."""
+    _mend(ALL)
+
+
+def mend_webrtc() -> None:
+    """Applies the cures of webrtc, which need aiortc. Calling it again changes nothing."""
+    _mend(webrtc_cures())
+
+
+def webrtc_cures() -> tuple[ModuleType, ...]:
+    """Imports them, and aiortc with them."""
+    from pinning_worker.adapters.p2p.cures.webrtc import bounds, door, endings, threads, window
+
+    return (bounds, door, endings, threads, window)
+
+
+def in_order(cures: Iterable[ModuleType]) -> list[ModuleType]:
+    """Each cure behind those in its AFTER; otherwise as given."""
+    placed: list[ModuleType] = []
+
+    def place(cure: ModuleType) -> None:
+        for earlier in getattr(cure, "AFTER", ()):
+            place(earlier)
+        if cure not in placed:
+            placed.append(cure)
+
+    for cure in cures:
+        place(cure)
+    return placed
+
+
+def _mend(cures: Iterable[ModuleType]) -> None:
+    for cure in in_order(cures):
         cure.mend()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 _MARK = "_mended_by"
+_replaced: dict[tuple[Any, str], list[str]] = {}
 
 
 def replace(owner: Any, name: str, build: Callable[[Any], Any]) -> None:
@@ -22,3 +23,9 @@ def replace(owner: Any, name: str, build: Callable[[Any], Any]) -> None:
     mended = functools.wraps(stock)(build(stock))
     setattr(mended, _MARK, marks | {build.__module__})
     setattr(owner, name, mended)
+    _replaced.setdefault((owner, name), []).append(build.__module__)
+
+
+def replaced() -> dict[tuple[Any, str], list[str]]:
+    """(owner, name) -> the modules of the cures that replaced it, the first one innermost."""
+    return {place: list(modules) for place, modules in _replaced.items()}

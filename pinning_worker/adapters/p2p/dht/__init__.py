@@ -12,6 +12,8 @@ the whole network twice for each question, and stops answering when twelve peers
     server      the answers to others
     node        what joins them: find, provide, refresh
 
+Read `walk`, then `node`; `server` stands alone.
+
 Two networks share the protocol: `/ipfs/kad/1.0.0` of public nodes, `/ipfs/lan/kad/1.0.0` of those with private
 addresses. A worker answers in both, and asks in the second while it has only private addresses itself.
 

@@ -3,7 +3,7 @@
 Each peer has an outgoing queue. Before each message we look at those queues and wait while one holds ROOM messages: a
 single answer leaves at once, two hundred leave within a second or two, and the queues stay short. A peer whose queue
 does not move stands still or is hostile, and is waited for no longer than STUCK_SECONDS; until it moves again what is
-said waits in its queue, which is bounded (`cures/outgoing_queue.py`), and what is over that it loses, alone. Seconds in
+said waits in its queue, which is bounded (`bounds/outgoing_queue.py`); that peer alone loses the rest. Seconds in
 which our own process stood still (a busy machine, a long computation) do not count: no queue could move in them.
 
 What waits here is bounded; what does not fit is counted and told, and the newest loses. So is what is too large for

@@ -7,8 +7,8 @@
             ...
 
 A message is taken in by the topic's validator, which alone knows who handed it to us; our own echo is not. Reading
-slowly loses messages (counted), never memory; what one peer may cause is bounded (`flood.py`). Every peer that asks
-into our mesh is kept there, what we publish goes to every subscriber, and the host's direct peers get everything
+slowly loses messages (counted), never memory; `bounds/flood_guard.py` limits what one peer may cause. Every peer that
+asks into our mesh is kept there, what we publish goes to every subscriber, and the host's direct peers get everything
 (`router.py`).
 """
 
@@ -29,13 +29,14 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.tools.anyio_service import background_trio_service
 
 from pinning_worker.adapters.p2p.bounds.flood_guard import AWAY_SECONDS, FloodGuard, GossipLimits
-from pinning_worker.adapters.p2p.bounds.intake import Heard, Intake
-from pinning_worker.adapters.p2p.cures.gossip.crowded_frames import MOST_MESSAGES
-from pinning_worker.adapters.p2p.cures.process.crash import quietly
+from pinning_worker.adapters.p2p.bounds.gossip_budget import MOST_MESSAGES
+from pinning_worker.adapters.p2p.bounds.intake import Heard
 from pinning_worker.adapters.p2p.gossip.control import AT_ONCE
+from pinning_worker.adapters.p2p.gossip.intake import Intake
 from pinning_worker.adapters.p2p.gossip.publisher import Publisher
 from pinning_worker.adapters.p2p.gossip.router import Router
 from pinning_worker.adapters.p2p.gossip.stream import Ears
+from pinning_worker.adapters.p2p.host.connections import quietly
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.ungroup import one_error
 

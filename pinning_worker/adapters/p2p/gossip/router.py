@@ -21,20 +21,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import trio
 from libp2p.custom_types import MessageID, TProtocol
 from libp2p.peer.id import ID
+from libp2p.pubsub import gossipsub
 from libp2p.pubsub.gossipsub import PROTOCOL_ID, PROTOCOL_ID_V11, PROTOCOL_ID_V12, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.utils import safe_bytes_from_hex
 
 from pinning_worker.adapters.p2p.bounds.flood_guard import FloodGuard
 from pinning_worker.adapters.p2p.bounds.gossip_budget import MOST_UNWANTED
+from pinning_worker.adapters.p2p.bounds.outgoing_queue import LANES, Lane
 from pinning_worker.adapters.p2p.bounds.retold import Retold
-from pinning_worker.adapters.p2p.cures.gossip.outgoing_queue import LANES, Lane
-from pinning_worker.adapters.p2p.cures.process import steady_clock
 from pinning_worker.adapters.p2p.gossip.control import AT_ONCE, FewWords
 
 PROTOCOLS: list[TProtocol] = [PROTOCOL_ID_V12, PROTOCOL_ID_V11, PROTOCOL_ID]
@@ -79,7 +79,7 @@ class Router(GossipSub):
 
     def mesh_heartbeat(self) -> tuple[defaultdict[ID, list[str]], defaultdict[ID, list[str]]]:
         """Whom to graft and whom to prune; the library calls it once a second."""
-        now = int(steady_clock.now())
+        now = int(cast("Any", gossipsub).time.time())  # the clock by which the library bars
         for topic, barred in self.back_off.items():
             self.back_off[topic] = {peer: until for peer, until in barred.items() if until > now}
         self._refused.clear()

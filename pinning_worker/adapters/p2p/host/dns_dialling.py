@@ -2,7 +2,7 @@
 
 Names are looked up as this machine does it, /etc/hosts included; the library would ask DNS servers itself. A tcp
 address is then dialled by number; ws and wss by name, for it is what a proxy and a certificate go by, and at the
-numbers that were found all the same (pinned_names.py).
+numbers that were found all the same (dns_rebinding.py).
 
 Whom a stranger's name leads to is known only now: `public_only` says that it must not be into our own network.
 """

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import trio
 from libp2p.exceptions import BaseLibp2pError
@@ -20,23 +20,34 @@ from pinning_worker.adapters.p2p import addresses
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, root_cause
 from pinning_worker.adapters.p2p.host import dns_dialling as names
 from pinning_worker.adapters.p2p.host.notifee import Neighbours
-from pinning_worker.adapters.p2p.relay.dialling import CircuitDialler
 from pinning_worker.ungroup import one_error
 
 AddressSources = list[Callable[[], Iterable[Multiaddr]]]
+
+
+class DialCircuit(Protocol):
+    """Connects with the peer at the end of a circuit. Raises NoCircuit."""
+
+    async def __call__(self, circuit: addresses.Circuit, *, public_only: bool) -> None: ...
 
 
 class Host:
     """A running host. Made by `open_host` only, which gives its services to it (open_host.py).
 
     `also_at`: each is asked, whenever our addresses are told, where else we are reached (a relay, a mapped port).
-    `direct`: the peer ids of direct peers. `note_use(peer)` is told whenever a peer asks for something, gives
-    something, or hands us a message: without that it is the first to leave for others (bounds/who_leaves.py).
-    `address_of(peer)`, and `address_under(connection)`: where it comes from, as it is counted (whereabouts.py).
+    `dial_circuit` dials through a relay. `direct`: the peer ids of direct peers.
+    `note_use(peer)` is called whenever a peer asks for something, gives something, or hands us a message: a peer that
+    does none of it is the first to leave for others (bounds/who_leaves.py).
+    `address_of(peer)` and `address_under(connection)`: where it comes from, as it is counted (whereabouts.py).
     """
 
     def __init__(
-        self, raw: BasicHost, neighbours: Neighbours, also_at: AddressSources, direct: frozenset[str] = frozenset()
+        self,
+        raw: BasicHost,
+        neighbours: Neighbours,
+        also_at: AddressSources,
+        dial_circuit: DialCircuit,
+        direct: frozenset[str] = frozenset(),
     ) -> None:
         self.raw = raw
         self.also_at = also_at
@@ -49,7 +60,7 @@ class Host:
         self.address_of: Callable[[str], str] = lambda _peer: ""
         self.address_under: Callable[[Any], str] = lambda _connection: ""
         self._neighbours = neighbours
-        self._circuits = CircuitDialler(self.swarm)
+        self._dial_circuit = dial_circuit
 
     @property
     def swarm(self) -> Swarm:
@@ -115,7 +126,7 @@ class Host:
                 if circuit is None:
                     await names.dial(self.swarm, info.addrs[0], info.peer_id, public_only=public_only)
                 else:
-                    await self._circuits.dial(circuit, public_only=public_only)
+                    await self._dial_circuit(circuit, public_only=public_only)
         except CannotConnect as error:
             raise CannotConnect(f"cannot connect to {address}: {error}") from error
         except trio.TooSlowError as error:

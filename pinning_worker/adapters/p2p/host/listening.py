@@ -1,7 +1,7 @@
 """Listening on every address that was asked for, or a clear refusal.
 
 All of tcp, ws and wss that name the same IP address and port share one socket: the first three bytes tell them apart. A
-port alone goes through the same door, so that every connection is under its rules (`cures/half_open.py`). IPv4 and IPv6
+port alone goes through the same code, so that `on_port` sees every port. IPv4 and IPv6
 may use the same port number: their sockets are two.
 
 py-libp2p starts a host whose ports are all busy as if nothing were wrong, with no addresses. Here each address is
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from libp2p.network.swarm import Swarm
 from libp2p.transport.cmux import PortDemultiplexer
@@ -20,18 +20,16 @@ from libp2p.transport.exceptions import OpenConnectionError
 from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.addresses import is_tcp, socket_of
-from pinning_worker.adapters.p2p.cures.ports import private_port
-from pinning_worker.adapters.p2p.cures.ports.half_open import Door, watch_over
 from pinning_worker.adapters.p2p.errors import CannotListen
 
 
-async def listen(swarm: Swarm, addresses: Iterable[Multiaddr], door: Door) -> None:
-    """Who comes by tcp, ws or wss goes through that door.
+async def listen(swarm: Swarm, addresses: Iterable[Multiaddr], on_port: Callable[[PortDemultiplexer], None]) -> None:
+    """`on_port` is called with each port for tcp, ws and wss before it listens.
 
     Raises CannotListen, naming the first address that is not to be had.
     """
     wanted = list(addresses)
-    await _open_doors(swarm, [address for address in wanted if is_tcp(address)], door)
+    await _open_ports(swarm, [address for address in wanted if is_tcp(address)], on_port)
     await swarm.listen(*wanted)
     for address in wanted:
         listener = swarm.listeners.get(str(address))
@@ -40,20 +38,20 @@ async def listen(swarm: Swarm, addresses: Iterable[Multiaddr], door: Door) -> No
     swarm.listeners = {str(address): swarm.listeners[str(address)] for address in wanted}  # told in the order asked for
 
 
-async def _open_doors(swarm: Swarm, addresses: Iterable[Multiaddr], watched: Door) -> None:
+async def _open_ports(
+    swarm: Swarm, addresses: Iterable[Multiaddr], on_port: Callable[[PortDemultiplexer], None]
+) -> None:
     await swarm.event_background_nursery_created.wait()
-    doors = swarm.transport_manager._port_demuxers
-    doors.clear()
+    ports = swarm.transport_manager._port_demuxers
+    ports.clear()
     for address in addresses:
-        ip, port = socket_of(address)
-        if (ip, port) not in doors:
-            door = doors[ip, port] = PortDemultiplexer(ip, port)
-            door.background_nursery = swarm.background_nursery  # type: ignore[attr-defined]  # the swarm does it so
-            watch_over(door, watched)
-            if swarm.psk is not None:
-                private_port.is_private(door)
+        ip, number = socket_of(address)
+        if (ip, number) not in ports:
+            port = ports[ip, number] = PortDemultiplexer(ip, number)
+            port.background_nursery = swarm.background_nursery  # type: ignore[attr-defined]  # the swarm does it so
+            on_port(port)
             try:
-                await door.listen(address)
+                await port.listen(address)
             except OpenConnectionError as error:
                 raise CannotListen(f"cannot listen on {address}: {_reason(address)}") from error
 

@@ -13,19 +13,20 @@ import importlib.util
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from libp2p.abc import ITransport
 from libp2p.crypto.keys import KeyPair
 
 from pinning_worker.adapters.machine.disk_faults import reason_of
-from pinning_worker.adapters.p2p.cures.ports.half_open import Door
 from pinning_worker.adapters.p2p.errors import BadCertificate, CannotListen
+
+if TYPE_CHECKING:
+    from libp2p.transport.webrtc.transport import WebRTCDirectTransport
 
 GOOD_FOR = timedelta(days=3653)
 NOT_SHORTER = timedelta(days=30)
@@ -41,35 +42,28 @@ def missing() -> bool:
     return importlib.util.find_spec("aiortc") is None
 
 
-def webrtc_transport(key: KeyPair, pem: Path | None, door: Door) -> ITransport:
-    """The transport to listen with. `pem`: where its certificate is kept; None: a new one for this run. `door`: whose
-    rules hold for who comes, and which counts them.
-
-    Raises CannotListen: the extra is not installed; BadCertificate: the file cannot be used.
-    """
+def require_installed() -> None:
+    """Raises CannotListen: the extra is not installed."""
     if missing():
         raise CannotListen(
             "cannot listen on webrtc-direct: aiortc is not installed. Install it with "
             "pip install 'pinning-worker[webrtc]', or take webrtc-direct out of what is listened on"
         )
+
+
+def webrtc_transport(key: KeyPair, pem: Path | None) -> WebRTCDirectTransport:
+    """The transport to listen with. `pem`: the file that keeps its certificate; None: a new one for this run.
+
+    The extra must be installed. Raises BadCertificate: the file cannot be used.
+    """
     from libp2p.transport.webrtc.certificate import WebRTCCertificate
     from libp2p.transport.webrtc.config import WebRTCTransportConfig
     from libp2p.transport.webrtc.transport import WebRTCDirectTransport
 
-    from pinning_worker.adapters.p2p.cures.webrtc import bounds as webrtc_bounds
-    from pinning_worker.adapters.p2p.cures.webrtc import door as webrtc_door
-    from pinning_worker.adapters.p2p.cures.webrtc import endings as webrtc_endings
-    from pinning_worker.adapters.p2p.cures.webrtc import threads as webrtc_threads
-    from pinning_worker.adapters.p2p.cures.webrtc import window as webrtc_window
-
-    for cure in (webrtc_threads, webrtc_endings, webrtc_bounds, webrtc_window, webrtc_door):  # in this order
-        cure.mend()
     private, certificate = _load_or_create(pem) if pem is not None else _new_pair()
     known: Any = WebRTCCertificate(certificate, private)
     known._rtc_certificate = _as_aiortc(private, certificate)  # the library looks for it there, and has no other way
-    transport = WebRTCDirectTransport(key.private_key, WebRTCTransportConfig(certificate=known, ice_servers=[]))
-    webrtc_door.watch_over(transport, door)
-    return transport
+    return WebRTCDirectTransport(key.private_key, WebRTCTransportConfig(certificate=known, ice_servers=[]))
 
 
 def _as_aiortc(private: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> object:

@@ -12,9 +12,10 @@ from typing import Any
 from libp2p.peer.id import ID
 
 from pinning_worker.adapters.p2p.addresses import relay_in
-from pinning_worker.adapters.p2p.cures.ports.half_open import counted_as, ip_under
+from pinning_worker.adapters.p2p.bounds.door import counted_as
+from pinning_worker.adapters.p2p.host.connections import direct_to
 from pinning_worker.adapters.p2p.host.host import Host
-from pinning_worker.adapters.p2p.relay.connections import direct_to
+from pinning_worker.adapters.p2p.host.sockets import ip_under
 
 MOST_REMEMBERED = 10_000
 

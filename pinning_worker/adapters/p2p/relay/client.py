@@ -26,10 +26,10 @@ from multiaddr.exceptions import Error as MultiaddrError
 from multiaddr.protocols import P_P2P
 
 from pinning_worker.adapters.p2p.addresses import is_circuit, parse_peer_id
-from pinning_worker.adapters.p2p.cures.connections.deafness import ended
+from pinning_worker.adapters.p2p.host.connections import direct_to, ended
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.relay import wire as messages
-from pinning_worker.adapters.p2p.relay.connections import as_connection, direct_to
+from pinning_worker.adapters.p2p.relay.connections import as_connection
 from pinning_worker.adapters.p2p.relay.wire import Gone, HopMessage, Status, StopMessage
 from pinning_worker.ungroup import one_error
 

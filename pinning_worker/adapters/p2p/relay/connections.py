@@ -1,35 +1,17 @@
-"""Connections and circuits: which go through a relay, and how the stream through one becomes a connection."""
+"""How a stream through a relay becomes a connection."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
 from libp2p.abc import INetStream
 from libp2p.connection_types import ConnectionType
 from libp2p.network.connection.raw_connection import RawConnection
-from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.id import ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p.addresses import is_circuit
-from pinning_worker.adapters.p2p.cures.ports.half_open import socket_under
-
-if TYPE_CHECKING:
-    from libp2p.network.swarm import Swarm
-
-
-def is_relayed(connection: Any) -> bool:
-    """Does that connection go through a relay itself?"""
-    return any(is_circuit(str(address)) for address in connection.get_transport_addresses())
-
-
-def direct_to(swarm: Swarm, peer: ID) -> SwarmConn | None:
-    """The newest open connection to that peer that goes through no relay."""
-    for each in reversed(cast("list[SwarmConn]", swarm.get_connections(peer))):
-        if not each.is_closed and not is_relayed(each.muxed_conn):
-            return each
-    return None
+from pinning_worker.adapters.p2p.host.sockets import socket_under
 
 
 def as_connection(circuit: INetStream, peer: ID, *, initiator: bool) -> RawConnection:

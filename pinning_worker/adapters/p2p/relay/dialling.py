@@ -19,11 +19,12 @@ from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.id import ID
 
 from pinning_worker.adapters.p2p.addresses import Circuit
-from pinning_worker.adapters.p2p.cures.connections.private_network import ProtectedConnection
 from pinning_worker.adapters.p2p.errors import CannotConnect, NoCircuit, root_cause
 from pinning_worker.adapters.p2p.host import dns_dialling as names
+from pinning_worker.adapters.p2p.host.connections import direct_to
+from pinning_worker.adapters.p2p.host.protected_connection import ProtectedConnection
 from pinning_worker.adapters.p2p.relay import wire as messages
-from pinning_worker.adapters.p2p.relay.connections import as_connection, direct_to
+from pinning_worker.adapters.p2p.relay.connections import as_connection
 from pinning_worker.adapters.p2p.relay.wire import Gone, HopMessage, Status
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from libp2p.abc import INetStream
 from libp2p.peer.id import ID
 
 from pinning_worker.adapters.p2p.addresses import is_circuit
+from pinning_worker.adapters.p2p.host.connections import direct_to, is_relayed
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.relay import wire as messages
 from pinning_worker.adapters.p2p.relay.circuit import carry
-from pinning_worker.adapters.p2p.relay.connections import direct_to, is_relayed
 from pinning_worker.adapters.p2p.relay.reservations import Reservations
 from pinning_worker.adapters.p2p.relay.wire import Gone, HopMessage, Status, StopMessage
 

@@ -20,12 +20,12 @@ from structlog.testing import capture_logs
 
 from pinning_worker.adapters.p2p.addresses import parse_peer_id
 from pinning_worker.adapters.p2p.errors import CannotConnect
+from pinning_worker.adapters.p2p.host.connections import direct_to
 from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
 from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
 from pinning_worker.adapters.p2p.relay import client, reservations
 from pinning_worker.adapters.p2p.relay import wire as messages
 from pinning_worker.adapters.p2p.relay.client import RelayClient
-from pinning_worker.adapters.p2p.relay.connections import direct_to
 from pinning_worker.adapters.p2p.relay.hop import RelayCaps
 from pinning_worker.adapters.p2p.relay.wire import HOP, HopMessage, Status, ask, open_stream, reset
 

@@ -5,6 +5,8 @@ it is told nothing, counted nowhere, and never closed. Why: when all connections
 listed for it then is taken off the list, closed or not. Where: `Swarm.close_peer`.
 
 The cure: closing takes off the list what was closed, as it does anyhow.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

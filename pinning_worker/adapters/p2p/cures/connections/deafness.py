@@ -5,6 +5,8 @@ of `max_connections - min_connections`, and the handler that holds it waits "to 
 whole service finishes. Where: `Swarm._do_handle_inbound_connection`, its two `await self.manager.wait_finished()`.
 
 The cure: the slot is held while that connection lives.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations
@@ -22,9 +24,9 @@ from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.cures.once import replace
 from pinning_worker.adapters.p2p.cures.ports.half_open import handshake_finished
+from pinning_worker.adapters.p2p.host.connections import ended
 
 CLOSE_SECONDS = 5.0
-POLL_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -57,19 +59,6 @@ async def _muxed(swarm: Swarm, raw: ReadWriteCloser, maddr: Multiaddr) -> IMuxed
         await swarm.add_conn(raw, direction="inbound")
         return raw
     return await swarm.upgrade_inbound_raw_conn(RawConnection(raw, False), maddr)
-
-
-async def ended(connection: Any) -> None:
-    """Returns when the connection has ended; one that cannot finish closing is given CLOSE_SECONDS."""
-    closed: trio.Event | None = getattr(connection, "event_closed", None)
-    if closed is None:
-        while not connection.is_closed:  # noqa: ASYNC110  other muxers have no event to wait for
-            await trio.sleep(POLL_SECONDS)
-        return
-    shutting_down: trio.Event = getattr(connection, "event_shutting_down", closed)
-    await shutting_down.wait()
-    with trio.move_on_after(CLOSE_SECONDS):
-        await closed.wait()
 
 
 async def _close(raw: ReadWriteCloser) -> None:

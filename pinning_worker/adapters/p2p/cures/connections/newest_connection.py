@@ -5,6 +5,8 @@ or wait for their deadline (run: Helia hanging up and dialling at once; bitswap 
 connections the one with the most open streams is taken, which is the old one. Where: `Swarm._best_connection`.
 
 The cure: of the direct connections the newest, of the others the newest.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ as closed and not taken it off the list, and whoever closes it again is told tha
 Where: `SwarmConn.close`.
 
 The cure: closing is not cancelled. The goodbye has GOODBYE_SECONDS; then the wire is cut, and the rest done without it.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.stream_muxer.yamux.yamux import Yamux
 
 from pinning_worker.adapters.p2p.cures.once import replace
-from pinning_worker.adapters.p2p.cures.process.crash import quietly
+from pinning_worker.adapters.p2p.host.connections import quietly
 
 GOODBYE_SECONDS = 2.0
 REST_SECONDS = 10.0  # it waits for nobody but ourselves

@@ -6,6 +6,8 @@ all that there are for its parent. Where: `TrioManager._find_parent_task`, calle
 
 The cure: a task knows itself what it is, and nobody searches. Of one frame MOST_MESSAGES are taken, which is what one
 connection may hand over in some seconds; the others are dropped.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations
@@ -20,9 +22,8 @@ from libp2p.pubsub import pubsub
 from libp2p.tools.anyio_service.trio_manager import TrioManager
 from libp2p.tools.anyio_service.trio_tasks import FunctionTask
 
+from pinning_worker.adapters.p2p.bounds.gossip_budget import MOST_MESSAGES
 from pinning_worker.adapters.p2p.cures.once import replace
-
-MOST_MESSAGES = 1_000
 
 _log = structlog.get_logger(__name__)
 _running: ContextVar[tuple[TrioManager, Any]] = ContextVar("running")

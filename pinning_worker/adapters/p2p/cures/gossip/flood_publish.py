@@ -4,6 +4,8 @@ What happens: with more browsers around us than a mesh holds, some hear an answe
 later, or never. Why: the library sends a node's own messages to its mesh alone; go and js flood them to all connected
 subscribers, as gossipsub 1.1 recommends, and browsers are connected to nobody but us.
 Where: `GossipSub._get_peers_to_send`. What we merely forward keeps to the mesh.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ What happens: a peer that answers our GRAFT with PRUNE hears nothing of what oth
 then for the next: js-libp2p does so to everybody that it has named as a direct peer. Why: the library does not ask a
 peer into its mesh while the peer's back-off runs, which is right, and does not gossip to it either, which is not: IHAVE
 is for those outside of the mesh. Where: `GossipSub.gossip_heartbeat`.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

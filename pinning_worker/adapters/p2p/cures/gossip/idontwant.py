@@ -6,6 +6,8 @@ than the duplicate that it may spare. go-libp2p and js-libp2p send it for messag
 never for its own. Where: `GossipSub._emit_idontwant_for_message`.
 
 The cure: only for messages of at least 1 KiB that came from somebody else.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

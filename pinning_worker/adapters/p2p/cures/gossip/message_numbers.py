@@ -8,6 +8,8 @@ The cure: a number is the time in nanoseconds, and more than the one before. Nob
 It is asked for with each message: go-libp2p can be told to remember the highest of each peer and to drop what is below
 (`BasicSeqnoValidator`; Kubo does), so who began while its clock was behind is heard as soon as its clock is right. The
 number is 8 bytes on the wire.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

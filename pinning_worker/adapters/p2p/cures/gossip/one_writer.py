@@ -11,6 +11,8 @@ write fails, its stream stays as if nothing were, with half a message on it.
 
 The cure: whatever is to be sent goes through the peer's queue (outgoing_queue.py), and one task writes. A stream on
 which a write failed is reset: then it is opened anew (reconnect.py).
+
+Upstream: not reported.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.utils import encode_varint_prefixed
 
 from pinning_worker.adapters.p2p.cures.once import replace
-from pinning_worker.adapters.p2p.cures.process.crash import quietly
+from pinning_worker.adapters.p2p.host.connections import quietly
 
 _log = structlog.get_logger(__name__)
 

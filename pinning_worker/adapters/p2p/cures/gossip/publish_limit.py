@@ -5,6 +5,8 @@ what each forwarding peer hands us to publish, and treats us as one of them; wha
 error, and the peer (we) is marked for bad behaviour. Where: `GossipSub._check_spam_protection`.
 
 The cure: what we publish ourselves is not counted; it is paced by `publisher.py`. What others want forwarded is.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ that is known is dropped whole. Where: `maybe_consume_signed_record`, called by 
 
 The cure: the record in a frame is not read. Nobody else sends one, identify tells the same, and whom strangers name is
 not dialled from what the library remembers. It also spares two signatures a frame.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from typing import Any
 
 from libp2p.pubsub import gossipsub, pubsub
 
+from pinning_worker.adapters.p2p.cures.gossip import crowded_frames
 from pinning_worker.adapters.p2p.cures.once import replace
+
+AFTER = (crowded_frames,)  # both look at a frame before the library does; either order would do
 
 
 def mend() -> None:

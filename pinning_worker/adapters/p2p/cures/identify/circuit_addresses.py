@@ -5,6 +5,8 @@ the relay's door with its own name on it; nobody reaches it. Why: the first /p2p
 own, and cut off with all that follows. Where: `BasicHost.get_addrs`.
 
 The cure: of a circuit's address only what stands behind /p2p-circuit is replaced.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ identify told lasts two hours, and who was asked once is not asked again, on a n
 
 The cure: a peer is asked on each new connection, and by whoever needs to know (`Host.ask_who`) when what it said has
 lapsed or was forgotten.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ Half an address (`ff ff`) is kept as well, and raises at whoever reads it: looks
 
 The cure: of what a peer says are kept MOST_ADDRESSES that can be read and MOST_PROTOCOLS; a message of identify has
 LARGEST bytes at most and a signed record LARGEST_RECORD, or it is refused. Other implementations take 4 to 8 KiB.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

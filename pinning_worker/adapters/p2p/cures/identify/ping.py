@@ -8,6 +8,8 @@ too many is reset. Where: `PingService.handle_ping`.
 
 The cure: each stream is answered by itself. How many a peer may open is bounded elsewhere (stream_limit.py). And who
 wants to know hears when an answer begins and ends: a slow line is left to it meanwhile.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

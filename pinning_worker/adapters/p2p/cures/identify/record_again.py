@@ -5,7 +5,9 @@ does. Why: with each frame goes the signed record of our addresses, and to see w
 are collected and written out, a certificate's hash in base64 by hand; on tcp alone it is a third of a millisecond.
 Where: `env_to_send_in_RPC`, called by `GossipSub.publish`, `.emit_control_message` and others.
 
-The cure: a record that was right a second ago is sent again. Upstream: none yet.
+The cure: a record that was right a second ago is sent again.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ holes. Where: `libp2p.transport.tcp.tcp._set_reuse_flags`.
 
 The cure: only SO_REUSEADDR (a restart is not kept out by TIME_WAIT), and IPv6 listeners leave IPv4 alone. A busy port
 then fails to bind; that the library still starts, with no addresses, is caught by `listening.require_all`.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ failed"). Why: to tell tcp from websockets the first three bytes are looked at, 
 js-libp2p sends the length of its first line in a packet of its own. Where: `PortDemultiplexer._classify_and_route`.
 
 The cure: three bytes are collected before it looks. Who does not send them in time is closed, as before.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ bytes, and in a private network those of tcp are a nonce, which nobody knows. Wh
 
 The cure: at the ports that were announced as private, what is neither HTTP nor TLS is tcp. One nonce in 1 300 000 looks
 like HTTP or TLS and is refused: whoever dials, dials again.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations
@@ -18,12 +20,15 @@ from libp2p.transport import cmux
 from libp2p.transport.cmux import DemultiplexedConnType, PortDemultiplexer
 
 from pinning_worker.adapters.p2p.cures.once import replace
+from pinning_worker.adapters.p2p.cures.ports import half_open
 
 _private_ports: WeakSet[PortDemultiplexer] = WeakSet()
 _at_a_private_port = ContextVar("at_a_private_port", default=False)  # each connection is a task of its own
 
 Route = Callable[[PortDemultiplexer, trio.abc.Stream], Awaitable[None]]
 Identify = Callable[[bytes], DemultiplexedConnType]
+
+AFTER = (half_open,)  # the whole way of a connection knows its port
 
 
 def mend() -> None:

@@ -5,6 +5,8 @@ What happens: a TLS handshake on such a port is answered with a websocket's refu
 which never unwraps it. Where: `TransportManager._add_listen_addr_shared`.
 
 The cure: it does, with the context that the websocket transport was given; `half_open` sees to those who stop midway.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

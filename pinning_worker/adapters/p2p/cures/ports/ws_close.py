@@ -5,6 +5,8 @@ end no file can be opened any more. Why: trio-websocket's `aclose()` does nothin
 and on the side that dialled nobody else closes the socket. Where: `P2PWebSocketConnection.close`.
 
 The cure: whatever became of the goodbye, the socket is closed.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ none open; and the 1000 are kept in memory. Why: the transport counts those that
 one has ended. Where: `WebsocketTransport._track_connection`.
 
 The cure: it counts none. The swarm has a limit of its own, for all transports together.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ The cure: a message's bytes are handed over as soon as there are PIECE of them, 
 as it likes, and one connection holds two pieces, however small the frames are in which they came. Of such frames
 AT_ONCE are taken in one turn of the event loop. Only for the library's connections: Electrum's need messages.
 
-Upstream: none known.
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ whole host; and strangers name addresses that we dial. Why: the refusal is raise
 the swarm's nursery. Where: `trio_websocket.WebSocketConnection._reader_task`, started by `WebsocketTransport.dial`.
 
 The cure: on the side that dialled, whatever ends the reading ends that connection, and the dial has failed.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

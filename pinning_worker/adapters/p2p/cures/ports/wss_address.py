@@ -5,6 +5,8 @@ is. Why: what ends in /p2p/ is not taken for a websocket's address if it says /t
 end of every address before it comes to the transport. Where: `is_valid_websocket_multiaddr`.
 
 The cure: the transport is given the address without its peer, of whom it makes no use.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ that `Pubsub` starts, `GossipSub.handle_rpc` and `.heartbeat`, and identify, whi
 The cure: an exception ends what it happened in (this stream, this message, this connection), is counted by place and
 kind, and the rest goes on. Cancellation passes through. A fault that a peer can cause is told at debug level, or a
 flooder would fill the disk with log lines; one raised in our own code is a bug, and is told with its traceback.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations
@@ -25,9 +27,11 @@ from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.stream_muxer.yamux.yamux import Yamux
 
+from pinning_worker.adapters.p2p.cures.gossip import one_writer
 from pinning_worker.adapters.p2p.cures.once import replace
+from pinning_worker.adapters.p2p.host import protected_connection
+from pinning_worker.adapters.p2p.host.connections import quietly
 
-CLEANUP_SECONDS = 5.0
 RESTART_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -39,6 +43,9 @@ Method = Callable[..., Awaitable[Any]]
 def caught() -> Counter[tuple[str, str]]:
     """How often what was caught since the process began: (place, kind of exception) -> count."""
     return _caught.copy()
+
+
+AFTER = (one_writer,)  # the loop that it puts in the place of the library's is guarded too
 
 
 def mend() -> None:
@@ -97,15 +104,6 @@ def _beat_again(stock: Method) -> Method:
     return mended
 
 
-async def quietly(cleanup: Callable[[], Awaitable[None]], seconds: float = CLEANUP_SECONDS) -> None:
-    """What is broken is put away: however that fails, or how long it would take, the rest goes on."""
-    with trio.move_on_after(seconds):
-        try:
-            await cleanup()
-        except Exception as error:  # noqa: BLE001  the connection may be gone: that is what we are here for
-            _log.debug("libp2p.cleanup_failed", error=repr(error))
-
-
 def _tell(place: Method, error: Exception) -> None:
     where, kind = place.__qualname__, type(error).__name__
     _caught[where, kind] += 1
@@ -116,10 +114,10 @@ def _tell(place: Method, error: Exception) -> None:
 
 
 def _is_ours(traceback: TracebackType | None) -> bool:
-    """Was any of our own code, other than the cures, running when it was raised?"""
+    """Was any of our own code running when it was raised, other than the cures and what the library reads through?"""
     while traceback is not None:
         module = traceback.tb_frame.f_globals.get("__name__", "")
-        if module.startswith("pinning_worker.") and ".cures." not in module:
+        if module.startswith("pinning_worker.") and ".cures." not in module and module != protected_connection.__name__:
             return True
         traceback = traceback.tb_next
     return False

@@ -4,6 +4,8 @@ What happens: with `max_connections` above 1 000, the 1 001st peer that is conne
 gossip starts another for each peer, and none may have more than 1 000 at a time. Where: `TrioManager.__init__`.
 
 The cure: as many as there are connections, which are bounded elsewhere.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

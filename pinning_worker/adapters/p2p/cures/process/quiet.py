@@ -6,6 +6,8 @@ through the root logger, which installs a console handler on the way. Where: eve
 
 The cure: the library's loggers speak at CRITICAL only, and that module gets a logger of its own. What matters is
 counted and told by us. Whoever needs more sets LIBP2P_DEBUG, the library's own switch, and is left alone.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

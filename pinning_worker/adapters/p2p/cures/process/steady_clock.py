@@ -6,6 +6,8 @@ Why: the library measures intervals, and which connection is the newest, by the 
 back-off and limits, the swarm's connections and what counts them.
 
 The cure: those modules have a time of day of their own, which begins with the process and runs evenly.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ Why: each stream that we open takes one of 256 places, and only an error gives i
 `Yamux.open_stream`, and `SwarmConn.new_stream`, which tells others of the stream before it hands it over.
 
 The cure: whatever ends the opening, the place is given back, and the other side is told.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ waits it looks at the window every 10 ms, which also costs half of the speed to 
 
 The cure: a writer is woken by the window update itself, and gives up after PATIENCE seconds without one. Callers have
 deadlines of their own. Frames are as large as before; the bytes of a message are copied once on their way, not twice.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ its number is spent, and nothing that comes after it can be decrypted. Where: `Y
 The cure: a frame that has its turn is written by a task of the connection, to its end. Whoever waits for the turn, or
 for the end, may give up at any time. A connection that takes no frame for JAMMED seconds is ended: the library resets
 streams without a deadline, and whoever does so would wait for ever.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

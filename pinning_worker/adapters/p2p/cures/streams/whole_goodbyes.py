@@ -8,6 +8,8 @@ comes before that; nor is the peer ever told, which keeps a place on its side. W
 
 The cure: the goodbye is said by a task of the connection, to its end. Whoever waits for it may give up, and the host's
 place is free.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ The cure: frames are read here, and streams too.
 - Of the thousands of frames that fit into one message of noise, AT_ONCE are taken in one turn of the event loop.
 - A number means the stream that has it now. Who still holds one that had it before neither reads nor ends it.
 
-Upstream: none known; go-yamux ends the session ("receive window exceeded").
+Upstream: not reported; go-yamux ends the session ("receive window exceeded").
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from libp2p.stream_muxer.yamux.yamux import (
 from pinning_worker.adapters.p2p.bounds import unread
 from pinning_worker.adapters.p2p.bounds.unread import Backlog, Held
 from pinning_worker.adapters.p2p.cures.once import replace
-from pinning_worker.adapters.p2p.cures.streams import yamux_window
+from pinning_worker.adapters.p2p.cures.streams import whole_goodbyes, yamux_window
 
 PIECE = 64 * 1024
 AT_ONCE = 64  # frames
@@ -85,6 +85,8 @@ ENDS = (
     trio.TooSlowError,
 )
 """The peer, the network or we ourselves have ended the connection: nothing to tell."""
+
+AFTER = (whole_goodbyes,)  # what a stream held is given back whatever becomes of the reset
 
 
 def mend() -> None:

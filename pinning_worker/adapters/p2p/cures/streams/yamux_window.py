@@ -12,6 +12,8 @@ The cure: windows follow what the line carries (bounds/stream_window.py), up to 
 what a stream can make us hold. A new stream begins with what its connection's last one came to. The windows of a
 connection grow to MOST_OF_ONE together (`bounds/unread.py`); `yamux_frames` asks here how much room to tell, and ends
 whoever sends more than that.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

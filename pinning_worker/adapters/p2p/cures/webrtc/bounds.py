@@ -10,6 +10,8 @@ that aiortc grants is not enforced, and a write returns before anything is sent.
 The cure: each has a bound. What is over it is dropped, as UDP may drop it; a peer that ignores the window that it was
 given is disconnected; a writer waits while MOST_UNSENT bytes of its connection wait to be sent, and gives up when
 PATIENCE seconds bring no change. A peer's faults are not logged line by line.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from libp2p.transport.webrtc.connection import WebRTCConnection
 from libp2p.transport.webrtc.exceptions import WebRTCStreamError
 
 from pinning_worker.adapters.p2p.cures.once import replace
+from pinning_worker.adapters.p2p.cures.webrtc import endings
 
 MOST_HANDSHAKE_MESSAGES = 16
 MOST_CHUNKS = 2_048  # a window of 1 MiB is 900 of them as browsers cut it
@@ -39,6 +42,8 @@ LOOK = 0.005
 NOISY = ("aiortc", "aioice", "asyncio")
 
 Send = Callable[[int, bytes], Awaitable[None]]
+
+AFTER = (endings,)  # both wire a new connection: pacing wraps the send that is left by then
 
 
 def mend() -> None:

@@ -1,25 +1,19 @@
-"""Who begins to dial by webrtc and does not finish must not keep others out.
+"""A dialler by webrtc that does not finish must not keep others out.
 
 What happens: 128 datagrams, sent from anywhere, hold all 128 places for handshakes for 30 s, and no browser gets in.
 Four a second from a single address keep it so. Why: the library makes a whole peer connection for the first datagram,
 gives it 30 s, and turns newcomers away while there are too many. How many connections come from one address is not
 counted at all. Where: `WebRTCDirectListener`.
 
-The cure: the rules of the door (`half_open`), beside it. From the first datagram to the finished handshake there are
-its seconds; at most as many may be on that way as there, and one more ends the oldest from the address that has the
-most. Apart from those of tcp, because the sender of a datagram can lie about its address: nobody is pushed out of tcp,
-or counted at an address, for what a datagram says. Who has finished has answered from where it is (ICE's nominated
-pair), and takes a place at the door like everybody else from there.
+The cure: the door for datagrams (`bounds/datagram_door.py`) from the first datagram on, and a place at the door
+(`bounds/door.py`) from the finished handshake on, at the address of ICE's nominated pair.
 
-To begin costs us some milliseconds, so beginnings are limited too: the library's limit for each address (the `proxies`
-excepted), and TOTAL_RATE a second of all together.
+Upstream: not reported.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import ContextVar
@@ -34,11 +28,12 @@ from libp2p.transport.webrtc.connection import WebRTCConnection
 from libp2p.transport.webrtc.listener import WebRTCDirectListener, _FirstContactLimiter
 from libp2p.transport.webrtc.transport import WebRTCDirectTransport
 
+from pinning_worker.adapters.p2p.bounds.datagram_door import TOTAL_BURST, TOTAL_RATE, DatagramDoor
+from pinning_worker.adapters.p2p.bounds.door import Arrival, Door
 from pinning_worker.adapters.p2p.cures.once import replace
-from pinning_worker.adapters.p2p.cures.ports.half_open import Arrival, Door, came_in, network_of
+from pinning_worker.adapters.p2p.cures.ports.half_open import came_in
+from pinning_worker.adapters.p2p.host.sockets import note_ip
 
-TOTAL_RATE = 50.0
-TOTAL_BURST = 100
 CLOSE_SECONDS = 5.0
 
 _log = structlog.get_logger(__name__)
@@ -51,7 +46,7 @@ Handler = Callable[[WebRTCConnection], Awaitable[None]]
 
 
 def watch_over(transport: WebRTCDirectTransport, door: Door) -> None:
-    """Who comes by that transport takes a place at this door. Several may share it."""
+    """Each connection by that transport takes a place at this door. Several transports may share it."""
     _behind[transport] = door
 
 
@@ -63,10 +58,11 @@ def mend() -> None:
 
 class Dialler:
     """On its way from the first datagram to the finished handshake. `end` may be called from either thread. `shown`:
-    from where it has answered us, which the first datagram need not say."""
+    the address from which it has answered us, which need not be that of the first datagram."""
 
     def __init__(self, ip: str, loop: asyncio.AbstractEventLoop, token: trio.lowlevel.TrioToken | None) -> None:
-        self.arrival = Arrival(ip)
+        self.scope = trio.CancelScope()
+        self.arrival = Arrival(ip, self.scope.cancel)
         self.shown = ip
         self.task: asyncio.Task[None] | None = None  # aiortc's part, once it has begun
         self.deadline: asyncio.TimerHandle | None = None
@@ -79,60 +75,21 @@ class Dialler:
             self._loop.call_soon_threadsafe(self._end_task)
         if self._token is not None:
             with suppress(trio.RunFinishedError):
-                self._token.run_sync_soon(self.arrival.scope.cancel)
+                self._token.run_sync_soon(self.scope.cancel)
 
     def _end_task(self) -> None:
         if self.task is not None:
             self.task.cancel()
 
 
-class DatagramDoor:
-    """Who is on the way in, the oldest first. Asked by aiortc's thread and by ours."""
-
-    def __init__(self, door: Door) -> None:
-        self.door = door
-        self.arriving: list[Dialler] = []
-        self._each = _FirstContactLimiter()
-        self._all = _FirstContactLimiter(TOTAL_BURST, TOTAL_RATE)
-        self._lock = threading.Lock()
-
-    def allow(self, ip: str, now: float) -> bool:
-        """In the place of the library's limit: may somebody from there begin?"""
-        if self.door.rules.limits(Arrival(ip)) and not self._each.allow(network_of(ip), now):
-            return False
-        return self._all.allow("", now)
-
-    def let_in(self, dialler: Dialler) -> None:
-        rules, network = self.door.rules, dialler.arrival.network
-        with self._lock:
-            self.arriving.append(dialler)
-            counted = Counter(each.arrival.network for each in self.arriving)
-            if rules.limits(dialler.arrival) and counted[network] > rules.per_address:
-                self._evict(network)
-            elif len(self.arriving) > rules.half_open:
-                self._evict(counted.most_common(1)[0][0])
-
-    def over(self, dialler: Dialler) -> bool:
-        """It is on that way no more. False: it was not."""
-        with self._lock:
-            if dialler not in self.arriving:
-                return False
-            self.arriving.remove(dialler)
-            return True
-
-    def expire(self, dialler: Dialler) -> None:
-        if self.over(dialler):
-            dialler.end()
-
-    def _evict(self, network: str) -> None:
-        oldest = next(each for each in self.arriving if each.arrival.network == network)
-        self.arriving.remove(oldest)
-        oldest.end()
+def _datagram_door(door: Door) -> DatagramDoor:
+    each, together = _FirstContactLimiter(), _FirstContactLimiter(TOTAL_BURST, TOTAL_RATE)
+    return DatagramDoor(door, each.allow, lambda now: together.allow("", now))
 
 
 def _with_a_door(stock: Callable[..., WebRTCDirectListener]) -> Callable[..., WebRTCDirectListener]:
     def mended(self: WebRTCDirectTransport, handler: Handler) -> WebRTCDirectListener:
-        door = DatagramDoor(_behind.setdefault(self, Door()))
+        door = _datagram_door(_behind.setdefault(self, Door()))
         listener = stock(self, _taking_a_place(door, handler))
         listener._first_contact_limiter = door  # type: ignore[assignment]  # stands where its limiter stood
         # The door lets newcomers in and ends old ones, which are there for a moment longer.
@@ -181,7 +138,7 @@ def _until_it_leaves(stock: Callable[..., Awaitable[None]]) -> Callable[..., Awa
             dialler.shown = nominated.remote_addr[0]
         _finishing.set(dialler)
         try:
-            with dialler.arrival.scope:
+            with dialler.scope:
                 await stock(self, pc, bridge, *args)
         finally:
             _doors[self].over(dialler)
@@ -212,8 +169,9 @@ def _taking_a_place(door: DatagramDoor, handler: Handler) -> Handler:
         if not door.door.take_place(arrival):
             _log.debug("libp2p.too_many_from_one_address", ip=arrival.ip)
             return await connection.close()
-        arrival.finished.set()
+        arrival.finish()
         came_in(connection, door.door, arrival)
+        note_ip(connection, arrival.ip)
         try:
             return await handler(connection)
         finally:

@@ -8,6 +8,8 @@ The cure: when aiortc says that the connection has ended (its peer said so, or w
 is when the peer has ended SCTP, on which everything goes: js-libp2p on Node says goodbye there, and nowhere else. Who
 opens a stream just then is told: it waited in vain for ten seconds, and a browser that came back at once with it. The
 library's own record of each data channel goes when the channel does, not only with the connection.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

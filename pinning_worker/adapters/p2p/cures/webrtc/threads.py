@@ -5,6 +5,8 @@ done; forty browsers that do not read hold them all, and nothing that needs a th
 bridge between trio and aiortc's event loop waits for a result in a thread. Where: `AsyncioBridge.run_coro`.
 
 The cure: the event loop wakes the waiting task itself. No thread waits. Applied where webrtc-direct is listened on.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ while the window is shut would hold up the others for good, and js-libp2p hangs 
 seconds: after PATIENCE seconds without any reading the stream is reset, which its sender learns. A stream ends once:
 a peer that says so ten thousand times, in frames that cost no window, is answered once, and it is kept once. In
 all connections together no more lies unread than by tcp and ws; over it, streams that have waited longest are reset.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from libp2p.transport.webrtc.stream import WebRTCStream
 from pinning_worker.adapters.p2p.bounds import unread
 from pinning_worker.adapters.p2p.bounds.unread import Backlog, Held
 from pinning_worker.adapters.p2p.cures.once import replace
+from pinning_worker.adapters.p2p.cures.webrtc import bounds
 
 PER_FRAME = 64  # bytes: what a frame costs beside its payload
 SHUT = 256 * 1024  # less room than this: the sender may be waiting
@@ -45,6 +48,8 @@ PATIENCE = 5.0
 LOOK = 0.5
 
 _log = structlog.get_logger(__name__)
+
+AFTER = (bounds,)  # a chunk that finds the window shut is never counted
 
 
 def mend() -> None:

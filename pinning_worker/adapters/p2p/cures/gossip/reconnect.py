@@ -13,6 +13,8 @@ was still queued moves over, and subscriptions and mesh stay. A peer is forgotte
 And who has ended its stream to us, yet stays connected, may have forgotten ours too (js-libp2p does, of whoever sent it
 something odd, and opens none by itself): a new one is opened, which it takes for a new peer; after SPEAK_AGAIN seconds
 each, until it speaks or we have tried as often.
+
+Upstream: not reported.
 """
 
 from __future__ import annotations

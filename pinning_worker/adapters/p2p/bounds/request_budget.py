@@ -1,0 +1,68 @@
+"""Requests a minute: of each origin, of one connection, of one address, and of all together.
+
+Origins are made up for nothing, so a budget for each of them is not enough. Times are seconds of one clock.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+MINUTE_SECONDS = 60.0
+MOST_ORIGINS = 10_000
+CONNECTION_SHARE = 4  # one connection brings a quarter of all at most: origins are made up for nothing
+LITTLE_SHARE = 1_000  # and a thousandth of all whatever others bring, from its address too
+
+
+class Minute:
+    """How often each key came in its current minute; the least recently heard of many keys is forgotten."""
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def so_far(self, key: str, now: float) -> int:
+        since, count = self._counts.get(key, (now, 0))
+        return count if now - since < MINUTE_SECONDS else 0
+
+    def count(self, key: str, now: float) -> int:
+        """Counts one more, and returns how many there were, this one among them."""
+        since, count = self._counts.pop(key, (now, 0))
+        if now - since >= MINUTE_SECONDS:
+            since, count = now, 0
+        self._counts[key] = (since, count + 1)
+        if len(self._counts) > MOST_ORIGINS:
+            self._counts.popitem(last=False)
+        return count + 1
+
+
+@dataclass(slots=True)
+class RequestBudget:
+    """Requests a minute of each origin, of what one connection brings, of one address, and of all together. What is
+    over the origin's is charged to nobody else, what is over the connection's or the address's not to all.
+
+    An address may bring as many as it leaves to all others: one alone brings half of all, two a third each, and a
+    newcomer always finds something left. Of a connection whose address is not known, it is its own. A little is always
+    left to each connection: who shares an address with those who use it up still hears an answer.
+    """
+
+    per_origin: int
+    in_all: int = 1_000_000
+    _origins: Minute = field(default_factory=Minute)
+    _connections: Minute = field(default_factory=Minute)
+    _addresses: Minute = field(default_factory=Minute)
+    _all: Minute = field(default_factory=Minute)
+
+    def over_its_own(self, origin: str, now: float) -> int:
+        """Counts a request. How far over its origin's budget it is; 0 or less: within it."""
+        return self._origins.count(origin, now) - self.per_origin
+
+    def over_all(self, forwarder: str, address: str, now: float) -> bool:
+        """Counts a request that is within its origin's budget. True: too many came through that peer, from that
+        address, or in all."""
+        brought = self._connections.count(forwarder, now)
+        if brought > max(1, self.in_all // CONNECTION_SHARE):
+            return True
+        is_little = brought <= self.in_all // LITTLE_SHARE
+        if self._addresses.count(address or forwarder, now) > self.in_all - self._all.so_far("", now) and not is_little:
+            return True
+        return self._all.count("", now) > self.in_all and not is_little
