@@ -31,7 +31,7 @@ PYTHON = str(COMMAND.parent / "python")
 # The same program, for which a minute is a second.
 HURRIED = """
 import sys
-from pinning_worker.adapters.p2p import mapped_ports
+from pinning_worker.adapters.p2p.discovery import mapped_ports
 from pinning_worker.cli import main
 mapped_ports.RENEW_SECONDS = mapped_ports.FIRST_WAIT_SECONDS = 1.0
 del sys.argv[0]

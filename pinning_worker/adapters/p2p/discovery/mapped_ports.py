@@ -4,14 +4,16 @@ Mapped are the tcp and udp ports on which we listen for the router's network; th
 else another. The mapping is renewed long before its end, and the external address asked for again with it: home
 connections get a new one at night. What fails is tried again, ever more patiently; the log says what is mapped, or why
 nothing is. At the end the ports are given back, within a few seconds or not at all: then the lease ends by itself.
+A router that sends without end, or nothing, costs the process that asks it (upnp_process.py).
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import cast
 
 import structlog
 import trio
@@ -19,8 +21,8 @@ from multiaddr import Multiaddr
 from multiaddr.protocols import P_P2P
 
 from pinning_worker.adapters.p2p.addresses import is_wss
-from pinning_worker.adapters.p2p.discovery.blocking import within
-from pinning_worker.adapters.p2p.discovery.upnp_router import LEASE_SECONDS, NotMapped, Protocol, Router, find_router
+from pinning_worker.adapters.p2p.discovery.upnp_process import Router, find_router
+from pinning_worker.adapters.p2p.discovery.upnp_router import LEASE_SECONDS, NotMapped, Protocol
 from pinning_worker.adapters.p2p.host.host import Host
 
 FIND_SECONDS = 30.0
@@ -33,7 +35,6 @@ OTHER_PORTS = range(49152, 65536)
 OTHER_PORTS_TRIED = 3
 
 _log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,11 @@ class MappedPorts:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._router: Router | None = None
+        self._router: Router | None = None  # while something is mapped
+        self._asking: Router | None = None  # the last one found
         self._outside = ""
         self._mapped: dict[Port, int] = {}
-        self._asked: dict[tuple[Port, int], Router] = {}  # who may be forwarding that, whether or not it said so
+        self._asked: set[tuple[Port, int]] = set()  # what may be forwarded, whether or not the router said so
         host.also_at.append(self._addresses)
 
     async def run(self) -> None:
@@ -74,53 +76,57 @@ class MappedPorts:
         finally:
             with trio.CancelScope(shield=True):
                 await self._give_back()
+                await self._leave_router()
 
     async def _renew(self) -> None:
         """Everything is mapped that can be. Raises NotMapped: nothing is."""
         router = self._router
         if router is None:
-            router = await _answer(FIND_SECONDS, find_router)
+            await self._leave_router()
+            with _within(FIND_SECONDS):
+                router = self._asking = await find_router()
         wanted = self._wanted(router)
         if not wanted:
             raise NotMapped(f"nothing is listened on at {router.here}, which the router would forward to")
-        outside, mapped, refused = await _answer(ASK_SECONDS, lambda: self._ask(router, wanted))
+        with _within(ASK_SECONDS):
+            outside, mapped, refused = await self._ask(router, wanted)
         if (router, outside, mapped) != (self._router, self._outside, self._mapped):
             self._router, self._outside, self._mapped = router, outside, mapped
             _log.info("upnp.mapped", to=router.here, addresses=[str(address) for address in self._addresses()])
             for reason in refused:
                 _log.warning("upnp.port_refused", reason=reason)
 
-    def _ask(self, router: Router, wanted: list[Port]) -> tuple[str, dict[Port, int], list[str]]:
-        """In a thread. The external address, the external port of each that is mapped, and why others are not."""
-        outside = router.external_address()
+    async def _ask(self, router: Router, wanted: list[Port]) -> tuple[str, dict[Port, int], list[str]]:
+        """The external address, the external port of each that is mapped, and why others are not."""
+        outside = await router.external_address()
         mapped: dict[Port, int] = {}
         refused: list[str] = []
         for port in wanted:
             try:
-                mapped[port] = self._forward(router, port)
+                mapped[port] = await self._forward(router, port)
             except NotMapped as error:
                 refused.append(str(error))
         if not mapped:
             raise NotMapped("; ".join(refused))
         return outside, mapped, refused
 
-    def _forward(self, router: Router, port: Port) -> int:
-        """In a thread. The external port. Raises NotMapped, with what was said to the first one asked for."""
+    async def _forward(self, router: Router, port: Port) -> int:
+        """The external port. Raises NotMapped, with what was said to the first one asked for."""
         others = random.sample(OTHER_PORTS, OTHER_PORTS_TRIED)
         refusal: NotMapped | None = None
         for external in dict.fromkeys([self._mapped.get(port, port.number), port.number, *others]):
             try:
-                return self._forward_at(router, port, external)
+                return await self._forward_at(router, port, external)
             except NotMapped as error:
                 refusal = refusal or error
         assert refusal is not None
         raise refusal
 
-    def _forward_at(self, router: Router, port: Port, external: int) -> int:
-        if router.holder(port.protocol, external) not in (None, (router.here, port.number)):
+    async def _forward_at(self, router: Router, port: Port, external: int) -> int:
+        if await router.holder(port.protocol, external) not in (None, (router.here, port.number)):
             raise NotMapped(f"the router forwards {port.protocol} port {external} to somebody else")
-        self._asked[port, external] = router
-        router.forward(port.protocol, external, port.number)
+        self._asked.add((port, external))
+        await router.forward(port.protocol, external, port.number)
         return external
 
     def _wanted(self, router: Router) -> list[Port]:
@@ -139,19 +145,27 @@ class MappedPorts:
         return found
 
     async def _give_back(self) -> None:
-        asked, self._router, self._mapped = dict(self._asked), None, {}
+        asked, self._router, self._mapped = sorted(self._asked, key=str), None, {}
         if not asked:
             return
         try:
-            await _answer(CLOSE_SECONDS, lambda: _give_all_back(asked))
+            with _within(CLOSE_SECONDS):
+                await _give_all_back(asked, self._asking)
             _log.info("upnp.given_back", ports=sorted({external for _, external in asked}))
         except NotMapped as error:
             _log.warning("upnp.not_given_back", reason=str(error), lease_seconds=LEASE_SECONDS)
 
+    async def _leave_router(self) -> None:
+        if self._asking is not None:
+            await self._asking.aclose()
+            self._asking = None
 
-def _give_all_back(asked: dict[tuple[Port, int], Router]) -> None:
-    for (port, external), router in asked.items():
-        router.give_back(port.protocol, external, port.number)
+
+async def _give_all_back(asked: list[tuple[Port, int]], router: Router | None) -> None:
+    if router is None:
+        raise NotMapped("the router was not found again")
+    for port, external in asked:
+        await router.give_back(port.protocol, external, port.number)
 
 
 def _port_of(address: Multiaddr, here: str) -> Port | None:
@@ -162,9 +176,11 @@ def _port_of(address: Multiaddr, here: str) -> Port | None:
     return Port(cast("Protocol", protocol), int(port))
 
 
-async def _answer(seconds: float, call: Callable[[], T]) -> T:
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
     """Raises NotMapped, after `seconds` too."""
     try:
-        return await within(seconds, call)
+        with trio.fail_after(seconds):
+            yield
     except trio.TooSlowError as error:
         raise NotMapped(f"the router did not answer within {seconds:g} s") from error

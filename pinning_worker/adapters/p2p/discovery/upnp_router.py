@@ -1,22 +1,36 @@
 """A router that forwards ports when it is asked by UPnP (an Internet Gateway Device). Every call here blocks.
 
 What a router says is believed as far as it costs only us: the first device of the local network that calls itself one
-is asked. miniupnpc speaks the protocol; it raises plain `Exception`, with the router's words, and nothing else.
+is asked. miniupnpc speaks the protocol; it raises plain `Exception`, with the router's words, and nothing else. It
+reads whatever a router sends, however much and however long: a process of its own runs it (`upnp_process.py`).
+
+    python -m pinning_worker.adapters.p2p.discovery.upnp_router
+    <- {"call": "find", "with": []}               -> {"said": "192.168.1.2"}
+    <- {"call": "forward", "with": ["tcp", 1, 1]}  -> {"said": null}, or {"not_mapped": why}
+
+One JSON object a line. The process ends with its standard input.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import resource
+import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import miniupnpc
 
 Protocol = Literal["tcp", "udp"]
 ANSWER_MILLISECONDS = 2000  # so long for routers to say that they are there
 LEASE_SECONDS = 900
+MOST_MEMORY = 256 * 1024 * 1024  # bytes of address space; Python and the library need less than half of it
+LONGEST_REASON = 500  # characters; some of them are the router's
 NAME = "pinning-worker"
 _FOREVER = 0
 _FOREVER_ONLY = "OnlyPermanentLeasesSupported"
@@ -69,13 +83,16 @@ class Router:
         self._device.addportmapping(external, protocol.upper(), self.here, port, NAME, "", seconds)
 
 
-def find_router() -> Router:
-    """Raises NotMapped: none answers."""
+def find_router(description: str = "") -> Router:
+    """`description`: the URL of its description, where that is known. Raises NotMapped: none answers."""
     device = miniupnpc.UPnP()
     device.discoverdelay = ANSWER_MILLISECONDS
     with _refused("no router answers by UPnP"):
-        device.discover()
-        device.selectigd()
+        if description:
+            device.selectigd(description)
+        else:
+            device.discover()
+            device.selectigd()
     return Router(device, device.lanaddr)
 
 
@@ -103,3 +120,35 @@ def _refused(what: str) -> Iterator[None]:
         why = str(error)
         # Silence it calls so: the C library's errno, where there was no error.
         raise NotMapped(what if why in ("", "Success") else f"{what}: {why}") from error
+
+
+def main() -> None:
+    """The process: calls by line, answers by line."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever the library prints is no answer
+    for each in (signal.SIGTERM, signal.SIGINT):  # they go to the whole worker, which gives its ports back by us
+        signal.signal(each, signal.SIG_IGN)
+    with suppress(OSError, ValueError):  # a sandbox may forbid it: then only the deadlines of our parent bound us
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    serve(sys.stdin, answers)
+
+
+def serve(calls: IO[str], answers: IO[str]) -> None:
+    """Until there are no more calls. The first one is `find`."""
+    router: Router | None = None
+    for line in calls:
+        call = json.loads(line)
+        try:
+            if call["call"] == "find":
+                router = find_router(*call["with"])
+                said: object = router.here
+            else:
+                said = getattr(router, call["call"])(*call["with"])
+            answer = {"said": said}
+        except NotMapped as error:
+            answer = {"not_mapped": str(error)[:LONGEST_REASON]}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
