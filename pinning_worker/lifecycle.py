@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 import trio
 from trio_typing import TaskStatus
 
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.payment import Sighting, Tip
 from pinning_worker.domain.pin import Pin, Request, State
 from pinning_worker.domain.topic.requests import Ask, BadAsk
@@ -224,7 +225,7 @@ class Lifecycle:
         """A transaction that pays us, proven or not. Said again it changes nothing."""
         await self.paying.seen(sighting)
 
-    async def payment_gone(self, txid: str) -> None:
+    async def payment_gone(self, txid: Txid) -> None:
         """It left the mempool and stands in no block."""
         await self.paying.gone(txid)
 
@@ -266,5 +267,7 @@ class Lifecycle:
                 await self.ending.remind_or_end(pin)
             case State.CREDIT:
                 await self.ending.end(pin)
-            case _:
+            case State.SEEN | State.SHORT | State.VANISHED | State.SUSPENDED | State.RELEASED:
                 raise AssertionError(f"a pin that is {pin.state.value} has nothing due")
+            case State.REQUESTED | State.FETCHING | State.QUOTED | State.STALLED | State.REFUSED | State.LAPSED:
+                raise AssertionError(f"{pin.state.value} is a request's state, never a pin's")

@@ -14,6 +14,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from pinning_worker.domain.chain.nameop import NameOp
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.money.payment import Payment, Sighting, Tip
 from pinning_worker.domain.money.pricing import Quote
@@ -117,7 +118,7 @@ class Books(Protocol):
     async def quotes(self, root: bytes) -> Sequence[Quote]:
         """All quotes ever given for that root, oldest first."""
 
-    async def payment(self, txid: str) -> Payment | None: ...
+    async def payment(self, txid: Txid) -> Payment | None: ...
 
     async def payments_of(self, key: PinKey) -> Sequence[Payment]:
         """Every payment for that pin, gone ones included."""
@@ -154,7 +155,7 @@ class Books(Protocol):
     async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
         """Those of them that no root references."""
 
-    async def scripts_in_use(self, now: datetime) -> set[bytes]:
+    async def scripts_in_use(self, now: datetime) -> set[Script]:
         """Payment scripts of quotes that have not expired, and of all quotes of roots that have a pin that is not
         RELEASED: watched even when the operator's settings name them no more."""
 
@@ -322,7 +323,7 @@ class Announcer(Protocol):
 class NameOpAt:
     """A NameOp in a block of our best chain; every byte of it was checked against the verified merkle root."""
 
-    txid: str
+    txid: Txid
     position: int  # of the transaction in the block
     vout: int
     amount: int  # swartz in the name output
@@ -353,7 +354,7 @@ class Chain(Protocol):
     async def has_block(self, height: int, block_hash: str) -> bool:
         """Whether our chain has that block. One below the first header that we hold counts as in it."""
 
-    async def watch(self, scripts: Collection[bytes]) -> None:
+    async def watch(self, scripts: Collection[Script]) -> None:
         """Adds payment scripts to those watched."""
 
     async def name_ops(self, height: int) -> BlockOfNames | None:
@@ -365,7 +366,7 @@ class ChainListener(Protocol):
 
     async def payment_seen(self, sighting: Sighting) -> None: ...
 
-    async def payment_gone(self, txid: str) -> None:
+    async def payment_gone(self, txid: Txid) -> None:
         """Unproven, and no server that showed it shows it now. Never because a server is merely away."""
 
     async def tip_moved(self, tip: Tip, fork_height: int | None) -> None:

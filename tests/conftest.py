@@ -1,12 +1,17 @@
 """Rules for every test.
 
-In CI (`CI=true`) a skip is a failure: a suite that skipped its real peers has proven nothing.
+In CI (`CI=true`) a skip is a failure: a suite that skipped its real peers has proven nothing. No example of Hypothesis
+has a deadline: a busy machine takes longer than its 200 ms for what is right.
 """
 
 import os
 from collections.abc import Generator
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,7 +12,15 @@ from pinning_worker.domain.chain.auxpow import MAGIC, expected_index
 from pinning_worker.domain.chain.difficulty import target_of
 from pinning_worker.domain.chain.headers import AUXPOW_BIT, Header, parse_header
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Anchor, Network
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, compact_size, double_sha256
+from pinning_worker.domain.chain.transaction import (
+    Script,
+    Transaction,
+    Txid,
+    TxInput,
+    TxOutput,
+    compact_size,
+    double_sha256,
+)
 from pinning_worker.domain.money.swartz import Swartz
 
 REGTEST_GENESIS = parse_header(
@@ -23,7 +31,7 @@ REGTEST_GENESIS = parse_header(
 )
 EASIEST_BITS = 0x207FFFFF
 LATER = 4_000_000_000  # seconds since 1970: a clock for which no header is in the future
-NOWHERE = "00" * 32
+NOWHERE = Txid("00" * 32)
 
 
 def plain_version(network: Network) -> int:
@@ -107,7 +115,7 @@ class MergeMining:
         size = 1 << self.tree_height if self.size is None else self.size
         script = self.before + self.magic + chain_root + struct.pack("<II", size, self.nonce) + self.after
         script = script[: len(script) - self.cut]
-        coinbase = Transaction(1, (TxInput(NOWHERE, 0xFFFFFFFF, script),), (TxOutput(Swartz(50), b"\x51"),))
+        coinbase = Transaction(1, (TxInput(NOWHERE, 0xFFFFFFFF, script),), (TxOutput(Swartz(50), Script(b"\x51")),))
         root = fold(bytes.fromhex(coinbase.txid)[::-1], self.siblings, self.coinbase_index)
         fields = struct.pack(
             "<i32s32sII", self.parent_version, b"\x55" * 32, self.parent_root or root, child.time, EASIEST_BITS

@@ -78,7 +78,7 @@ def release(env_file_before: Path | None, yes: bool, env_file: Path | None) -> N
         raise Told(f"{amount} would be let go: say --yes if the database is the right one", ExitCode.REFUSED)
 
     from pinning_worker.adapters.blocks.release_file import ReleaseFile
-    from pinning_worker.daemon import BLOCKS_FOLDER
+    from pinning_worker.wiring.stores import BLOCKS_FOLDER
 
     with telling({OSError: ExitCode.CONFIGURATION}):
         ReleaseFile(settings.data_dir / BLOCKS_FOLDER).write(orphans["bytes"])
@@ -95,10 +95,10 @@ def _look(settings: StoreSettings) -> dict[str, Any]:
     from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.migrate import require_current
     from pinning_worker.adapters.sql.receipts import SqlReceipts
-    from pinning_worker.daemon import BLOCKS_FOLDER
     from pinning_worker.steps.recovering import promised_to_nobody
     from pinning_worker.steps.shelf import count_orphans
     from pinning_worker.wiring.pairing import Store
+    from pinning_worker.wiring.stores import BLOCKS_FOLDER
 
     async def look() -> tuple[Orphans, int, list[dict[str, Any]]]:
         folder = settings.data_dir / BLOCKS_FOLDER

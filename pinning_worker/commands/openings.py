@@ -131,8 +131,8 @@ def _blocks(settings: Settings) -> Iterable[str]:
 
     from pinning_worker.adapters.blocks.rights import require_usable
     from pinning_worker.adapters.sql.database import open_database
-    from pinning_worker.daemon import BLOCKS_FOLDER
     from pinning_worker.wiring.pairing import Store
+    from pinning_worker.wiring.stores import BLOCKS_FOLDER
 
     folder = settings.data_dir / BLOCKS_FOLDER
     require_usable(folder)
@@ -173,8 +173,8 @@ def _chain(settings: Settings, found: Findings, has_books: bool) -> Iterable[str
     from pinning_worker.adapters.sql.books import SqlBooks
     from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.name_index import SqlNameIndex
-    from pinning_worker.daemon import network_followed
     from pinning_worker.domain.chain.networks import NETWORKS, with_checkpoint
+    from pinning_worker.wiring.chain import network_followed
 
     async def followed() -> Network:
         async with open_database(settings.database_url) as database:

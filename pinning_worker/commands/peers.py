@@ -169,7 +169,6 @@ def _store(settings: StoreSettings, addresses: Sequence[str], invitation: Invita
         "file": str(settings.data_dir / imported_peers.FILE_NAME),
         "swarm_key": {True: "stored", False: "the same is there" if key else "none"}[key_is_new],
         "swarm_key_file": str(settings.swarm_key_place) if key else None,
-        "mirrors": list(invitation.mirrors) if invitation else [],
     }
 
 
@@ -224,5 +223,4 @@ def _shown(invitation: Invitation) -> dict[str, object]:
         "peer": invitation.peer,
         "addresses": list(invitation.addresses),
         "private_network": invitation.swarm_key is not None,
-        "mirrors": list(invitation.mirrors),
     }

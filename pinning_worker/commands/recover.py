@@ -63,9 +63,9 @@ async def _recover(settings: Settings, this_database: bool, blocks_are_lost: boo
     from pinning_worker.adapters.sql.books import SqlBooks
     from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.receipts import SqlReceipts
-    from pinning_worker.daemon import BLOCKS_FOLDER, take_journals
     from pinning_worker.domain.store_mark import Mismatch, mismatch, next_mark
     from pinning_worker.wiring.pairing import Store
+    from pinning_worker.wiring.stores import BLOCKS_FOLDER, take_journals
 
     async with open_database(settings.database_url) as database:
         store = Store(database, settings.database_url, settings.data_dir / BLOCKS_FOLDER)

@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
+from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.site import site_of
@@ -258,7 +259,7 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class PinKey:
     root: bytes
-    name: bytes
+    name: NameBytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +267,7 @@ class Pin:
     """One per (CID, name). `starts` and `ends` are the term that its proven payments bought together."""
 
     root: bytes
-    name: bytes
+    name: NameBytes
     cid_text: str  # as it was quoted, else as the NameOp spells it
     state: State
     due_at: datetime | None

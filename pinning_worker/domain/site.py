@@ -12,7 +12,7 @@ from ipaddress import IPv6Network, ip_network
 
 @lru_cache(maxsize=4096)
 def site_of(address: str) -> str:
-    """`address`: as it is counted (p2p/whereabouts.py), or whatever else stands for one."""
+    """`address`: as it is counted (p2p/host/whereabouts.py), or whatever else stands for one."""
     if ":" not in address:
         return address
     try:

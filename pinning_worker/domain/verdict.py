@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.payment import (
     Payment,
     Purchase,
@@ -96,7 +97,7 @@ def _uncounted(payment: Payment) -> Payment:
 class _Shortfall:
     """`fresh`: this payment counts since now; else it was counted before anything was quoted."""
 
-    txid: str
+    txid: Txid
     short: Short
     fresh: bool
 
@@ -118,10 +119,13 @@ def _settle(
             credit = min(balance(judged[: place + 1]), balance(judged))
             outcome = buy(max(credit, ZERO), quotes_that_judge(quotes, payment.counted_at()))
             shortfall = None
-            if isinstance(outcome, Purchase):
-                judged[place] = replace(judged[place], bought=outcome)
-            elif isinstance(outcome, Short):
-                shortfall = _Shortfall(payment.txid, outcome, fresh)
+            match outcome:
+                case Purchase():
+                    judged[place] = replace(judged[place], bought=outcome)
+                case Short():
+                    shortfall = _Shortfall(payment.txid, outcome, fresh)
+                case None:  # nothing was ever quoted
+                    pass
     return judged, shortfall
 
 

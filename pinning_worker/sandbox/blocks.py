@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from pinning_worker.domain.chain.nameop import push
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
 from pinning_worker.domain.chain.transaction import (
+    Script,
     Transaction,
+    Txid,
     TxInput,
     TxOutput,
     compact_size,
@@ -29,7 +31,7 @@ from pinning_worker.domain.chain.transaction import (
 from pinning_worker.domain.money.swartz import Swartz
 
 REGTEST_BITS = 0x207FFFFF
-NO_TXID = "00" * 32
+NO_TXID = Txid("00" * 32)
 COINBASE_INDEX = 0xFFFFFFFF
 HALVING_INTERVAL = 150
 FIRST_SUBSIDY = 50 * 10**8
@@ -73,7 +75,7 @@ def genesis_block() -> Block:
     """Doichain's regtest genesis. Its output was never spendable."""
     script_sig = push(struct.pack("<I", 0x1D00FFFF)) + push(b"\x04") + push(_GENESIS_TEXT)
     spent = TxInput(NO_TXID, COINBASE_INDEX, script_sig)
-    coinbase = Transaction(1, (spent,), (TxOutput(Swartz(FIRST_SUBSIDY), push(_GENESIS_KEY) + b"\xac"),))
+    coinbase = Transaction(1, (spent,), (TxOutput(Swartz(FIRST_SUBSIDY), Script(push(_GENESIS_KEY) + b"\xac")),))
     block = Block(_header(1, bytes(32), merkle_root([coinbase.txid]), _GENESIS_TIME, nonce=0), b"", (coinbase,))
     assert block.block_hash == DOICHAIN_REGTEST.genesis_hash
     return block
@@ -105,7 +107,7 @@ def _prove_work_of_parent(block_hash: bytes, time: int) -> bytes:
     """An AuxPow for the block with this hash (internal order); our chain is the only one in the merge-mined tree."""
     tree_size, tree_nonce = struct.pack("<I", 1), bytes(4)
     commitment = _MERGED_MINING_MARK + block_hash[::-1] + tree_size + tree_nonce
-    reward = TxOutput(Swartz(FIRST_SUBSIDY), b"\x51")
+    reward = TxOutput(Swartz(FIRST_SUBSIDY), Script(b"\x51"))
     coinbase = Transaction(1, (TxInput(NO_TXID, COINBASE_INDEX, push(commitment)),), (reward,))
     sibling = secrets.token_bytes(32)  # stands for the parent block's other transactions: the branch is not empty
     root = double_sha256(bytes.fromhex(coinbase.txid)[::-1] + sibling)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Transaction, Txid, TxInput, TxOutput
 
-Outpoint = tuple[str, int]
+Outpoint = tuple[Txid, int]
 """(txid, output index)"""
 
 IN_MEMPOOL = -1

@@ -19,6 +19,7 @@ from typing import Any, cast
 import trio
 
 from pinning_worker.domain.chain.address import BadAddress
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.directory import CONTROL_URL_FILE, WORKER, hold_directory
 from pinning_worker.sandbox.electrumx import Certificate
@@ -71,9 +72,9 @@ class SandboxControl:
         """The hashes of the branch that replaces the last `depth` blocks; `confirm` puts their transactions in it."""
         return cast("list[str]", await call(self._url, "sandbox.reorg", depth, confirm))
 
-    async def pay(self, address: str, amount: Swartz, name: str, cid: str, kind: Kind = "p2wpkh") -> str:
+    async def pay(self, address: str, amount: Swartz, name: str, cid: str, kind: Kind = "p2wpkh") -> Txid:
         """The txid of a payment as the deployed browser makes it."""
-        return str(await call(self._url, "sandbox.pay", address, amount.amount, name, cid, kind))
+        return Txid(str(await call(self._url, "sandbox.pay", address, amount.amount, name, cid, kind)))
 
     async def move_time(self, seconds: int) -> int:
         """Moves the sandbox's clock; the offset since its start. Mine six blocks for the median time to follow."""
@@ -107,7 +108,7 @@ def control_methods(sandbox: Sandbox) -> dict[str, Method]:
     def reorg(depth: int, confirm: bool) -> list[str]:
         return sandbox.reorg(depth, confirm=confirm)
 
-    def pay(address: str, amount: int, name: str, cid: str, kind: str) -> str:
+    def pay(address: str, amount: int, name: str, cid: str, kind: str) -> Txid:
         if kind not in ("p2wpkh", "p2pkh"):
             raise Rejected("the wallet has p2wpkh and p2pkh coins")
         try:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pinning_worker.domain.chain.nameop import transaction_name_op
-from pinning_worker.domain.chain.transaction import Transaction
+from pinning_worker.domain.chain.nameop import NameBytes, transaction_name_op
+from pinning_worker.domain.chain.transaction import Transaction, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.coins import IN_MEMPOOL, Coin, Coins, Outpoint, new_coins, outpoint
 from pinning_worker.sandbox.names import Names
@@ -23,10 +23,10 @@ class Mempool:
         self._coins = coins
         self._names = names
         self._created: dict[Outpoint, Coin] = {}
-        self._spender: dict[Outpoint, str] = {}
-        self._name: dict[str, bytes] = {}
-        self.transactions: dict[str, Transaction] = {}
-        self.fees: dict[str, Swartz] = {}
+        self._spender: dict[Outpoint, Txid] = {}
+        self._name: dict[Txid, NameBytes] = {}
+        self.transactions: dict[Txid, Transaction] = {}
+        self.fees: dict[Txid, Swartz] = {}
 
     def coin_at(self, at: Outpoint) -> Coin | None:
         """The coin, confirmed or not, whether or not a transaction here spends it."""
@@ -35,7 +35,7 @@ class Mempool:
     def is_spent(self, at: Outpoint) -> bool:
         return at in self._spender
 
-    def waits(self, name: bytes) -> bool:
+    def waits(self, name: NameBytes) -> bool:
         """Whether an operation of this name is here."""
         return name in self._name.values()
 
@@ -55,7 +55,7 @@ class Mempool:
         self._spender |= {outpoint(spent): transaction.txid for spent in transaction.inputs}
         self._created |= new_coins(transaction, IN_MEMPOOL, is_coinbase=False)
 
-    def evict(self, txid: str) -> None:
+    def evict(self, txid: Txid) -> None:
         """Forgets it, and what spends its outputs. Raises Rejected if it is not here."""
         if txid not in self.transactions:
             raise Rejected(f"{txid} is not in the mempool")
@@ -83,6 +83,6 @@ class Mempool:
                 continue
 
 
-def _name(transaction: Transaction) -> bytes | None:
+def _name(transaction: Transaction) -> NameBytes | None:
     found = transaction_name_op(transaction)
     return found[1].name if found else None

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pinning_worker.domain.chain.nameop import NameOp, NameOpCode, parse_name_op, transaction_name_op
+from pinning_worker.domain.chain.nameop import NameBytes, NameOp, NameOpCode, parse_name_op, transaction_name_op
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
 from pinning_worker.domain.chain.transaction import Transaction
 from pinning_worker.sandbox.coins import IN_MEMPOOL, Coin, Outpoint
@@ -43,10 +43,10 @@ class Names:
     """The last operation of each name at the tip, expired ones included, and what each block above genesis changed."""
 
     def __init__(self) -> None:
-        self._last: dict[bytes, NameRecord] = {}
-        self._before_block: list[dict[bytes, NameRecord | None]] = []
+        self._last: dict[NameBytes, NameRecord] = {}
+        self._before_block: list[dict[NameBytes, NameRecord | None]] = []
 
-    def living(self, name: bytes, height: int) -> NameRecord | None:
+    def living(self, name: NameBytes, height: int) -> NameRecord | None:
         """The record of a name that exists and has not expired in the block at `height`."""
         record = self._last.get(name)
         return record if record and height < record.free_from else None
@@ -83,7 +83,7 @@ def check_ownership(name_op: NameOp, spent: tuple[Outpoint, Coin] | None, names:
         if spent:
             raise Rejected("tx-namenew-with-name-input")
     elif name_op.op is NameOpCode.NAME_DOI:
-        record = names.living(name_op.name or b"", height)
+        record = names.living(name_op.name or NameBytes(b""), height)
         if record:
             _check_spends(name_op.name, spent, record)
         elif spent:
@@ -92,7 +92,7 @@ def check_ownership(name_op: NameOp, spent: tuple[Outpoint, Coin] | None, names:
         raise Rejected(f"the sandbox takes no {name_op.op.name}")
 
 
-def _check_spends(name: bytes | None, spent: tuple[Outpoint, Coin] | None, record: NameRecord) -> None:
+def _check_spends(name: NameBytes | None, spent: tuple[Outpoint, Coin] | None, record: NameRecord) -> None:
     if spent is None:
         raise Rejected(f"tx-namedoi-existing-without-input (the name lives until block {record.free_from})")
     at, coin = spent
@@ -105,7 +105,7 @@ def _check_spends(name: bytes | None, spent: tuple[Outpoint, Coin] | None, recor
         raise Rejected("tx-namedoi-old-input")
 
 
-def _records(transaction: Transaction, height: int) -> Iterable[tuple[bytes, NameRecord]]:
+def _records(transaction: Transaction, height: int) -> Iterable[tuple[NameBytes, NameRecord]]:
     found = transaction_name_op(transaction)
     if found and found[1].name is not None:
         yield found[1].name, NameRecord((transaction.txid, found[0]), height)

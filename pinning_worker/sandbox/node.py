@@ -10,7 +10,14 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from statistics import median_high
 
-from pinning_worker.domain.chain.transaction import BadTransaction, Transaction, TxOutput, parse_transaction
+from pinning_worker.domain.chain.transaction import (
+    BadTransaction,
+    Script,
+    Transaction,
+    Txid,
+    TxOutput,
+    parse_transaction,
+)
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.blocks import Block, block_subsidy, coinbase_transaction, genesis_block, mine_block
 from pinning_worker.sandbox.coins import Coin, Coins, Outpoint
@@ -33,7 +40,7 @@ class Node:
         self.mempool = Mempool(self.coins, self.names)
         self.blocks: list[Block] = []
         self._height_of_block: dict[str, int] = {}
-        self._height_of_transaction: dict[str, int] = {}
+        self._height_of_transaction: dict[Txid, int] = {}
         genesis = genesis_block()
         self.blocks.append(genesis)  # its coinbase is not spendable: it never enters the coins
         self._height_of_block[genesis.block_hash] = 0
@@ -57,7 +64,7 @@ class Node:
             raise Rejected("Block not found")
         return height, self.blocks[height]
 
-    def transaction(self, txid: str) -> tuple[int | None, Transaction]:
+    def transaction(self, txid: Txid) -> tuple[int | None, Transaction]:
         """(height, or None while it waits for a block; transaction). Raises Rejected."""
         if waiting := self.mempool.transactions.get(txid):
             return None, waiting
@@ -66,7 +73,7 @@ class Node:
             raise Rejected("No such mempool or blockchain transaction")
         return height, next(tx for tx in self.blocks[height].transactions if tx.txid == txid)
 
-    def spendable(self, script: bytes) -> list[tuple[Outpoint, Coin]]:
+    def spendable(self, script: Script) -> list[tuple[Outpoint, Coin]]:
         """The confirmed, mature coins of a script that no transaction in the mempool spends, the oldest first."""
         own = [(at, coin) for at, coin in self.coins.items() if coin.output.script == script]
         ripe = [(at, coin) for at, coin in own if not coin.is_coinbase or self._is_mature(coin)]
@@ -77,7 +84,7 @@ class Node:
 
     # --- what can be done
 
-    def broadcast(self, raw: bytes) -> str:
+    def broadcast(self, raw: bytes) -> Txid:
         """The txid of a transaction that was taken into the mempool. Raises Rejected."""
         try:
             transaction = parse_transaction(raw)
@@ -90,8 +97,8 @@ class Node:
 
     def mine(
         self,
-        pay_to: bytes,
-        transactions: Collection[str] | None = None,
+        pay_to: Script,
+        transactions: Collection[Txid] | None = None,
         *,
         auxpow: bool = False,
         at_time: int | None = None,
@@ -102,7 +109,7 @@ class Node:
         chosen = [tx for tx in waiting if transactions is None or tx.txid in transactions]
         return self._append(chosen, pay_to, auxpow=auxpow, at_time=at_time)
 
-    def mine_exactly(self, transactions: Sequence[Transaction], pay_to: bytes, *, auxpow: bool = False) -> str:
+    def mine_exactly(self, transactions: Sequence[Transaction], pay_to: Script, *, auxpow: bool = False) -> str:
         """The hash of a new block of transactions that need not have been in the mempool: what conflicts with them
         there is gone afterwards. Raises Rejected."""
         return self._append(transactions, pay_to, auxpow=auxpow, at_time=None)
@@ -122,11 +129,11 @@ class Node:
             returned = [*block.transactions[1:], *returned]
         self._refill_mempool(returned)
 
-    def evict(self, txid: str) -> None:
+    def evict(self, txid: Txid) -> None:
         """Drops a transaction, and those that build on it, from the mempool. Raises Rejected."""
         self.mempool.evict(txid)
 
-    def _append(self, chosen: Sequence[Transaction], pay_to: bytes, *, auxpow: bool, at_time: int | None) -> str:
+    def _append(self, chosen: Sequence[Transaction], pay_to: Script, *, auxpow: bool, at_time: int | None) -> str:
         height = self.height + 1
         reward = Swartz(block_subsidy(height)) + self._check_block(chosen, height)
         coinbase = coinbase_transaction(height, TxOutput(reward, pay_to))

@@ -8,7 +8,7 @@ from typing import Any
 from pinning_worker.domain.chain.address import script_to_address
 from pinning_worker.domain.chain.nameop import parse_name_op
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
-from pinning_worker.domain.chain.transaction import Transaction, TxOutput
+from pinning_worker.domain.chain.transaction import Transaction, Txid, TxOutput
 from pinning_worker.domain.money.swartz import SWARTZ_PER_DOI
 from pinning_worker.sandbox.node import Node
 from pinning_worker.sandbox.rejected import Rejected
@@ -33,7 +33,7 @@ def node_methods(node: Node) -> dict[str, Method]:
             return block.serialise().hex()
         return {"hash": block_hash, "height": height, "time": block.time, "tx": [tx.txid for tx in block.transactions]}
 
-    def getrawtransaction(txid: str, verbose: int = 0) -> Any:
+    def getrawtransaction(txid: Txid, verbose: int = 0) -> Any:
         height, transaction = node.transaction(txid)
         return _describe(node, height, transaction) if verbose else transaction.serialise().hex()
 

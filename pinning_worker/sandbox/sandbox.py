@@ -26,7 +26,7 @@ from pathlib import Path
 import trio
 
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Network
-from pinning_worker.domain.chain.transaction import Transaction
+from pinning_worker.domain.chain.transaction import Script, Transaction, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.directory import CLOCK_OFFSET_FILE
 from pinning_worker.sandbox.electrumx import Certificate, ElectrumX
@@ -41,7 +41,7 @@ from pinning_worker.ungroup import one_error
 FIRST_COINS = 10
 
 _RPC_USER = "sandbox"
-_BURNT = b"\x6a"
+_BURNT = Script(b"\x6a")
 
 
 class Sandbox:
@@ -69,37 +69,37 @@ class Sandbox:
     def clock_offset_file(self) -> Path:
         return self.directory / CLOCK_OFFSET_FILE
 
-    def mine(self, blocks: int = 1, *, auxpow: bool = False, transactions: Collection[str] | None = None) -> list[str]:
+    def mine(self, blocks: int = 1, *, auxpow: bool = False, transactions: Collection[Txid] | None = None) -> list[str]:
         """The hashes of new blocks; the first holds what waits in the mempool, or only these txids of it. Rewards go to
         the wallet. Raises Rejected if the chosen transactions cannot stand without others."""
         script = self.wallet.script
         kinds: list[Kind] = ["p2wpkh", "p2pkh"]
         return [self.node.mine(script(kinds[self.node.height % 2]), transactions, auxpow=auxpow) for _ in range(blocks)]
 
-    def pay(self, address: str, amount: Swartz, name: str, cid: str, kind: Kind = "p2wpkh") -> str:
+    def pay(self, address: str, amount: Swartz, name: str, cid: str, kind: Kind = "p2wpkh") -> Txid:
         """The txid of a payment as the deployed browser makes it, now in the mempool. A further one under that name
         has to wait for its block. Raises BadAddress, Rejected."""
         return self.send(self.wallet.pay(browser_payment(address, amount, name, cid), kind))
 
-    def pay_as(self, payment: Payment, kind: Kind = "p2wpkh") -> str:
+    def pay_as(self, payment: Payment, kind: Kind = "p2wpkh") -> Txid:
         """The txid of any payment, now in the mempool. Raises Rejected."""
         return self.send(self.wallet.pay(payment, kind))
 
-    def pay_psbt(self, psbt: bytes) -> str:
+    def pay_psbt(self, psbt: bytes) -> Txid:
         """The txid of a PSBT over the wallet's coins (binary), signed by it, now in the mempool. Raises BadPsbt,
         Rejected."""
         asked = parse_psbt(psbt)
         return self.send(sign(asked.unsigned, asked.spent, self.wallet.key))
 
-    def send(self, transaction: Transaction) -> str:
+    def send(self, transaction: Transaction) -> Txid:
         """Its txid, now that it is in the mempool. Raises Rejected."""
         return self.broadcast(transaction.serialise())
 
-    def broadcast(self, raw: bytes) -> str:
+    def broadcast(self, raw: bytes) -> Txid:
         """The txid of these bytes, now in the mempool. Raises Rejected."""
         return self.node.broadcast(raw)
 
-    def double_spend(self, txid: str) -> str:
+    def double_spend(self, txid: Txid) -> Txid:
         """Drops a transaction from the mempool; its coins go back to the wallet by another, whose txid this is."""
         _, transaction = self.node.transaction(txid)
         conflicting = self.wallet.double_spend(transaction)

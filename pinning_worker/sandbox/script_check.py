@@ -15,7 +15,7 @@ from Crypto.Hash import RIPEMD160
 
 from pinning_worker.domain.chain.address import p2pkh_script
 from pinning_worker.domain.chain.nameop import parse_name_op, push
-from pinning_worker.domain.chain.transaction import Transaction, TxOutput
+from pinning_worker.domain.chain.transaction import Script, Transaction, TxOutput
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.sighash import SIGHASH_ALL, legacy_sighash, witness_sighash
 
@@ -28,7 +28,7 @@ def hash160(data: bytes) -> bytes:
     return RIPEMD160.new(hashlib.sha256(data).digest()).digest()
 
 
-def owner_script(script: bytes) -> bytes:
+def owner_script(script: Script) -> Script:
     """Who may spend an output: the script after its NameOp, or all of it."""
     name_op = parse_name_op(script)
     return name_op.address_script if name_op else script

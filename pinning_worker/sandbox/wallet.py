@@ -16,9 +16,9 @@ from typing import Literal
 from coincurve import PrivateKey
 
 from pinning_worker.domain.chain.address import address_to_script, p2pkh_script, script_to_address, witness_script
-from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script, parse_name_op, push
+from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameBytes, name_doi_script, parse_name_op, push
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Script, Transaction, TxInput, TxOutput
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.coins import Coin, Outpoint, outpoint
 from pinning_worker.sandbox.node import Node
@@ -45,7 +45,7 @@ class Key:
         """33 bytes, compressed."""
         return bytes(self.secret.public_key.format())
 
-    def script(self, kind: Kind) -> bytes:
+    def script(self, kind: Kind) -> Script:
         key_hash = hash160(self.public)
         return p2pkh_script(key_hash) if kind == "p2pkh" else witness_script(0, key_hash)
 
@@ -59,11 +59,11 @@ class Payment:
     """What a payment says and pays. `name_script`, if given, stands in place of the NAME_DOI; `owner` owns the name
     (an output script; the wallet's own by default); `fees` are the outputs after it, usually one."""
 
-    name: bytes
+    name: NameBytes
     value: bytes
     fees: Sequence[TxOutput]
-    owner: bytes | None = None
-    name_script: bytes | None = None
+    owner: Script | None = None
+    name_script: Script | None = None
     name_amount: Swartz = NAME_AMOUNT
     version: int = NAME_TX_VERSION
 
@@ -71,7 +71,7 @@ class Payment:
 def browser_payment(address: str, amount: Swartz, name: str, cid: str) -> Payment:
     """What the deployed browser makes of a quote. Raises BadAddress."""
     fee = TxOutput(amount, address_to_script(address, DOICHAIN_REGTEST))
-    return Payment(name.encode(), f"ipfs://{cid}".encode(), [fee])
+    return Payment(NameBytes(name.encode()), f"ipfs://{cid}".encode(), [fee])
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Wallet:
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", Key(PrivateKey(hashlib.sha256(self.seed).digest())))
 
-    def script(self, kind: Kind = "p2wpkh") -> bytes:
+    def script(self, kind: Kind = "p2wpkh") -> Script:
         return self.key.script(kind)
 
     def address(self, kind: Kind = "p2wpkh") -> str:
@@ -142,7 +142,7 @@ class Wallet:
         change = _total(coins) - browser_fee(len(coins), _CHANGE_OUTPUTS)
         return self._signed(coins, [TxOutput(change, self.script())], version=2)
 
-    def _name_coins(self, name_script: bytes) -> list[tuple[Outpoint, Coin]]:
+    def _name_coins(self, name_script: Script) -> list[tuple[Outpoint, Coin]]:
         """The name's own output, which a payment with this name output must spend, if the name lives."""
         name_op = parse_name_op(name_script)
         if name_op is None or name_op.name is None:

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pinning_worker.domain.chain.address import address_to_script
 from pinning_worker.domain.chain.networks import NETWORKS, BadCheckpoint, PinnedBlock, with_checkpoint
+from pinning_worker.domain.chain.transaction import Script
 from pinning_worker.domain.money.pricing import MIB
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.ports import Budget
@@ -229,7 +230,7 @@ class Settings(PeerSettings):
         return self.payment_address[0]
 
     @property
-    def payment_scripts(self) -> tuple[bytes, ...]:
+    def payment_scripts(self) -> tuple[Script, ...]:
         """The output script of each payment address, in their order."""
         return tuple(address_to_script(address, NETWORKS[self.network]) for address in self.payment_address)
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import inf
 
 import trio
 
-LAST_WORDS_SECONDS = 5.0
+LAST_WORDS_SECONDS = 2.0  # less than a stop takes at most (daemon.py)
 
 
 @dataclass(slots=True)
@@ -22,10 +23,11 @@ class LastWords:
 
     are_awaited: bool
     _scopes: set[trio.CancelScope] = field(default_factory=set)
+    _deadline: float = inf  # of trio's clock; finite once the worker stops
 
     @contextmanager
     def told_once_stored(self) -> Iterator[None]:
-        with trio.CancelScope(shield=self.are_awaited) as scope:
+        with trio.CancelScope(shield=self.are_awaited, deadline=self._deadline) as scope:
             self._scopes.add(scope)
             try:
                 yield
@@ -37,5 +39,6 @@ class LastWords:
         try:
             await trio.sleep_forever()
         finally:
+            self._deadline = trio.current_time() + LAST_WORDS_SECONDS  # also for a step that is just about to announce
             for scope in self._scopes:
-                scope.deadline = trio.current_time() + LAST_WORDS_SECONDS
+                scope.deadline = self._deadline

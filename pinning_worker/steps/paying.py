@@ -11,6 +11,7 @@ from functools import partial
 
 import structlog
 
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.payment import Payment, Sighting, Tip, record_sighting
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.pin import Event, Pin, PinKey, State, step
@@ -112,12 +113,12 @@ class Paying:
         else:
             log.info("payment.proven", height=payment.proof.height, **about)
 
-    async def gone(self, txid: str) -> None:
+    async def gone(self, txid: Txid) -> None:
         """It left the mempool and stands in no block."""
         if not self.crashes.is_aside(txid):
             await self.crashes.guard("payment-gone", txid, partial(self._gone, txid))
 
-    async def _gone(self, txid: str) -> None:
+    async def _gone(self, txid: Txid) -> None:
         self.unbooked.drop(txid)
         gone = await self._update_payment(txid, lambda payment: replace(payment, gone=payment.proof is None))
         if gone is not None:
@@ -149,7 +150,7 @@ class Paying:
         await self.two_clocks.look_again_at_ends()
         self.bell.ring()  # a block is a good moment to see whether the clock was moved
 
-    async def _update_payment(self, txid: str, change: Callable[[Payment], Payment]) -> Payment | None:
+    async def _update_payment(self, txid: Txid, change: Callable[[Payment], Payment]) -> Payment | None:
         """The row as it is now, where that changed it."""
         for _ in attempts("payment"):
             known = await self.books.payment(txid)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from pinning_worker.domain.chain.transaction import Script
 from pinning_worker.domain.content.cid import cid_text, parse_cid
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.money.pricing import Quote
@@ -21,7 +22,7 @@ QUOTES_AT_ONCE = 500  # in memory, and in one change: strangers make the journal
 _BEFORE_THE_PIN = timedelta(days=2)
 
 
-def quotes_of(receipts: Iterable[Receipt], *, address: str, script: bytes, network: str) -> list[Quote]:
+def quotes_of(receipts: Iterable[Receipt], *, address: str, script: Script, network: str) -> list[Quote]:
     """One for each quote that a receipt names, live when its payment was made. How its bytes were split between
     metadata and images the receipt does not tell; the price does not depend on it."""
     found: dict[str, Quote] = {}
@@ -56,7 +57,7 @@ async def promised_to_nobody(books: Books, receipts: Receipts, now: datetime) ->
     return [receipt for receipt in running if (receipt.cid, receipt.name_id) not in known]
 
 
-async def promised_scripts(books: Books, receipts: Receipts, now: datetime) -> set[bytes]:
+async def promised_scripts(books: Books, receipts: Receipts, now: datetime) -> set[Script]:
     """Payment scripts by which the payments of those receipts are found, also when the settings name them no more."""
     missing = await promised_to_nobody(books, receipts, now)
     return {

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from pinning_worker.domain.chain.transaction import Script
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.money.pricing import PriceList
 from pinning_worker.domain.verdict import Depth
@@ -18,7 +19,7 @@ class Terms:
 
     prices: PriceList
     payment_address: str
-    payment_script: bytes
+    payment_script: Script
     network: str
     depth: Depth
     budget: Budget

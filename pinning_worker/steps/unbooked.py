@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.payment import Payment, Sighting, named_cid
 
 MOST_UNBOOKED = 1_000  # of one server
@@ -44,7 +45,7 @@ class Unbooked:
         kept[sighting.txid] = (named[0].key if named else b"", sighting)
         _shorten(kept, MOST_UNBOOKED)
 
-    def drop(self, txid: str) -> None:
+    def drop(self, txid: Txid) -> None:
         for kept in self._sightings.values():
             kept.pop(txid, None)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pinning_worker.commands.ask_shown import Shown, json_line, lines, progress
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import cid_of
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.following import Kept, Offer, Refused, Seen
@@ -67,7 +68,7 @@ def test_what_is_kept_is_paid_for_under_its_own_name(capsys: pytest.CaptureFixtu
 
 
 def test_json_is_one_line_with_whole_amounts() -> None:
-    assert json.loads(json_line(Seen("art/1", "1f0e", FEE, 0, 6))) == {
+    assert json.loads(json_line(Seen("art/1", Txid("1f0e"), FEE, 0, 6))) == {
         "step": "seen",
         "name": "art/1",
         "txid": "1f0e",

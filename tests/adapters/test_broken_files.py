@@ -21,6 +21,7 @@ import trio
 
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.ports import Change
 from tests.adapters.test_cli import CID_V0, command, settings, told
 from tests.certificates import self_signed
@@ -304,7 +305,7 @@ def test_root_is_warned_of_what_it_leaves_in_a_users_directory(his: Path) -> Non
 def test_two_workers_that_share_a_payment_address(data: Path) -> None:
     async def pay_for_two() -> None:
         database = Database(f"sqlite:///{data}/pinning.db")
-        paid = (bare_payment("aa" * 32, ROOT), bare_payment("bb" * 32, OTHER))
+        paid = (bare_payment(Txid("aa" * 32), ROOT), bare_payment(Txid("bb" * 32), OTHER))
         assert await SqlBooks(database).commit(Change(pins=(pin(ROOT), pin(OTHER)), payments=paid))
         await database.close()
 

@@ -26,6 +26,8 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.cli import main
 from pinning_worker.commands.pins import STATES
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import parse_cid
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.money.payment import PaidOutput, Payment
@@ -238,19 +240,29 @@ async def keep_a_story(url: str) -> None:
 
     def quote(name: str, amount: int, issued: datetime) -> Quote:
         return Quote(
-            name, root, CID_V1, 8, Swartz(amount), 1, sizes, 7, issued, issued + timedelta(hours=24), ADDRESS, b"\x51",
-            "doichain-regtest",
+            name, root, CID_V1, 8, Swartz(amount), 1, sizes, 7, issued, issued + timedelta(hours=24), ADDRESS,
+            Script(b"\x51"), "doichain-regtest",
         )  # fmt: skip
 
     change = Change(
         requests=(Request(root, State.QUOTED, now, sizes=sizes, blocks=7),),
-        pins=(Pin(root, b"art/\xff", CID_V1, State.OWED, now, reason="content is gone"),),
+        pins=(Pin(root, NameBytes(b"art/\xff"), CID_V1, State.OWED, now, reason="content is gone"),),
         quotes=(quote("old", 5_000_000, now - timedelta(days=2)), quote("new", 7_004_482, now)),
         payments=(
-            Payment("aa" * 32, root, CID_V1, b"art/\xff", (PaidOutput(1, Swartz(7_004_482)),), now, None),
-            Payment("bb" * 32, b"", "", b"", (PaidOutput(0, Swartz(5)),), now, None),
+            Payment(
+                Txid("aa" * 32), root, CID_V1, NameBytes(b"art/\xff"), (PaidOutput(1, Swartz(7_004_482)),), now, None
+            ),
+            Payment(Txid("bb" * 32), b"", "", NameBytes(b""), (PaidOutput(0, Swartz(5)),), now, None),
             *(
-                Payment(f"{number:064x}", root, CID_V1, b"dust/%d" % number, (PaidOutput(0, Swartz(1)),), later, None)
+                Payment(
+                    Txid(f"{number:064x}"),
+                    root,
+                    CID_V1,
+                    NameBytes(b"dust/%d" % number),
+                    (PaidOutput(0, Swartz(1)),),
+                    later,
+                    None,
+                )
                 for number in range(30)
             ),
         ),

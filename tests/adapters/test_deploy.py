@@ -107,6 +107,8 @@ def events_in(tree: ast.AST) -> Iterator[str]:
                 yield str(node.args[0].value)
             case ast.Name(id="tell" | "log"):
                 yield str(node.args[0].value)
+            case _:
+                pass
 
 
 def test_every_exit_code_is_told_in_the_help() -> None:

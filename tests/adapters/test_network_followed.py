@@ -14,11 +14,11 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.name_index import SqlNameIndex
-from pinning_worker.daemon import network_followed
 from pinning_worker.domain.chain.anchor import start_chain
 from pinning_worker.domain.chain.headerchain import HeaderChain
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Anchor, BadCheckpoint, Network
 from pinning_worker.settings import Settings, load
+from pinning_worker.wiring.chain import network_followed
 from tests.adapters.test_settings import REGTEST, REGTEST_ADDRESS
 from tests.mining import LATER, REGTEST_GENESIS, mine_many
 

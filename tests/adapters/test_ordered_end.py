@@ -36,7 +36,7 @@ async def test_a_sync_that_outlasts_the_order_to_end_is_no_crash(
     (systemd waits for TimeoutStopSec): so the note is gone before the work has ended."""
     at_work = tmp_path / AT_WORK
 
-    async def work(*arguments: Any) -> None:
+    async def work(*arguments: Any, until: trio.CancelScope) -> None:
         (crashes,) = (each for each in arguments if isinstance(each, CrashFile))
         crashes.begin(WORK)
         assert at_work.exists()
@@ -52,8 +52,8 @@ async def test_a_sync_that_outlasts_the_order_to_end_is_no_crash(
 
     monkeypatch.setattr(daemon, "LAST_WORDS_SECONDS", 0.05)
     monkeypatch.setattr(daemon, "open_network", nothing)
-    monkeypatch.setattr(daemon, "_stores", nothing)
+    monkeypatch.setattr(daemon, "open_stores", nothing)
     monkeypatch.setattr(daemon, "require_ready", lambda _url: None)
-    monkeypatch.setattr(daemon, "_tell_stories", work)
+    monkeypatch.setattr(daemon, "tell_stories", work)
     prepare_data_dir(tmp_path, "doichain-regtest")
     await daemon.run(load(Settings, environ=REGTEST | {"PINNING_DATA_DIR": str(tmp_path)}, env_file=None))

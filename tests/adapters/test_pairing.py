@@ -18,13 +18,14 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.store_mark import read_mark as books_mark
+from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.store_mark import Mark, Mismatch
 from pinning_worker.ports import Change, Trouble
 from pinning_worker.wiring.pairing import NotItsBlocks, Store
 from tests.contract.samples import ROOT, request
 
 DATA = b"a block that was paid for"
-NAME = b"\x12\x20" + hashlib.sha256(DATA).digest()
+NAME = NameBytes(b"\x12\x20") + hashlib.sha256(DATA).digest()
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinning_worker.adapters.memory.books import MemoryBooks
-from pinning_worker.daemon import terms_of
 from pinning_worker.domain.chain.address import p2pkh_script, script_to_address
 from pinning_worker.domain.chain.networks import DOICHAIN
 from pinning_worker.domain.content.cid import RAW, Cid, cid_of, parse_cid
@@ -21,6 +20,7 @@ from pinning_worker.settings import PREFIX, Refused, Settings, StoreSettings, ad
 from pinning_worker.settings.denylist import DenylistFile
 from pinning_worker.settings.values import as_bytes, as_duration, as_list
 from pinning_worker.steps.takedown import TakeDown
+from pinning_worker.wiring.terms import terms_of
 
 EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
 REGTEST_ADDRESS = "mfWyW5fc9NUj75YAnFgoRLrjxgLDn2MMth"

@@ -18,6 +18,8 @@ import trio
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.name_index import SqlNameIndex
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import RAW, cid_of
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import NameFilter
@@ -31,8 +33,8 @@ NAMES = (b"e/%d", b"pe/%d", b"bp/%d", b"art/%d", b"nft/%d")
 def row(number: int, seconds_apart: int) -> NameRow:
     height, position = divmod(number, PER_BLOCK)
     value = f"ipfs://{cid_of(RAW, b'%d' % number)}".encode() if number % 3 else b""
-    name, txid = NAMES[number % len(NAMES)] % number, hashlib.sha256(b"%d" % number).hexdigest()
-    return NameRow(txid, height, height * seconds_apart, position, 0, Swartz(1_000_000), name, value)
+    name, txid = NAMES[number % len(NAMES)] % number, Txid(hashlib.sha256(b"%d" % number).hexdigest())
+    return NameRow(txid, height, height * seconds_apart, position, 0, Swartz(1_000_000), NameBytes(name), value)
 
 
 async def filled(folder: str, count: int, seconds_apart: int) -> Database:

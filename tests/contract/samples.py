@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Purchase
@@ -17,7 +19,8 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, 123_457, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 STRANGE = "c\x00t \ud83d \\u0000 \\ Ünï 🐈.jpg"  # NUL, half a surrogate pair, what an escape looks like
 ROOT, OTHER, IMAGE = (b"\x01\x55\x12\x20" + bytes([number]) * 32 for number in (1, 2, 3))
-TXID, OTHER_TXID = "aa" * 32, "bb" * 32
+TXID, OTHER_TXID = Txid("aa" * 32), Txid("bb" * 32)
+NAME, NO_NAME = NameBytes(b"alice"), NameBytes(b"")
 
 
 def block_name(number: int) -> bytes:
@@ -50,7 +53,7 @@ def bare_request(root: bytes = ROOT, state: State = State.REQUESTED) -> Request:
     return Request(root, state, due_at=None)
 
 
-def pin(root: bytes = ROOT, name: bytes = b"alice", **changes: Any) -> Pin:
+def pin(root: bytes = ROOT, name: NameBytes = NAME, **changes: Any) -> Pin:
     filled: dict[str, Any] = {
         "cid_text": "bafy1",
         "state": State.PINNED,
@@ -65,7 +68,7 @@ def pin(root: bytes = ROOT, name: bytes = b"alice", **changes: Any) -> Pin:
     return Pin(root, name, **{**filled, **changes})
 
 
-def bare_pin(root: bytes = ROOT, name: bytes = b"") -> Pin:
+def bare_pin(root: bytes = ROOT, name: NameBytes = NO_NAME) -> Pin:
     return Pin(root, name, "", State.SEEN, due_at=None)
 
 
@@ -87,7 +90,7 @@ def quote(id: str = "q1", root: bytes = ROOT, **changes: Any) -> Quote:
     return Quote(id, root, **{**filled, **changes})
 
 
-def payment(txid: str = TXID, root: bytes = ROOT, name: bytes = b"alice", **changes: Any) -> Payment:
+def payment(txid: Txid = TXID, root: bytes = ROOT, name: NameBytes = NAME, **changes: Any) -> Payment:
     filled: dict[str, Any] = {
         "cid_text": "bafy1",
         "outputs": (PaidOutput(0, Swartz(5)), PaidOutput(4_294_967_295, Swartz(0))),
@@ -101,7 +104,7 @@ def payment(txid: str = TXID, root: bytes = ROOT, name: bytes = b"alice", **chan
     return Payment(txid, root, name=name, **{**filled, **changes})
 
 
-def bare_payment(txid: str = TXID, root: bytes = ROOT, name: bytes = b"alice", **changes: Any) -> Payment:
+def bare_payment(txid: Txid = TXID, root: bytes = ROOT, name: NameBytes = NAME, **changes: Any) -> Payment:
     return Payment(txid, root, "", name, **{"outputs": (), "first_seen": NOW, "proof": None, **changes})
 
 
@@ -109,7 +112,7 @@ def proof(height: int) -> Proof:
     return Proof(height, f"{height:064x}", NOW.replace(microsecond=0) + height * timedelta(minutes=10))
 
 
-def receipt(cid: str = "bafy1", txid: str = TXID, **changes: Any) -> Receipt:
+def receipt(cid: str = "bafy1", txid: Txid = TXID, **changes: Any) -> Receipt:
     filled: dict[str, Any] = {
         "name_id": STRANGE,
         "file_name": STRANGE,

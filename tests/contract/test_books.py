@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import trio
 
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.sizes import PIECE, Sizes
 from pinning_worker.domain.money.payment import PaidOutput
 from pinning_worker.domain.money.swartz import Swartz
@@ -34,7 +36,7 @@ from tests.contract.samples import (
     request,
 )
 
-ALICE = PinKey(ROOT, b"alice")
+ALICE = PinKey(ROOT, NameBytes(b"alice"))
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -55,7 +57,7 @@ async def test_a_request_comes_back_as_it_went_in(books: Books, stored: Request)
     assert await books.request(ROOT) == replace(stored, version=1)
 
 
-@pytest.mark.parametrize("stored", [pin(name=b"\x00\xff"), bare_pin()], ids=["filled", "bare"])
+@pytest.mark.parametrize("stored", [pin(name=NameBytes(b"\x00\xff")), bare_pin()], ids=["filled", "bare"])
 async def test_a_pin_comes_back_as_it_went_in(books: Books, stored: Pin) -> None:
     await put(books, stored)
     assert await books.pin(stored.key) == replace(stored, version=1)
@@ -199,7 +201,7 @@ async def test_what_we_learn_of_a_payment_is_updated(books: Books) -> None:
         payment(outputs=(*payment().outputs, PaidOutput(1, Swartz(9)))),
         payment(outputs=(PaidOutput(0, Swartz(6)),)),
         payment(outputs=()),
-        payment(name=b"bob"),
+        payment(name=NameBytes(b"bob")),
         payment(root=OTHER),
     ],
     ids=["one output more", "another amount", "none", "another name", "another CID"],
@@ -241,7 +243,7 @@ async def test_an_output_listed_twice_is_refused(books: Books) -> None:
 async def test_due_mixes_requests_and_pins_the_longest_overdue_first(books: Books) -> None:
     """Catches: one kind starving the other, an exclusive border, undated rows that are always due."""
     await put(books, request(due_at=NOW), request(OTHER, due_at=NOW + MICROSECOND), bare_request(IMAGE))
-    await put(books, pin(due_at=NOW - HOUR), pin(name=b"bob", due_at=NOW), bare_pin(OTHER))
+    await put(books, pin(due_at=NOW - HOUR), pin(name=NameBytes(b"bob"), due_at=NOW), bare_pin(OTHER))
     due = await books.due(NOW, 10)
     assert [(type(row), row.root, row.due_at) for row in due] == [
         (Pin, ROOT, NOW - HOUR),
@@ -265,7 +267,13 @@ async def test_the_next_due_is_later_than_asked(books: Books) -> None:
 
 
 async def test_pins_of_a_root_come_by_name_in_any_state(books: Books) -> None:
-    await put(books, pin(name=b"b"), pin(name=b"\xff", state=State.RELEASED), pin(name=b""), pin(OTHER, b"a"))
+    await put(
+        books,
+        pin(name=NameBytes(b"b")),
+        pin(name=NameBytes(b"\xff"), state=State.RELEASED),
+        pin(name=NameBytes(b"")),
+        pin(OTHER, NameBytes(b"a")),
+    )
     assert [found.name for found in await books.pins_of(ROOT)] == [b"", b"b", b"\xff"]
     assert [(found.root, found.name) for found in await books.all_pins()] == [
         *((ROOT, name) for name in (b"", b"b", b"\xff")),
@@ -277,10 +285,21 @@ async def test_a_cid_is_named_by_its_own_pins_and_by_those_whose_metadata_lists_
     """Catches: pins not standing, references of an older measure, a double listing that doubles the answer."""
     await put(books, request(references=(IMAGE, IMAGE)), bare_request(IMAGE))
     await put(
-        books, pin(name=b"late", ends=NOW + 9 * HOUR), pin(name=b"credit", state=State.CREDIT, ends=NOW + 3 * HOUR)
+        books,
+        pin(name=NameBytes(b"late"), ends=NOW + 9 * HOUR),
+        pin(name=NameBytes(b"credit"), state=State.CREDIT, ends=NOW + 3 * HOUR),
     )
-    await put(books, pin(name=b"over", state=State.RELEASED), pin(name=b"owed", state=State.OWED), pin(OTHER))
-    await put(books, pin(IMAGE, b"own", state=State.EXPIRING, ends=NOW + 5 * HOUR), pin(IMAGE, b"endless", ends=None))
+    await put(
+        books,
+        pin(name=NameBytes(b"over"), state=State.RELEASED),
+        pin(name=NameBytes(b"owed"), state=State.OWED),
+        pin(OTHER),
+    )
+    await put(
+        books,
+        pin(IMAGE, NameBytes(b"own"), state=State.EXPIRING, ends=NOW + 5 * HOUR),
+        pin(IMAGE, NameBytes(b"endless"), ends=None),
+    )
 
     assert [found.name for found in await books.pins_naming(IMAGE, 9)] == [b"late", b"own", b"credit", b"endless"]
     assert [found.name for found in await books.pins_naming(IMAGE, 2)] == [b"late", b"own"]
@@ -294,14 +313,19 @@ async def test_a_cid_is_named_by_its_own_pins_and_by_those_whose_metadata_lists_
 
 async def test_a_dossier_is_what_the_single_questions_answer(books: Books) -> None:
     await put(
-        books, request(), request(OTHER, references=(ROOT,)), pin(), pin(name=b"bob", state=State.OWED), pin(OTHER)
+        books,
+        request(),
+        request(OTHER, references=(ROOT,)),
+        pin(),
+        pin(name=NameBytes(b"bob"), state=State.OWED),
+        pin(OTHER),
     )
     assert await books.commit(Change(quotes=(quote("q1"), quote("q2", OTHER))))
     dossier = await books.dossier(ROOT, 9)
     assert dossier.request == await books.request(ROOT)
     assert list(dossier.pins) == await books.pins_of(ROOT)
     assert list(dossier.quotes) == [quote("q1")]
-    assert [found.key for found in dossier.naming] == [ALICE, PinKey(OTHER, b"alice")]
+    assert [found.key for found in dossier.naming] == [ALICE, PinKey(OTHER, NameBytes(b"alice"))]
     assert (await books.dossier(ROOT, 1)).naming == dossier.naming[:1]
     assert await books.dossier(b"unheard of", 9) == Dossier(None, (), (), ())
 
@@ -311,23 +335,23 @@ async def test_a_dossier_is_what_the_single_questions_answer(books: Books) -> No
 
 async def test_unsettled_are_the_pins_that_a_new_block_concerns(books: Books) -> None:
     """Catches: a pin listed once for each payment, one forgotten as its payment has settled, money without a pin."""
-    waiting = bare_payment(name=b"waiting")
-    again = bare_payment(OTHER_TXID, name=b"waiting", proof=proof(7))
-    settled = payment("01" * 32, name=b"settled")
-    gone = bare_payment("02" * 32, name=b"gone", gone=True)
-    lost = payment("03" * 32, name=b"lost", proof=None)
-    lost_and_gone = payment("04" * 32, name=b"lost, gone", proof=None, gone=True)
-    of_no_pin = bare_payment("05" * 32, b"", name=b"of no pin")
-    dust = bare_payment("06" * 32, name=b"dust", proof=proof(8))
-    of_root = [PinKey(ROOT, name) for name in (b"lost", b"lost, gone", b"waiting")]
-    with_pins = [pin(name=name) for name in (*(key.name for key in of_root), b"settled", b"gone")]
-    await put(books, pin(OTHER, b"credit", state=State.CREDIT), *with_pins)
+    waiting = bare_payment(name=NameBytes(b"waiting"))
+    again = bare_payment(OTHER_TXID, name=NameBytes(b"waiting"), proof=proof(7))
+    settled = payment(Txid("01" * 32), name=NameBytes(b"settled"))
+    gone = bare_payment(Txid("02" * 32), name=NameBytes(b"gone"), gone=True)
+    lost = payment(Txid("03" * 32), name=NameBytes(b"lost"), proof=None)
+    lost_and_gone = payment(Txid("04" * 32), name=NameBytes(b"lost, gone"), proof=None, gone=True)
+    of_no_pin = bare_payment(Txid("05" * 32), b"", name=NameBytes(b"of no pin"))
+    dust = bare_payment(Txid("06" * 32), name=NameBytes(b"dust"), proof=proof(8))
+    of_root = [PinKey(ROOT, NameBytes(name)) for name in (b"lost", b"lost, gone", b"waiting")]
+    with_pins = [pin(name=NameBytes(name)) for name in (*(key.name for key in of_root), b"settled", b"gone")]
+    await put(books, pin(OTHER, NameBytes(b"credit"), state=State.CREDIT), *with_pins)
     assert await books.commit(Change(payments=(waiting, again, settled, gone, lost, lost_and_gone, of_no_pin, dust)))
-    assert await books.unsettled() == [*of_root, PinKey(OTHER, b"credit")]
+    assert await books.unsettled() == [*of_root, PinKey(OTHER, NameBytes(b"credit"))]
 
 
 async def test_a_reorg_concerns_what_is_proven_from_there_up(books: Books) -> None:
-    at = {height: bare_payment(f"{height:064x}", proof=proof(height)) for height in (9, 10, 11)}
+    at = {height: bare_payment(Txid(f"{height:064x}"), proof=proof(height)) for height in (9, 10, 11)}
     assert await books.commit(Change(payments=(*at.values(), bare_payment(TXID))))
     assert await books.proven_from(10) == [at[10], at[11]]
 
@@ -335,7 +359,7 @@ async def test_a_reorg_concerns_what_is_proven_from_there_up(books: Books) -> No
 async def test_payments_of_a_pin_include_those_that_are_gone(books: Books) -> None:
     first = payment(OTHER_TXID)
     then = bare_payment(TXID, first_seen=NOW + MICROSECOND, gone=True)
-    assert await books.commit(Change(payments=(then, first, bare_payment("01" * 32, name=b"bob"))))
+    assert await books.commit(Change(payments=(then, first, bare_payment(Txid("01" * 32), name=NameBytes(b"bob")))))
     assert await books.payments_of(ALICE) == [first, then]
 
 
@@ -403,9 +427,9 @@ async def test_unpaid_room_is_that_of_what_only_a_quote_keeps(books: Books) -> N
     big = Sizes(1, 5_000_000_000, 5_000_000_001)
     tiny = request(IMAGE, sizes=Sizes(7, 0, 7), blocks=1_000_000)
     await put(books, request(ROOT, sizes=big, blocks=20), request(OTHER, state=State.LAPSED), tiny)
-    await put(books, pin(ROOT, b"over", state=State.RELEASED), pin(OTHER))
+    await put(books, pin(ROOT, NameBytes(b"over"), state=State.RELEASED), pin(OTHER))
     assert sum((await books.unpaid_room()).values()) == 5_000_000_001 + 1_000_000 * PIECE
-    await put(books, pin(ROOT, b"one"), pin(ROOT, b"two", state=State.CREDIT))
+    await put(books, pin(ROOT, NameBytes(b"one")), pin(ROOT, NameBytes(b"two"), state=State.CREDIT))
     assert sum((await books.unpaid_room()).values()) == 1_000_000 * PIECE
 
 

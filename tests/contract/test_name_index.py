@@ -17,6 +17,8 @@ from pinning_worker.adapters.sql.database import Database, engine_of
 from pinning_worker.adapters.sql.name_index import SqlNameIndex, page
 from pinning_worker.adapters.sql.name_tables import SELECTED_BY
 from pinning_worker.adapters.sql.schema import metadata
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import RAW, cid_of
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import NameFilter
@@ -24,7 +26,7 @@ from pinning_worker.domain.topic.name_row import NameRow
 from pinning_worker.ports import NameIndex
 
 ART = cid_of(RAW, b"art")
-ROW = NameRow("aa" * 32, 10, 1_000, 1, 0, Swartz(1_000_000), b"art/1", f"ipfs://{ART}".encode(), "N1")
+ROW = NameRow(Txid("aa" * 32), 10, 1_000, 1, 0, Swartz(1_000_000), NameBytes(b"art/1"), f"ipfs://{ART}".encode(), "N1")
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -71,7 +73,7 @@ async def test_the_start_is_remembered_before_any_block_is(index: NameIndex) -> 
 async def test_a_row_comes_back_as_it_went_in(index: NameIndex) -> None:
     rows = [
         replace(ROW, value_swartz=Swartz(2**62), blocktime=2**32 - 1, n=7),
-        replace(ROW, position=2, name=bytes(range(255)), value=b"\x00\xff" * 511, address=""),
+        replace(ROW, position=2, name=NameBytes(bytes(range(255))), value=b"\x00\xff" * 511, address=""),
     ]
     await fill(index, rows)
     assert list(await index.find(NameFilter.ALL, None, 0, 10)) == rows[::-1]
@@ -79,7 +81,10 @@ async def test_a_row_comes_back_as_it_went_in(index: NameIndex) -> None:
 
 async def test_pages_follow_height_and_position_downwards(index: NameIndex) -> None:
     names = [b"a", b"b", b"c", b"d", b"e"]
-    rows = [replace(ROW, name=name, height=10 + at // 2, position=7 - at % 2 * 5) for at, name in enumerate(names)]
+    rows = [
+        replace(ROW, name=NameBytes(name), height=10 + at // 2, position=7 - at % 2 * 5)
+        for at, name in enumerate(names)
+    ]
     await fill(index, rows[:2], rows[2:4], rows[4:])
     assert await listed(index) == [b"e", b"c", b"d", b"a", b"b"]
     assert await listed(index, offset=1, limit=2) == [b"c", b"d"]
@@ -93,33 +98,42 @@ async def test_only_the_next_block_is_taken(index: NameIndex) -> None:
     await fill(index, [ROW])
     for height in (9, 10, 12):
         with pytest.raises(ValueError, match="next"):
-            await index.add(height, "x", [replace(ROW, height=height, name=b"stray")])
+            await index.add(height, "x", [replace(ROW, height=height, name=NameBytes(b"stray"))])
     assert await index.next_height() == 11
     assert await index.hash_at(10) == "hash 10"
     assert await listed(index) == [b"art/1"]
 
 
 async def test_what_is_forgotten_can_be_added_again(index: NameIndex) -> None:
-    await fill(index, [ROW], [replace(ROW, height=11, name=b"orphan")], [replace(ROW, height=12, name=b"orphan too")])
+    await fill(
+        index,
+        [ROW],
+        [replace(ROW, height=11, name=NameBytes(b"orphan"))],
+        [replace(ROW, height=12, name=NameBytes(b"orphan too"))],
+    )
     await index.resume_from(11)
     assert await index.next_height() == 11
     assert [await index.hash_at(height) for height in (10, 11, 12)] == ["hash 10", None, None]
     assert await listed(index) == [b"art/1"]
-    await index.add(11, "other", [replace(ROW, height=11, name=b"new")])
+    await index.add(11, "other", [replace(ROW, height=11, name=NameBytes(b"new"))])
     assert await index.hash_at(11) == "other"
     assert await listed(index) == [b"new", b"art/1"]
 
 
 async def test_a_day_is_from_its_first_second_to_before_the_next(index: NameIndex) -> None:
     times = [86_399, 86_400, 172_799, 172_800]
-    blocks = [[replace(ROW, height=10 + at, blocktime=time, name=b"%d" % at)] for at, time in enumerate(times)]
+    blocks = [
+        [replace(ROW, height=10 + at, blocktime=time, name=NameBytes(b"%d" % at))] for at, time in enumerate(times)
+    ]
     await fill(index, *blocks)
     assert await listed(index, times=range(86_400, 172_800)) == [b"2", b"1"]
 
 
 async def test_a_block_whose_time_is_before_that_of_the_one_below_counts_for_its_own_day(index: NameIndex) -> None:
     times = [86_400, 86_399, 86_401, 172_800, 172_799]
-    blocks = [[replace(ROW, height=10 + at, blocktime=time, name=b"%d" % at)] for at, time in enumerate(times)]
+    blocks = [
+        [replace(ROW, height=10 + at, blocktime=time, name=NameBytes(b"%d" % at))] for at, time in enumerate(times)
+    ]
     await fill(index, *blocks)
     assert await listed(index, times=range(86_400, 172_800)) == [b"4", b"2", b"0"]
     assert await listed(index, times=range(86_400)) == [b"1"]
@@ -130,9 +144,9 @@ async def test_collections_are_those_with_images_and_those_not_yet_known(index: 
         index,
         [
             ROW,
-            replace(ROW, position=2, name=b"with path", value=f"ipfs://{ART}/metadata.json".encode()),
-            replace(ROW, position=3, name=b"names nothing", value=b"ipfs://undefined"),
-            replace(ROW, position=4, name=b"no ipfs", value=b"hello"),
+            replace(ROW, position=2, name=NameBytes(b"with path"), value=f"ipfs://{ART}/metadata.json".encode()),
+            replace(ROW, position=3, name=NameBytes(b"names nothing"), value=b"ipfs://undefined"),
+            replace(ROW, position=4, name=NameBytes(b"no ipfs"), value=b"hello"),
         ],
     )
     everything = [b"names nothing", b"with path", b"art/1"]
@@ -145,7 +159,7 @@ async def test_collections_are_those_with_images_and_those_not_yet_known(index: 
 
 async def test_what_sorts_just_beside_a_prefix_does_not_have_it(index: NameIndex) -> None:
     names = [b"e", b"e.", b"e/", b"e/\xff", b"e0"]
-    await fill(index, [replace(ROW, position=at, name=name, value=b"x") for at, name in enumerate(names)])
+    await fill(index, [replace(ROW, position=at, name=NameBytes(name), value=b"x") for at, name in enumerate(names)])
     assert await listed(index, NameFilter.E) == [b"e/\xff", b"e/"]
 
 
@@ -159,13 +173,13 @@ _bytes = st.builds(
 _drawn = st.lists(st.tuples(_bytes, _bytes, st.integers(0, 3)), max_size=12)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(drawn=_drawn, offset=st.integers(0, 3), limit=st.integers(1, 5), days=st.none() | st.just(range(1, 3)))
 def test_sql_selects_exactly_what_matches_says(
     drawn: list[tuple[bytes, bytes, int]], offset: int, limit: int, days: range | None, tmp_path: Path
 ) -> None:
     blocks = [
-        [replace(ROW, height=10 + at, name=name, value=value, blocktime=time)]
+        [replace(ROW, height=10 + at, name=NameBytes(name), value=value, blocktime=time)]
         for at, (name, value, time) in enumerate(drawn)
     ]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import RAW, cid_of
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Purchase, Tip
@@ -13,7 +15,7 @@ from pinning_worker.domain.pin import Pin, State
 from pinning_worker.domain.verdict import Depth
 
 CID = cid_of(RAW, b"art")
-NAME = b"art/1"
+NAME = NameBytes(b"art/1")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 DEPTH = Depth(confirmations=3, credit=20)
@@ -32,7 +34,7 @@ def quote(months: int, amount: int, issued: datetime = NOON, *, life: timedelta 
         issued=issued,
         expires=issued + life,
         payment_address="mk",
-        payment_script=b"\x00",
+        payment_script=Script(b"\x00"),
         network="doichain-regtest",
     )
 
@@ -51,7 +53,7 @@ def tip(height: int) -> Tip:
 
 
 def payment(
-    txid: str, amount: int, height: int | None = None, *, bought: tuple[int, int] | None = None, settled: bool = False
+    txid: Txid, amount: int, height: int | None = None, *, bought: tuple[int, int] | None = None, settled: bool = False
 ) -> Payment:
     """`height`: of its block; `bought`: (months, amount)."""
     return Payment(

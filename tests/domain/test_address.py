@@ -19,6 +19,7 @@ from pinning_worker.domain.chain.address import (
     witness_script,
 )
 from pinning_worker.domain.chain.networks import DOICHAIN, DOICHAIN_REGTEST, DOICHAIN_TEST, NETWORKS, Network
+from pinning_worker.domain.chain.transaction import Script
 
 BITCOIN = replace(DOICHAIN, name="bitcoin", p2pkh_prefix=0, p2sh_prefix=5, bech32_hrp="bc")
 BITCOIN_TEST = replace(DOICHAIN, name="bitcoin-test", p2pkh_prefix=111, p2sh_prefix=196, bech32_hrp="tb")
@@ -55,18 +56,18 @@ networks = st.sampled_from(list(NETWORKS.values()))
 def test_known_vectors(network: Network, address: str, script: str) -> None:
     assert address_to_script(address, network).hex() == script
     expected = address.lower() if address.isupper() else address
-    assert script_to_address(bytes.fromhex(script), network) == expected
+    assert script_to_address(Script(bytes.fromhex(script)), network) == expected
 
 
 @given(networks, address_scripts)
-def test_an_address_leads_back_to_its_script(network: Network, script: bytes) -> None:
+def test_an_address_leads_back_to_its_script(network: Network, script: Script) -> None:
     address = script_to_address(script, network)
     assert address is not None
     assert address_to_script(address, network) == script
 
 
 @given(address_scripts)
-def test_mainnet_and_the_others_never_take_each_others_addresses(script: bytes) -> None:
+def test_mainnet_and_the_others_never_take_each_others_addresses(script: Script) -> None:
     for network, others in ((DOICHAIN, DOICHAIN_TEST), (DOICHAIN_TEST, DOICHAIN), (DOICHAIN_REGTEST, DOICHAIN)):
         address = script_to_address(script, others)
         assert address is not None
@@ -91,7 +92,7 @@ def test_a_bitcoin_address_is_of_no_doichain_network() -> None:
 
 
 @given(networks, address_scripts, st.data())
-def test_one_wrong_character_is_noticed(network: Network, script: bytes, data: st.DataObject) -> None:
+def test_one_wrong_character_is_noticed(network: Network, script: Script, data: st.DataObject) -> None:
     """bech32 promises it for any one; Base58Check misses one in four thousand millions."""
     address = script_to_address(script, network)
     assert address is not None
@@ -141,10 +142,10 @@ def test_no_text_raises_anything_else(text: str, network: Network) -> None:
 @pytest.mark.parametrize(
     "script", [b"", b"\x6a", b"\x00\x15" + bytes(21), b"\x51\x14" + bytes(20), b"\x52\x20" + bytes(32)]
 )
-def test_other_scripts_have_no_address(script: bytes) -> None:
+def test_other_scripts_have_no_address(script: Script) -> None:
     assert script_to_address(script, DOICHAIN) is None
 
 
 def test_the_scripthash_of_the_protocols_own_example() -> None:
-    script = bytes.fromhex("76a91462e907b15cbf27d5425399ebf6f0fb50ebb88f1888ac")
+    script = Script(bytes.fromhex("76a91462e907b15cbf27d5425399ebf6f0fb50ebb88f1888ac"))
     assert scripthash(script) == "8b01df4e368ea28f8dc0423bcf7a4923e3a12d307c875e47a0cfbf90b5c39161"

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import Cid, cid_of, parse_cid
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
@@ -44,12 +46,12 @@ FEE = Swartz(7_004_482)
 
 
 def quote(months: int = 8, network: str = "doichain-regtest") -> Quote:
-    sizes, script = Sizes(9, 0, 9), b"\x00\x14" + bytes(20)
+    sizes, script = Sizes(9, 0, 9), Script(b"\x00\x14" + bytes(20))
     return Quote("q1", CID.key, TEXT, months, FEE, 1, sizes, 1, NOW, NOW + timedelta(days=1), "ncrt1q", script, network)
 
 
 def pinned(name: str, days: int = 241, id_: str | None = None) -> CidPinnedWithName:
-    return CidPinnedWithName(TEXT, name.encode(), NOW + timedelta(days=days), days, Renewal.of(quote()), id_)
+    return CidPinnedWithName(TEXT, NameBytes(name.encode()), NOW + timedelta(days=days), days, Renewal.of(quote()), id_)
 
 
 def until(days: int = 241) -> str:
@@ -57,7 +59,7 @@ def until(days: int = 241) -> str:
 
 
 def seen(depth: int) -> PaymentSeen:
-    return PaymentSeen(TEXT, b"art/1", "1f0e", FEE, depth, 6, "q1")
+    return PaymentSeen(TEXT, NameBytes(b"art/1"), Txid("1f0e"), FEE, depth, 6, "q1")
 
 
 def follow(*messages: Message, months: int | None = None) -> list[object]:
@@ -79,8 +81,8 @@ def test_the_whole_story() -> None:
     assert follow(FetchingCid(TEXT, 1, 5, "ours"), OFFERED, seen(0), seen(6), added, pin) == [
         Fetching(1, 5),
         OFFER,
-        Seen("art/1", "1f0e", FEE, 0, 6),
-        Seen("art/1", "1f0e", FEE, 6, 6),
+        Seen("art/1", Txid("1f0e"), FEE, 0, 6),
+        Seen("art/1", Txid("1f0e"), FEE, 6, 6),
         Audited(),
         Pinned("art/1", until()),
     ]
@@ -100,8 +102,8 @@ def test_a_pin_whose_announcement_was_lost_is_found_by_asking_again() -> None:
 
 
 def test_too_little_is_told() -> None:
-    short = PaymentShort(TEXT, b"art/1", "1f0e", Swartz(5), Swartz(7), "ncrt1q", "q1")
-    assert follow(OFFERED, short) == [OFFER, Short("art/1", "1f0e", Swartz(5), Swartz(7))]
+    short = PaymentShort(TEXT, NameBytes(b"art/1"), Txid("1f0e"), Swartz(5), Swartz(7), "ncrt1q", "q1")
+    assert follow(OFFERED, short) == [OFFER, Short("art/1", Txid("1f0e"), Swartz(5), Swartz(7))]
 
 
 def test_a_refusal_ends_it_before_the_offer_only() -> None:

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.money.pricing import Quote
@@ -50,7 +52,7 @@ QUOTE = Quote(
     issued=NOON,
     expires=NOON + timedelta(days=1),
     payment_address="N…",
-    payment_script=b"\x00\x14" + bytes(20),
+    payment_script=Script(b"\x00\x14" + bytes(20)),
     network="doichain",
     foreign=("https://example.org/a.png",),
 )
@@ -60,13 +62,13 @@ RENEWAL_TEXT = (
     '"expires":"2026-11-21T12:00:00.000Z"}'
 )
 ROW = NameRow(
-    txid="1f0e…",
+    txid=Txid("1f0e…"),
     height=500_001,
     blocktime=1_795_176_000,
     position=3,
     n=0,
     value_swartz=Swartz(1_000_000),
-    name=b"art/1",
+    name=NameBytes(b"art/1"),
     value="ipfs://bafy…".encode(),
     address="N…",
 )
@@ -93,8 +95,8 @@ SAMPLES: list[tuple[Message, str]] = [
     (
         PaymentSeen(
             "bafy…",
-            b"art/1",
-            "1f0e…",
+            NameBytes(b"art/1"),
+            Txid("1f0e…"),
             Swartz(7_004_482),
             0,
             6,
@@ -108,8 +110,8 @@ SAMPLES: list[tuple[Message, str]] = [
     (
         PaymentShort(
             "bafy…",
-            b"art/1",
-            "1f0e…",
+            NameBytes(b"art/1"),
+            Txid("1f0e…"),
             Swartz(5_000_000),
             Swartz(2_004_482),
             "N…",
@@ -125,22 +127,22 @@ SAMPLES: list[tuple[Message, str]] = [
         '{"status":"ADDED-CID","cid":"bafy…"}',
     ),
     (
-        CidPinnedWithName("bafy…", b"art/1", END, 241, RENEWAL),
+        CidPinnedWithName("bafy…", NameBytes(b"art/1"), END, 241, RENEWAL),
         '{"status":"CID-PINNED-WITH-NAME","cid":"bafy…","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z",'
         '"remainingDays":241,' + RENEWAL_TEXT + "}",
     ),
     (
-        CidPinnedWithName("bafy…", b"art/1", END, 241, RENEWAL, id="r1"),
+        CidPinnedWithName("bafy…", NameBytes(b"art/1"), END, 241, RENEWAL, id="r1"),
         '{"status":"CID-PINNED-WITH-NAME","cid":"bafy…","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z",'
         '"remainingDays":241,' + RENEWAL_TEXT + ',"id":"r1"}',
     ),
     (
-        ExpiringCid("bafy…", b"art/1", END, 7, RENEWAL),
+        ExpiringCid("bafy…", NameBytes(b"art/1"), END, 7, RENEWAL),
         '{"status":"EXPIRING-CID","cid":"bafy…","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z",'
         '"remainingDays":7,' + RENEWAL_TEXT + "}",
     ),
     (
-        ExpiredCid("bafy…", b"art/1", END),
+        ExpiredCid("bafy…", NameBytes(b"art/1"), END),
         '{"status":"EXPIRED-CID","cid":"bafy…","nameId":"art/1","expirationDate":"2027-07-20T12:00:00.000Z"}',
     ),
     (
@@ -201,7 +203,7 @@ def test_dates_are_utc_with_milliseconds_whatever_the_zone() -> None:
 
 
 def test_a_name_that_is_not_utf8_is_still_a_string() -> None:
-    said = json.loads(ExpiredCid("c", b"\xffart\x00/\xc3\xa9", END).encode())
+    said = json.loads(ExpiredCid("c", NameBytes(b"\xffart\x00/\xc3\xa9"), END).encode())
     assert said["nameId"] == "\\xffart\x00/é"
 
 
@@ -230,7 +232,7 @@ def test_an_answer_is_cut_by_whole_entries() -> None:
 
 
 def test_a_full_page_of_the_longest_names_and_values_fits() -> None:
-    longest = replace(ROW, name=b"\x01" * 255, value=b"\x01" * 1023)
+    longest = replace(ROW, name=NameBytes(b"\x01" * 255), value=b"\x01" * 1023)
     assert len(json.loads(NameOps((longest,) * 100).encode())) == 100
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import NameFilter
 from pinning_worker.domain.topic.name_row import NameRow
@@ -11,8 +13,8 @@ from pinning_worker.domain.topic.name_row import NameRow
 IPFS = b"ipfs://bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
 
 
-def row(name: bytes, value: bytes = b"") -> NameRow:
-    return NameRow("aa", 1, 0, 0, 0, Swartz(1_000_000), name, value)
+def row(name: NameBytes, value: bytes = b"") -> NameRow:
+    return NameRow(Txid("aa"), 1, 0, 0, 0, Swartz(1_000_000), name, value)
 
 
 @pytest.mark.parametrize(
@@ -35,12 +37,12 @@ def row(name: bytes, value: bytes = b"") -> NameRow:
         (b"\xff\xfe", b"\xff", set()),
     ],
 )
-def test_filters(name: bytes, value: bytes, selected_by: set[str]) -> None:
+def test_filters(name: NameBytes, value: bytes, selected_by: set[str]) -> None:
     selecting = {wanted.value for wanted in NameFilter if row(name, value).matches(wanted)}
     assert selecting == selected_by | {"all"}
 
 
 def test_collections_are_those_with_images_and_those_not_yet_known() -> None:
-    art = row(b"art/1", IPFS)
+    art = row(NameBytes(b"art/1"), IPFS)
     assert [art.matches(NameFilter.COLLECTIONS, known) for known in (None, True, False)] == [True, True, False]
     assert [art.matches(NameFilter.NFC, known) for known in (None, True, False)] == [True, True, True]

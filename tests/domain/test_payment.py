@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multiformats import multibase
 
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import DAG_PB, Cid, cid_of
 from pinning_worker.domain.money.payment import (
     PaidOutput,
@@ -88,7 +89,7 @@ def test_no_value_of_a_stranger_is_a_fault_of_ours(value: bytes) -> None:
 def sighting(*amounts: int, value: bytes | None = None, height: int | None = None) -> Sighting:
     outputs = tuple(PaidOutput(vout, Swartz(amount)) for vout, amount in enumerate(amounts, start=1))
     shown = value if value is not None else f"ipfs://{CID}".encode()
-    return Sighting("t", NAME, shown, outputs, proof(height) if height is not None else None)
+    return Sighting(Txid("t"), NAME, shown, outputs, proof(height) if height is not None else None)
 
 
 def test_all_outputs_to_us_are_summed() -> None:
@@ -108,14 +109,14 @@ def test_seen_again_it_is_the_same_row() -> None:
 
 
 def test_an_old_row_keeps_what_was_decided_and_takes_the_new_proof() -> None:
-    decided = replace(payment("t", 700, 5, bought=(1, 600)), announced=3)
+    decided = replace(payment(Txid("t"), 700, 5, bought=(1, 600)), announced=3)
     after = record_sighting(replace(decided, proof=None, gone=True), sighting(700, height=9), NOON + DAY)
     assert after == replace(decided, proof=proof(9))
 
 
 def test_quotes_judge_by_first_sight_or_block_time_whichever_came_first() -> None:
     """Row 5: the block's time was taken for its height, so quote and check disagreed."""
-    seen_first = replace(payment("t", 1, 30), first_seen=NOON)
+    seen_first = replace(payment(Txid("t"), 1, 30), first_seen=NOON)
     assert seen_first.counted_at() == NOON
     found_later = replace(seen_first, first_seen=NOON + DAY)  # we were down when it was paid
     assert found_later.counted_at() == block_time(30)
@@ -123,8 +124,8 @@ def test_quotes_judge_by_first_sight_or_block_time_whichever_came_first() -> Non
 
 @pytest.mark.parametrize(("at", "deep"), [(9, False), (10, False), (11, False), (12, True), (13, True)])
 def test_one_confirmation_is_the_block_itself(at: int, deep: bool) -> None:
-    assert is_deep(payment("t", 1, 10), tip(at), 3) is deep
-    assert not is_deep(payment("t", 1), tip(at), 0)
+    assert is_deep(payment(Txid("t"), 1, 10), tip(at), 3) is deep
+    assert not is_deep(payment(Txid("t"), 1), tip(at), 0)
 
 
 # ---------------------------------------------------------------- which quotes judge it
@@ -232,11 +233,11 @@ def test_nothing_is_bought_beyond_the_credit_and_what_is_missing_would_do(credit
 def test_the_balance_is_what_counts_and_is_not_spent() -> None:
     """Row 9: one output paid both metadata and image. Here it is spent once, and only its rest is credit."""
     payments = [
-        payment("spent", 1_000, 1, bought=(8, 700)),
-        payment("short", 50, 2, settled=True),
-        payment("shallow", 5_000, 3),
-        payment("mempool", 5_000),
-        payment("taken back", 900, bought=(8, 700)),
+        payment(Txid("spent"), 1_000, 1, bought=(8, 700)),
+        payment(Txid("short"), 50, 2, settled=True),
+        payment(Txid("shallow"), 5_000, 3),
+        payment(Txid("mempool"), 5_000),
+        payment(Txid("taken back"), 900, bought=(8, 700)),
     ]
     assert balance(payments) == Swartz(350)
 
@@ -246,29 +247,38 @@ def test_the_balance_is_what_counts_and_is_not_spent() -> None:
 
 def test_a_term_is_calendar_months_from_the_paying_blocks_time() -> None:
     """Rows 6 and 8: it never ended; months were thirty days of the wall clock."""
-    assert term_of([payment("t", 700, 6, bought=(8, 700))]) == Term(
+    assert term_of([payment(Txid("t"), 700, 6, bought=(8, 700))]) == Term(
         block_time(6), datetime.fromisoformat("2027-07-20T13:00:00+00:00")
     )
 
 
 def test_a_second_purchase_goes_on_from_the_end_of_the_first() -> None:
     """Row 13: a known CID could never be renewed."""
-    first, second = payment("a", 700, 1, bought=(8, 700)), payment("b", 100, 4_000, bought=(1, 100))
+    first, second = payment(Txid("a"), 700, 1, bought=(8, 700)), payment(Txid("b"), 100, 4_000, bought=(1, 100))
     assert term_of([first, second]) == Term(block_time(1), add_months(add_months(block_time(1), 8), 1))
 
 
 def test_a_purchase_after_the_end_starts_anew() -> None:
-    first, second = payment("a", 100, 1, bought=(1, 100)), payment("b", 100, 6 * 24 * 60, bought=(1, 100))
+    first, second = payment(Txid("a"), 100, 1, bought=(1, 100)), payment(Txid("b"), 100, 6 * 24 * 60, bought=(1, 100))
     assert term_of([first, second]) == Term(block_time(8640), add_months(block_time(8640), 1))
 
 
 def test_without_a_proven_purchase_there_is_no_term() -> None:
-    assert term_of([payment("a", 100, bought=(1, 100)), payment("b", 5, 1, settled=True)]) is None
+    assert term_of([payment(Txid("a"), 100, bought=(1, 100)), payment(Txid("b"), 5, 1, settled=True)]) is None
 
 
 _purchases = st.lists(
     st.tuples(st.integers(0, 40_000), st.integers(1, 8)), min_size=1, max_size=6, unique_by=lambda entry: entry[0]
-).map(lambda rows: [payment(f"t{n}", 100, height, bought=(months, 100)) for n, (height, months) in enumerate(rows)])
+).map(
+    lambda rows: [payment(Txid(f"t{n}"), 100, height, bought=(months, 100)) for n, (height, months) in enumerate(rows)]
+)
+
+
+def test_payments_of_one_block_are_folded_by_their_txids() -> None:
+    """A block's transactions are heard of in any order; yet every node decides alike which of them buys."""
+    first, second, earlier = payment("a", 60, 7), payment("b", 40, 7), payment("c", 1, 6)
+    for heard in ([first, second, earlier], [earlier, second, first]):
+        assert in_chain_order(heard) == [earlier, first, second]
 
 
 @given(_purchases, st.randoms(use_true_random=False))

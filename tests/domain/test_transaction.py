@@ -12,6 +12,7 @@ from pinning_worker.domain.chain.transaction import (
     BadMerkleBranch,
     BadTransaction,
     Transaction,
+    Txid,
     TxInput,
     TxOutput,
     compact_size,
@@ -42,10 +43,10 @@ BIP143_SIGNED = bytes.fromhex(
     "025476c2e83188368da1ff3e292e7acafcdb3566bb0ad253f62fc70f07aeee635711000000"
 )
 BLOCK_100000_TXIDS = [
-    "8c14f0db3df150123e6f3dbbf30f8b955a8249b62ac1d1ff16284aefa3d06d87",
-    "fff2525b8931402dd09222c50775608f75787bd2b87e56995a7bdd30f79702c4",
-    "6359f0868171b1d194cbee1af2f16ea598ae8fad666d9b012c8ed2b79a236ec4",
-    "e9a66845e05d5abc0ad04ec80f774a7e585c6e8db975962d069a522137b80c1d",
+    Txid("8c14f0db3df150123e6f3dbbf30f8b955a8249b62ac1d1ff16284aefa3d06d87"),
+    Txid("fff2525b8931402dd09222c50775608f75787bd2b87e56995a7bdd30f79702c4"),
+    Txid("6359f0868171b1d194cbee1af2f16ea598ae8fad666d9b012c8ed2b79a236ec4"),
+    Txid("e9a66845e05d5abc0ad04ec80f774a7e585c6e8db975962d069a522137b80c1d"),
 ]
 BLOCK_100000_ROOT = "f3e94742aca4b5ef85488dc37c06c3282295ffec960994b2c0d5ac2a25a95766"
 
@@ -134,7 +135,7 @@ def test_a_superfluous_witness_is_refused() -> None:
 
 
 def test_a_foreign_coinbase_may_have_no_outputs() -> None:
-    tx = Transaction(1, (TxInput("00" * 32, 0xFFFFFFFF, b"\x51"),), ())
+    tx = Transaction(1, (TxInput(Txid("00" * 32), 0xFFFFFFFF, b"\x51"),), ())
     assert read_transaction(tx.serialise(), 0)[0] == tx
 
 
@@ -151,14 +152,14 @@ def test_the_root_of_a_known_block() -> None:
 
 
 @given(st.lists(txids, min_size=1, max_size=40, unique=True), st.data())
-def test_every_branch_folds_to_the_root(block: list[str], data: st.DataObject) -> None:
+def test_every_branch_folds_to_the_root(block: list[Txid], data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(block) - 1))
     branch = branch_of(block, position)
     assert fold_merkle_branch(block[position], branch, position) == merkle_root(block)
 
 
 @given(st.lists(txids, min_size=2, max_size=40, unique=True), st.data())
-def test_no_branch_folds_at_a_position_outside_the_tree(block: list[str], data: st.DataObject) -> None:
+def test_no_branch_folds_at_a_position_outside_the_tree(block: list[Txid], data: st.DataObject) -> None:
     """Without the bound one transaction would have a proof at infinitely many positions."""
     position = data.draw(st.integers(0, len(block) - 1))
     branch = branch_of(block, position)
@@ -167,29 +168,29 @@ def test_no_branch_folds_at_a_position_outside_the_tree(block: list[str], data: 
 
 
 @given(st.lists(txids, min_size=1, max_size=9, unique=True))
-def test_a_list_that_repeats_its_tail_has_no_root(block: list[str]) -> None:
+def test_a_list_that_repeats_its_tail_has_no_root(block: list[Txid]) -> None:
     """CVE-2012-2459: [1, 2, 3] and [1, 2, 3, 3] would have the same root."""
     if len(block) % 2:
         with pytest.raises(BadMerkleBranch, match="twice"):
-            merkle_root([*block, block[-1]])
+            merkle_root([*block, Txid(block[-1])])
 
 
 @pytest.mark.parametrize("txid", ["", "zz" * 32, "00" * 31, "00" * 33, "é"])
-def test_what_is_not_a_hash_is_refused(txid: str) -> None:
+def test_what_is_not_a_hash_is_refused(txid: Txid) -> None:
     with pytest.raises(BadMerkleBranch):
         merkle_root([txid])
     with pytest.raises(BadMerkleBranch):
         fold_merkle_branch(txid, [], 0)
     with pytest.raises(BadMerkleBranch):
-        fold_merkle_branch("00" * 32, [txid], 0)
+        fold_merkle_branch(Txid("00" * 32), [txid], 0)
 
 
 def test_an_endless_branch_is_refused() -> None:
     with pytest.raises(BadMerkleBranch, match="longer"):
-        fold_merkle_branch("00" * 32, ["00" * 32] * 33, 0)
+        fold_merkle_branch(Txid("00" * 32), ["00" * 32] * 33, 0)
 
 
-def branch_of(block: list[str], position: int) -> list[str]:
+def branch_of(block: list[Txid], position: int) -> list[str]:
     """The siblings that a server sends for the transaction at `position`, built the slow and obvious way."""
     level, branch = [bytes.fromhex(txid)[::-1] for txid in block], []
     while len(level) > 1:

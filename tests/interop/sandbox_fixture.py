@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 from trio_websocket import WebSocketConnection, open_websocket_url
 
 from pinning_worker.domain.chain.address import scripthash
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.sandbox.electrumx import Certificate
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
 
@@ -114,7 +115,7 @@ async def raw_electrum(sandbox: Sandbox) -> AsyncIterator[RawElectrum]:
         yield client
 
 
-async def until_waiting(sandbox: Sandbox, script: bytes, txid: str) -> None:
+async def until_waiting(sandbox: Sandbox, script: Script, txid: Txid) -> None:
     """Returns once ElectrumX tells whoever asks for that script of a transaction that waits for its block."""
     async with raw_electrum(sandbox) as client:
         with trio.fail_after(ANSWER_SECONDS):
@@ -124,5 +125,5 @@ async def until_waiting(sandbox: Sandbox, script: bytes, txid: str) -> None:
                 await trio.sleep(0.05)
 
 
-async def _waiting(client: RawElectrum, script: bytes) -> list[str]:
+async def _waiting(client: RawElectrum, script: Script) -> list[str]:
     return [each["tx_hash"] for each in await client.ask("blockchain.scripthash.get_mempool", scripthash(script))]

@@ -18,7 +18,7 @@ import pytest
 import trio
 
 from pinning_worker.domain.chain.address import script_to_address, witness_script
-from pinning_worker.domain.chain.nameop import parse_name_op
+from pinning_worker.domain.chain.nameop import NameBytes, parse_name_op
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
 from pinning_worker.domain.chain.transaction import Transaction, TxOutput
 from pinning_worker.domain.money.swartz import Swartz
@@ -285,11 +285,11 @@ async def test_a_worker_that_comes_back_is_heard_again(tmp_path: Path) -> None:
 async def names_of_others(sandbox: Sandbox) -> Mapping[str, str]:
     """Names under which nobody at the page can pay now, and what it says of each."""
     stranger = Wallet(sandbox.node, seed=b"stranger")
-    sandbox.pay_as(Payment(b"art/theirs", b"", [], owner=stranger.script()))
+    sandbox.pay_as(Payment(NameBytes(b"art/theirs"), b"", [], owner=stranger.script()))
     sandbox.mine()
     await sandbox.indexed()
     free_from = sandbox.node.height + sandbox.network.name_life
-    waiting = sandbox.pay_as(Payment(b"art/waiting", b"", []))
+    waiting = sandbox.pay_as(Payment(NameBytes(b"art/waiting"), b"", []))
     await until_waiting(sandbox, sandbox.wallet.script(), waiting)
     theirs = f"the name art/theirs is somebody else's \\({stranger.address()}\\) until block {free_from}, about "
     return {"art/theirs": theirs, "art/waiting": "under the name art/waiting is under way: wait for its block"}
@@ -309,7 +309,7 @@ def address_of_a_pauper(market: Market) -> str:
     """Of somebody who owns much and can pay with none of it: a name with money in it, and a reward too young."""
     sandbox = market.sandbox
     pauper = Wallet(sandbox.node, seed=b"pauper")
-    sandbox.pay_as(Payment(b"art/owned", b"", [], owner=pauper.script(), name_amount=Swartz(MUCH)))
+    sandbox.pay_as(Payment(NameBytes(b"art/owned"), b"", [], owner=pauper.script(), name_amount=Swartz(MUCH)))
     sandbox.node.mine(pauper.script())
     return pauper.address()
 

@@ -26,6 +26,7 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import open_database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
+from pinning_worker.domain.chain.transaction import Script
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.requests import Ask, parse
 from pinning_worker.domain.verdict import Depth
@@ -54,7 +55,7 @@ class Running:
 
 
 @asynccontextmanager
-async def story_on(sandbox: Sandbox, script: bytes, url: str) -> AsyncIterator[Running]:
+async def story_on(sandbox: Sandbox, script: Script, url: str) -> AsyncIterator[Running]:
     blocks, announcer, ids = MemoryBlocks(), MemoryAnnouncer(), count(1)
     fetcher = MemoryFetcher(blocks)
     urls = [sandbox.electrum_urls[scheme] for scheme in ("ws", "tcp")]

@@ -18,6 +18,7 @@ from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.adapters.machine.clock import SystemClock
 from pinning_worker.domain.chain.address import p2sh_script, script_to_address, witness_script
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Proof
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
@@ -34,7 +35,7 @@ AT_HOME = Patience(first_retry=0.05, longest_retry=0.2, first_distrust=1000.0)
 
 
 @asynccontextmanager
-async def watched(urls: Sequence[str], *scripts: bytes, **options: Any) -> AsyncIterator[tuple[PaymentWatcher, Heard]]:
+async def watched(urls: Sequence[str], *scripts: Script, **options: Any) -> AsyncIterator[tuple[PaymentWatcher, Heard]]:
     """A watcher of these servers, that has caught up."""
     watcher = PaymentWatcher(DOICHAIN_REGTEST, SystemClock(), urls, scripts=scripts, patience=AT_HOME, **options)
     heard = Heard()
@@ -45,7 +46,7 @@ async def watched(urls: Sequence[str], *scripts: bytes, **options: Any) -> Async
         nursery.cancel_scope.cancel()
 
 
-def pay(sandbox: Sandbox, script: bytes, name: str = "art/1") -> str:
+def pay(sandbox: Sandbox, script: Script, name: str = "art/1") -> Txid:
     address = script_to_address(script, sandbox.network)
     assert address is not None
     return sandbox.pay(address, FEE, name, CID)
@@ -187,7 +188,7 @@ async def test_a_payment_and_a_reorg_while_the_worker_was_down(tmp_path: Path) -
             sandbox.mine(2)
             await heard.until(lambda: heard.proven_at(before) is not None)
             await eventually(lambda: stored_tip(headers) == tip_hash(sandbox), "the headers are stored")
-        remembered: dict[str, Proof | None] = {before: heard.sightings[before].proof}
+        remembered: dict[Txid, Proof | None] = {before: heard.sightings[before].proof}
         meanwhile = pay(sandbox, script, "art/2")
         sandbox.reorg(2)
         sandbox.mine()

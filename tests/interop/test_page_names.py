@@ -12,8 +12,8 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, open_websocket_url, serve_websocket
 
 from pinning_worker.domain.chain.address import script_to_address, witness_script
-from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
-from pinning_worker.domain.chain.transaction import Transaction, TxOutput, serialise_output, var_bytes
+from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameBytes, name_doi_script
+from pinning_worker.domain.chain.transaction import Script, Transaction, TxOutput, serialise_output, var_bytes
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.sandbox import Sandbox
@@ -100,7 +100,7 @@ def unsigned(transaction: Transaction) -> Transaction:
 
 
 def name_output(owner: Wallet, kind: Kind = "p2wpkh", amount: Swartz = IN_NAME) -> TxOutput:
-    return TxOutput(amount, name_doi_script(NAME.encode(), b"ipfs://before", owner.script(kind)))
+    return TxOutput(amount, name_doi_script(NameBytes(NAME.encode()), b"ipfs://before", owner.script(kind)))
 
 
 # --- a name that lives
@@ -148,7 +148,7 @@ async def test_any_name_can_be_renewed(sandbox: Sandbox, alice: Payer) -> None:
 
 
 async def test_a_name_that_was_given_away_is_the_new_owners(sandbox: Sandbox, alice: Payer, bob: Payer) -> None:
-    gift = alice.wallet.pay(Payment(NAME.encode(), b"", [], owner=bob.wallet.script("p2pkh")))
+    gift = alice.wallet.pay(Payment(NameBytes(NAME.encode()), b"", [], owner=bob.wallet.script("p2pkh")))
     sandbox.send(gift)
     sandbox.mine()
     await alice.is_refused("is somebody else's")
@@ -174,7 +174,9 @@ async def test_names_hide_neither_a_name_nor_the_coins(sandbox: Sandbox, alice: 
     """Catches: a look at the twenty largest outputs, all of which are names; a name that is the smallest of all."""
     pauper = Payer(sandbox, Wallet(sandbox.node, b"pauper"))
     for number in range(25):
-        rich = Payment(b"art/rich/%d" % number, b"", [], owner=pauper.wallet.script(), name_amount=Swartz(50_000_000))
+        rich = Payment(
+            NameBytes(b"art/rich/%d" % number), b"", [], owner=pauper.wallet.script(), name_amount=Swartz(50_000_000)
+        )
         sandbox.pay_as(rich, KINDS[number % 2])
         sandbox.mine()
     sandbox.send(alice.wallet.spend([TxOutput(Swartz(10_000_000), pauper.wallet.script())] * 2))
@@ -239,7 +241,7 @@ async def test_a_name_of_another_address_of_the_same_wallet(sandbox: Sandbox, al
 
 
 async def test_a_name_whose_owner_has_no_address(sandbox: Sandbox, alice: Payer) -> None:
-    sandbox.pay_as(Payment(NAME.encode(), b"", [], owner=b"\x6a"))
+    sandbox.pay_as(Payment(NameBytes(NAME.encode()), b"", [], owner=Script(b"\x6a")))
     sandbox.mine()
     await alice.is_refused(r"somebody else's \(a script without an address\)")
 

@@ -1,6 +1,7 @@
 """The attack list in a private network: by strangers, who cannot get past its cipher, and by whoever holds the key.
 
-On the wire: 24 bytes of nonce, then everything else, encrypted (cures/private_network.py); over ws in its messages.
+On the wire: 24 bytes of nonce, then everything else, encrypted (cures/connections/private_network.py); over ws in its
+messages.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pinning_worker.domain.content.cid import RAW, cid_of
 from tests.interop.browser import answer, ask_for_quote, join, make_art
 from tests.interop.helia import Heard, Helia, open_helia
 from tests.interop.market import CONFIRMATIONS, Market, open_market
@@ -67,6 +68,17 @@ async def test_killed_after_the_payment_and_before_the_pin(confirmed: int, tmp_p
             assert (await find_pinned(alice, art.cid, again))["nameId"] == "art/1"
             assert (await alice.cat(art.image.cid)).sha256 == art.image.sha256
             assert await paid(market) == [("pinned", "art/1", [quote["fee"]["amount"]])]
+
+
+async def test_a_stop_in_the_middle_of_a_fetch_is_no_fault(tmp_path: Path) -> None:
+    """Catches: a bitswap engine that ends before the fetches that run in it."""
+    async with open_market(tmp_path) as market, open_helia(listen=()) as alice, market.worker() as worker:
+        await join(alice, worker)
+        nowhere = str(cid_of(RAW, b"nobody has it"))
+        await alice.publish(f"NEW-CID:{nowhere}")
+        await alice.heard(lambda message: message.says("FETCHING-CID") and message.json["cid"] == nowhere)
+        assert await worker.stop() == 0
+        assert not [line for line in worker.log if "fault" in line or "Traceback" in line]
 
 
 async def test_what_is_pinned_when_sigterm_comes_is_told(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from pinning_worker.domain.chain.anchor import start_chain
 from pinning_worker.domain.chain.headerchain import HeaderChain
 from pinning_worker.domain.chain.nameop import push
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
-from pinning_worker.domain.chain.transaction import Transaction, fold_merkle_branch, parse_transaction
+from pinning_worker.domain.chain.transaction import Script, Transaction, fold_merkle_branch, parse_transaction
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.electrumx import ElectrumXFailed
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
@@ -169,7 +169,7 @@ async def test_a_forged_payment_is_refused_over_electrum(sandbox: Sandbox, kind:
 
 async def test_a_name_is_indexed_under_its_update_script(sandbox: Sandbox) -> None:
     """ElectrumX files NAME_DOI under NAME_UPDATE's script, confirmed only: how a wallet looks a name up."""
-    index = scripthash(b"\x53" + push(b"art/1") + push(b"") + b"\x6d\x75\x6a")
+    index = scripthash(Script(b"\x53" + push(b"art/1") + push(b"") + b"\x6d\x75\x6a"))
     async with raw_electrum(sandbox) as client:
         await client.ask("blockchain.scripthash.subscribe", index)
         txid = sandbox.pay(sandbox.wallet.address(), AMOUNT, "art/1", CID)

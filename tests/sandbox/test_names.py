@@ -6,9 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameOpCode, name_doi_script, parse_name_op, push
+from pinning_worker.domain.chain.nameop import (
+    NAME_TX_VERSION,
+    NameBytes,
+    NameOpCode,
+    name_doi_script,
+    parse_name_op,
+    push,
+)
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Script, Transaction, TxInput, TxOutput
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.coins import Coin, Outpoint
 from pinning_worker.sandbox.node import Node
@@ -16,8 +23,8 @@ from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.transaction_rules import COINBASE_MATURITY
 from pinning_worker.sandbox.wallet import Kind, Payment, Wallet, browser_fee, sign
 
-NAME, OTHER = b"art/1", b"art/2"
-MINER = b"\x6a"
+NAME, OTHER = NameBytes(b"art/1"), NameBytes(b"art/2")
+MINER = Script(b"\x6a")
 LIFE = DOICHAIN_REGTEST.name_life
 NAME_AMOUNT = Swartz(1_000_000)
 NameCoin = tuple[Outpoint, Coin]
@@ -44,7 +51,7 @@ def bob(node: Node) -> Wallet:
     return Wallet(node, b"bob")
 
 
-def both_scripts(wallet: Wallet) -> list[bytes]:
+def both_scripts(wallet: Wallet) -> list[Script]:
     return [wallet.script("p2wpkh"), wallet.script("p2pkh")]
 
 
@@ -67,18 +74,18 @@ def name_coin(transaction: Transaction, height: int = 0) -> NameCoin:
     return (transaction.txid, 0), Coin(transaction.outputs[0], height, is_coinbase=False)
 
 
-def publish(wallet: Wallet, *spends: NameCoin, name: bytes = NAME, value: bytes = b"ipfs://x") -> Transaction:
+def publish(wallet: Wallet, *spends: NameCoin, name: NameBytes = NAME, value: bytes = b"ipfs://x") -> Transaction:
     """A NAME_DOI that spends these name outputs, whatever the rules and this wallet think of it."""
     output = TxOutput(NAME_AMOUNT, name_doi_script(name, value, wallet.script()))
     return wallet.spend([output], NAME_TX_VERSION, first=spends)
 
 
-def pay(wallet: Wallet, kind: Kind = "p2wpkh", *, name: bytes = NAME, value: bytes = b"ipfs://x") -> Transaction:
+def pay(wallet: Wallet, kind: Kind = "p2wpkh", *, name: NameBytes = NAME, value: bytes = b"ipfs://x") -> Transaction:
     """The wallet's own payment under a name."""
     return wallet.pay(Payment(name, value, [TxOutput(Swartz(7_004_482), MINER)]), kind)
 
 
-def register(wallet: Wallet, name: bytes = NAME) -> Transaction:
+def register(wallet: Wallet, name: NameBytes = NAME) -> Transaction:
     """The name is the wallet's, since the newest block."""
     transaction = send(wallet.node, publish(wallet, name=name))
     mine(wallet.node)
@@ -172,7 +179,7 @@ def test_a_renewal_on_top_of_a_renewal_that_waits(node: Node, alice: Wallet) -> 
 
 
 @pytest.mark.parametrize("name", [b"", b" ", "né\U0001f40b".encode(), b"\xff\x00", b"n" * 255, b"d/example"])
-def test_every_name_has_an_owner(name: bytes, node: Node, alice: Wallet, bob: Wallet) -> None:
+def test_every_name_has_an_owner(name: NameBytes, node: Node, alice: Wallet, bob: Wallet) -> None:
     first = send(node, pay(alice, name=name))
     refuse(node, publish(bob, name=name), "txn-mempool-name-error")
     mine(node)
@@ -182,7 +189,7 @@ def test_every_name_has_an_owner(name: bytes, node: Node, alice: Wallet, bob: Wa
 
 def test_a_name_new_is_no_way_around(node: Node, alice: Wallet) -> None:
     name = name_coin(register(alice))
-    name_new = TxOutput(NAME_AMOUNT, b"\x51" + push(b"h" * 20) + b"\x6d" + alice.script())
+    name_new = TxOutput(NAME_AMOUNT, Script(b"\x51" + push(b"h" * 20) + b"\x6d" + alice.script()))
     refuse(node, alice.spend([name_new], NAME_TX_VERSION, first=[name]), "tx-namenew-with-name-input")
     ticket = name_coin(send(node, alice.spend([name_new], NAME_TX_VERSION)))
     mine(node)
@@ -194,7 +201,7 @@ def test_a_name_new_is_no_way_around(node: Node, alice: Wallet) -> None:
 def test_what_the_sandbox_leaves_out_is_refused(op: NameOpCode, node: Node, alice: Wallet) -> None:
     name = name_coin(register(alice))
     arguments = push(NAME) + push(b"r") * (op is NameOpCode.NAME_FIRSTUPDATE) + push(b"v")
-    script = bytes((op.value,)) + arguments + b"\x6d\x75" + alice.script()
+    script = Script(bytes((op.value,)) + arguments + b"\x6d\x75" + alice.script())
     taken = alice.spend([TxOutput(NAME_AMOUNT, script)], NAME_TX_VERSION, first=[name])
     refuse(node, taken, f"the sandbox takes no {op.name}")
 

@@ -8,9 +8,16 @@ from dataclasses import replace
 import pytest
 
 from pinning_worker.domain.chain.anchor import start_chain
-from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameOpCode, name_doi_script, push, transaction_name_op
+from pinning_worker.domain.chain.nameop import (
+    NAME_TX_VERSION,
+    NameBytes,
+    NameOpCode,
+    name_doi_script,
+    push,
+    transaction_name_op,
+)
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Script, Transaction, TxInput, TxOutput
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.blocks import block_subsidy
 from pinning_worker.sandbox.coins import Coin, Outpoint
@@ -23,7 +30,7 @@ from tests.mining import LATER
 
 CID = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 NOON = 1_800_000_000
-MINER = b"\x6a"
+MINER = Script(b"\x6a")
 COIN = Swartz(100_000_000)
 
 
@@ -76,13 +83,13 @@ def test_a_large_payment_takes_several_coins(wallet: Wallet) -> None:
     assert len(tx.inputs) == 2
     wallet.node.broadcast(tx.serialise())
     with pytest.raises(Rejected, match="mine first"):
-        wallet.pay(replace(payment(wallet), name=b"art/2"))
+        wallet.pay(replace(payment(wallet), name=NameBytes(b"art/2")))
 
 
 # --- what is refused
 
 Breach = Callable[[Wallet], Transaction]
-OUTPUT = TxOutput(COIN, b"\x6a")
+OUTPUT = TxOutput(COIN, Script(b"\x6a"))
 
 
 def as_payment(**changed: object) -> Breach:
@@ -94,7 +101,7 @@ def name_new(wallet: Wallet) -> bytes:
 
 
 def two_names(wallet: Wallet) -> Transaction:
-    name = TxOutput(COIN, name_doi_script(b"art/2", b"v", wallet.script()))
+    name = TxOutput(COIN, name_doi_script(NameBytes(b"art/2"), b"v", wallet.script()))
     return wallet.pay(replace(payment(wallet), fees=[name]))
 
 
@@ -112,7 +119,7 @@ def spends_twice_within(wallet: Wallet) -> Transaction:
 
 def out_of_nothing(wallet: Wallet) -> Transaction:
     tx = wallet.spend([OUTPUT])
-    return replace(tx, outputs=(*tx.outputs, TxOutput(COIN, b"\x6a")))
+    return replace(tx, outputs=(*tx.outputs, TxOutput(COIN, Script(b"\x6a"))))
 
 
 def spends_nothing_there(wallet: Wallet) -> Transaction:
@@ -120,7 +127,7 @@ def spends_nothing_there(wallet: Wallet) -> Transaction:
     return replace(tx, inputs=(replace(tx.inputs[0], prev_index=7),))
 
 
-def registered(wallet: Wallet, name: bytes) -> tuple[Outpoint, Coin]:
+def registered(wallet: Wallet, name: NameBytes) -> tuple[Outpoint, Coin]:
     """The name's output, in a block."""
     at = wallet.node.broadcast(wallet.pay(replace(payment(wallet), name=name)).serialise()), 0
     wallet.node.mine(MINER)
@@ -130,11 +137,11 @@ def registered(wallet: Wallet, name: bytes) -> tuple[Outpoint, Coin]:
 
 
 def a_name_spent_as_money(wallet: Wallet) -> Transaction:
-    return wallet.spend([OUTPUT], first=[registered(wallet, b"art/1")])
+    return wallet.spend([OUTPUT], first=[registered(wallet, NameBytes(b"art/1"))])
 
 
 def two_names_spent(wallet: Wallet) -> Transaction:
-    return wallet.spend([OUTPUT], first=[registered(wallet, name) for name in (b"art/1", b"art/2")])
+    return wallet.spend([OUTPUT], first=[registered(wallet, NameBytes(name)) for name in (b"art/1", b"art/2")])
 
 
 BREACHES: dict[str, tuple[Breach, str]] = {
@@ -173,7 +180,7 @@ def test_a_breach_is_refused(breach: str, wallet: Wallet) -> None:
         {"name": b"n" * 255, "value": b"v" * 1023},
         {"name": b"", "value": b""},
         {"name": b"d/example"},
-        {"fees": [TxOutput(Swartz(at), b"\x00\x20" + bytes(32)) for at in range(5)]},
+        {"fees": [TxOutput(Swartz(at), Script(b"\x00\x20" + bytes(32))) for at in range(5)]},
     ],
 )
 def test_what_is_just_allowed_is_taken(changed: dict[str, object], wallet: Wallet) -> None:
@@ -181,7 +188,7 @@ def test_what_is_just_allowed_is_taken(changed: dict[str, object], wallet: Walle
 
 
 def test_a_name_new_needs_no_name(wallet: Wallet) -> None:
-    wallet.node.broadcast(wallet.pay(replace(payment(wallet), name_script=name_new(wallet))).serialise())
+    wallet.node.broadcast(wallet.pay(replace(payment(wallet), name_script=Script(name_new(wallet)))).serialise())
 
 
 @pytest.mark.parametrize("raw", [b"", b"\x00" * 100])

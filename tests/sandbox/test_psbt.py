@@ -7,13 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, serialise_output, var_bytes
+from pinning_worker.domain.chain.transaction import (
+    Script,
+    Transaction,
+    Txid,
+    TxInput,
+    TxOutput,
+    serialise_output,
+    var_bytes,
+)
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.psbt import MAGIC, BadPsbt, Psbt, parse_psbt
 
-PREVIOUS = Transaction(2, (TxInput("11" * 32, 0),), (TxOutput(Swartz(7), b"\x51"), TxOutput(Swartz(900), b"\x52")))
+PREVIOUS = Transaction(
+    2, (TxInput(Txid("11" * 32), 0),), (TxOutput(Swartz(7), Script(b"\x51")), TxOutput(Swartz(900), Script(b"\x52")))
+)
 SPENT = PREVIOUS.outputs[1]
-UNSIGNED = Transaction(0x7100, (TxInput(PREVIOUS.txid, 1),), (TxOutput(Swartz(800), b"\x53"),))
+UNSIGNED = Transaction(0x7100, (TxInput(PREVIOUS.txid, 1),), (TxOutput(Swartz(800), Script(b"\x53")),))
 
 Fields = dict[bytes, bytes]
 

@@ -9,8 +9,8 @@ import pytest
 from coincurve import PrivateKey, PublicKey
 
 from pinning_worker.domain.chain.address import p2pkh_script
-from pinning_worker.domain.chain.nameop import name_doi_script, push
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, parse_transaction
+from pinning_worker.domain.chain.nameop import NameBytes, name_doi_script, push
+from pinning_worker.domain.chain.transaction import Script, Transaction, Txid, TxInput, TxOutput, parse_transaction
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.script_check import check_input, hash160
@@ -32,7 +32,7 @@ def test_the_hash_of_bip143s_example_is_the_one_in_the_bip() -> None:
 def test_the_node_takes_bip143s_own_signatures() -> None:
     """The second input is p2wpkh. The first is a bare key, whose signature tells whether the legacy hash is right."""
     tx = parse_transaction(BIP143_SIGNED)
-    check_input(tx, 1, TxOutput(SIX_COINS, b"\x00\x14" + hash160(tx.witnesses[1][1])))
+    check_input(tx, 1, TxOutput(SIX_COINS, Script(b"\x00\x14" + hash160(tx.witnesses[1][1]))))
     key = bytes.fromhex("03c9f4836b9a4f77fc0d81f7bcb01b7f1b35916864b9476c241ce9fc198bd25432")
     signature = tx.inputs[0].script[1:-1]
     assert PublicKey(key).verify(signature, legacy_sighash(tx, 0, push(key) + b"\xac"), hasher=None)
@@ -44,8 +44,8 @@ KEY, THIEF = Key(PrivateKey(b"\x01" * 32)), Key(PrivateKey(b"\x02" * 32))
 def spend(kind: Kind, key: Key = KEY) -> tuple[Transaction, list[TxOutput]]:
     """Two coins of KEY, spent into one output and signed by `key`; and what is spent."""
     spent = [TxOutput(Swartz(5_000), KEY.script(kind)), TxOutput(Swartz(7_000), KEY.script(kind))]
-    inputs = (TxInput("11" * 32, 0), TxInput("22" * 32, 1))
-    return sign(Transaction(2, inputs, (TxOutput(Swartz(11_000), b"\x51"),)), spent, key), spent
+    inputs = (TxInput(Txid("11" * 32), 0), TxInput(Txid("22" * 32), 1))
+    return sign(Transaction(2, inputs, (TxOutput(Swartz(11_000), Script(b"\x51")),)), spent, key), spent
 
 
 def with_signature(tx: Transaction, kind: Kind, signature: bytes, key: bytes) -> Transaction:
@@ -82,7 +82,7 @@ FORGERIES: dict[str, Forgery] = {
         tx, kind, signature_of(tx, kind)[:-1] + b"\x02", KEY.public
     ),
     "the high S": lambda tx, kind: with_signature(tx, kind, high_s(signature_of(tx, kind)), KEY.public),
-    "an output changed": lambda tx, kind: replace(tx, outputs=(TxOutput(Swartz(11_001), b"\x51"),)),
+    "an output changed": lambda tx, kind: replace(tx, outputs=(TxOutput(Swartz(11_001), Script(b"\x51")),)),
     "paid to somebody else": lambda tx, kind: replace(tx, outputs=(TxOutput(Swartz(11_000), THIEF.script(kind)),)),
     "the version changed": lambda tx, kind: replace(tx, version=1),
     "the locktime changed": lambda tx, kind: replace(tx, locktime=7),
@@ -136,7 +136,7 @@ def test_a_witness_signature_covers_the_amount_that_is_spent() -> None:
 
 
 @pytest.mark.parametrize("script", [b"\x51", b"", b"\x00\x20" + bytes(32), b"\xa9\x14" + bytes(20) + b"\x87"])
-def test_outputs_of_other_kinds_are_not_anybodys(script: bytes) -> None:
+def test_outputs_of_other_kinds_are_not_anybodys(script: Script) -> None:
     tx, _ = spend("p2pkh")
     with pytest.raises(Rejected, match="p2pkh and p2wpkh outputs only"):
         check_input(tx, 0, TxOutput(Swartz(5_000), script))
@@ -144,8 +144,8 @@ def test_outputs_of_other_kinds_are_not_anybodys(script: bytes) -> None:
 
 @pytest.mark.parametrize("kind", ["p2wpkh", "p2pkh"])
 def test_a_name_is_spent_by_the_owner_of_its_address(kind: Kind) -> None:
-    spent = TxOutput(Swartz(1_000_000), name_doi_script(b"art/1", b"v", KEY.script(kind)))
-    unsigned = Transaction(0x7100, (TxInput("11" * 32, 0),), (TxOutput(Swartz(1_000_000), spent.script),))
+    spent = TxOutput(Swartz(1_000_000), name_doi_script(NameBytes(b"art/1"), b"v", KEY.script(kind)))
+    unsigned = Transaction(0x7100, (TxInput(Txid("11" * 32), 0),), (TxOutput(Swartz(1_000_000), spent.script),))
     check_input(sign(unsigned, [spent], KEY), 0, spent)
     with pytest.raises(Rejected):
         check_input(sign(unsigned, [spent], THIEF), 0, spent)

@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 
 from pinning_worker.adapters.memory.chain import MemoryChain
 from pinning_worker.adapters.memory.clock import START
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
 from pinning_worker.domain.money.pricing import PriceList, fee
@@ -117,8 +119,8 @@ class _Customers:
         first = self._dice.choice([amount, amount - 1000])
         outputs = tuple(PaidOutput(vout, Swartz(part)) for vout, part in ((1, first), (3, amount - first)) if part)
         value = b"no cid" if self._dice.random() < 0.05 else f"ipfs://{work.cid}".encode()
-        txid = self._dice.randbytes(32).hex()
-        return Paid(Sighting(txid, name, value, outputs, None))
+        txid = Txid(self._dice.randbytes(32).hex())
+        return Paid(Sighting(txid, NameBytes(name), value, outputs, None))
 
 
 async def happen(event: Asked | Paid | Mined | Reorged, chain: MemoryChain) -> None:

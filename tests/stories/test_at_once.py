@@ -16,6 +16,8 @@ import trio
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.books import MemoryBooks
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
 from pinning_worker.domain.money.swartz import Swartz
@@ -96,8 +98,8 @@ class PromptBooks(MemoryBooks):
 
 
 def payment(cid: Cid, amount: int) -> Sighting:
-    txid = hashlib.sha256(b"at the last moment").hexdigest()
-    return Sighting(txid, b"art/1", f"ipfs://{cid}".encode(), (PaidOutput(1, Swartz(amount)),), None)
+    txid = Txid(hashlib.sha256(b"at the last moment").hexdigest())
+    return Sighting(txid, NameBytes(b"art/1"), f"ipfs://{cid}".encode(), (PaidOutput(1, Swartz(amount)),), None)
 
 
 async def test_a_payment_seen_while_its_quote_lapses_holds_the_blocks(autojump_clock: MockClock) -> None:
@@ -147,7 +149,9 @@ async def test_a_renewal_that_never_gets_into_a_block_holds_the_end_up_for_a_day
         w.offer(blocks)
         await w.pinned(cid)
         await w.months_later(241)
-        renewal = Sighting("e" * 64, b"art/1", f"ipfs://{cid}".encode(), (PaidOutput(1, Swartz(1_000_000)),), None)
+        renewal = Sighting(
+            Txid("e" * 64), NameBytes(b"art/1"), f"ipfs://{cid}".encode(), (PaidOutput(1, Swartz(1_000_000)),), None
+        )
         await w.life.payment_seen(renewal)  # and no miner takes it
         await w.later(days=1, hours=6)
         await w.mine(12)

@@ -21,8 +21,9 @@ from pinning_worker.adapters.memory.name_index import MemoryNameIndex
 from pinning_worker.adapters.memory.network import MemoryAnnouncer
 from pinning_worker.catalogue import MOST_SHARED, Catalogue
 from pinning_worker.domain.chain.address import address_to_script
-from pinning_worker.domain.chain.nameop import NameOp, NameOpCode
+from pinning_worker.domain.chain.nameop import NameBytes, NameOp, NameOpCode
 from pinning_worker.domain.chain.networks import NETWORKS
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import RAW, cid_of
 from pinning_worker.domain.money.payment import Sighting, Tip
 from pinning_worker.domain.topic.listing import NameFilter
@@ -106,7 +107,7 @@ class World:
 
     async def mine(self, *names: str, value: bytes = b"") -> None:
         for name in names:
-            await self.chain.broadcast(Sighting(f"tx of {name}", name.encode(), value, (), None))
+            await self.chain.broadcast(Sighting(Txid(f"tx of {name}"), NameBytes(name.encode()), value, (), None))
         await self.chain.mine()
         await self.settled()
 
@@ -124,7 +125,7 @@ class World:
 
 async def test_the_newest_come_first_from_the_first_starts_tip_on(autojump_clock: MockClock) -> None:
     world = World()
-    await world.chain.broadcast(Sighting("t0", b"too old", b"", (), None))
+    await world.chain.broadcast(Sighting(Txid("t0"), NameBytes(b"too old"), b"", (), None))
     await world.chain.mine()
     await world.mine("at the tip")
     async with world.running():
@@ -155,7 +156,7 @@ async def test_listing_works_while_nothing_is_indexed_yet(autojump_clock: MockCl
 async def test_nobody_needs_to_ring(autojump_clock: MockClock) -> None:
     world = World()
     async with world.running():
-        await world.chain.broadcast(Sighting("t", b"unheralded", b"", (), None))
+        await world.chain.broadcast(Sighting(Txid("t"), NameBytes(b"unheralded"), b"", (), None))
         await world.chain.mine()
         await trio.sleep(60)
         assert await world.list() == ["unheralded"]
@@ -262,7 +263,7 @@ async def test_an_orphaned_block_is_not_listed_while_its_successor_cannot_be_had
 async def test_a_block_that_is_not_in_our_chain_is_not_taken(autojump_clock: MockClock) -> None:
     world = World()
     async with world.running():
-        stray = NameOpAt("t", 0, 0, 1, NameOp(NameOpCode.NAME_DOI, b"stray", b"", b""))
+        stray = NameOpAt(Txid("t"), 0, 0, 1, NameOp(NameOpCode.NAME_DOI, NameBytes(b"stray"), b"", Script(b"")))
         world.chain.other = BlockOfNames(1, "ff" * 32, START, (stray,))
         await world.mine("true")
         assert await world.list() == "LAST_100_CIDS:NONE"
@@ -298,10 +299,12 @@ async def test_the_three_ops_that_show_a_name_are_listed_with_their_address(auto
     world = World()
     script = address_to_script(ADDRESS, NETWORK)
     ops = (
-        NameOpAt("t1", 1, 0, 1_000_000, NameOp(NameOpCode.NAME_NEW, None, None, script)),
-        NameOpAt("t2", 2, 1, 2_000_000, NameOp(NameOpCode.NAME_FIRSTUPDATE, b"first", b"v", script)),
-        NameOpAt("t3", 3, 2, 3_000_000, NameOp(NameOpCode.NAME_UPDATE, b"update", b"\xff", b"\x6a")),
-        NameOpAt("t4", 9, 3, 4_000_000, NameOp(NameOpCode.NAME_DOI, b"doi", None, script)),
+        NameOpAt(Txid("t1"), 1, 0, 1_000_000, NameOp(NameOpCode.NAME_NEW, None, None, script)),
+        NameOpAt(Txid("t2"), 2, 1, 2_000_000, NameOp(NameOpCode.NAME_FIRSTUPDATE, NameBytes(b"first"), b"v", script)),
+        NameOpAt(
+            Txid("t3"), 3, 2, 3_000_000, NameOp(NameOpCode.NAME_UPDATE, NameBytes(b"update"), b"\xff", Script(b"\x6a"))
+        ),
+        NameOpAt(Txid("t4"), 9, 3, 4_000_000, NameOp(NameOpCode.NAME_DOI, NameBytes(b"doi"), None, script)),
     )
     true = await world.chain.name_ops(0)
     assert true is not None

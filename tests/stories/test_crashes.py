@@ -10,6 +10,7 @@ from trio.testing import MockClock
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryFetcher
+from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.content.cid import Cid, cid_text
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.money.payment import Payment
@@ -68,7 +69,7 @@ async def test_paid_content_whose_steps_crash_keeps_its_blocks_and_its_place_in_
         await w.pay(ART, await w.quoted(ART))
         await w.pinned(NEXT)
         await w.months_later(10)
-        assert w.crash_notes.crashed == [work_name("judge", PinKey(ART.key, b"art/1"))] * 3
+        assert w.crash_notes.crashed == [work_name("judge", PinKey(ART.key, NameBytes(b"art/1")))] * 3
         assert (await w.pin(NEXT)).state is State.PINNED
         assert set(ART_BLOCKS) <= await w.blocks_on_disk()
 

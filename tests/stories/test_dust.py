@@ -11,6 +11,8 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.books import MemoryBooks
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
 from pinning_worker.domain.money.swartz import Swartz
@@ -115,7 +117,9 @@ async def test_dust_that_an_older_worker_owes_is_asked_for_no_more(autojump_cloc
     async with w.running():
         await w.pay(cid, 1)
         await w.mine(3)
-        owed = Pin(cid.key, b"art/1", str(cid), step(State.SEEN, Event.OWES), w.clock.now(), reason="never quoted")
+        owed = Pin(
+            cid.key, NameBytes(b"art/1"), str(cid), step(State.SEEN, Event.OWES), w.clock.now(), reason="never quoted"
+        )
         assert await w.books.commit(Change(pins=(owed,)))
         w.life.ring()
         await w.later(days=3)
@@ -173,11 +177,13 @@ async def test_one_servers_inventions_hide_no_payment_that_another_shows(autojum
     value = f"ipfs://{cid}".encode()
     async with World().running() as w:
         for number in range(2_000):
-            txid = hashlib.sha256(b"invented %d" % number).hexdigest()
-            invented = Sighting(txid, b"art/%d" % number, value, outputs, None, frozenset({"liar"}))
+            txid = Txid(hashlib.sha256(b"invented %d" % number).hexdigest())
+            invented = Sighting(txid, NameBytes(b"art/%d" % number), value, outputs, None, frozenset({"liar"}))
             await w.life.payment_seen(invented)
             if number == 500:
-                paid = Sighting("ab" * 32, b"art/1", value, outputs, None, frozenset({"liar", "honest"}))
+                paid = Sighting(
+                    Txid("ab" * 32), NameBytes(b"art/1"), value, outputs, None, frozenset({"liar", "honest"})
+                )
                 await w.life.payment_seen(paid)
         w.offer(blocks)
         await w.say(f"NEW-CID:{cid}")
@@ -195,8 +201,8 @@ async def test_a_payment_that_flaps_is_rewritten_a_few_times_and_counts_when_it_
     async with w.running():
         w.offer(blocks)
         amount = await w.quoted(cid)
-        txid = hashlib.sha256(b"flap").hexdigest()
-        flapping = Sighting(txid, b"art/1", f"ipfs://{cid}".encode(), (PaidOutput(1, Swartz(amount)),), None)
+        txid = Txid(hashlib.sha256(b"flap").hexdigest())
+        flapping = Sighting(txid, NameBytes(b"art/1"), f"ipfs://{cid}".encode(), (PaidOutput(1, Swartz(amount)),), None)
         for _ in range(50):
             await w.chain.broadcast(flapping)
             await w.settle()

@@ -7,6 +7,7 @@ from datetime import timedelta
 from trio.testing import MockClock
 
 from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.pin import State
 from tests import content
 from tests.stories.world import World, terms
@@ -62,6 +63,53 @@ async def test_what_is_left_of_a_paid_closure_stays_until_the_lost_block_is_back
         w.offer({multihash: block for multihash, block in blocks.items() if multihash not in left}, "has only that one")
         await w.later(hours=7)
         assert (await w.pin(cid, "a")).state is State.PINNED
+
+
+async def test_what_is_left_of_a_paid_closure_stays_when_its_first_block_is_the_lost_one(
+    autojump_clock: MockClock,
+) -> None:
+    """Catches: a fetch that found nothing at all is given up, and what lies below the lost block goes with it."""
+    cid, blocks = content.file(content.noise(600_000))
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.pinned(cid, "a")
+        w.lose(cid.multihash)
+        w.fetcher.peers.clear()
+        await w.pay(cid, PRICE, "b")
+        await w.mine(3)
+        await w.later(hours=3)
+        assert [each.failure for each in [await w.books.request(cid.key)] if each] == [ErrorCode.NOT_FOUND]
+        assert await w.blocks_on_disk() == set(blocks) - {cid.multihash}
+        w.offer({cid.multihash: blocks[cid.multihash]}, "has only that one")
+        await w.later(hours=7)
+        assert {(await w.pin(cid, name)).state for name in "ab"} == {State.PINNED}
+
+
+async def test_what_came_of_a_paid_closure_stays_for_the_next_try(autojump_clock: MockClock) -> None:
+    """Paid when nothing of it was here any more. One peer gives all but one block, another that one, after a restart:
+    what nothing references is swept there."""
+    cid, blocks = content.file(content.noise(600_000))
+    last = [multihash for multihash in blocks if multihash != cid.multihash][-1]
+    came = {multihash: block for multihash, block in blocks.items() if multihash != last}
+    world = World()
+    async with world.running() as w:
+        w.offer(blocks)
+        amount = await w.quoted(cid)
+        await w.later(hours=30)
+        w.blocks.freed.clear()
+        w.fetcher.peers.clear()
+        w.offer(came, "has all but one")
+        await w.pay(cid, amount)
+        await w.mine(3)
+        await w.later(minutes=5)
+        assert await w.blocks_on_disk() == set(came)
+        w.fetcher.peers.clear()
+    async with world.running() as w:
+        await w.later(hours=2)
+        assert (await w.blocks_on_disk(), w.in_quarantine()) == (set(came), set())
+        w.offer({last: blocks[last]}, "has only that one")
+        await w.later(hours=7)
+        assert (await w.pin(cid)).state is State.PINNED
 
 
 async def test_what_never_came_back_is_let_go_when_its_term_is_over_and_stays_owed(autojump_clock: MockClock) -> None:

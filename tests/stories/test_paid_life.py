@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from pinning_worker.domain.pin import State
-from pinning_worker.domain.topic.messages import ExpiredCid, Message
+from pinning_worker.domain.topic.messages import AddedCid, ExpiredCid, Message
 from tests import content
 from tests.stories.world import World, terms
 
@@ -186,6 +186,40 @@ async def test_a_payment_in_a_block_keeps_a_lapsed_quote_until_it_is_deep_enough
         assert await w.blocks_on_disk() == set(blocks)
         await w.mine(2)
         assert (await w.pin(cid)).state is State.PINNED
+
+
+@pytest.mark.parametrize(("mined", "stuck"), [("a", "b"), ("b", "a")])
+async def test_of_two_payments_on_their_way_the_one_that_takes_longer_holds_the_blocks(
+    mined: str, stuck: str, autojump_clock: MockClock
+) -> None:
+    """One is in a block, not deep enough yet; the other, under another name, never leaves the mempool."""
+    cid, blocks = content.file(b"two on their way")
+    async with World().running() as w:
+        w.offer(blocks)
+        amount = await w.quoted(cid)
+        await w.pay(cid, amount, mined)
+        await w.mine()
+        await w.pay(cid, amount, stuck)
+        w.fetcher.peers.clear()
+        await w.later(days=3)
+        assert await w.blocks_on_disk() == set(blocks)
+        await w.mine(2)
+        assert (await w.pin(cid, mined)).state is State.PINNED
+
+
+async def test_a_payment_in_the_mempool_is_waited_for_by_the_last_quote(autojump_clock: MockClock) -> None:
+    """It may have been made for the one that was given last: 24 hours more than that one stood."""
+    cid, blocks = content.file(b"two quotes")
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.quoted(cid)
+        await w.later(hours=20)
+        await w.say(f'{{"type":"NEW-CID","cid":"{cid}","durationMonths":1}}')
+        await w.pay(cid, w.hear()[-1]["fee"]["amount"])
+        await w.later(hours=47)
+        assert await w.blocks_on_disk() == set(blocks)
+        await w.later(hours=2)
+        assert await w.blocks_on_disk() == set()
 
 
 async def test_a_payment_that_never_leaves_the_mempool_does_not_hold_blocks_for_ever(autojump_clock: MockClock) -> None:
@@ -486,6 +520,37 @@ async def test_clocks_that_disagree_free_nothing(autojump_clock: MockClock) -> N
         assert await w.blocks_on_disk() == set(blocks)
         await w.mine(12)  # each block is a moment to look again: nobody waits for the next look at the clocks
         assert (await w.pin(cid)).state is State.RELEASED
+
+
+async def test_five_headers_from_the_future_end_nothing_and_six_of_eleven_do(autojump_clock: MockClock) -> None:
+    """The second clock is the median of eleven headers: one miner's header, dated ahead, is not enough."""
+    cid, blocks = content.file(b"headers from the future")
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.pinned(cid)
+        await w.mine(12)
+        await w.later(days=300)
+        await w.mine(5)
+        assert (await w.pin(cid)).state is State.EXPIRING
+        await w.mine(1)
+        assert (await w.pin(cid)).state is State.RELEASED
+
+
+async def test_a_power_cut_in_the_moment_of_added_cid_takes_no_block(autojump_clock: MockClock) -> None:
+    """What is said to be pinned is synced by then: a disk may forget all else."""
+    cid, blocks = content.file(content.noise(600_000))
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.pay(cid, await w.quoted(cid))
+
+        async def cut_the_power(message: Message) -> None:
+            if isinstance(message, AddedCid):
+                w.blocks.power_cut()
+
+        w.announcer.telling = cut_the_power
+        await w.mine(3)
+        assert "ADDED-CID" in w.hear_statuses()
+        assert await w.blocks_on_disk() == set(blocks)
 
 
 async def test_a_block_broken_on_disk_is_found_by_the_audit_and_fetched_again(autojump_clock: MockClock) -> None:

@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.chain import MemoryChain
+from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.pin import PinKey, State
 from pinning_worker.ports import Change, DiskFull, Trouble
 from pinning_worker.steps import shelf
@@ -152,7 +153,7 @@ async def test_the_last_name_of_a_root_leaves_its_blocks_to_quarantine_and_a_new
         await w.pay(cid, 3_397_411, "art/2")
         await w.mine(3)
         await w.later(minutes=5)
-        pin = await w.books.pin(PinKey(cid.key, b"art/2"))
+        pin = await w.books.pin(PinKey(cid.key, NameBytes(b"art/2")))
         assert pin is not None
         assert pin.state is State.PINNED
         assert await w.blocks_on_disk() == set(blocks)

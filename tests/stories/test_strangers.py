@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from trio.testing import MockClock
 
+from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.pin import ACTIVE, PinKey, State
 from pinning_worker.ports import Budget
 from tests import content
@@ -205,7 +206,7 @@ async def test_a_quote_that_was_damaged_and_could_not_be_asked_for_again_is_stil
         await w.mine(3)
         await w.later(minutes=5)
         for number, cid in enumerate(quoted):
-            pin = await w.books.pin(PinKey(cid.key, f"art/{number}".encode()))
+            pin = await w.books.pin(PinKey(cid.key, NameBytes(f"art/{number}".encode())))
             assert pin is not None
             assert pin.state is State.PINNED
 

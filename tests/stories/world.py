@@ -21,6 +21,8 @@ from pinning_worker.adapters.memory.clock import MemoryClock
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetcher
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
 from pinning_worker.domain.money.pricing import PriceList
@@ -33,7 +35,7 @@ from pinning_worker.ports import Budget
 from pinning_worker.steps.terms import Terms
 from tests import content
 
-ADDRESS, SCRIPT = "mk" + "A" * 32, b"\x76\xa9\x14" + bytes(20) + b"\x88\xac"
+ADDRESS, SCRIPT = "mk" + "A" * 32, Script(b"\x76\xa9\x14" + bytes(20) + b"\x88\xac")
 BROWSER = "12D3KooWBrowser"
 
 
@@ -131,11 +133,11 @@ class World:
             await self.later(days=1)
             await self.mine(12)
 
-    async def pay(self, cid: Cid | str, amount: int, name: str = "art/1", *, also: int | None = None) -> str:
+    async def pay(self, cid: Cid | str, amount: int, name: str = "art/1", *, also: int | None = None) -> Txid:
         """A transaction as the browser makes it, into the mempool."""
-        txid = hashlib.sha256(f"tx {next(self.ids)}".encode()).hexdigest()
+        txid = Txid(hashlib.sha256(f"tx {next(self.ids)}".encode()).hexdigest())
         outputs = (PaidOutput(1, Swartz(amount)),) + ((PaidOutput(3, Swartz(also)),) if also else ())
-        await self.chain.broadcast(Sighting(txid, name.encode(), f"ipfs://{cid}".encode(), outputs, None))
+        await self.chain.broadcast(Sighting(txid, NameBytes(name.encode()), f"ipfs://{cid}".encode(), outputs, None))
         await self.settle()
         return txid
 
@@ -165,7 +167,7 @@ class World:
         self.fetcher.peers.setdefault(peer, {}).update(blocks)
 
     async def pin(self, cid: Cid, name: str = "art/1") -> Pin:
-        pin = await self.books.pin(PinKey(cid.key, name.encode()))
+        pin = await self.books.pin(PinKey(cid.key, NameBytes(name.encode())))
         assert pin is not None
         return pin
 
@@ -180,7 +182,7 @@ class World:
         amount: int = answer["fee"]["amount"]
         return amount
 
-    async def pinned(self, cid: Cid, name: str = "art/1") -> str:
+    async def pinned(self, cid: Cid, name: str = "art/1") -> Txid:
         """Asks, pays, and waits until it is pinned; says nothing about it."""
         txid = await self.pay(cid, await self.quoted(cid), name)
         await self.mine(3)

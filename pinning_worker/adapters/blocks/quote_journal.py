@@ -17,6 +17,7 @@ import trio
 
 from pinning_worker.adapters.blocks.json_lines import append_lines, plain, read_lines, read_newest
 from pinning_worker.adapters.machine.disk_faults import trouble_of
+from pinning_worker.domain.chain.transaction import Script
 from pinning_worker.domain.content.cid import cid_from_bytes
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.money.pricing import Quote
@@ -74,6 +75,6 @@ def _quote(values: dict[str, Any]) -> Quote:
         issued=datetime.fromisoformat(values["issued"]),
         expires=datetime.fromisoformat(values["expires"]),
         payment_address=str(values["payment_address"]),
-        payment_script=bytes.fromhex(values["payment_script"]),
+        payment_script=Script(bytes.fromhex(values["payment_script"])),
         network=str(values["network"]),
     )

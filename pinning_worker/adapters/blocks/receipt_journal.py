@@ -22,6 +22,7 @@ import trio
 from pinning_worker.adapters.blocks.json_lines import append_lines, line_of, plain, read_lines, whole_number
 from pinning_worker.adapters.machine.disk_faults import trouble_of
 from pinning_worker.adapters.machine.private_file import replace
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import parse_cid
 from pinning_worker.domain.money.receipt import Receipt
 from pinning_worker.domain.money.swartz import Swartz
@@ -105,7 +106,7 @@ def _receipt(values: dict[str, Any]) -> Receipt:
     return Receipt(
         cid=str(values["cid"]),
         name_id=str(values["name_id"]),
-        txid=str(values["txid"]),
+        txid=Txid(str(values["txid"])),
         file_name=str(values["file_name"]),
         size=whole_number(values["size"]),
         blocks=whole_number(values["blocks"]),

@@ -18,6 +18,7 @@ from pinning_worker.domain.chain.headers import BadHeader, Header, parse_header
 from pinning_worker.domain.chain.transaction import (
     BadTransaction,
     Transaction,
+    Txid,
     double_sha256,
     parse_transaction,
     read_outline,
@@ -44,7 +45,7 @@ class ShownTip:
 class HistoryRow:
     """A transaction that touches a script. `height` is 0 in the mempool (-1: so are its inputs), else the block's."""
 
-    txid: str
+    txid: Txid
     height: int
 
 
@@ -60,7 +61,7 @@ class ShownBranch:
 class ShownLeaf:
     """A leaf of a block's merkle tree: the txid at a position, and its branch up to the root."""
 
-    txid: str
+    txid: Txid
     siblings: tuple[str, ...]
 
     def ends_within(self) -> int:
@@ -116,7 +117,7 @@ def read_history(answer: object) -> list[HistoryRow]:
         raise ServerMisbehaved("a history is a list")
     if len(answer) > MOST_ROWS:
         raise RequestRefused(0, f"a history of {len(answer)} transactions is longer than we follow")
-    heights: dict[str, int] = {}
+    heights: dict[Txid, int] = {}
     for row in answer:
         fields = _object(row, "a row of a history")
         txid, height = read_txid(fields.get("tx_hash")), fields.get("height")
@@ -132,10 +133,10 @@ def read_branch(answer: object) -> ShownBranch:
     siblings, position = fields.get("merkle"), fields.get("pos")
     if not isinstance(siblings, list) or type(position) is not int:
         raise ServerMisbehaved("a merkle branch has siblings and a position")
-    return ShownBranch(tuple(read_txid(sibling) for sibling in siblings), position)
+    return ShownBranch(tuple(_read_hash(sibling) for sibling in siblings), position)
 
 
-async def read_transaction_of(txid: str, answer: object, largest: int = LARGEST_TRANSACTION) -> Transaction:
+async def read_transaction_of(txid: Txid, answer: object, largest: int = LARGEST_TRANSACTION) -> Transaction:
     """Of `blockchain.transaction.get`, raw: the transaction whose txid, recomputed, is the one that was asked for.
 
     Nothing is built from its bytes before they have that txid: else a few made-up megabytes would fill the memory. A
@@ -149,7 +150,7 @@ async def read_transaction_of(txid: str, answer: object, largest: int = LARGEST_
     return await trio.to_thread.run_sync(_parse_transaction, txid, raw)
 
 
-def _parse_transaction(txid: str, raw: bytes) -> Transaction:
+def _parse_transaction(txid: Txid, raw: bytes) -> Transaction:
     try:
         if read_outline(raw, 0).txid != txid:
             raise ServerMisbehaved("a transaction that is not the one asked for")
@@ -158,8 +159,13 @@ def _parse_transaction(txid: str, raw: bytes) -> Transaction:
         raise ServerMisbehaved(f"a transaction: {error}") from error
 
 
-def read_txid(answer: object) -> str:
-    """A hash in hex, display order, lower case, as `blockchain.transaction.id_from_pos` answers it."""
+def read_txid(answer: object) -> Txid:
+    """As `blockchain.transaction.id_from_pos` answers it."""
+    return Txid(_read_hash(answer))
+
+
+def _read_hash(answer: object) -> str:
+    """A hash in hex, display order, lower case."""
     if not isinstance(answer, str) or not _HASH.fullmatch(answer):
         raise ServerMisbehaved("a hash is 64 hex digits")
     return answer
@@ -171,7 +177,7 @@ def read_leaf(answer: object) -> ShownLeaf:
     siblings = fields.get("merkle")
     if not isinstance(siblings, list):
         raise ServerMisbehaved("a leaf has siblings")
-    return ShownLeaf(read_txid(fields.get("tx_hash")), tuple(read_txid(sibling) for sibling in siblings))
+    return ShownLeaf(read_txid(fields.get("tx_hash")), tuple(_read_hash(sibling) for sibling in siblings))
 
 
 def read_parameters(parameters: Sequence[object], count: int) -> Sequence[object]:

@@ -30,13 +30,13 @@ from pinning_worker.adapters.electrum.pace import Pace
 from pinning_worker.adapters.electrum.wire import Call, Wire
 from pinning_worker.domain.chain.headers import Header
 from pinning_worker.domain.chain.nameop import transaction_name_op
-from pinning_worker.domain.chain.transaction import BadMerkleBranch, Transaction, merkle_root
+from pinning_worker.domain.chain.transaction import BadMerkleBranch, Transaction, Txid, merkle_root
 from pinning_worker.ports import NameOpAt
 
 POSITIONS_AT_ONCE = 400
 DEEPEST_TREE = 17  # 131 072 transactions: a block of 4 MB has no more
 
-_NO_TXID = "00" * 32
+_NO_TXID = Txid("00" * 32)
 
 
 class ElsewhereOnTheChain(ElectrumTrouble):
@@ -64,7 +64,7 @@ async def read_name_ops(wire: Wire, pace: Pace, height: int, header: Header) -> 
     return tuple(found)
 
 
-async def _verified_txids(wire: Wire, pace: Pace, height: int, header: Header) -> list[str]:
+async def _verified_txids(wire: Wire, pace: Pace, height: int, header: Header) -> list[Txid]:
     """Asked for twice if need be: the server may have moved to our block between two answers."""
     for _ in range(2):
         txids = await _read_txids(wire, pace, height)
@@ -79,7 +79,7 @@ async def _verified_txids(wire: Wire, pace: Pace, height: int, header: Header) -
     raise ServerMisbehaved(f"its list of the transactions at {height} is not that of the block")
 
 
-async def _read_txids(wire: Wire, pace: Pace, height: int) -> list[str]:
+async def _read_txids(wire: Wire, pace: Pace, height: int) -> list[Txid]:
     """The txids of that block in their order, as the server tells them."""
     first = await _read_leaf(wire, height, 0)
     if len(first.siblings) > DEEPEST_TREE:
@@ -114,7 +114,7 @@ async def _read_leaf(wire: Wire, height: int, position: int) -> ShownLeaf:
     return read_leaf(await wire.call("blockchain.transaction.id_from_pos", height, position, True))
 
 
-async def _read_transactions(wire: Wire, txids: Sequence[str]) -> list[Transaction]:
+async def _read_transactions(wire: Wire, txids: Sequence[Txid]) -> list[Transaction]:
     calls: list[Call] = [("blockchain.transaction.get", (txid,)) for txid in txids]
     answers = await wire.batch(calls)
     for at, answer in enumerate(answers):

@@ -24,6 +24,7 @@ from pinning_worker.adapters.electrum.wire import Wire
 from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.headerchain import MOST_AHEAD_SECONDS
 from pinning_worker.domain.chain.networks import Network
+from pinning_worker.domain.chain.transaction import Script
 from pinning_worker.ports import Clock
 
 A_LITTLE_AHEAD = timedelta(minutes=5)  # a miner's clock is no better than ours
@@ -74,7 +75,7 @@ class Prober:
     clock: Clock
     longest_unseen: timedelta
     patience: Patience
-    scripts: Collection[bytes] = ()  # payment scripts whose history it must tell
+    scripts: Collection[Script] = ()  # payment scripts whose history it must tell
 
     async def probe_all(self, endpoints: Sequence[Endpoint]) -> list[Probe]:
         """One look at each, all at the same time, in the order in which they are named."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from pinning_worker.adapters.electrum.answers import HistoryRow
+from pinning_worker.domain.chain.transaction import Txid
 
 Place = tuple[str, str]  # (server, scripthash)
 
@@ -27,14 +28,14 @@ class Shown:
     """The rows of all histories. Its size is that of what `read_history` lets in."""
 
     def __init__(self) -> None:
-        self._rows: dict[Place, dict[str, int]] = {}  # txid -> height
-        self._listed: dict[str, _Listed] = {}
+        self._rows: dict[Place, dict[Txid, int]] = {}  # heights
+        self._listed: dict[Txid, _Listed] = {}
         self._arrivals = count()
 
-    def __contains__(self, txid: str) -> bool:
+    def __contains__(self, txid: Txid) -> bool:
         return txid in self._listed
 
-    def replace(self, server: str, scripthash: str, history: Iterable[HistoryRow]) -> list[str]:
+    def replace(self, server: str, scripthash: str, history: Iterable[HistoryRow]) -> list[Txid]:
         """The whole history of one script, as that server tells it now. Returns what nobody shows any more."""
         place = (server, scripthash)
         before, now = self._rows.get(place, {}), {row.txid: row.height for row in history}
@@ -44,7 +45,7 @@ class Shown:
                 self._list(txid, place)
         return [txid for txid in before if txid not in now and self._is_unlisted(txid, place)]
 
-    def withdraw(self, server: str) -> list[str]:
+    def withdraw(self, server: str) -> list[Txid]:
         """Forgets what that server showed. Returns what nobody shows any more."""
         places = [place for place in self._rows if place[0] == server]
         return [txid for place in places for txid in self._rows.pop(place) if self._is_unlisted(txid, place)]
@@ -53,43 +54,43 @@ class Shown:
         """As they are now, however long it takes to go through them."""
         return (HistoryRow(txid, height) for txid, height in self._merged(server).items())
 
-    def unmined_of(self, server: str) -> set[str]:
+    def unmined_of(self, server: str) -> set[Txid]:
         return {txid for txid, height in self._merged(server).items() if height <= 0}
 
     def count_of(self, server: str) -> int:
         """A row of two scripts counts twice."""
         return sum(len(rows) for (shown_by, _), rows in self._rows.items() if shown_by == server)
 
-    def _merged(self, server: str) -> dict[str, int]:
-        merged: dict[str, int] = {}
+    def _merged(self, server: str) -> dict[Txid, int]:
+        merged: dict[Txid, int] = {}
         for (shown_by, _), rows in self._rows.items():
             if shown_by == server:
                 merged |= rows
         return merged
 
-    def scripthashes_of(self, txid: str) -> set[str]:
+    def scripthashes_of(self, txid: Txid) -> set[str]:
         """The scripts in whose histories it is listed."""
         listed = self._listed.get(txid)
         return {scripthash for _, scripthash in listed.places} if listed is not None else set()
 
-    def servers_of(self, txid: str) -> frozenset[str]:
+    def servers_of(self, txid: Txid) -> frozenset[str]:
         """Who shows it."""
         listed = self._listed.get(txid)
         return frozenset(server for server, _ in listed.places) if listed is not None else frozenset()
 
-    def arrival(self, txid: str) -> int:
+    def arrival(self, txid: Txid) -> int:
         """Higher: later."""
         listed = self._listed.get(txid)
         return listed.arrival if listed is not None else -1
 
-    def _list(self, txid: str, place: Place) -> None:
+    def _list(self, txid: Txid, place: Place) -> None:
         listed = self._listed.get(txid)
         if listed is None:
             self._listed[txid] = _Listed({place}, next(self._arrivals))
         else:
             listed.places.add(place)
 
-    def _is_unlisted(self, txid: str, place: Place) -> bool:
+    def _is_unlisted(self, txid: Txid, place: Place) -> bool:
         """Takes it out of that place; whether it was the last one."""
         places = self._listed[txid].places
         places.discard(place)

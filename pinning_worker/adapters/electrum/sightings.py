@@ -24,8 +24,8 @@ from itertools import islice, zip_longest
 from pinning_worker.adapters.electrum.answers import HistoryRow
 from pinning_worker.adapters.electrum.shown import Shown
 from pinning_worker.domain.chain.address import scripthash
-from pinning_worker.domain.chain.nameop import LONGEST_NAME, LONGEST_VALUE, transaction_name_op
-from pinning_worker.domain.chain.transaction import MERKLE_NODE_SIZE, Transaction
+from pinning_worker.domain.chain.nameop import LONGEST_NAME, LONGEST_VALUE, NameBytes, transaction_name_op
+from pinning_worker.domain.chain.transaction import MERKLE_NODE_SIZE, Script, Transaction, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Proof, Sighting
 
 MOST_IN_MEMPOOL = 1_000  # transactions without a proof that are kept of what one server brought
@@ -39,7 +39,7 @@ TOLD_AT_ONCE = 50  # changes; those that weigh most come first
 class Reading:
     """What a transaction says to us. No outputs: it is none of ours."""
 
-    name: bytes | None
+    name: NameBytes | None
     value: bytes | None
     outputs: tuple[PaidOutput, ...]
 
@@ -63,19 +63,19 @@ class _Known:
 class Sightings:
     """What all servers together show, and what is proven of it."""
 
-    def __init__(self, remembered: Mapping[str, Proof | None]) -> None:
-        self.scripts: set[bytes] = set()
+    def __init__(self, remembered: Mapping[Txid, Proof | None]) -> None:
+        self.scripts: set[Script] = set()
         self._watched: dict[str, int] = {}  # scripthash -> how many scripts there were then
         self._known = {txid: _Known(None, proof, told=True) for txid, proof in remembered.items()}
         self._shown = Shown()
-        self._unproven: dict[str, set[str]] = {}  # server -> what it brought
-        self._aside: dict[str, set[str]] = {}  # server -> txids of its mempool that are not read again
+        self._unproven: dict[str, set[Txid]] = {}  # server -> what it brought
+        self._aside: dict[str, set[Txid]] = {}  # server -> txids of its mempool that are not read again
         self._unclaimed = {txid for txid, proof in remembered.items() if proof is None}
-        self._changed: dict[str, None] = {}  # ordered, each once
+        self._changed: dict[Txid, None] = {}  # ordered, each once
 
     # --- what servers say
 
-    def add_scripts(self, scripts: Collection[bytes]) -> None:
+    def add_scripts(self, scripts: Collection[Script]) -> None:
         """Transactions read already may pay them, too: those that their histories list are read again."""
         self.scripts |= set(scripts)
         for script in scripts:
@@ -89,7 +89,7 @@ class Sightings:
         for row in history:
             self._tell_again(row.txid, server)
 
-    def _tell_again(self, txid: str, server: str) -> None:
+    def _tell_again(self, txid: Txid, server: str) -> None:
         """One more server shows what was told without a proof: its word is worth more than one's."""
         known = self._known.get(txid)
         if known is not None and known.told and known.proof is None and known.reading and server not in known.told_of:
@@ -106,7 +106,7 @@ class Sightings:
             self._let_go_unless_shown(txid)
         self._unclaimed.clear()
 
-    def _let_go_unless_shown(self, txid: str) -> None:
+    def _let_go_unless_shown(self, txid: Txid) -> None:
         known = self._known.get(txid)
         if known is None or known.proof is not None or txid in self._shown:
             return
@@ -137,7 +137,7 @@ class Sightings:
         known = self._known[row.txid]
         return row.height > 0 and known.proof is None and known.reading is not None and bool(known.reading.outputs)
 
-    def is_unread(self, txid: str) -> bool:
+    def is_unread(self, txid: Txid) -> bool:
         """Its bytes are needed: it is new, or has neither bytes nor proof, or may pay a script watched since."""
         known = self._known.get(txid)
         if known is None or known.reading is None:
@@ -174,7 +174,7 @@ class Sightings:
             self._make_room(server)
         return None
 
-    def prove(self, transaction: Transaction | None, txid: str, proof: Proof) -> None:
+    def prove(self, transaction: Transaction | None, txid: Txid, proof: Proof) -> None:
         """Its bytes, unless they are known. Nothing happens where it is not known to be a payment (any more)."""
         known = self._known.get(txid)
         if transaction is not None:
@@ -201,7 +201,7 @@ class Sightings:
         """How many transactions without a proof are kept of what that server brought."""
         return len(self._unproven.get(server, ()))
 
-    def _disown(self, txid: str, known: _Known) -> None:
+    def _disown(self, txid: Txid, known: _Known) -> None:
         self._unproven.get(known.brought_by, set()).discard(txid)
         known.brought_by = ""
 
@@ -214,7 +214,7 @@ class Sightings:
         for txid in by_weight[: MOST_IN_MEMPOOL // 10]:
             self._put_aside(server, txid, self._known[txid])
 
-    def _put_aside(self, server: str, txid: str, known: _Known) -> None:
+    def _put_aside(self, server: str, txid: Txid, known: _Known) -> None:
         """What was told of it stays told, and is told gone when it is."""
         self._disown(txid, known)
         self._aside.setdefault(server, set()).add(txid)
@@ -225,11 +225,11 @@ class Sightings:
 
     # --- what is told
 
-    def take_changes(self) -> list[Sighting | str]:
+    def take_changes(self) -> list[Sighting | Txid]:
         """Some of what changed: a sighting as it is now, or the txid of what is gone. In the order of the changes while
         they are few; of many the proven come first, and those that pay most: of what has no proof each server's in its
         turn, for great inventions cost no more than small ones."""
-        taken: list[str] = list(self._changed)
+        taken: list[Txid] = list(self._changed)
         if len(taken) > TOLD_AT_ONCE:
             taken = self._most_urgent(taken)
         for txid in taken:
@@ -241,10 +241,10 @@ class Sightings:
     def has_changes(self) -> bool:
         return bool(self._changed)
 
-    def _most_urgent(self, txids: Collection[str]) -> list[str]:
+    def _most_urgent(self, txids: Collection[Txid]) -> list[Txid]:
         shown_by = {txid: self._shown.servers_of(txid) or {""} for txid in txids}
         shows = Counter(server for servers in shown_by.values() for server in servers)
-        lanes: dict[str, list[str]] = {"proven": []}
+        lanes: dict[str, list[Txid]] = {"proven": []}
         for txid, servers in shown_by.items():
             known = self._known.get(txid)
             is_proven = known is not None and known.proof is not None
@@ -253,11 +253,11 @@ class Sightings:
         in_turn = [txid for each in zip_longest(*ordered[1:]) for txid in each if txid is not None]
         return [*ordered[0], *in_turn][:TOLD_AT_ONCE]
 
-    def _amount(self, txid: str) -> int:
+    def _amount(self, txid: Txid) -> int:
         known = self._known.get(txid)
         return known.reading.amount if known is not None and known.reading is not None else 0
 
-    def _tell(self, txid: str) -> Sighting | str | None:
+    def _tell(self, txid: Txid) -> Sighting | Txid | None:
         known = self._known.get(txid)
         if known is None:
             return txid
@@ -268,7 +268,7 @@ class Sightings:
         return Sighting(txid, known.reading.name, known.reading.value, known.reading.outputs, known.proof, servers)
 
 
-def read_for(transaction: Transaction, scripts: Collection[bytes]) -> Reading:
+def read_for(transaction: Transaction, scripts: Collection[Script]) -> Reading:
     """64 bytes could be an inner node of a merkle tree, passed off as a transaction: never a payment."""
     if transaction.base_size == MERKLE_NODE_SIZE:
         return Reading(None, None, ())

@@ -18,6 +18,7 @@ from pinning_worker.domain.chain.anchor import built_in_chain, start_chain
 from pinning_worker.domain.chain.headerchain import Branch, HeaderChain
 from pinning_worker.domain.chain.headers import BadHeader, Header
 from pinning_worker.domain.chain.networks import Network
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.money.payment import Proof, Sighting, Tip
 from pinning_worker.ports import Clock
 
@@ -31,7 +32,7 @@ class News:
 
     tip: Tip | None
     fork_height: int | None
-    transactions: list[Sighting | str]
+    transactions: list[Sighting | Txid]
     is_all: bool
 
 
@@ -39,11 +40,11 @@ class ChainView:
     """`ring` wakes whoever tells the news and stores the headers; `ring_sessions` those who ask servers;
     `everybody_heard` says whether every server has been looked at in full, or could not be reached."""
 
-    def __init__(self, network: Network, clock: Clock, remembered: Mapping[str, Proof | None]) -> None:
+    def __init__(self, network: Network, clock: Clock, remembered: Mapping[Txid, Proof | None]) -> None:
         self.network, self.clock = network, clock
         self.chain: HeaderChain | None = built_in_chain(network)
         self.sightings = Sightings(remembered)
-        self.being_read: set[str] = set()  # txids of a backlog that one session asks for just now
+        self.being_read: set[Txid] = set()  # of a backlog that one session asks for just now
         self.ring: Callable[[], None] = lambda: None
         self.ring_sessions: Callable[[], None] = lambda: None
         self.everybody_heard: Callable[[], bool] = lambda: True
@@ -126,7 +127,7 @@ class ChainView:
 
     # --- payments
 
-    def watch(self, scripts: Collection[bytes]) -> None:
+    def watch(self, scripts: Collection[Script]) -> None:
         self.sightings.add_scripts(scripts)
         self.ring_sessions()
         self.ring()

@@ -30,6 +30,7 @@ from pinning_worker.adapters.electrum.session import Session
 from pinning_worker.adapters.electrum.sight import Sight
 from pinning_worker.adapters.electrum.view import ChainView, header_time
 from pinning_worker.domain.chain.networks import Network
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.money.payment import Proof, Tip
 from pinning_worker.ports import BlockOfNames, ChainListener, Clock, Trouble
 
@@ -53,9 +54,9 @@ class PaymentWatcher:
         clock: Clock,
         servers: Sequence[str],
         *,
-        scripts: Collection[bytes] = (),
+        scripts: Collection[Script] = (),
         headers: HeaderFile | None = None,
-        remembered: Mapping[str, Proof | None] | None = None,
+        remembered: Mapping[Txid, Proof | None] | None = None,
         patience: Patience | None = None,
         longest_unseen: timedelta = LONGEST_UNSEEN,
     ) -> None:
@@ -105,7 +106,7 @@ class PaymentWatcher:
     async def has_block(self, height: int, block_hash: str) -> bool:
         return self._view.chain is not None and self._view.chain.has_block(height, block_hash)
 
-    async def watch(self, scripts: Collection[bytes]) -> None:
+    async def watch(self, scripts: Collection[Script]) -> None:
         """Adds payment scripts to those watched; their whole history is told as it is read."""
         self._view.watch(scripts)
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from trio.lowlevel import checkpoint
 
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.sizes import disk_room
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
@@ -119,7 +120,7 @@ class MemoryBooks:
         found = (quote for quote in self._quotes.values() if quote.root == root)
         return sorted(found, key=lambda quote: (quote.issued, quote.id))
 
-    async def payment(self, txid: str) -> Payment | None:
+    async def payment(self, txid: Txid) -> Payment | None:
         await checkpoint()
         return self._payments.get(txid)
 
@@ -187,7 +188,7 @@ class MemoryBooks:
         await checkpoint()
         return {multihash for multihash in multihashes if multihash not in self._holders}
 
-    async def scripts_in_use(self, now: datetime) -> set[bytes]:
+    async def scripts_in_use(self, now: datetime) -> set[Script]:
         await checkpoint()
         kept = {pin.root for pin in self._pins.values() if pin.state is not State.RELEASED}
         return {q.payment_script for q in self._quotes.values() if q.is_live(now) or q.root in kept}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from pinning_worker.domain.chain.nameop import NameOp, NameOpCode
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.money.payment import Proof, Sighting, Tip
 from pinning_worker.ports import BlockOfNames, ChainListener, Clock, NameOpAt
 
@@ -26,7 +27,7 @@ class MemoryChain:
     clock: Clock
     listener: ChainListener | None = None
     mempool: dict[str, Sighting] = field(default_factory=dict)
-    scripts: set[bytes] = field(default_factory=set)
+    scripts: set[Script] = field(default_factory=set)
     seen: bool = True
     read: bool = False  # as a watcher is after a start: until everything has been told
     _blocks: list[_Block] = field(default_factory=list)
@@ -49,7 +50,7 @@ class MemoryChain:
     async def has_block(self, height: int, block_hash: str) -> bool:
         return 0 <= height < len(self._blocks) and self._blocks[height].hash == block_hash
 
-    async def watch(self, scripts: Collection[bytes]) -> None:
+    async def watch(self, scripts: Collection[Script]) -> None:
         self.scripts.update(scripts)
 
     async def name_ops(self, height: int) -> BlockOfNames | None:
@@ -57,7 +58,7 @@ class MemoryChain:
             return None
         block = self._blocks[height]
         ops = tuple(
-            NameOpAt(tx.txid, position, 0, 1_000_000, NameOp(NameOpCode.NAME_DOI, tx.name, tx.value, b""))
+            NameOpAt(tx.txid, position, 0, 1_000_000, NameOp(NameOpCode.NAME_DOI, tx.name, tx.value, Script(b"")))
             for position, tx in enumerate(block.transactions)
             if tx.name is not None
         )
@@ -95,7 +96,7 @@ class MemoryChain:
         for tx in undone:
             await (self.evict(tx.txid) if tx.txid in drop else self._tell(tx))
 
-    async def evict(self, txid: str) -> None:
+    async def evict(self, txid: Txid) -> None:
         self.mempool.pop(txid, None)
         if self.listener is not None:
             await self.listener.payment_gone(txid)
@@ -122,7 +123,7 @@ class MemoryChain:
         if self.listener is not None and sighting.outputs:
             await self.listener.payment_seen(replace(sighting, proof=self._proof(sighting.txid)))
 
-    def _proof(self, txid: str) -> Proof | None:
+    def _proof(self, txid: Txid) -> Proof | None:
         for height, block in enumerate(self._blocks):
             if any(tx.txid == txid for tx in block.transactions):
                 return Proof(height, block.hash, block.time)

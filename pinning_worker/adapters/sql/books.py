@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from pinning_worker.adapters.sql import block_rows, due_rows, payment_rows, pin_rows, quote_rows, request_rows
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.rows import Conflict
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.pin import Pin, PinKey, Request, Share
@@ -68,7 +69,7 @@ class SqlBooks:
     async def quotes(self, root: bytes) -> Sequence[Quote]:
         return await self._database.read(lambda connection: quote_rows.of_root(connection, root))
 
-    async def payment(self, txid: str) -> Payment | None:
+    async def payment(self, txid: Txid) -> Payment | None:
         return await self._database.read(lambda connection: payment_rows.one(connection, txid))
 
     async def payments_of(self, key: PinKey) -> Sequence[Payment]:
@@ -104,7 +105,7 @@ class SqlBooks:
     async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
         return await self._database.read(lambda connection: block_rows.unreferenced(connection, multihashes))
 
-    async def scripts_in_use(self, now: datetime) -> set[bytes]:
+    async def scripts_in_use(self, now: datetime) -> set[Script]:
         return await self._database.read(lambda connection: quote_rows.scripts_in_use(connection, now))
 
     async def all_pins(self) -> Sequence[Pin]:

@@ -65,7 +65,8 @@ def sqlite_meaning(error: sqlite3.Error, file: str) -> Trouble | None:
             return not_ours_to_use(file, str(error))
         case code if code in _BUSY:
             return Trouble(f"the database {file} is out of reach: {error}")
-    return damaged(file, str(error)) if _NOT_UTF8 in str(error) else None
+        case _:
+            return damaged(file, str(error)) if _NOT_UTF8 in str(error) else None
 
 
 def damaged(file: str, why: str) -> NeedsMending:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, and_, insert, select, union, update
 
 from pinning_worker.adapters.sql.book_tables import payment_outputs, payments, pins
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, are_set, insert_new, pieces, read_row
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Purchase
 from pinning_worker.domain.money.written_once import is_same_sighting, require_same_money
 from pinning_worker.domain.pin import PinKey, State
@@ -26,7 +27,7 @@ def find(connection: Connection, query: Select[Any]) -> list[Payment]:
     return [read_row("payment", row.txid, _from_row, row, tuple(outputs[row.txid])) for row in rows]
 
 
-def one(connection: Connection, txid: str) -> Payment | None:
+def one(connection: Connection, txid: Txid) -> Payment | None:
     found = find(connection, select(payments).where(payments.c.txid == txid))
     return found[0] if found else None
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, or_, select
 
 from pinning_worker.adapters.sql.book_tables import pins, quotes
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, insert_new, read_row, texts_from_json, texts_to_json
+from pinning_worker.domain.chain.transaction import Script
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.written_once import require_same_quote
@@ -21,11 +22,11 @@ def of_root(connection: Connection, root: bytes) -> Sequence[Quote]:
     return [_read(row) for row in rows]
 
 
-def scripts_in_use(connection: Connection, now: datetime) -> set[bytes]:
+def scripts_in_use(connection: Connection, now: datetime) -> set[Script]:
     """Payment scripts of quotes that have not expired, and of all quotes of roots that have a pin not RELEASED."""
     kept = select(pins.c.root).where(pins.c.state != State.RELEASED.value)
     asked = select(quotes.c.payment_script).where(or_(quotes.c.expires > now, quotes.c.root.in_(kept))).distinct()
-    return {bytes(script) for script in connection.scalars(asked)}
+    return {Script(bytes(script)) for script in connection.scalars(asked)}
 
 
 def store(connection: Connection, quote: Quote) -> None:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable
 
 from pinning_worker.domain.chain.networks import NETWORKS, Network
-from pinning_worker.domain.chain.transaction import double_sha256
+from pinning_worker.domain.chain.transaction import Script, double_sha256
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -25,7 +25,7 @@ class BadAddress(ValueError):
     """Not an address of this network."""
 
 
-def address_to_script(address: str, network: Network) -> bytes:
+def address_to_script(address: str, network: Network) -> Script:
     """The output script (p2pkh, p2sh, p2wpkh, p2wsh, p2tr) of an address.
 
     Raises BadAddress, whose text names the network that the address belongs to if that is another one.
@@ -39,7 +39,7 @@ def address_to_script(address: str, network: Network) -> bytes:
     return _base58_script(address, network)
 
 
-def script_to_address(script: bytes, network: Network) -> str | None:
+def script_to_address(script: Script, network: Network) -> str | None:
     """The address of an output script, or None if it is not one of the five kinds."""
     if len(script) == 25 and script[:3] == b"\x76\xa9\x14" and script[23:] == b"\x88\xac":
         return base58check_encode(bytes((network.p2pkh_prefix,)) + script[3:23])
@@ -55,22 +55,22 @@ def script_to_address(script: bytes, network: Network) -> str | None:
     return None
 
 
-def scripthash(script: bytes) -> str:
+def scripthash(script: Script) -> str:
     """The name of a script in the Electrum protocol: its sha256, hex, reversed."""
     return hashlib.sha256(script).digest()[::-1].hex()
 
 
-def p2pkh_script(pubkey_hash: bytes) -> bytes:
-    return b"\x76\xa9\x14" + pubkey_hash + b"\x88\xac"
+def p2pkh_script(pubkey_hash: bytes) -> Script:
+    return Script(b"\x76\xa9\x14" + pubkey_hash + b"\x88\xac")
 
 
-def p2sh_script(script_hash: bytes) -> bytes:
-    return b"\xa9\x14" + script_hash + b"\x87"
+def p2sh_script(script_hash: bytes) -> Script:
+    return Script(b"\xa9\x14" + script_hash + b"\x87")
 
 
-def witness_script(version: int, program: bytes) -> bytes:
+def witness_script(version: int, program: bytes) -> Script:
     """p2wpkh, p2wsh (version 0, a program of 20 or 32 bytes) or p2tr (version 1)."""
-    return bytes((0x50 + version if version else 0, len(program))) + program
+    return Script(bytes((0x50 + version if version else 0, len(program))) + program)
 
 
 # --- Base58Check
@@ -100,7 +100,7 @@ def base58check_decode(text: str) -> bytes:
     return data[:-4]
 
 
-def _base58_script(address: str, network: Network) -> bytes:
+def _base58_script(address: str, network: Network) -> Script:
     payload = base58check_decode(address)
     prefix, digest = payload[0], payload[1:]
     if len(digest) != 20:
@@ -120,7 +120,7 @@ def _of_another_network(owners: Iterable[Network]) -> BadAddress:
 # --- bech32 and bech32m
 
 
-def _witness_script(address: str, hrp: str, network: Network) -> bytes:
+def _witness_script(address: str, hrp: str, network: Network) -> Script:
     version, program = _bech32_decode(address, hrp)
     if hrp != network.bech32_hrp:
         raise _of_another_network(n for n in NETWORKS.values() if n.bech32_hrp == hrp)

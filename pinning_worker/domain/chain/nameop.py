@@ -17,13 +17,17 @@ from __future__ import annotations
 import enum
 import struct
 from dataclasses import dataclass
+from typing import NewType
 
-from pinning_worker.domain.chain.transaction import Transaction
+from pinning_worker.domain.chain.transaction import Script, Transaction
 
 NAME_TX_VERSION = 0x7100
 LONGEST_NAME = 255
 LONGEST_VALUE = 1023
 LONGEST_WALLET_VALUE = 520
+
+NameBytes = NewType("NameBytes", bytes)
+"""A name as it stands in the chain: bytes in no particular encoding (`name_text` writes them). Empty: there is none."""
 
 _PUSHDATA1, _PUSHDATA2, _PUSHDATA4 = 0x4C, 0x4D, 0x4E
 _NOP, _2DROP, _DROP = 0x61, 0x6D, 0x75
@@ -54,12 +58,12 @@ class NameOp:
     """One name operation. NAME_NEW hides its name: it has neither name nor value. `address_script` owns the output."""
 
     op: NameOpCode
-    name: bytes | None
+    name: NameBytes | None
     value: bytes | None
-    address_script: bytes
+    address_script: Script
 
 
-def parse_name_op(script: bytes) -> NameOp | None:
+def parse_name_op(script: Script) -> NameOp | None:
     """The NameOp that an output script begins with, or None if it begins with none. Never raises.
 
     Lengths are not judged: consensus keeps names over 255 and values over 1023 bytes out of blocks.
@@ -72,9 +76,9 @@ def parse_name_op(script: bytes) -> NameOp | None:
     rest = script[at:].lstrip(_DROPS)
     if len(arguments) != count or len(rest) == len(script) - at:
         return None
-    name = None if name_at is None else arguments[name_at]
+    name = None if name_at is None else NameBytes(arguments[name_at])
     value = None if value_at is None else arguments[value_at]
-    return NameOp(op, name, value, rest)
+    return NameOp(op, name, value, Script(rest))
 
 
 def transaction_name_op(transaction: Transaction) -> tuple[int, NameOp] | None:
@@ -89,9 +93,10 @@ def transaction_name_op(transaction: Transaction) -> tuple[int, NameOp] | None:
     return found[0] if len(found) == 1 else None
 
 
-def name_doi_script(name: bytes, value: bytes, address_script: bytes) -> bytes:
+def name_doi_script(name: NameBytes, value: bytes, address_script: Script) -> Script:
     """The output script that publishes `value` under `name`, owned by `address_script`."""
-    return bytes((NameOpCode.NAME_DOI.value,)) + push(name) + push(value) + bytes((_2DROP, _DROP)) + address_script
+    operation = bytes((NameOpCode.NAME_DOI.value,)) + push(name) + push(value) + bytes((_2DROP, _DROP))
+    return Script(operation + address_script)
 
 
 def push(data: bytes) -> bytes:

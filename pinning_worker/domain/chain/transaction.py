@@ -17,7 +17,7 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NewType
 
 from pinning_worker.domain.money.swartz import SWARTZ_PER_DOI, Swartz
 
@@ -28,6 +28,13 @@ FINAL_SEQUENCE = 0xFFFFFFFF
 _LONGEST_BRANCH = 32
 _WITNESS_MARKER = b"\x00\x01"
 _OUTPOINT_SIZE, _SEQUENCE_SIZE, _AMOUNT_SIZE, _LOCKTIME_SIZE = 36, 4, 8, 4
+
+
+Txid = NewType("Txid", str)
+"""A transaction id: 64 hex digits in display order, as people, Electrum servers and messages write it."""
+
+Script = NewType("Script", bytes)
+"""An output script (scriptPubKey): it says who may spend. An input\'s scriptSig is plain bytes."""
 
 
 class BadTransaction(ValueError):
@@ -42,7 +49,7 @@ class BadMerkleBranch(ValueError):
 class TxInput:
     """Spends output `prev_index` of transaction `prev_txid` (hex, display order). `script` is the scriptSig."""
 
-    prev_txid: str
+    prev_txid: Txid
     prev_index: int
     script: bytes = b""
     sequence: int = FINAL_SEQUENCE
@@ -53,7 +60,7 @@ class TxOutput:
     """Pays `amount` to `script` (the scriptPubKey)."""
 
     amount: Swartz
-    script: bytes
+    script: Script
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +75,12 @@ class Transaction:
     outputs: tuple[TxOutput, ...]
     witnesses: tuple[tuple[bytes, ...], ...] = ()
     locktime: int = 0
-    txid: str = field(init=False)
+    txid: Txid = field(init=False)
     base_size: int = field(init=False)
 
     def __post_init__(self) -> None:
         base = self.serialise_base()
-        object.__setattr__(self, "txid", double_sha256(base)[::-1].hex())
+        object.__setattr__(self, "txid", _txid_of(base))
         object.__setattr__(self, "base_size", len(base))
 
     def serialise_base(self) -> bytes:
@@ -97,6 +104,15 @@ class Transaction:
 
 def double_sha256(data: bytes) -> bytes:
     return hashlib.sha256(hashlib.sha256(data).digest()).digest()
+
+
+def txid_from(internal: bytes) -> Txid:
+    """The txid of a hash of 32 bytes in internal order."""
+    return Txid(internal[::-1].hex())
+
+
+def _txid_of(base: bytes) -> Txid:
+    return txid_from(double_sha256(base))
 
 
 # --- writing
@@ -145,7 +161,7 @@ def parse_transaction(raw: bytes) -> Transaction:
 class Outline:
     """What can be told of a transaction by walking along its bytes: `script` is the first input's scriptSig."""
 
-    txid: str
+    txid: Txid
     script: bytes
     end: int
 
@@ -172,7 +188,7 @@ def read_outline(raw: bytes, at: int) -> Outline:
     end = at + _LOCKTIME_SIZE
     if end > len(raw):
         raise BadTransaction("cut off")
-    return Outline(double_sha256(version + raw[body:body_end] + raw[at:end])[::-1].hex(), script, end)
+    return Outline(_txid_of(version + raw[body:body_end] + raw[at:end]), script, end)
 
 
 def _skip_var_bytes(raw: bytes, at: int) -> int:
@@ -214,7 +230,7 @@ def read_output(raw: bytes, at: int) -> tuple[TxOutput, int]:
     """(output, next position). Raises BadTransaction when it is cut off; the amount is not judged."""
     (amount,), at = _unpack("<q", raw, at)
     script, at = read_var_bytes(raw, at)
-    return TxOutput(Swartz(amount), script), at
+    return TxOutput(Swartz(amount), Script(script)), at
 
 
 def read_var_bytes(raw: bytes, at: int) -> tuple[bytes, int]:
@@ -234,7 +250,7 @@ def _read_inputs(raw: bytes, at: int) -> tuple[tuple[TxInput, ...], int]:
         (prev, index), at = _unpack("<32sI", raw, at)
         script, at = read_var_bytes(raw, at)
         (sequence,), at = _unpack("<I", raw, at)
-        inputs.append(TxInput(prev[::-1].hex(), index, script, sequence))
+        inputs.append(TxInput(txid_from(prev), index, script, sequence))
     return tuple(inputs), at
 
 
@@ -271,7 +287,7 @@ def _unpack(code: str, raw: bytes, at: int) -> tuple[tuple[Any, ...], int]:
 # --- merkle trees
 
 
-def merkle_root(txids: Sequence[str]) -> bytes:
+def merkle_root(txids: Sequence[Txid]) -> bytes:
     """The root (internal order) over a block's txids in their order.
 
     Raises BadMerkleBranch for no txids, for what is not a txid, and where a pair is twice the same hash: a list that
@@ -289,7 +305,7 @@ def merkle_root(txids: Sequence[str]) -> bytes:
     return level[0]
 
 
-def fold_merkle_branch(txid: str, branch: Sequence[str], position: int) -> bytes:
+def fold_merkle_branch(txid: Txid, branch: Sequence[str], position: int) -> bytes:
     """The root (internal order) that `txid` at `position` and its siblings (hex, display order, leaf first) lead to.
 
     Raises BadMerkleBranch on what is not hex of 32 bytes, a branch longer than a block can need, or a position that

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import BadCid, Cid, parse_cid
 from pinning_worker.domain.money.pricing import Quote, add_months
 from pinning_worker.domain.money.swartz import ZERO, Swartz
@@ -56,8 +58,8 @@ class Sighting:
     Without a proof it is hearsay (mempool, or a server's word): shown, never acted on.
     """
 
-    txid: str
-    name: bytes | None
+    txid: Txid
+    name: NameBytes | None
     value: bytes | None
     outputs: tuple[PaidOutput, ...]
     proof: Proof | None
@@ -81,10 +83,10 @@ class Purchase:
 class Payment:
     """One transaction in the ledger. `root` is empty where its NameOp names no CID: money received and owed."""
 
-    txid: str
+    txid: Txid
     root: bytes  # CIDv1 bytes of the CID it names
     cid_text: str
-    name: bytes
+    name: NameBytes
     outputs: tuple[PaidOutput, ...]
     first_seen: datetime
     proof: Proof | None
@@ -120,7 +122,7 @@ def record_sighting(known: Payment | None, sighting: Sighting, now: datetime) ->
         return replace(known, proof=sighting.proof, gone=False)
     named = named_cid(sighting.value)
     root, text = (named[0].key, named[1]) if named else (b"", "")
-    return Payment(sighting.txid, root, text, sighting.name or b"", sighting.outputs, now, sighting.proof)
+    return Payment(sighting.txid, root, text, sighting.name or NameBytes(b""), sighting.outputs, now, sighting.proof)
 
 
 def in_chain_order(payments: Iterable[Payment]) -> list[Payment]:

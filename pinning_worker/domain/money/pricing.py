@@ -12,6 +12,7 @@ import calendar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pinning_worker.domain.chain.transaction import Script
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.money.swartz import Swartz
 
@@ -48,7 +49,7 @@ class Quote:
     issued: datetime
     expires: datetime
     payment_address: str
-    payment_script: bytes
+    payment_script: Script
     network: str
     foreign: tuple[str, ...] = ()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.swartz import Swartz
 
 
@@ -16,7 +17,7 @@ from pinning_worker.domain.money.swartz import Swartz
 class Receipt:
     cid: str  # CIDv1, base32
     name_id: str
-    txid: str
+    txid: Txid
     file_name: str
     size: int  # bytes of the whole closure
     blocks: int
@@ -34,6 +35,6 @@ class Receipt:
         return receipt_key(self.cid, self.txid)
 
 
-def receipt_key(cid: str, txid: str) -> str:
+def receipt_key(cid: str, txid: Txid) -> str:
     """`cid`: CIDv1, base32."""
     return f"{cid}/{txid}"

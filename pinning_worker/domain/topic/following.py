@@ -14,6 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import BadCid, Cid, parse_cid
 from pinning_worker.domain.money.swartz import Swartz
 
@@ -51,7 +52,7 @@ class Offer:
 @dataclass(frozen=True, slots=True)
 class Seen:
     name: str
-    txid: str
+    txid: Txid
     amount: Swartz
     confirmations: int
     needed: int
@@ -60,7 +61,7 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class Short:
     name: str
-    txid: str
+    txid: Txid
     received: Swartz
     missing: Swartz
 
@@ -157,7 +158,7 @@ def _read(said: Mapping[str, object]) -> Step | None:
             "confirmations": int(depth),
             "confirmationsNeeded": int(needed),
         }:
-            return Seen(name, txid, Swartz(int(amount)), depth, needed)
+            return Seen(name, Txid(txid), Swartz(int(amount)), depth, needed)
         case {
             "status": "PAYMENT-SHORT",
             "nameId": str(name),
@@ -165,7 +166,7 @@ def _read(said: Mapping[str, object]) -> Step | None:
             "received": int(received),
             "missing": int(missing),
         }:
-            return Short(name, txid, Swartz(int(received)), Swartz(int(missing)))
+            return Short(name, Txid(txid), Swartz(int(received)), Swartz(int(missing)))
         case {"status": "ADDED-CID"}:
             return Audited()
         case {"status": "CID-PINNED-WITH-NAME", "nameId": str(name), "expirationDate": str(until)}:
@@ -173,7 +174,8 @@ def _read(said: Mapping[str, object]) -> Step | None:
         case {"status": "ERROR", "code": str(code), "message": str(message)}:
             again = said.get("retryAfterSeconds")
             return Refused(code, message, again if isinstance(again, int) else None)
-    return None
+        case _:
+            return None
 
 
 def _offer(said: Mapping[str, object]) -> Offer | None:

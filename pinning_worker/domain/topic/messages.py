@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Protocol
 
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.sizes import Sizes as Sizes
 from pinning_worker.domain.content.sizes import human_size
 from pinning_worker.domain.errors import ErrorCode as ErrorCode
@@ -83,8 +85,8 @@ class PaymentSeen:
     """A payment for a quote is in the mempool, or in a block with too few confirmations. Nothing is done yet."""
 
     cid: str
-    name: bytes
-    txid: str
+    name: NameBytes
+    txid: Txid
     amount: Swartz
     confirmations: int
     confirmations_needed: int
@@ -108,8 +110,8 @@ class PaymentShort:
     """A proven payment is less than any live quote of its CID asks."""
 
     cid: str
-    name: bytes
-    txid: str
+    name: NameBytes
+    txid: Txid
     received: Swartz
     missing: Swartz
     payment_address: str
@@ -168,7 +170,7 @@ class CidPinnedWithName:
     """Right after ADDED-CID for the name that paid; and the answer to NEW-CID for what a live pin holds."""
 
     cid: str
-    name: bytes
+    name: NameBytes
     expiration: datetime
     remaining_days: int
     renewal: Renewal
@@ -183,7 +185,7 @@ class ExpiringCid:
     """The pin ends in 30, 7, 1 days."""
 
     cid: str
-    name: bytes
+    name: NameBytes
     expiration: datetime
     remaining_days: int
     renewal: Renewal
@@ -197,7 +199,7 @@ class ExpiredCid:
     """The pin was let go."""
 
     cid: str
-    name: bytes
+    name: NameBytes
     expiration: datetime
 
     def encode(self) -> bytes:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.swartz import SWARTZ_PER_DOI, Swartz
 from pinning_worker.domain.topic.listing import NameFilter
 
@@ -31,13 +33,13 @@ IPFS = b"ipfs://"
 class NameRow:
     """A name output in a block of the verified chain: `position` is the transaction's index in it, `n` the output's."""
 
-    txid: str
+    txid: Txid
     height: int
     blocktime: int
     position: int
     n: int
     value_swartz: Swartz
-    name: bytes
+    name: NameBytes
     value: bytes
     address: str = ""
 

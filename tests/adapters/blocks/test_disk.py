@@ -17,11 +17,12 @@ import pytest
 from pinning_worker.adapters.blocks import durability
 from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.adapters.blocks.quarantine import Quarantine
+from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.ports import DiskFull, Trouble
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA = b"a block of some length"
-NAME = b"\x12\x20" + hashlib.sha256(DATA).digest()
+NAME = NameBytes(b"\x12\x20") + hashlib.sha256(DATA).digest()
 
 
 @pytest.fixture

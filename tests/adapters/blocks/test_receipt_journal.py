@@ -18,25 +18,26 @@ from pinning_worker.adapters.blocks.receipt_journal import JOURNAL, JournaledRec
 from pinning_worker.adapters.blocks.release_file import LIFE_SECONDS, ReleaseFile
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
-from pinning_worker.daemon import take_journals
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import RAW, cid_of
 from pinning_worker.domain.money.receipt import Receipt
 from pinning_worker.ports import Change, Trouble
 from pinning_worker.settings import Settings, load
 from pinning_worker.steps.recovering import QUOTES_AT_ONCE, take_up_receipts
+from pinning_worker.wiring.stores import take_journals
 from tests.contract import samples
 from tests.contract.samples import quote
 
 CID = str(cid_of(RAW, b"a receipt's"))
 
 
-def receipt(cid: str = CID, txid: str = samples.TXID, **changes: Any) -> Receipt:
+def receipt(cid: str = CID, txid: Txid = samples.TXID, **changes: Any) -> Receipt:
     return samples.receipt(cid, txid, **changes)
 
 
 async def test_the_last_word_of_each_receipt_is_read(tmp_path: Path) -> None:
     receipts = await JournaledReceipts.open(MemoryReceipts(), tmp_path)
-    first, second = receipt(), replace(receipt(), txid="b" * 64, file_name='ümlaut "quoted"\nline')
+    first, second = receipt(), replace(receipt(), txid=Txid("b" * 64), file_name='ümlaut "quoted"\nline')
     released = replace(first, released_at=first.ends + timedelta(days=1))
     for one in (first, second, released):
         await receipts.put(one)
@@ -61,7 +62,7 @@ async def test_a_line_is_on_disk_before_the_books_have_it(tmp_path: Path, monkey
 async def test_half_a_line_costs_that_line_and_no_other(tmp_path: Path) -> None:
     """Catches: the line after a power cut is glued to half a line, and both are lost."""
     receipts = await JournaledReceipts.open(MemoryReceipts(), tmp_path)
-    first, second = receipt(), replace(receipt(), txid="b" * 64)
+    first, second = receipt(), replace(receipt(), txid=Txid("b" * 64))
     await receipts.put(first)
     with (tmp_path / JOURNAL).open("ab") as journal:
         journal.write(b'{"cid": "bafy')
@@ -166,7 +167,7 @@ async def test_a_journal_that_lost_lines_is_filled_at_the_start(tmp_path: Path) 
     known = MemoryReceipts()
     receipts = await JournaledReceipts.open(known, tmp_path)
     for letter in "abc":
-        await receipts.put(receipt(CID, letter * 64))
+        await receipts.put(receipt(CID, Txid(letter * 64)))
     (tmp_path / JOURNAL).write_text("")
     await JournaledReceipts.open(known, tmp_path)
     assert len(read_journal(tmp_path)) == 3

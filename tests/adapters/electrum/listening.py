@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import trio
 
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.money.payment import Sighting, Tip
 
 DEADLINE_SECONDS = 60.0
@@ -17,8 +18,8 @@ class Heard:
     def __init__(self) -> None:
         self.tip: Tip | None = None
         self.forks: list[int] = []
-        self.sightings: dict[str, Sighting] = {}
-        self.gone: list[str] = []
+        self.sightings: dict[Txid, Sighting] = {}
+        self.gone: list[Txid] = []
         self.transcript: list[str] = []
         self._changed = trio.Event()
 
@@ -26,7 +27,7 @@ class Heard:
         self.sightings[sighting.txid] = sighting
         self._note(f"seen {sighting.txid} {sighting.proof.height if sighting.proof else 'unproven'}")
 
-    async def payment_gone(self, txid: str) -> None:
+    async def payment_gone(self, txid: Txid) -> None:
         self.gone.append(txid)
         self.sightings.pop(txid, None)
         self._note(f"gone {txid}")
@@ -37,11 +38,11 @@ class Heard:
             self.forks.append(fork_height)
         self._note(f"tip {tip.height}" + (f" from {fork_height}" if fork_height is not None else ""))
 
-    def proven_at(self, txid: str) -> int | None:
+    def proven_at(self, txid: Txid) -> int | None:
         sighting = self.sightings.get(txid)
         return sighting.proof.height if sighting and sighting.proof else None
 
-    def is_unproven(self, txid: str) -> bool:
+    def is_unproven(self, txid: Txid) -> bool:
         return txid in self.sightings and self.sightings[txid].proof is None
 
     def is_at(self, block_hash: str) -> bool:

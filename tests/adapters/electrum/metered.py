@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from pinning_worker.domain.chain.transaction import Transaction
+from pinning_worker.domain.chain.transaction import Transaction, Txid
 from tests.adapters.electrum.scripted import Ledger, Refusal, ScriptedServer, payment
 
 SOFT, HARD, PER_ERROR, PER_BYTE, SLOWEST, AT_ONCE = 1_000.0, 10_000.0, 100.0, 1 / 5000, 2.0, 10
@@ -70,16 +70,16 @@ class Crowded(Ledger):
 
     def __init__(self) -> None:
         super().__init__()
-        self._by_txid: dict[str, Transaction] = {}
-        self._histories: dict[tuple[str, int, int], list[tuple[str, int]]] = {}
+        self._by_txid: dict[Txid, Transaction] = {}
+        self._histories: dict[tuple[str, int, int], list[tuple[Txid, int]]] = {}
 
-    def history(self, hash_: str) -> list[tuple[str, int]]:
+    def history(self, hash_: str) -> list[tuple[Txid, int]]:
         key = (hash_, self.height, len(self.mempool))
         if key not in self._histories:
             self._histories[key] = super().history(hash_)
         return self._histories[key]
 
-    def find(self, txid: str) -> Transaction:
+    def find(self, txid: Txid) -> Transaction:
         if txid not in self._by_txid:
             everywhere = [*self.mempool, *(each for block in self.blocks for each in block.transactions)]
             self._by_txid = {each.txid: each for each in everywhere}

@@ -23,36 +23,44 @@ from trio_websocket import ConnectionClosed, WebSocketRequest, serve_websocket
 
 from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.headers import HEADER_SIZE, Header, parse_header
-from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
+from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameBytes, name_doi_script
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Network
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, double_sha256, merkle_root
+from pinning_worker.domain.chain.transaction import (
+    Script,
+    Transaction,
+    Txid,
+    TxInput,
+    TxOutput,
+    double_sha256,
+    merkle_root,
+)
 from pinning_worker.domain.money.swartz import Swartz
 from tests.mining import NOWHERE, REGTEST_GENESIS, MergeMining, merge_mine, mine
 
-PAYEE = b"\x00\x14" + b"\x0a" * 20
-ANOTHER_PAYEE = b"\x00\x14" + b"\x0b" * 20
+PAYEE = Script(b"\x00\x14" + b"\x0a" * 20)
+ANOTHER_PAYEE = Script(b"\x00\x14" + b"\x0b" * 20)
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, ConnectionClosed)
-STRANGER = b"\x00\x14" + b"\x0c" * 20
+STRANGER = Script(b"\x00\x14" + b"\x0c" * 20)
 
 
 class Refusal(Exception):
     """The server answers with this error."""
 
 
-def payment(number: int, amount: int = 7_004_482, script: bytes = PAYEE) -> Transaction:
+def payment(number: int, amount: int = 7_004_482, script: Script = PAYEE) -> Transaction:
     """A browser's payment: a name output that names a CID, the payment, the change."""
-    name_output = name_doi_script(b"art/%d" % number, b"ipfs://bafkreihdwdcef", STRANGER)
+    name_output = name_doi_script(NameBytes(b"art/%d" % number), b"ipfs://bafkreihdwdcef", STRANGER)
     outputs = (
         TxOutput(Swartz(1_000_000), name_output),
         TxOutput(Swartz(amount), script),
         TxOutput(Swartz(5), STRANGER),
     )
-    return Transaction(NAME_TX_VERSION, (TxInput(f"{number:064x}", 0),), outputs)
+    return Transaction(NAME_TX_VERSION, (TxInput(Txid(f"{number:064x}"), 0),), outputs)
 
 
 def coinbase(height: int, salt: int = 0) -> Transaction:
     script = height.to_bytes(4, "little") + bytes((salt,))
-    return Transaction(1, (TxInput(NOWHERE, 0xFFFFFFFF, script),), (TxOutput(Swartz(50), b"\x51"),))
+    return Transaction(1, (TxInput(NOWHERE, 0xFFFFFFFF, script),), (TxOutput(Swartz(50), Script(b"\x51")),))
 
 
 @dataclass
@@ -65,7 +73,7 @@ class Block:
         return parse_header(self.data[:HEADER_SIZE])
 
     @property
-    def txids(self) -> list[str]:
+    def txids(self) -> list[Txid]:
         return [transaction.txid for transaction in self.transactions]
 
     @property
@@ -117,7 +125,7 @@ class Ledger:
     def height(self) -> int:
         return len(self.blocks) - 1
 
-    def history(self, hash_: str) -> list[tuple[str, int]]:
+    def history(self, hash_: str) -> list[tuple[Txid, int]]:
         mined = [
             (transaction.txid, height)
             for height, block in enumerate(self.blocks)
@@ -126,7 +134,7 @@ class Ledger:
         ]
         return mined + [(waiting.txid, 0) for waiting in self.mempool if _touches(waiting, hash_)]
 
-    def find(self, txid: str) -> Transaction:
+    def find(self, txid: Txid) -> Transaction:
         everywhere = [*self.mempool, *(tx for block in self.blocks for tx in block.transactions)]
         for transaction in everywhere:
             if transaction.txid == txid:
@@ -138,7 +146,7 @@ def _touches(transaction: Transaction, hash_: str) -> bool:
     return any(scripthash(output.script) == hash_ for output in transaction.outputs)
 
 
-def branch_of(txids: Sequence[str], position: int) -> list[str]:
+def branch_of(txids: Sequence[Txid], position: int) -> list[str]:
     level, siblings = [bytes.fromhex(txid)[::-1] for txid in txids], []
     while len(level) > 1:
         if len(level) % 2:
@@ -176,11 +184,11 @@ class ScriptedServer:
     async def tell_tip(self) -> None:
         await self.tell("blockchain.headers.subscribe", self._tip())
 
-    async def tell_script(self, script: bytes = PAYEE) -> None:
+    async def tell_script(self, script: Script = PAYEE) -> None:
         if scripthash(script) in self.scripts:
             await self.tell("blockchain.scripthash.subscribe", scripthash(script), self._status(scripthash(script)))
 
-    async def tell_all(self, script: bytes = PAYEE) -> None:
+    async def tell_all(self, script: Script = PAYEE) -> None:
         """As ElectrumX after a block: the header, then the scripts that it touched."""
         await self.tell_tip()
         await self.tell_script(script)
@@ -246,10 +254,10 @@ class ScriptedServer:
     def _blockchain_scripthash_get_history(self, hash_: str) -> list[dict[str, Any]]:
         return [{"tx_hash": txid, "height": height} for txid, height in self.ledger.history(hash_)]
 
-    def _blockchain_transaction_get(self, txid: str) -> str:
+    def _blockchain_transaction_get(self, txid: Txid) -> str:
         return self.ledger.find(txid).serialise().hex()
 
-    def _blockchain_transaction_get_merkle(self, txid: str, height: int) -> dict[str, Any]:
+    def _blockchain_transaction_get_merkle(self, txid: Txid, height: int) -> dict[str, Any]:
         txids = self._block(height).txids
         if txid not in txids:
             raise Refusal("tx not in block at that height")

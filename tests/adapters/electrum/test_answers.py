@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from pinning_worker.adapters.electrum import answers
 from pinning_worker.adapters.electrum.answers import HistoryRow, ShownBranch
 from pinning_worker.adapters.electrum.faults import ServerMisbehaved
+from pinning_worker.domain.chain.transaction import Txid
 from tests.mining import REGTEST_GENESIS
 
-TXID, OTHER = "ab" * 32, "cd" * 32
+TXID, OTHER = Txid("ab" * 32), Txid("cd" * 32)
 HEADER = REGTEST_GENESIS.raw.hex()
 
 JSON = st.recursive(

@@ -21,7 +21,7 @@ from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.difficulty import target_of
 from pinning_worker.domain.chain.headers import parse_header
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, PinnedBlock
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Script, Transaction, Txid, TxInput, TxOutput
 from pinning_worker.domain.money.payment import Sighting
 from pinning_worker.domain.money.swartz import Swartz
 from tests.adapters.electrum.listening import Heard, eventually
@@ -51,7 +51,7 @@ def pair() -> tuple[ScriptedServer, ScriptedServer]:
 
 
 async def require_left_and_forgotten(
-    liar: ScriptedServer, honest: ScriptedServer, lie: Callable[[], Any], invented: str, why: str
+    liar: ScriptedServer, honest: ScriptedServer, lie: Callable[[], Any], invented: Txid, why: str
 ) -> None:
     """The liar shows an invented payment in its mempool, then lies; the honest server's payment is untouched."""
     true = payment(100)
@@ -79,7 +79,7 @@ async def test_a_payment_that_is_in_no_block() -> None:
         liar.answers["blockchain.scripthash.get_history"] = lambda _: [{"tx_hash": invented.txid, "height": 9}]
         liar.answers["blockchain.transaction.get"] = lambda _: invented.serialise().hex()
 
-        def branch(txid: str, _height: int) -> dict[str, Any]:
+        def branch(txid: Txid, _height: int) -> dict[str, Any]:
             asked.append(txid)
             return {"merkle": ["ab" * 32], "pos": 1}
 
@@ -158,11 +158,11 @@ async def test_a_transaction_that_is_not_the_one_asked_for() -> None:
 
 async def test_64_bytes_are_never_a_payment() -> None:
     """They hash like an inner node of a merkle tree; a script that short could be configured by mistake."""
-    tiny = Transaction(1, (TxInput("11" * 32, 0, b"\0"),), (TxOutput(Swartz(7), b"\x51\x51\x51"),))
+    tiny = Transaction(1, (TxInput(Txid("11" * 32), 0, b"\0"),), (TxOutput(Swartz(7), Script(b"\x51\x51\x51")),))
     assert len(tiny.serialise()) == 64
     server, paid = ScriptedServer(ledger_of(10)), payment(1)
     server.ledger.mine(tiny, paid)
-    async with watching(server, scripts=(PAYEE, b"\x51\x51\x51")) as (_, heard):
+    async with watching(server, scripts=(PAYEE, Script(b"\x51\x51\x51"))) as (_, heard):
         await heard.until(lambda: heard.proven_at(paid.txid) == 11)
     assert tiny.txid not in heard.sightings
 
@@ -409,7 +409,7 @@ async def test_a_mempool_full_of_inventions_fills_no_memory() -> None:
     """A great transaction is told once it is proven; of very many small ones, those that weigh least are put aside, and
     what another server brought is none of them."""
     liar, honest = pair()
-    big = Transaction(2, (TxInput("11" * 32, 0, bytes(30_000)),), (TxOutput(Swartz(5), PAYEE),))
+    big = Transaction(2, (TxInput(Txid("11" * 32), 0, bytes(30_000)),), (TxOutput(Swartz(5), PAYEE),))
     true, invented = payment(5_000, amount=1), [payment(number) for number in range(1, 1300)]
     liar.ledger.mempool += [big, *invented]
     honest.ledger.mempool.append(true)

@@ -21,7 +21,7 @@ import trio
 from pinning_worker.adapters.electrum.answers import HistoryRow
 from pinning_worker.adapters.electrum.sightings import Sightings
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, compact_size, double_sha256
+from pinning_worker.domain.chain.transaction import Transaction, Txid, TxInput, TxOutput, compact_size, double_sha256
 from pinning_worker.domain.money.swartz import Swartz
 from tests.adapters.electrum.listening import eventually
 from tests.adapters.electrum.scripted import PAYEE, Ledger, ScriptedServer, payment
@@ -34,7 +34,7 @@ BOTH = pytest.mark.parametrize("websocket", [False, True], ids=["tcp", "ws"])
 
 def heavy(size: int) -> bytes:
     """A payment of so many bytes, nearly all of them outputs of the smallest kind."""
-    light = Transaction(2, (TxInput("11" * 32, 0),), (TxOutput(Swartz(7_004_482), PAYEE),)).serialise()
+    light = Transaction(2, (TxInput(Txid("11" * 32), 0),), (TxOutput(Swartz(7_004_482), PAYEE),)).serialise()
     outputs_at, more = 4 + 1 + 41, size // 9
     dust = (b"\x01" + bytes(8)) * more
     return light[:outputs_at] + compact_size(1 + more) + light[outputs_at + 1 : -4] + dust + light[-4:]

@@ -10,7 +10,7 @@ import pytest
 from pinning_worker.adapters.electrum.answers import ShownLeaf
 from pinning_worker.adapters.electrum.faults import ElectrumTrouble
 from pinning_worker.domain.chain.nameop import NameOpCode
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, double_sha256
+from pinning_worker.domain.chain.transaction import Transaction, Txid, TxInput, TxOutput, double_sha256, txid_from
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.ports import Trouble
 from tests.adapters.electrum.listening import Heard, eventually
@@ -19,7 +19,7 @@ from tests.adapters.electrum.watching import watching
 
 
 def plain(number: int) -> Transaction:
-    return Transaction(2, (TxInput(f"{number:064x}", 1),), (TxOutput(Swartz(number), STRANGER),))
+    return Transaction(2, (TxInput(Txid(f"{number:064x}"), 1),), (TxOutput(Swartz(number), STRANGER),))
 
 
 def block_of(named: int, others: int) -> list[Transaction]:
@@ -87,7 +87,7 @@ async def test_a_block_of_any_size_is_counted_without_an_error(size: int) -> Non
 @pytest.mark.parametrize("size", range(1, 70))
 def test_a_branch_tells_how_far_the_block_goes(size: int) -> None:
     """Of the first leaf under every node: the block's size from there on, rounded up to a power of two."""
-    txids = [f"{number:064x}" for number in range(size)]
+    txids = [Txid(f"{number:064x}") for number in range(size)]
     for position in range(1, size):
         level = ShownLeaf(txids[position], tuple(branch_of(txids, position))).ends_within()
         zeros = (position & -position).bit_length() - 1
@@ -133,7 +133,7 @@ def exchange(liar: ScriptedServer) -> None:
 def repeat_the_tail(liar: ScriptedServer) -> None:
     """The same root as the true list (CVE-2012-2459)."""
     txids = liar.ledger.blocks[1].txids
-    serve_txids(liar, [*txids, txids[-1]])
+    serve_txids(liar, [*txids, Txid(txids[-1])])
 
 
 def inner_nodes(liar: ScriptedServer) -> None:
@@ -141,7 +141,7 @@ def inner_nodes(liar: ScriptedServer) -> None:
     leaves = [bytes.fromhex(txid)[::-1] for txid in liar.ledger.blocks[1].txids]
     leaves.append(leaves[-1])
     preimages = [leaves[at] + leaves[at + 1] for at in range(0, len(leaves), 2)]
-    nodes = {double_sha256(preimage)[::-1].hex(): preimage for preimage in preimages}
+    nodes = {txid_from(double_sha256(preimage)): preimage for preimage in preimages}
     serve_txids(liar, list(nodes))
     liar.answers["blockchain.transaction.get"] = lambda txid: nodes[txid].hex()
 
@@ -154,7 +154,7 @@ def deep_tree(liar: ScriptedServer) -> None:
     liar.answers["blockchain.transaction.id_from_pos"] = lambda *_: {"tx_hash": "ab" * 32, "merkle": ["cd" * 32] * 40}
 
 
-def serve_txids(liar: ScriptedServer, txids: list[str]) -> None:
+def serve_txids(liar: ScriptedServer, txids: list[Txid]) -> None:
     def tell(_height: int, position: int, merkle: bool = False) -> Any:
         if position >= len(txids):
             raise Refusal("no tx at position")
@@ -220,7 +220,7 @@ async def test_what_a_batch_could_not_carry_is_asked_for_alone() -> None:
     server.ledger.mine(*block_of(1, 2))
     refusals, honest = iter(range(2)), server._blockchain_transaction_get
 
-    def refuse_twice(txid: str) -> Any:
+    def refuse_twice(txid: Txid) -> Any:
         if next(refusals, None) is not None:
             raise Refusal("response too large")
         return honest(txid)

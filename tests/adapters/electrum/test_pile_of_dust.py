@@ -14,7 +14,7 @@ import trio
 
 from pinning_worker.adapters.electrum.answers import HistoryRow
 from pinning_worker.adapters.electrum.sightings import Sightings
-from pinning_worker.domain.chain.transaction import Transaction
+from pinning_worker.domain.chain.transaction import Transaction, Txid
 from tests.adapters.electrum.listening import Heard
 from tests.adapters.electrum.metered import HARD, Crowded, Metered, dust
 from tests.adapters.electrum.scripted import Refusal, ScriptedServer, payment
@@ -122,4 +122,4 @@ async def test_what_is_refused_is_not_asked_for_at_each_look() -> None:
 
 def test_a_refusal_is_a_refusal() -> None:
     with pytest.raises(Refusal):
-        Crowded().find("00" * 32)
+        Crowded().find(Txid("00" * 32))

@@ -21,6 +21,7 @@ from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.domain.chain.headerchain import MOST_AHEAD_SECONDS
 from pinning_worker.domain.chain.headers import HEADER_SIZE
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, DOICHAIN_TEST, PinnedBlock, with_checkpoint
+from pinning_worker.domain.chain.transaction import Txid
 from tests.adapters.electrum.listening import Heard, eventually
 from tests.adapters.electrum.scripted import PAYEE, Ledger, Refusal, ScriptedServer, payment, serving
 from tests.adapters.electrum.watching import BRISK, ClockAt, until_asked, watching
@@ -132,7 +133,7 @@ async def test_a_server_that_never_gets_on_holds_up_nobody() -> None:
         "count": 1,
         "hex": (shared.blocks[first].data if first < 2 else junk).hex(),
     }
-    gone = "ab" * 32
+    gone = Txid("ab" * 32)
     patience = replace(BRISK, courtesy=0.01)
     async with watching(honest, liar, patience=patience, remembered={gone: None}) as (_, heard):
         await heard.until(lambda: heard.gone == [gone])

@@ -20,9 +20,9 @@ from pinning_worker.adapters.electrum.session import STATUSES_AT_ONCE
 from pinning_worker.adapters.electrum.sightings import Sightings
 from pinning_worker.adapters.electrum.watcher import MOST_SERVERS, PaymentWatcher
 from pinning_worker.domain.chain.address import scripthash
-from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
+from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameBytes, name_doi_script
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Anchor, Network, Retarget2016
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Script, Transaction, Txid, TxInput, TxOutput
 from pinning_worker.domain.money.payment import PaidOutput, Proof
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.ports import DiskFull
@@ -147,9 +147,9 @@ async def test_a_backlog_is_read_to_its_end_as_fast_as_the_server_may_be_asked()
 
 async def test_only_outputs_that_equal_a_payment_script_are_paid() -> None:
     """A name output that our address owns, a spend of ours, change: all in its history, none of it pays."""
-    named = name_doi_script(b"art/9", b"ipfs://x", PAYEE)
+    named = name_doi_script(NameBytes(b"art/9"), b"ipfs://x", PAYEE)
     outputs = [TxOutput(Swartz(1), PAYEE), TxOutput(Swartz(2), ANOTHER_PAYEE), TxOutput(Swartz(3), PAYEE)]
-    paid = Transaction(NAME_TX_VERSION, (TxInput("11" * 32, 0),), (TxOutput(Swartz(1_000_000), named), *outputs))
+    paid = Transaction(NAME_TX_VERSION, (TxInput(Txid("11" * 32), 0),), (TxOutput(Swartz(1_000_000), named), *outputs))
     spent = Transaction(2, (TxInput(paid.txid, 1),), (TxOutput(Swartz(1), ANOTHER_PAYEE),))
     server = ScriptedServer(ledger_of(3))
     server.ledger.mine(paid, spent)
@@ -168,7 +168,7 @@ async def test_only_outputs_that_equal_a_payment_script_are_paid() -> None:
 
 
 async def test_a_payment_without_a_name_is_told_without_one() -> None:
-    plain = Transaction(2, (TxInput("11" * 32, 0),), (TxOutput(Swartz(5), PAYEE),))
+    plain = Transaction(2, (TxInput(Txid("11" * 32), 0),), (TxOutput(Swartz(5), PAYEE),))
     server = ScriptedServer(ledger_of(3))
     server.ledger.mine(plain)
     async with watching(server) as (_, heard):
@@ -187,7 +187,9 @@ async def test_a_script_watched_later_brings_its_history() -> None:
 
 
 async def test_a_transaction_known_already_may_pay_a_script_watched_later() -> None:
-    both = Transaction(2, (TxInput("11" * 32, 0),), (TxOutput(Swartz(5), PAYEE), TxOutput(Swartz(6), ANOTHER_PAYEE)))
+    both = Transaction(
+        2, (TxInput(Txid("11" * 32), 0),), (TxOutput(Swartz(5), PAYEE), TxOutput(Swartz(6), ANOTHER_PAYEE))
+    )
     server = ScriptedServer(ledger_of(3))
     server.ledger.mine(both)
     async with watching(server) as (watcher, heard):
@@ -248,6 +250,32 @@ async def test_a_reorg_that_one_server_tells_of_makes_us_ask_the_other() -> None
         await heard.until(
             lambda: (proof := heard.sightings[paid.txid].proof) is not None and proof.block_hash == block.hash
         )
+
+
+async def test_a_proof_that_was_asked_for_before_a_reorg_proves_nothing_after_it() -> None:
+    """The server answers truly, and late: while it thinks, another one brings a branch with more work, without the
+    payment. Its answer then leads to a header that is ours no longer."""
+    merkle = "blockchain.transaction.get_merkle"
+    slow, quick, paid = ScriptedServer(ledger_of(10)), ScriptedServer(Ledger()), payment(1)
+    quick.ledger = slow.ledger.copy()
+    slow.ledger.mine(paid)
+    answer = trio.Event()
+
+    async def think() -> None:
+        if slow.asked[merkle]:
+            await answer.wait()
+
+    slow.think = think  # type: ignore[method-assign]  # this one thinks
+    async with watching(slow, quick, patience=checking_in_often()) as (_, heard):
+        await until_asked(slow, merkle)
+        quick.ledger.mine(count=3, salt=1)
+        await quick.tell_tip()
+        await heard.until(lambda: heard.is_at(quick.ledger.blocks[-1].hash))
+        answer.set()
+        await eventually(
+            lambda: slow.asked[merkle] > 1 or heard.proven_at(paid.txid) is not None, "the answer was judged"
+        )
+        assert heard.proven_at(paid.txid) is None
 
 
 async def test_a_deep_reorg_is_found_from_where_it_began() -> None:
@@ -365,7 +393,7 @@ async def test_a_server_that_notifies_of_nothing_is_asked() -> None:
 
 async def test_however_many_scripts_there_are_each_has_its_turn() -> None:
     server = ScriptedServer(ledger_of(10))
-    scripts = tuple(b"\x00\x14" + number.to_bytes(20) for number in range(2 * STATUSES_AT_ONCE + 1))
+    scripts = tuple(Script(b"\x00\x14" + number.to_bytes(20)) for number in range(2 * STATUSES_AT_ONCE + 1))
     async with watching(server, patience=checking_in_often(), scripts=scripts) as (_, heard):
         await until_asked(server, "blockchain.scripthash.get_history", len(scripts))
         await until_asked(server, "blockchain.headers.subscribe", 3)  # it checks in, and knows all that there is
@@ -537,7 +565,7 @@ async def test_a_disk_that_is_full_stops_nothing(tmp_path: Path) -> None:
 # --- what was told in an earlier run
 
 
-async def remember(server: ScriptedServer) -> dict[str, Proof | None]:
+async def remember(server: ScriptedServer) -> dict[Txid, Proof | None]:
     async with watching(server) as (_, heard):
         await heard.until(lambda: len(heard.sightings) == len(server.ledger.history(scripthash(PAYEE))))
     return {txid: sighting.proof for txid, sighting in heard.sightings.items()}

@@ -12,6 +12,7 @@ import trio
 from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.watcher import LONGEST_UNSEEN, PaymentWatcher
+from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.money.payment import Proof
 from pinning_worker.ports import Clock
 from tests.adapters.electrum.listening import Heard, eventually
@@ -39,9 +40,9 @@ class ClockAt:
 async def watching(
     *servers: ScriptedServer,
     patience: Patience = BRISK,
-    scripts: tuple[bytes, ...] = (PAYEE,),
+    scripts: tuple[Script, ...] = (PAYEE,),
     headers: HeaderFile | None = None,
-    remembered: Mapping[str, Proof | None] | None = None,
+    remembered: Mapping[Txid, Proof | None] | None = None,
     clock: Clock | None = None,
     longest_unseen: timedelta = LONGEST_UNSEEN,
     heard: Heard | None = None,

@@ -4,7 +4,7 @@ again."""
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 import trio
@@ -216,6 +216,34 @@ async def test_callers_beyond_the_limit_are_turned_away_and_get_in_when_somebody
                 with suppress(CannotConnect):
                     await c.connect(host.addresses[0], deadline=5)
                 await trio.sleep(0.05)  # that somebody has left may have been told while we were refused
+
+
+async def test_of_silent_sockets_so_many_are_held_and_an_honest_caller_gets_in() -> None:
+    """64 on plain tcp, long before the deadline of a handshake."""
+    rules, more = config(TCP, handshake_seconds=600.0), 20
+    closed: list[trio.SocketStream] = []
+
+    async def wait_for_the_end(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            while await stream.receive_some():
+                pass
+        closed.append(stream)
+
+    async with (
+        open_host(rules) as host,
+        open_host(config()) as honest,
+        AsyncExitStack() as stack,
+        trio.open_nursery() as nursery,
+    ):
+        for _ in range(rules.max_half_open + more):
+            stream = await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", port_of(host)))
+            nursery.start_soon(wait_for_the_end, stream)
+        with trio.fail_after(30):
+            while len(closed) < more:  # noqa: ASYNC110  the sockets tell nobody else
+                await trio.sleep(0.01)
+        await honest.connect(host.addresses[0], deadline=20)
+        assert len(closed) <= more + 1, "the honest one took a place until it had finished"
+        nursery.cancel_scope.cancel()
 
 
 async def test_dials_that_were_given_up_keep_nobody_from_coming_or_being_dialled() -> None:

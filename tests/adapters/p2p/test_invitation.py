@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+import cbor2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
 PEER = peer_id_of(new_key())
 ADDRESSES = (f"/ip4/192.0.2.7/tcp/4001/p2p/{PEER}", f"/dns4/pin.example.org/tcp/443/tls/ws/p2p/{PEER}")
 KEY = secrets.token_bytes(32)
-FULL = Invitation(PEER, ADDRESSES, KEY, ("https://mirror.example.org/",))
+FULL = Invitation(PEER, ADDRESSES, KEY)
 PASSPHRASE = "correct horse battery staple"
 TEXT = seal(FULL, PASSPHRASE)
 
@@ -31,6 +32,12 @@ def test_what_was_sealed_is_had_back() -> None:
     assert unseal(TEXT, PASSPHRASE) == FULL
     open_network = Invitation(PEER, ADDRESSES[:1])
     assert unseal(seal(open_network, PASSPHRASE), PASSPHRASE) == open_network
+
+
+def test_what_a_later_worker_says_besides_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    dumps = cbor2.dumps
+    monkeypatch.setattr(cbor2, "dumps", lambda inside: dumps({**inside, "more": ["of later"]}))
+    assert unseal(seal(FULL, PASSPHRASE), PASSPHRASE) == FULL
 
 
 def test_it_may_be_wrapped_indented_and_shouted() -> None:

@@ -18,6 +18,8 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.schema import metadata
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Purchase
 from pinning_worker.domain.money.pricing import Quote
@@ -32,7 +34,7 @@ Row = TypeVar("Row", Request, Pin)
 # Few of each, so that steps meet.
 ROOTS = (ROOT, b"\x01\x70\x12", b"")
 NAMES = (b"", b"alice", b"\xff")
-TXIDS = ("aa", "bb", "cc")
+TXIDS = (Txid("aa"), Txid("bb"), Txid("cc"))
 BLOCKS = tuple(block_name(number) for number in range(6))
 MOMENTS = tuple(NOW + timedelta(microseconds=number) for number in range(4))
 
@@ -58,7 +60,7 @@ def requests(draw: st.DrawFn) -> Request:
 
 @st.composite
 def pins(draw: st.DrawFn) -> Pin:
-    row = pin(draw(roots), draw(names), state=draw(states), due_at=draw(dates), ends=draw(dates))
+    row = pin(draw(roots), NameBytes(draw(names)), state=draw(states), due_at=draw(dates), ends=draw(dates))
     return replace(row, version=draw(stale))
 
 
@@ -100,7 +102,7 @@ def changes(draw: st.DrawFn) -> Change:
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(changes(), min_size=1, max_size=12))
 def test_sql_books_answer_as_their_twin_does(database: Database, steps: list[Change]) -> None:
     """Catches: any difference in what a change does, whether it is refused, and what the questions answer after it."""
@@ -162,7 +164,7 @@ async def answers(books: Books) -> list[object]:
             await books.pins_naming(root, 9),
             await books.pins_naming(root, 1),
         ]
-        found += [await books.payments_of(PinKey(root, name)) for name in NAMES]
+        found += [await books.payments_of(PinKey(root, NameBytes(name))) for name in NAMES]
     found += [await books.due(moment, limit) for moment in MOMENTS for limit in (1, 9)]
     found += [await books.scripts_in_use(NOW + timedelta(days=days)) for days in (0, 2)]
     found += [await books.next_due(moment) for moment in MOMENTS]

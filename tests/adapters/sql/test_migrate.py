@@ -18,6 +18,8 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database, engine_of
 from pinning_worker.adapters.sql.name_index import SqlNameIndex, _root
 from pinning_worker.adapters.sql.schema import metadata
+from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import RAW, cid_of
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import NameFilter
@@ -174,7 +176,7 @@ async def test_names_of_an_earlier_revision_are_selected_as_if_they_were_added_n
     values = [b"", b" ", b"empty", b"ipfs:/", b"ipfs://none", b"ipfs:0", f"ipfs://{SHOWN}".encode(), b"x"]
     values.append(f"ipfs://{HIDDEN}".encode())
     rows = [
-        NameRow("aa" * 32, 10, 1_000, at, 0, Swartz(1), name, value)
+        NameRow(Txid("aa" * 32), 10, 1_000, at, 0, Swartz(1), NameBytes(name), value)
         for at, (name, value) in enumerate(product(names, values))
     ]
     with closing(sqlite3.connect(path)) as connection:

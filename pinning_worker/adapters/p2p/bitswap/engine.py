@@ -61,7 +61,6 @@ class Engine:
         self._providers = providers
         self._connected: set[str] = set()
         self._nursery: trio.Nursery | None = None
-        self._ended = False
         self.conduct = Conduct()
         self.server = Server(source or blocks, self._open_stream, self._start, serves)
         self._wants = Wants(self._connected, self._open_stream, self._start)
@@ -123,7 +122,6 @@ class Engine:
         self._host.on_connected.remove(self._came)
         self._host.on_disconnected.remove(self._left)
         self._host.on_ping.remove(self._wants.pinged)
-        self._ended = True
 
     async def _on_stream(self, stream: INetStream) -> None:
         """Peers open one to say what they want, or to give what they have."""
@@ -182,8 +180,6 @@ class Engine:
             await self._host.connect_on_hearsay(origin, DIAL_SECONDS)
 
     def _start(self, task: Callable[[], Awaitable[None]]) -> None:
-        if self._ended:
-            return  # a fetch that ends with the worker takes back what it asked for: nobody is left to say so
         if self._nursery is None:
             raise RuntimeError("the bitswap engine is not running")
         self._nursery.start_soon(task)

@@ -2,11 +2,11 @@
 
     pinning1:<base32 of: salt (16) || nonce (12) || ciphertext || checksum (4)>
 
-Inside is CBOR: {"peer": id, "addresses": [multiaddrs that end in /p2p/id], "swarm_key": 32 bytes or null, "mirrors":
-[addresses]}. The key is scrypt(passphrase in NFKC, salt, N = 2^16, r = 8, p = 1), the cipher ChaCha20-Poly1305 with the
-prefix as associated data. The checksum (of SHA-256, over prefix and all bytes) tells a slip of the hand from a wrong
-passphrase. Case and white space do not matter, so the line may be wrapped or read aloud. Another format gets another
-number in its prefix.
+Inside is CBOR: {"peer": id, "addresses": [multiaddrs that end in /p2p/id], "swarm_key": 32 bytes or null}; a reader
+ignores other keys, so that a later worker can say more. The key is scrypt(passphrase in NFKC, salt, N = 2^16, r = 8,
+p = 1), the cipher ChaCha20-Poly1305 with the prefix as associated data. The checksum (of SHA-256, over prefix and all
+bytes) tells a slip of the hand from a wrong passphrase. Case and white space do not matter, so the line may be wrapped
+or read aloud. Another format gets another number in its prefix.
 """
 
 from __future__ import annotations
@@ -51,7 +51,6 @@ class Invitation:
     peer: str
     addresses: tuple[str, ...]
     swarm_key: bytes | None = field(default=None, repr=False)
-    mirrors: tuple[str, ...] = ()
 
 
 def seal(invitation: Invitation, passphrase: str) -> str:
@@ -62,7 +61,6 @@ def seal(invitation: Invitation, passphrase: str) -> str:
             "peer": invitation.peer,
             "addresses": list(invitation.addresses),
             "swarm_key": invitation.swarm_key,
-            "mirrors": list(invitation.mirrors),
         }
     )
     salt, nonce = secrets.token_bytes(_SALT), secrets.token_bytes(_NONCE)
@@ -114,7 +112,7 @@ def _read(inside: bytes) -> Invitation:
     """What is authentic may still be of a faulty program: each part is looked at."""
     try:
         told = cbor2.load(BytesIO(inside))
-        return Invitation(told["peer"], tuple(told["addresses"]), told["swarm_key"], tuple(told["mirrors"]))
+        return Invitation(told["peer"], tuple(told["addresses"]), told["swarm_key"])
     except (cbor2.CBORDecodeError, KeyError, TypeError) as error:
         raise BadInvitation("this connection string holds something else than it should") from error
 
@@ -125,7 +123,7 @@ def _check(invitation: Invitation) -> None:
         isinstance(key, bytes) and len(key) == KEY_BYTES  # type: ignore[redundant-expr]  # read from a line, of any type
     ):
         raise BadInvitation("its swarm key is none")
-    texts = (invitation.peer, *invitation.addresses, *invitation.mirrors)
+    texts = (invitation.peer, *invitation.addresses)
     if not all(isinstance(text, str) for text in texts) or len(texts) > MOST_ADDRESSES:
         raise BadInvitation(f"it must hold a peer id and at most {MOST_ADDRESSES} addresses")
     try:

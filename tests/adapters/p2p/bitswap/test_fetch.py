@@ -11,15 +11,13 @@ import trio
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap import session
 from pinning_worker.adapters.p2p.bitswap.conduct import Fault
-from pinning_worker.adapters.p2p.bitswap.engine import Engine
 from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.host.identity import new_key
-from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from pinning_worker.domain.content.cid import Cid, cid_from_bytes, cid_of, encode_varint
 from pinning_worker.ports import NoRoom, NotFound, OverBudget, Stalled, Unreadable
 from tests.adapters.p2p.bitswap.raw_peer import open_raw_peer, wants_in
-from tests.adapters.p2p.bitswap.rig import BUDGET, MIB, TCP, Node, add, add_file, chunks, open_node, until
+from tests.adapters.p2p.bitswap.rig import BUDGET, MIB, add, add_file, chunks, open_node, until
 from tests.domain.dagpb import DAG_PB, RAW, field, node
 
 QUICK = replace(BUDGET, first_block_seconds=3, idle_seconds=3)
@@ -84,23 +82,6 @@ async def test_a_node_of_thousands_of_links_is_read_beside_the_loop(monkeypatch:
             assert len((await taker.fetch(root, giver.id)).blocks) == 2
     assert len(read_by) == 2
     assert threading.main_thread() not in read_by
-
-
-async def test_a_fetch_that_ends_after_the_engine_ends_in_peace() -> None:
-    """Catches: at SIGTERM, which ends both at once, a fault of ours in the log for each fetch that ran."""
-    asked = Hesitating()
-    async with open_node(asked) as giver, open_host(HostConfig(new_key(), listen=(TCP,))) as host:
-        taker = Node(host, Engine(host, MemoryBlocks()), MemoryBlocks())
-        async with trio.open_nursery() as fetching:
-            async with trio.open_nursery() as serving:
-                await serving.start(taker.engine.run)
-                await taker.connect(giver)
-                fetching.start_soon(taker.fetch, cid_of(RAW, b"wanted"), giver.id)
-                with trio.fail_after(20):
-                    await asked.looking.wait()
-                await until(lambda: taker.engine._wants._wantlists[giver.id].saying is None)  # it has said its word
-                serving.cancel_scope.cancel()
-            fetching.cancel_scope.cancel()
 
 
 async def test_many_big_blocks_are_each_sent_once() -> None:
@@ -301,6 +282,26 @@ async def test_a_peer_that_restarts_in_the_middle_goes_on_where_it_was() -> None
             await giver.connect(taker)
             await until(lambda: withheld.keys() <= taker.blocks.data.keys())
             assert giver.engine.server.blocks_sent == 30, "only what was missing"
+
+
+async def test_a_peer_that_comes_back_is_asked_at_once_for_what_it_was_asked_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was asked, went away without an answer, and is back. Catches: it is taken for one that owes us the block, as
+    if what it was asked had not gone with its connection."""
+    for name in ("PATIENCE", "REPEAT"):
+        monkeypatch.setattr(session, name, 600.0)
+    key, block = new_key(), b"after all"
+    async with open_node() as taker, trio.open_nursery() as nursery:
+        async with open_raw_peer(key) as giver:
+            await giver.connect(taker)
+            nursery.start_soon(taker.fetch, cid_of(RAW, block), giver.id)
+            await giver.until_wants(1)
+        await until(lambda: not taker.host.peers())
+        async with open_raw_peer(key) as giver:
+            await giver.connect(taker)
+            await giver.until_wants(1)
+            await giver.give(taker, block)
 
 
 async def test_a_connection_that_breaks_under_load_loses_nothing() -> None:

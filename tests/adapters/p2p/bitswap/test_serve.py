@@ -1,10 +1,15 @@
 """Serving, to a peer that speaks by hand: which answer to which want, and what is remembered."""
 
 import pytest
+import trio
+import trio.testing
+from libp2p.abc import INetStream
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
-from pinning_worker.adapters.p2p.bitswap.server import SMALL
+from pinning_worker.adapters.p2p.bitswap import server
+from pinning_worker.adapters.p2p.bitswap.server import SMALL, Server
 from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType
+from pinning_worker.adapters.p2p.frames import StreamGone
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.domain.content.cid import Cid, cid_of
 from tests.adapters.p2p.bitswap.raw_peer import blocks_in, open_raw_peer
@@ -139,3 +144,30 @@ async def test_a_store_that_cannot_be_read_answers_dont_have() -> None:
         for kind in WantType:
             await peer.say(node, Message([Want(cid.binary, kind, send_dont_have=True)]))
         await peer.until(lambda heard: [p.have for m in heard for p in m.presences] == [False, False])
+
+
+async def test_what_peers_want_is_remembered_of_so_many_and_of_those_who_left_the_shortest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A peer id is made up for nothing. Beyond the cap those who are away are forgotten first, then whoever has said
+    nothing for longest."""
+
+    async def open_stream(_peer: str) -> INetStream:
+        raise StreamGone("nobody is there")
+
+    monkeypatch.setattr(server, "MOST_LEDGERS", 3)
+    async with trio.open_nursery() as nursery:
+        memory = Server(MemoryBlocks(), open_stream, nursery.start_soon)
+
+        async def heard(peer: str) -> list[str]:
+            memory.hear(peer, Message([Want(cid_of(RAW, b"missing").binary)]))
+            await trio.testing.wait_all_tasks_blocked()  # until it was looked for
+            return memory.waiting()
+
+        for peer in ("ann", "bob", "cid"):
+            await heard(peer)
+        memory.disconnected("bob")
+        assert await heard("dan") == ["ann", "cid", "dan"]
+        assert await heard("ann") == ["cid", "dan", "ann"]
+        assert await heard("eve") == ["dan", "ann", "eve"]
+        nursery.cancel_scope.cancel()

@@ -14,7 +14,7 @@ from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId
 
-from pinning_worker.adapters.p2p.addresses import parse_peer_id
+from pinning_worker.adapters.p2p.addresses import is_circuit, parse_peer_id
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
@@ -180,6 +180,52 @@ async def test_a_peer_has_so_many_circuits_at_whichever_end_it_is() -> None:
         assert (await ask(relay, latecomer, connect_to(one.peer_id))).status == Status.RESOURCE_LIMIT_EXCEEDED
         assert (await ask(relay, caller, connect_to(other.peer_id))).status == Status.RESOURCE_LIMIT_EXCEEDED
         assert (await ask(relay, latecomer, connect_to(other.peer_id))).status == Status.OK
+
+
+async def test_the_relay_has_so_many_circuits_in_all_whoever_asks() -> None:
+    async def accept(stream: INetStream) -> None:
+        await messages.read_message(stream, StopMessage)
+        await messages.write_message(stream, YES)
+        await trio.sleep_forever()
+
+    async with (
+        open_relay(RelayCaps(circuits=1)) as (relay, hop),
+        open_peer(relay) as one,
+        open_peer(relay) as other,
+        open_peer(relay) as caller,
+        open_peer(relay) as latecomer,
+    ):
+        for browser in (one, other):
+            browser.raw.set_stream_handler(STOP, accept)
+            assert (await ask(relay, browser, RESERVE)).status == Status.OK
+        circuit = await to(relay, caller)
+        await messages.write_message(circuit, connect_to(one.peer_id))
+        assert (await messages.read_message(circuit, HopMessage)).status == Status.OK
+        assert (await ask(relay, latecomer, connect_to(other.peer_id))).status == Status.RESOURCE_LIMIT_EXCEEDED
+        await circuit.reset()
+        with trio.fail_after(30):
+            while hop.circuits:  # noqa: ASYNC110  nobody is told when a circuit ends
+                await trio.sleep(0.01)
+        assert (await ask(relay, latecomer, connect_to(other.peer_id))).status == Status.OK
+
+
+@pytest.mark.parametrize("request_", [RESERVE, connect_to("12D3KooWA8gYAdWLvVhMQ7j34xw4355AmKhfyNCuqFFFygZqu6Jo")])
+async def test_nothing_is_granted_over_a_circuit(request_: HopMessage) -> None:
+    """Else circuits are built through circuits. The relay that is asked has a place at another one."""
+    async with (
+        open_relay(RelayCaps()) as (outer, _),
+        open_host(
+            HostConfig(new_key(), (TCP,), relay=RelayCaps(), bootstrap=(outer.addresses[0],), relays_wanted=1)
+        ) as inner,
+        open_host(HostConfig(new_key(), (TCP,))) as caller,
+    ):
+        with trio.fail_after(30):
+            while not (circuits := [each for each in inner.addresses if is_circuit(each)]):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        await caller.connect(circuits[0], 20)
+        assert (await ask(inner, caller, request_)).status == Status.PERMISSION_DENIED
+        assert inner.hop is not None
+        assert len(inner.hop.reservations) == 0
 
 
 async def test_garbage_is_a_reset_and_the_relay_lives_on() -> None:

@@ -1,0 +1,85 @@
+"""The chain, as the settings say: which headers are followed, and the watcher of payments on Electrum servers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import trio
+
+from pinning_worker.adapters.electrum.header_file import HeaderFile
+from pinning_worker.adapters.electrum.watcher import PaymentWatcher
+from pinning_worker.adapters.machine.clock import SystemClock
+from pinning_worker.adapters.sql.books import SqlBooks
+from pinning_worker.adapters.sql.name_index import SqlNameIndex
+from pinning_worker.catalogue import Catalogue
+from pinning_worker.domain.chain.anchor import anchor_heights
+from pinning_worker.domain.chain.networks import NETWORKS, BadCheckpoint, starting_lower, with_checkpoint
+from pinning_worker.domain.chain.networks import Network as ChainRules
+from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.money.payment import Sighting, Tip
+from pinning_worker.lifecycle import Lifecycle
+from pinning_worker.settings import Settings
+from pinning_worker.steps.recovering import (
+    promised_scripts,
+)
+from pinning_worker.wiring.stores import Stores
+
+
+async def network_followed(settings: Settings, books: SqlBooks, index: SqlNameIndex) -> ChainRules:
+    """The row, with the operator's checkpoint. The chain of headers must reach down to the lowest block of which this
+    worker knows a payment, and to where its name index goes on: what was paid since then is yet to be read. A stored
+    one may do; a new one starts below the checkpoint if it must. Raises BadCheckpoint, WrongCheckpoint."""
+    row, checkpoint = NETWORKS[settings.network], settings.checkpoint
+    network = with_checkpoint(row, checkpoint)
+    if checkpoint is None:
+        return network
+    proofs = [payment.proof.height for payment in await books.all_payments() if payment.proof is not None]
+    next_indexed = await index.next_height()
+    needed_from = min([*proofs, *([next_indexed] if next_indexed is not None else [])], default=None)
+    if needed_from is None or needed_from >= anchor_heights(network).start:
+        return network
+    stored = await trio.to_thread.run_sync(HeaderFile(settings.data_dir, network).load)
+    reaches = stored is not None and stored.base_height <= needed_from
+    try:
+        return network if reaches else starting_lower(row, checkpoint, needed_from)
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"PINNING_CHECKPOINT {error}") from error
+
+
+async def payment_watcher(
+    settings: Settings, network: ChainRules, stores: Stores, clock: SystemClock
+) -> PaymentWatcher:
+    """Knows what the books remember: whom money is still expected from, and which payments were proven where."""
+    books, now = stores.books, clock.now()
+    known = await books.all_payments()
+    return PaymentWatcher(
+        network,
+        clock,
+        settings.electrum_servers,
+        scripts=[
+            *settings.payment_scripts,
+            *await books.scripts_in_use(now),
+            *await promised_scripts(books, stores.receipts, now),
+        ],
+        headers=HeaderFile(settings.data_dir, network),
+        remembered={payment.txid: payment.proof for payment in known if not payment.gone},
+        longest_unseen=settings.longest_unseen,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Both stories hear of the chain; the catalogue only that it moved."""
+
+    lifecycle: Lifecycle
+    catalogue: Catalogue
+
+    async def payment_seen(self, sighting: Sighting) -> None:
+        await self.lifecycle.payment_seen(sighting)
+
+    async def payment_gone(self, txid: Txid) -> None:
+        await self.lifecycle.payment_gone(txid)
+
+    async def tip_moved(self, tip: Tip, fork_height: int | None) -> None:
+        await self.lifecycle.tip_moved(tip, fork_height)
+        self.catalogue.ring()

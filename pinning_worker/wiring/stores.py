@@ -1,0 +1,78 @@
+"""What the worker keeps on disk: the database with its journals beside the blocks, and the blocks themselves.
+
+Opening compares them first (`pairing.py`): a database that is not these blocks' own is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+import structlog
+import trio
+
+from pinning_worker.adapters.blocks.disk import DiskBlocks
+from pinning_worker.adapters.blocks.quote_journal import QuoteJournal, newest_quote, read_quotes
+from pinning_worker.adapters.blocks.receipt_journal import JournaledReceipts, read_journal
+from pinning_worker.adapters.blocks.rights import require_usable
+from pinning_worker.adapters.sql.books import SqlBooks
+from pinning_worker.adapters.sql.database import open_database
+from pinning_worker.adapters.sql.name_index import SqlNameIndex
+from pinning_worker.adapters.sql.receipts import SqlReceipts
+from pinning_worker.ports import Books, Receipts
+from pinning_worker.settings import Settings
+from pinning_worker.steps.recovering import (
+    QUOTES_AT_ONCE,
+    quotes_of,
+    take_up_quotes,
+    take_up_receipts,
+)
+from pinning_worker.wiring.pairing import Store
+
+log = structlog.get_logger()
+
+BLOCKS_FOLDER = "blocks"
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    books: SqlBooks
+    receipts: JournaledReceipts
+    index: SqlNameIndex
+    blocks: DiskBlocks
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings) -> AsyncGenerator[Stores, None]:
+    async with open_database(settings.database_url) as database:
+        folder = settings.data_dir / BLOCKS_FOLDER
+        await trio.to_thread.run_sync(require_usable, folder)
+        await Store(database, settings.database_url, folder).open_together()
+        blocks = await DiskBlocks.open(folder, most_unpaid=settings.staging_quota)
+        books = SqlBooks(database, QuoteJournal(folder).note)
+        receipts = await JournaledReceipts.open(SqlReceipts(database), folder)
+        if await _is_behind(books, receipts, folder):
+            taken = await take_journals(settings, SqlBooks(database), SqlReceipts(database), folder)
+            log.warning("books.behind", receipts_taken=taken, reason="it knew less than the journals beside the blocks")
+        yield Stores(books, receipts, SqlNameIndex(database), blocks)
+
+
+async def _is_behind(books: SqlBooks, receipts: JournaledReceipts, folder: Path) -> bool:
+    """A database copied and put back within one run looks like today's, and knows less than the journals."""
+    newest = await trio.to_thread.run_sync(newest_quote, folder)
+    is_quoted = newest is None or newest.id in {quote.id for quote in await books.quotes(newest.root)}
+    return receipts.knew_more or not is_quoted
+
+
+async def take_journals(settings: Settings, books: Books, receipts: Receipts, folder: Path) -> int:
+    """What was promised, by the journals beside the blocks, before the chain tells of its payments. Returns how many
+    receipts were new to the books. Raises Trouble."""
+    journal = await trio.to_thread.run_sync(read_journal, folder)
+    address, script = settings.quoted_address, settings.payment_scripts[0]
+    promises = chain(read_quotes(folder), quotes_of(journal, address=address, script=script, network=settings.network))
+    while batch := await trio.to_thread.run_sync(lambda: list(islice(promises, QUOTES_AT_ONCE))):
+        await take_up_quotes(books, batch)
+    return await take_up_receipts(receipts, journal)

@@ -1,0 +1,30 @@
+"""The operator's settings, in the words of the stories."""
+
+from __future__ import annotations
+
+from pinning_worker.domain.money.pricing import PriceList
+from pinning_worker.domain.verdict import Depth
+from pinning_worker.settings import Settings
+from pinning_worker.steps.takedown import TakeDown
+from pinning_worker.steps.terms import Terms
+
+
+def terms_of(settings: Settings, takedown: TakeDown) -> Terms:
+    """What the operator decided, in the story's words."""
+    return Terms(
+        prices=PriceList(settings.price_version, settings.price_per_mib_month, settings.min_fee),
+        payment_address=settings.quoted_address,
+        payment_script=settings.payment_scripts[0],
+        network=settings.network,
+        depth=Depth(settings.confirmations, settings.credit_blocks),
+        budget=settings.budget,
+        staging_quota=settings.staging_quota,
+        quarantine=settings.quarantine,
+        quote_life=settings.quote_life,
+        most_months=settings.most_months,
+        most_active=settings.queue_size,
+        most_active_per_peer=settings.queue_size_per_peer,
+        fetches_at_once=settings.fetches_at_once,
+        denied=takedown.denies,
+        blocked=takedown.is_blocked,
+    )
