@@ -28,9 +28,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.identifiers import NameBytes
 from pinning_worker.domain.site import site_of
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.identifiers import Txid
 from pinning_worker.domain.money.payment import (
     Payment,
     Purchase,

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import BadCid, Cid, parse_cid
+from pinning_worker.domain.identifiers import NameBytes, Txid
 from pinning_worker.domain.money.pricing import Quote, add_months
 from pinning_worker.domain.money.swartz import ZERO, Swartz
 

@@ -12,8 +12,8 @@ import calendar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pinning_worker.domain.chain.transaction import Script
 from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.identifiers import Script
 from pinning_worker.domain.money.swartz import Swartz
 
 MIB = 1_048_576
