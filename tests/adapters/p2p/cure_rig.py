@@ -30,11 +30,17 @@ from libp2p.security.noise.transport import Transport as Noise
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
+from pinning_worker.adapters.p2p.gossip.mended import MendedPubsub, MendedRouter
+
 TCP = "/ip4/127.0.0.1/tcp/0"
 SECONDS = 60
 # Once in many hundred times the library dies of this while it closes a host: that says nothing of the scenario.
 CLOSING = "Nursery is closed to new arrivals"
 Scenario = Callable[[], Coroutine[Any, Any, str]]
+Gossip = tuple[type[GossipSub], type[Pubsub]]
+STOCK: Gossip = (GossipSub, Pubsub)
+MENDED: Gossip = (MendedRouter, MendedPubsub)
+_gossip: list[Gossip] = [STOCK]  # the last holds
 
 
 def outcome(scenario: Scenario, *, stock: bool) -> str:
@@ -56,10 +62,12 @@ def _played(scenario: Scenario, *, stock: bool) -> str:
     return f"died: {done.stderr[-2000:]}"
 
 
-def play(scenarios: dict[str, Any], *cures: ModuleType) -> None:
-    """The script: `python -m tests.adapters.p2p.test_cure_x SCENARIO stock|mended`."""
+def play(scenarios: dict[str, Any], *cures: ModuleType, gossip: Gossip = STOCK) -> None:
+    """The script: `python -m tests.adapters.p2p.test_cure_x SCENARIO stock|mended`. `gossip`: the classes that
+    `bare_pubsub` makes when mended."""
     name, library = sys.argv[1:]
     if library == "mended":
+        _gossip.append(gossip)
         for cure in cures:
             cure.mend()
             cure.mend()  # twice is as once
@@ -106,8 +114,9 @@ async def bare_pubsub(raw: BasicHost, **options: Any) -> AsyncIterator[Pubsub]:
         "heartbeat_interval": 1,
         "max_messages_per_topic_per_second": 10_000.0,
     } | options
-    router = GossipSub(protocols=[PROTOCOL_ID_V12], **chosen)
-    pubsub = Pubsub(raw, router, strict_signing=True)
+    router_class, pubsub_class = _gossip[-1]
+    router = router_class(protocols=[PROTOCOL_ID_V12], **chosen)
+    pubsub = pubsub_class(raw, router, strict_signing=True)
     async with background_trio_service(router), background_trio_service(pubsub):
         await pubsub.wait_until_ready()
         yield pubsub

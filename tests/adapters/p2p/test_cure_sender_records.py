@@ -13,8 +13,8 @@ from libp2p.peer import peer_record
 from libp2p.peer.id import ID
 from libp2p.pubsub.pubsub import Pubsub
 
-from pinning_worker.adapters.p2p.cures.gossip import message_numbers, sender_records
-from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, outcome, play, until
+from pinning_worker.adapters.p2p.cures.gossip import sender_records
+from tests.adapters.p2p.cure_rig import MENDED, Ear, bare_host, bare_pubsub, connect, outcome, play, until
 
 TOPIC = "t"
 HOUR = 3600 * 10**9
@@ -58,4 +58,4 @@ def test_the_stock_library_hears_nothing_of_it() -> None:
 
 
 if __name__ == "__main__":
-    play(globals(), message_numbers, sender_records)
+    play(globals(), sender_records, gossip=MENDED)

@@ -26,13 +26,8 @@ from pinning_worker.adapters.p2p.cures.connections import (
 )
 from pinning_worker.adapters.p2p.cures.gossip import (
     crowded_frames,
-    flood_publish,
-    gossip_in_back_off,
-    idontwant,
-    message_numbers,
     one_writer,
     outgoing_queue,
-    publish_limit,
     reconnect,
     sender_records,
 )
@@ -74,8 +69,7 @@ ALL: tuple[ModuleType, ...] = (
     *(back_at_once, deafness, newest_connection, private_network, whole_endings),
     *(given_up_streams, slow_readers, stream_limit, whole_frames, whole_goodbyes, yamux_frames, yamux_window),
     *(circuit_addresses, identify_again, peer_records, ping, record_again),
-    *(crowded_frames, flood_publish, gossip_in_back_off, idontwant, message_numbers),
-    *(one_writer, outgoing_queue, publish_limit, reconnect, sender_records),
+    *(crowded_frames, one_writer, outgoing_queue, reconnect, sender_records),
 )
 """All but those of webrtc, in no order that matters."""
 

@@ -4,6 +4,7 @@ What is heard goes down this list, what is said comes up:
 
     stream          frames of one peer's streams, no more read than we can bear
     control         a frame's control in few words
+    mended          decisions of the library, overridden
     router          the mesh: a hub, with direct peers
     pubsub          topics, open_pubsub, and what is looked at before a signature
     intake          messages of one topic that wait to be read

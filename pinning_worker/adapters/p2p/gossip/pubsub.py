@@ -33,6 +33,7 @@ from pinning_worker.adapters.p2p.bounds.gossip_budget import MOST_MESSAGES
 from pinning_worker.adapters.p2p.bounds.intake import Heard
 from pinning_worker.adapters.p2p.gossip.control import AT_ONCE
 from pinning_worker.adapters.p2p.gossip.intake import Intake
+from pinning_worker.adapters.p2p.gossip.mended import MendedPubsub
 from pinning_worker.adapters.p2p.gossip.publisher import Publisher
 from pinning_worker.adapters.p2p.gossip.router import Router
 from pinning_worker.adapters.p2p.gossip.stream import Ears
@@ -158,7 +159,7 @@ async def _hang_up(host: Host, peer: str) -> None:
         await host.disconnect(peer)
 
 
-class _Pubsub(Pubsub):
+class _Pubsub(MendedPubsub):
     """Messages are taken in by validators: the library's queue of 32 per topic would fill, unread. What the guard
     does not admit is dropped before its signature is looked at, which is most of what a message costs."""
 

@@ -27,7 +27,7 @@ import trio
 from libp2p.custom_types import MessageID, TProtocol
 from libp2p.peer.id import ID
 from libp2p.pubsub import gossipsub
-from libp2p.pubsub.gossipsub import PROTOCOL_ID, PROTOCOL_ID_V11, PROTOCOL_ID_V12, GossipSub
+from libp2p.pubsub.gossipsub import PROTOCOL_ID, PROTOCOL_ID_V11, PROTOCOL_ID_V12
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.utils import safe_bytes_from_hex
 
@@ -36,6 +36,7 @@ from pinning_worker.adapters.p2p.bounds.gossip_budget import MOST_UNWANTED
 from pinning_worker.adapters.p2p.bounds.outgoing_queue import LANES, Lane
 from pinning_worker.adapters.p2p.bounds.retold import Retold
 from pinning_worker.adapters.p2p.gossip.control import AT_ONCE, FewWords
+from pinning_worker.adapters.p2p.gossip.mended import MendedRouter
 
 PROTOCOLS: list[TProtocol] = [PROTOCOL_ID_V12, PROTOCOL_ID_V11, PROTOCOL_ID]
 HEARTBEAT_SECONDS = 1
@@ -47,7 +48,7 @@ MOST_TOLD = 5_000  # ids of messages that we have, to one peer and heartbeat: Ma
 T = TypeVar("T")
 
 
-class Router(GossipSub):
+class Router(MendedRouter):
     """What the library calls adaptive, diverse and scoring is off: it changes the mesh by guesses about the network."""
 
     def __init__(self, direct: Iterable[ID] = ()) -> None:

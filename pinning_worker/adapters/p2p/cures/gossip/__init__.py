@@ -1,6 +1,5 @@
 """Cures of pubsub and gossipsub: what is said, to which peers, and over which stream.
 
 Read `reconnect` first (our stream to a peer follows the peer), then `one_writer` and `outgoing_queue` (one queue for
-each peer, one task that writes it). The others change one decision each. Our own Router and PubSub (`gossip/`) build on
-the mended library.
+each peer, one task that writes it). A fault that an override can set right is no patch: `gossip/mended.py`.
 """

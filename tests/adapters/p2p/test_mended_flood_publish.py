@@ -6,8 +6,17 @@ from contextlib import AsyncExitStack
 
 import trio
 
-from pinning_worker.adapters.p2p.cures.gossip import flood_publish
-from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play, until
+from tests.adapters.p2p.cure_rig import (
+    MENDED,
+    Ear,
+    bare_host,
+    bare_pubsub,
+    connect,
+    know_each_other,
+    outcome,
+    play,
+    until,
+)
 
 TOPIC = "t"
 LEAVES = 4
@@ -55,4 +64,4 @@ def test_on_the_stock_library_only_the_mesh_does() -> None:
 
 
 if __name__ == "__main__":
-    play(globals(), flood_publish)
+    play(globals(), gossip=MENDED)

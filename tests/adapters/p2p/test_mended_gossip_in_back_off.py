@@ -5,8 +5,7 @@ from __future__ import annotations
 import trio
 from libp2p.pubsub.gossipsub import GossipSub
 
-from pinning_worker.adapters.p2p.cures.gossip import gossip_in_back_off
-from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play
+from tests.adapters.p2p.cure_rig import MENDED, Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play
 
 TOPIC = "t"
 NO_MESH = {"degree": 0, "degree_low": 0}
@@ -42,4 +41,4 @@ def test_on_the_stock_library_it_is_deaf() -> None:
 
 
 if __name__ == "__main__":
-    play(globals(), gossip_in_back_off)
+    play(globals(), gossip=MENDED)

@@ -7,8 +7,7 @@ import time
 import trio
 from libp2p.crypto.ed25519 import create_new_key_pair
 
-from pinning_worker.adapters.p2p.cures.gossip import message_numbers
-from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play
+from tests.adapters.p2p.cure_rig import MENDED, Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play
 
 TOPIC = "t"
 BEFORE = 100  # more messages than seconds pass until the restart
@@ -63,4 +62,4 @@ def test_those_of_the_stock_library_do_not_follow_it() -> None:
 
 
 if __name__ == "__main__":
-    play(globals(), message_numbers)
+    play(globals(), gossip=MENDED)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import trio
 from libp2p.pubsub.pubsub import Pubsub
 
-from pinning_worker.adapters.p2p.cures.gossip import publish_limit
-from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play
+from tests.adapters.p2p.cure_rig import MENDED, Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play
 
 TOPIC = "t"
 SAID = 40
@@ -59,4 +58,4 @@ def test_the_stock_library_cuts_off_ours_too() -> None:
 
 
 if __name__ == "__main__":
-    play(globals(), publish_limit)
+    play(globals(), gossip=MENDED)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from pinning_worker.adapters.p2p.cures.gossip import idontwant
-from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play
+from tests.adapters.p2p.cure_rig import MENDED, Ear, bare_host, bare_pubsub, connect, know_each_other, outcome, play
 
 TOPIC = "t"
 SAID = 24  # the library's outgoing queue takes 32, its subscription's queue too
@@ -41,4 +40,4 @@ def test_the_stock_library_loses_some() -> None:
 
 
 if __name__ == "__main__":
-    play(globals(), idontwant)
+    play(globals(), gossip=MENDED)
