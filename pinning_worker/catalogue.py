@@ -30,7 +30,9 @@ from pinning_worker.domain.topic.listing import BadDate, BadList, ListQuery
 from pinning_worker.domain.topic.messages import InvalidDateFormat, ListError, Message, NameOps, NoneFound
 from pinning_worker.domain.topic.name_row import NameRow
 from pinning_worker.domain.topic.requests import ListRequest
-from pinning_worker.ports import Announcer, BlockOfNames, Chain, Clock, NameIndex, Trouble
+from pinning_worker.ports.chain import BlockOfNames, Chain
+from pinning_worker.ports.names import NameIndex
+from pinning_worker.ports.world import Announcer, Clock, Trouble
 
 log = structlog.get_logger()
 

@@ -29,7 +29,10 @@ from pinning_worker.domain.identities import PeerId, Txid
 from pinning_worker.domain.money.payment import Sighting, Tip
 from pinning_worker.domain.pin import Pin, Request, State
 from pinning_worker.domain.topic.requests import Ask, BadAsk
-from pinning_worker.ports import Announcer, Blocks, Books, Chain, Clock, CrashNotes, Fetcher, Receipts
+from pinning_worker.ports.books import Books, Receipts
+from pinning_worker.ports.chain import Chain
+from pinning_worker.ports.content import Blocks, Fetcher
+from pinning_worker.ports.world import Announcer, Clock, CrashNotes
 from pinning_worker.steps.answering import Answering
 from pinning_worker.steps.asking import Asking
 from pinning_worker.steps.bell import Bell

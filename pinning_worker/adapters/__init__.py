@@ -1,4 +1,4 @@
-"""Everything outside: each adapter serves a port of `ports.py`; adapters never import each other or a story.
+"""Everything outside: each adapter serves a port of `ports/`; adapters never import each other or a story.
 
 memory/     the twin of every port; the contract suite measures the others by it
 sql/        books, receipts, name index

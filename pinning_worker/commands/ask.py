@@ -86,7 +86,7 @@ def ask(
 
     from pinning_worker.adapters.p2p.errors import BadAddress, HostError
     from pinning_worker.logs import configure_logs
-    from pinning_worker.ports import Trouble
+    from pinning_worker.ports.world import Trouble
 
     configure_logs("error", settings.log_format)
     question = _Question(wanted, addresses, to is None, months, not no_follow, timeout, as_json)

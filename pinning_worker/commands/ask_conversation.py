@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pinning_worker.adapters.p2p.asker import Asker
     from pinning_worker.domain.content.cid import Cid
     from pinning_worker.domain.topic.following import Following, Step
-    from pinning_worker.ports import Blocks
+    from pinning_worker.ports.content import Blocks
 
 QUOTE_SECONDS = 20 * 60.0  # a worker gives up a fetch after 15 minutes, unless told otherwise
 PIN_SECONDS = 24 * 3600.0  # a quote stands so long, unless told otherwise

@@ -153,7 +153,7 @@ def _outcomes() -> dict[type[Exception], ExitCode]:
     from pinning_worker.adapters.sql.snapshot import UnreadableDatabase
     from pinning_worker.backup.errors import Damaged, OutOfReach, WrongPlace
     from pinning_worker.backup.folder import BackupBusy
-    from pinning_worker.ports import NeedsMending, Trouble
+    from pinning_worker.ports.world import NeedsMending, Trouble
     from pinning_worker.wiring.pairing import NotItsBlocks
 
     return {

@@ -30,7 +30,7 @@ class Findings:
     def take(self, check: Callable[[Settings], Iterable[str]], settings: Settings) -> bool:
         """Whether the check found what it opens in order."""
         from pinning_worker.adapters.sql.migrate import UnusableDatabase
-        from pinning_worker.ports import Trouble
+        from pinning_worker.ports.world import Trouble
 
         try:
             self.advice += check(settings)

@@ -113,7 +113,7 @@ def _outcomes() -> dict[type[Exception], ExitCode]:
     from pinning_worker.adapters.sql.migrate import UnusableDatabase
     from pinning_worker.adapters.sql.snapshot import UnreadableDatabase
     from pinning_worker.backup.errors import Damaged, OutOfReach, WrongPlace
-    from pinning_worker.ports import NeedsMending
+    from pinning_worker.ports.world import NeedsMending
 
     return {
         WrongPlace: ExitCode.CONFIGURATION,

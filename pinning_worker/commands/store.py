@@ -40,7 +40,7 @@ def store_outcomes() -> dict[type[Exception], ExitCode]:
     """What opening the data directory, the database and the blocks may end with, for `telling`."""
     from pinning_worker.adapters.machine.datadir import DataDirHeld, DataDirRefused
     from pinning_worker.adapters.sql.migrate import UnusableDatabase
-    from pinning_worker.ports import NeedsMending, Trouble
+    from pinning_worker.ports.world import NeedsMending, Trouble
     from pinning_worker.wiring.pairing import NotItsBlocks
 
     return {

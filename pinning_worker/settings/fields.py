@@ -20,7 +20,7 @@ from pinning_worker.domain.chain.networks import NETWORKS, BadCheckpoint, Pinned
 from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.pricing import MIB
 from pinning_worker.domain.money.swartz import Swartz
-from pinning_worker.ports import Budget
+from pinning_worker.ports.content import Budget
 from pinning_worker.settings import values
 from pinning_worker.settings.denylist import read_denylist
 from pinning_worker.settings.imported_peers import read_imported

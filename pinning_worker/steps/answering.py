@@ -18,7 +18,9 @@ from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.money.pricing import remaining_days
 from pinning_worker.domain.pin import Asker, Pin, in_other_words, with_asker
 from pinning_worker.domain.topic.messages import AddingCid, CidPinnedWithName, Error, Renewal
-from pinning_worker.ports import Announcer, Books, Chain, Clock, Dossier, Trouble
+from pinning_worker.ports.books import Books, Dossier
+from pinning_worker.ports.chain import Chain
+from pinning_worker.ports.world import Announcer, Clock, Trouble
 from pinning_worker.steps.checking import Checking
 from pinning_worker.steps.crashes import SET_ASIDE
 from pinning_worker.steps.quoting import Quoting

@@ -18,7 +18,9 @@ from pinning_worker.domain.money.pricing import months_to_sell
 from pinning_worker.domain.pin import ACTIVE, Asker, Request, State, asked_again
 from pinning_worker.domain.topic.messages import Error
 from pinning_worker.domain.topic.requests import Ask, BadAsk
-from pinning_worker.ports import Announcer, Books, Chain, Change, Clock, Dossier
+from pinning_worker.ports.books import Books, Change, Dossier
+from pinning_worker.ports.chain import Chain
+from pinning_worker.ports.world import Announcer, Clock
 from pinning_worker.steps.answering import Answering, Served
 from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.compare_and_swap import attempts

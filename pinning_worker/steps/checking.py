@@ -21,7 +21,9 @@ import trio
 from pinning_worker.domain.content.cid import Root, cid_text
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import LIVE
-from pinning_worker.ports import Blocks, Books, Clock, Trouble
+from pinning_worker.ports.books import Books
+from pinning_worker.ports.content import Blocks
+from pinning_worker.ports.world import Clock, Trouble
 from pinning_worker.steps.crashes import Crashes
 from pinning_worker.steps.losing import Losing
 from pinning_worker.steps.whole_roots import WholeRoots

@@ -17,7 +17,8 @@ from pinning_worker.domain.content.metadata import MOST_BYTES, Metadata, parse_m
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.identities import PeerId
-from pinning_worker.ports import Blocks, Budget, Clock, Fetcher, FetchFailed, NotFound, OverBudget, Stalled
+from pinning_worker.ports.content import Blocks, Budget, Fetcher, FetchFailed, NotFound, OverBudget, Stalled
+from pinning_worker.ports.world import Clock
 
 Progress = Callable[[int, int], Awaitable[None]]
 

@@ -23,7 +23,7 @@ import structlog
 
 from pinning_worker.domain.content.cid import Root, cid_text
 from pinning_worker.domain.pin import PinKey
-from pinning_worker.ports import CrashNotes, Trouble
+from pinning_worker.ports.world import CrashNotes, Trouble
 
 log = structlog.get_logger()
 

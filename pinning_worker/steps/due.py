@@ -24,7 +24,9 @@ from trio_typing import TaskStatus
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.pin import ACTIVE, Asker, Event, Pin, PinKey, Request, State
-from pinning_worker.ports import Books, Chain, Change, Clock, Trouble
+from pinning_worker.ports.books import Books, Change
+from pinning_worker.ports.chain import Chain
+from pinning_worker.ports.world import Clock, Trouble
 from pinning_worker.steps.answering import Answering
 from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.crashes import SET_ASIDE, Crashed, Crashes, work_name

@@ -16,7 +16,9 @@ from pinning_worker.domain.money.pricing import remaining_days
 from pinning_worker.domain.pin import LIVE, Event, Pin, Request, State, next_look, next_reminder
 from pinning_worker.domain.topic.messages import ExpiredCid, ExpiringCid, Renewal
 from pinning_worker.domain.topic.name_row import name_text
-from pinning_worker.ports import Announcer, Books, Chain, Change, Clock
+from pinning_worker.ports.books import Books, Change
+from pinning_worker.ports.chain import Chain
+from pinning_worker.ports.world import Announcer, Clock
 from pinning_worker.steps.fetching import KEEP_REFUSED
 from pinning_worker.steps.last_words import LastWords
 from pinning_worker.steps.quoting import Quoting

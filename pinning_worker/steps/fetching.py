@@ -21,21 +21,9 @@ from pinning_worker.domain.money.payment import balance
 from pinning_worker.domain.money.pricing import bytes_for
 from pinning_worker.domain.pin import ACTIVE, Asker, Event, Request, Share, State, in_other_words
 from pinning_worker.domain.topic.messages import FetchingCid
-from pinning_worker.ports import (
-    Announcer,
-    Blocks,
-    Books,
-    Change,
-    Clock,
-    DiskFull,
-    Fetcher,
-    NoRoom,
-    NotFound,
-    OverBudget,
-    Stalled,
-    Trouble,
-    Unreadable,
-)
+from pinning_worker.ports.books import Books, Change
+from pinning_worker.ports.content import Blocks, Fetcher, NoRoom, NotFound, OverBudget, Stalled, Unreadable
+from pinning_worker.ports.world import Announcer, Clock, DiskFull, Trouble
 from pinning_worker.steps.answering import UNSEEN, UNSEEN_AGAIN_SECONDS, Answering
 from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.closure import Closure, DeniedPart, Gathering

@@ -12,7 +12,9 @@ import structlog
 from pinning_worker.domain.pin import Event, Pin, Request, next_look, reminders_over
 from pinning_worker.domain.topic.messages import AddedCid
 from pinning_worker.domain.topic.name_row import name_text
-from pinning_worker.ports import Announcer, Blocks, Books, Change, Clock
+from pinning_worker.ports.books import Books, Change
+from pinning_worker.ports.content import Blocks
+from pinning_worker.ports.world import Announcer, Clock
 from pinning_worker.steps.answering import Answering
 from pinning_worker.steps.last_words import LastWords
 from pinning_worker.steps.losing import Losing

@@ -10,7 +10,8 @@ import structlog
 from pinning_worker.domain.content.cid import Root, cid_text
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import LIVE, Event, State
-from pinning_worker.ports import Books, Change, Clock
+from pinning_worker.ports.books import Books, Change
+from pinning_worker.ports.world import Clock
 from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.shelf import Shelf

@@ -11,7 +11,8 @@ from pinning_worker.domain.content.cid import cid_from_bytes
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.pin import LIVE, Event, Pin, State, asked_again
 from pinning_worker.domain.topic.name_row import name_text
-from pinning_worker.ports import Books, Change, Clock
+from pinning_worker.ports.books import Books, Change
+from pinning_worker.ports.world import Clock
 from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.receipts import WrittenReceipts
 from pinning_worker.steps.shelf import Shelf

@@ -18,7 +18,9 @@ from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.pin import Event, Pin, PinKey, State, step
 from pinning_worker.domain.topic.name_row import name_text
 from pinning_worker.domain.verdict import judge
-from pinning_worker.ports import Announcer, Books, Chain, Change, Clock
+from pinning_worker.ports.books import Books, Change
+from pinning_worker.ports.chain import Chain
+from pinning_worker.ports.world import Announcer, Clock
 from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.crashes import Crashes

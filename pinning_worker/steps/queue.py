@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.pin import ACTIVE, Asker, Request, parts_of
-from pinning_worker.ports import Books, Clock
+from pinning_worker.ports.books import Books
+from pinning_worker.ports.world import Clock
 from pinning_worker.steps.fair_share import Part, shares_of
 from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.turns import Turn

@@ -18,7 +18,8 @@ import structlog
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.money.pricing import Quote, fee
 from pinning_worker.domain.pin import LIVE, Event, Request
-from pinning_worker.ports import Books, Change, Clock, Dossier
+from pinning_worker.ports.books import Books, Change, Dossier
+from pinning_worker.ports.world import Clock
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.terms import Terms
 

@@ -11,7 +11,8 @@ from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.receipt import Receipt, receipt_key
 from pinning_worker.domain.pin import Pin, Request
 from pinning_worker.domain.topic.name_row import name_text
-from pinning_worker.ports import Books, Clock, Receipts
+from pinning_worker.ports.books import Books, Receipts
+from pinning_worker.ports.world import Clock
 
 
 @dataclass(slots=True)

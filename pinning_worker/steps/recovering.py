@@ -15,7 +15,7 @@ from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt
 from pinning_worker.domain.topic.name_row import name_text
-from pinning_worker.ports import Books, Change, Receipts
+from pinning_worker.ports.books import Books, Change, Receipts
 
 QUOTES_AT_ONCE = 500  # in memory, and in one change: strangers make the journal of quotes as long as they like
 # A payment was made before its pin was: by the time that a quote stands and its confirmations take.

@@ -27,7 +27,10 @@ import trio
 
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import REQUEST_HOLDS, Pin
-from pinning_worker.ports import Blocks, Books, Chain, Change, Clock, Receipts, Trouble
+from pinning_worker.ports.books import Books, Change, Receipts
+from pinning_worker.ports.chain import Chain
+from pinning_worker.ports.content import Blocks
+from pinning_worker.ports.world import Clock, Trouble
 from pinning_worker.steps.closure import Closure
 from pinning_worker.steps.recovering import promised_to_nobody
 

@@ -16,7 +16,8 @@ import trio
 
 from pinning_worker.domain.content.cid import Cid, Root, cid_from_bytes
 from pinning_worker.domain.content.multihash import Multihash
-from pinning_worker.ports import Books, Trouble
+from pinning_worker.ports.books import Books
+from pinning_worker.ports.world import Trouble
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ from pinning_worker.domain.content.cid import Cid, Root
 from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.pricing import PriceList
 from pinning_worker.domain.verdict import Depth
-from pinning_worker.ports import Budget
+from pinning_worker.ports.content import Budget
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from pinning_worker.domain.pin import STANDING, Pin, PinKey, State
-from pinning_worker.ports import Books, Chain, Change, Clock
+from pinning_worker.ports.books import Books, Change
+from pinning_worker.ports.chain import Chain
+from pinning_worker.ports.world import Clock
 
 log = structlog.get_logger()
 

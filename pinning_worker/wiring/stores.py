@@ -22,7 +22,7 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import open_database
 from pinning_worker.adapters.sql.name_index import SqlNameIndex
 from pinning_worker.adapters.sql.receipts import SqlReceipts
-from pinning_worker.ports import Books, Receipts
+from pinning_worker.ports.books import Books, Receipts
 from pinning_worker.settings import Settings
 from pinning_worker.steps.recovering import (
     QUOTES_AT_ONCE,

@@ -33,7 +33,7 @@ from pinning_worker.domain.money.payment import PaidOutput, Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.pin import REQUEST_HOLDS, Pin, Request, State
-from pinning_worker.ports import Change
+from pinning_worker.ports.books import Change
 from tests.interop.worker import COMMAND, Worker, free_port, open_worker, worker_environment
 
 ADDRESS = "mfWyW5fc9NUj75YAnFgoRLrjxgLDn2MMth"

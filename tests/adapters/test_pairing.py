@@ -20,7 +20,8 @@ from pinning_worker.adapters.sql.store_mark import read_mark as books_mark
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.multihash import Multihash, sha2_256
 from pinning_worker.domain.store_mark import Mark, Mismatch
-from pinning_worker.ports import Change, Trouble
+from pinning_worker.ports.books import Change
+from pinning_worker.ports.world import Trouble
 from pinning_worker.wiring.pairing import NotItsBlocks, Store
 from tests.contract.samples import ROOT, request
 

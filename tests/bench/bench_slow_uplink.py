@@ -11,7 +11,7 @@ import structlog
 import trio
 
 from pinning_worker.domain.content.cid import parse_cid
-from pinning_worker.ports import FetchFailed
+from pinning_worker.ports.content import FetchFailed
 from tests.adapters.p2p.bitswap.rig import BUDGET, TCP, WS, open_node
 from tests.interop.helia import KIB, open_helia
 from tests.interop.slow_line import slow_line

@@ -15,7 +15,8 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.receipts import SqlReceipts
-from pinning_worker.ports import Blocks, Books, Receipts
+from pinning_worker.ports.books import Books, Receipts
+from pinning_worker.ports.content import Blocks
 from tests.contract.postgresql import a_server, new_database
 
 STORES = ("memory", "sqlite", "postgresql")

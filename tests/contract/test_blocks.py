@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import trio
 
 from pinning_worker.domain.content.multihash import Multihash, sha2_256
-from pinning_worker.ports import Blocks
+from pinning_worker.ports.content import Blocks
 
 
 def name_of(data: bytes) -> Multihash:

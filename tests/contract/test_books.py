@@ -16,7 +16,7 @@ from pinning_worker.domain.money.payment import PaidOutput
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.written_once import Rewritten
 from pinning_worker.domain.pin import Pin, PinKey, Request, State
-from pinning_worker.ports import Books, Change, Dossier
+from pinning_worker.ports.books import Books, Change, Dossier
 from tests.contract.samples import (
     HOUR,
     IMAGE,

@@ -14,7 +14,7 @@ import pytest
 
 from pinning_worker.adapters.machine.crash_file import AT_WORK, CRASHES, SLOT_BYTES, read_crash_file
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
-from pinning_worker.ports import CrashNotes, Trouble
+from pinning_worker.ports.world import CrashNotes, Trouble
 
 FETCH, STEP = "fetch bafyart", "step bafyart 0123456789abcdef"
 

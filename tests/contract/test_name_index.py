@@ -22,7 +22,7 @@ from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import NameFilter
 from pinning_worker.domain.topic.name_row import NameRow
-from pinning_worker.ports import NameIndex
+from pinning_worker.ports.names import NameIndex
 
 ART = cid_of(RAW, b"art")
 ROW = NameRow(Txid("aa" * 32), 10, 1_000, 1, 0, Swartz(1_000_000), NameBytes(b"art/1"), f"ipfs://{ART}".encode(), "N1")

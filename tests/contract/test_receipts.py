@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pinning_worker.ports import Receipts
+from pinning_worker.ports.books import Receipts
 from tests.contract.samples import HOUR, NOW, OTHER_TXID, receipt
 
 

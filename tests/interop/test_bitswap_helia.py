@@ -12,7 +12,7 @@ from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.domain.content.cid import parse_cid
 from pinning_worker.domain.content.dag import look_up, reading
 from pinning_worker.domain.content.metadata import ImageLink, parse_metadata
-from pinning_worker.ports import NotFound, Unreadable
+from pinning_worker.ports.content import NotFound, Unreadable
 from tests.adapters.p2p.bitswap.rig import BUDGET, TCP, WS, Node, open_node, until
 from tests.interop.helia import KIB, MIB, Added, Helia, open_helia
 from tests.interop.node_binary import needs_node

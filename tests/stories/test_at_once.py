@@ -23,7 +23,8 @@ from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.pin import Pin, Request, State
 from pinning_worker.domain.topic.messages import FetchingCid, Message
 from pinning_worker.domain.verdict import Depth
-from pinning_worker.ports import Change, Dossier, Trouble
+from pinning_worker.ports.books import Change, Dossier
+from pinning_worker.ports.world import Trouble
 from tests import content
 from tests.stories.world import World, terms
 

@@ -30,7 +30,8 @@ from pinning_worker.domain.topic.listing import NameFilter
 from pinning_worker.domain.topic.messages import NameOps
 from pinning_worker.domain.topic.name_row import NameRow
 from pinning_worker.domain.topic.requests import ListRequest, parse
-from pinning_worker.ports import BlockOfNames, NameOpAt, Trouble
+from pinning_worker.ports.chain import BlockOfNames, NameOpAt
+from pinning_worker.ports.world import Trouble
 
 NETWORK = NETWORKS["doichain-regtest"]
 ADDRESS = "ncrt1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq8w7hxl"

@@ -16,7 +16,7 @@ from pinning_worker.domain.identities import NameBytes, PeerId
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.pin import PinKey, State
 from pinning_worker.domain.topic.requests import Ask
-from pinning_worker.ports import Fetched
+from pinning_worker.ports.content import Fetched
 from pinning_worker.steps.crashes import SET_ASIDE, Crashes, work_name
 from tests import content
 from tests.stories.world import World, terms

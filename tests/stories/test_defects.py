@@ -15,7 +15,8 @@ from pinning_worker.adapters.memory.network import MemoryFetcher
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import State
-from pinning_worker.ports import Fetched, Trouble
+from pinning_worker.ports.content import Fetched
+from pinning_worker.ports.world import Trouble
 from tests import content, stories
 from tests.stories.world import World
 

@@ -17,7 +17,7 @@ from pinning_worker.domain.money.payment import PaidOutput, Sighting
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.pin import Event, Pin, State, step
 from pinning_worker.domain.verdict import accounts
-from pinning_worker.ports import Change
+from pinning_worker.ports.books import Change
 from pinning_worker.steps.unbooked import MOST_FOR_ONE_ROOT, MOST_RETURNS
 from tests import content
 from tests.stories.world import World

@@ -7,7 +7,7 @@ from trio.testing import MockClock
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.requests import Ask
-from pinning_worker.ports import Budget
+from pinning_worker.ports.content import Budget
 from tests import content
 from tests.stories.world import World, terms
 

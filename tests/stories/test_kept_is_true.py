@@ -10,7 +10,8 @@ from trio.testing import MockClock
 from pinning_worker.domain.content.cid import RAW, Cid
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import State
-from pinning_worker.ports import Change, Trouble
+from pinning_worker.ports.books import Change
+from pinning_worker.ports.world import Trouble
 from pinning_worker.steps import checking
 from pinning_worker.steps.checking import SAMPLE
 from tests import content

@@ -9,7 +9,8 @@ import trio.testing
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import State
-from pinning_worker.ports import Change, Trouble
+from pinning_worker.ports.books import Change
+from pinning_worker.ports.world import Trouble
 from pinning_worker.steps.providing import AGAIN_SECONDS, LOOK_SECONDS, RETRY_SECONDS, Kept, Providing
 from tests.contract import samples
 

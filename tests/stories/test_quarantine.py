@@ -14,7 +14,8 @@ from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.chain import MemoryChain
 from pinning_worker.domain.identities import NameBytes
 from pinning_worker.domain.pin import PinKey, State
-from pinning_worker.ports import Change, DiskFull, Trouble
+from pinning_worker.ports.books import Change
+from pinning_worker.ports.world import DiskFull, Trouble
 from pinning_worker.steps import shelf
 from tests import content
 from tests.stories.world import World, terms

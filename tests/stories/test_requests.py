@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from pinning_worker.adapters.memory.network import MemoryFetcher
 from pinning_worker.domain.content.cid import DAG_PB, Cid, cid_of
 from pinning_worker.domain.pin import State
-from pinning_worker.ports import Budget, Fetched
+from pinning_worker.ports.content import Budget, Fetched
 from tests import content
 from tests.stories.world import World, terms
 

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from pinning_worker.domain.identities import NameBytes
 from pinning_worker.domain.pin import ACTIVE, PinKey, State
-from pinning_worker.ports import Budget
+from pinning_worker.ports.content import Budget
 from tests import content
 from tests.stories.world import World, terms
 

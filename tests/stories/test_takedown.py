@@ -13,7 +13,7 @@ from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.domain.content.cid import RAW, Cid, Root
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import State
-from pinning_worker.ports import Trouble
+from pinning_worker.ports.world import Trouble
 from pinning_worker.steps.takedown import TakeDown
 from tests import content
 from tests.stories.world import World, terms

@@ -13,7 +13,8 @@ from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import Pin, Request, State
-from pinning_worker.ports import Change, DiskFull, Trouble
+from pinning_worker.ports.books import Change
+from pinning_worker.ports.world import DiskFull, Trouble
 from tests import content
 from tests.stories.world import World
 

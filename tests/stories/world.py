@@ -31,7 +31,7 @@ from pinning_worker.domain.pin import Pin, PinKey
 from pinning_worker.domain.topic.requests import Ask, BadAsk, parse
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.lifecycle import Lifecycle
-from pinning_worker.ports import Budget
+from pinning_worker.ports.content import Budget
 from pinning_worker.steps.terms import Terms
 from tests import content
 

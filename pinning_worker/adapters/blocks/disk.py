@@ -31,7 +31,8 @@ from pinning_worker.adapters.blocks.durability import make_durable
 from pinning_worker.adapters.blocks.quarantine import FREED, Quarantine
 from pinning_worker.adapters.machine.disk_faults import trouble_of
 from pinning_worker.domain.content.multihash import Multihash, is_hash_of
-from pinning_worker.ports import DiskFull, Quarantined
+from pinning_worker.ports.content import Quarantined
+from pinning_worker.ports.world import DiskFull
 
 log = structlog.get_logger(__name__)
 

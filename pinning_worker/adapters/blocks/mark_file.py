@@ -17,7 +17,7 @@ from pinning_worker.adapters.blocks.quarantine import FREED, day_folders
 from pinning_worker.adapters.machine.disk_faults import trouble_of
 from pinning_worker.adapters.machine.private_file import replace
 from pinning_worker.domain.store_mark import Mark
-from pinning_worker.ports import NeedsMending
+from pinning_worker.ports.world import NeedsMending
 
 MARK_FILE = "store.json"
 

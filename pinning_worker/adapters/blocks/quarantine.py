@@ -23,7 +23,7 @@ from threading import Lock
 
 from pinning_worker.domain.content.multihash import Multihash, is_hash_of
 from pinning_worker.domain.content.sizes import disk_room
-from pinning_worker.ports import Quarantined
+from pinning_worker.ports.content import Quarantined
 
 FREED = "freed"  # the quarantine's folder in the block folder
 PAID, UNPAID = "paid", "unpaid"

@@ -26,7 +26,7 @@ from pinning_worker.domain.content.cid import parse_cid
 from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.receipt import Receipt
 from pinning_worker.domain.money.swartz import Swartz
-from pinning_worker.ports import Receipts
+from pinning_worker.ports.books import Receipts
 
 JOURNAL = "receipts.jsonl"
 _OUTDATED = 4  # lines for each receipt, above which it is written anew

@@ -15,7 +15,7 @@ from pinning_worker.adapters.blocks.quarantine import FREED
 from pinning_worker.adapters.blocks.quote_journal import JOURNAL as QUOTES
 from pinning_worker.adapters.blocks.receipt_journal import JOURNAL as RECEIPTS
 from pinning_worker.adapters.machine.disk_faults import is_usable, user_name
-from pinning_worker.ports import NeedsMending
+from pinning_worker.ports.world import NeedsMending
 
 _FOLDERS, _FILES = (ASIDE, FREED), (MARK_FILE, RECEIPTS, QUOTES)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pinning_worker.ports import Trouble
+from pinning_worker.ports.world import Trouble
 
 
 class ElectrumTrouble(Trouble):

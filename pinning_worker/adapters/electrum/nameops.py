@@ -32,7 +32,7 @@ from pinning_worker.domain.chain.headers import Header
 from pinning_worker.domain.chain.nameop import transaction_name_op
 from pinning_worker.domain.chain.transaction import BadMerkleBranch, Transaction, merkle_root
 from pinning_worker.domain.identities import Txid
-from pinning_worker.ports import NameOpAt
+from pinning_worker.ports.chain import NameOpAt
 
 POSITIONS_AT_ONCE = 400
 DEEPEST_TREE = 17  # 131 072 transactions: a block of 4 MB has no more

@@ -25,7 +25,7 @@ from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.headerchain import MOST_AHEAD_SECONDS
 from pinning_worker.domain.chain.networks import Network
 from pinning_worker.domain.identities import Script
-from pinning_worker.ports import Clock
+from pinning_worker.ports.world import Clock
 
 A_LITTLE_AHEAD = timedelta(minutes=5)  # a miner's clock is no better than ours
 LONG_WITHOUT_A_BLOCK = timedelta(hours=1)  # one in four hundred blocks takes longer

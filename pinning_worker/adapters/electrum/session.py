@@ -40,7 +40,7 @@ from pinning_worker.adapters.electrum.wire import Wire
 from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.headerchain import MOST_AHEAD_SECONDS, FromTheFuture
 from pinning_worker.domain.chain.headers import Header
-from pinning_worker.ports import NameOpAt
+from pinning_worker.ports.chain import NameOpAt
 
 STATUSES_AT_ONCE = 100  # asked for again in one check-in
 LONG_HISTORY = 1_000  # rows; one that is longer costs so much that it is not read at each news

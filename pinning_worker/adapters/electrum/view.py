@@ -20,7 +20,7 @@ from pinning_worker.domain.chain.headers import BadHeader, Header
 from pinning_worker.domain.chain.networks import Network
 from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Proof, Sighting, Tip
-from pinning_worker.ports import Clock
+from pinning_worker.ports.world import Clock
 
 
 @dataclass(frozen=True, slots=True)

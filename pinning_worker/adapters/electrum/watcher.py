@@ -32,7 +32,8 @@ from pinning_worker.adapters.electrum.view import ChainView, header_time
 from pinning_worker.domain.chain.networks import Network
 from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Proof, Tip
-from pinning_worker.ports import BlockOfNames, ChainListener, Clock, Trouble
+from pinning_worker.ports.chain import BlockOfNames, ChainListener
+from pinning_worker.ports.world import Clock, Trouble
 
 MOST_SERVERS = 16
 LONGEST_UNSEEN = timedelta(hours=2)

@@ -24,7 +24,7 @@ import structlog
 
 from pinning_worker.adapters.blocks.json_lines import read_object, whole_number
 from pinning_worker.adapters.machine.private_file import replace
-from pinning_worker.ports import Trouble
+from pinning_worker.ports.world import Trouble
 
 AT_WORK, CRASHES = "at-work", "crashes.json"
 SLOT_BYTES = 512

@@ -10,7 +10,7 @@ import os
 import pwd
 from pathlib import Path
 
-from pinning_worker.ports import NeedsMending, Trouble
+from pinning_worker.ports.world import NeedsMending, Trouble
 
 _NO_RIGHTS = frozenset({errno.EACCES, errno.EPERM})
 _STAYS_WRONG = _NO_RIGHTS | {errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP}

@@ -14,7 +14,8 @@ from trio.lowlevel import checkpoint
 
 from pinning_worker.domain.content.multihash import Multihash, is_hash_of
 from pinning_worker.domain.content.sizes import disk_room
-from pinning_worker.ports import DiskFull, Quarantined
+from pinning_worker.ports.content import Quarantined
+from pinning_worker.ports.world import DiskFull
 
 _PIECE = 1000
 

@@ -21,7 +21,7 @@ from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.written_once import is_same_sighting, require_same_money, require_same_quote
 from pinning_worker.domain.pin import ACTIVE, LIVE, STANDING, Pin, PinKey, Request, Share, State
-from pinning_worker.ports import Change, Dossier
+from pinning_worker.ports.books import Change, Dossier
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from pinning_worker.domain.chain.nameop import NameOp, NameOpCode
 from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Proof, Sighting, Tip
-from pinning_worker.ports import BlockOfNames, ChainListener, Clock, NameOpAt
+from pinning_worker.ports.chain import BlockOfNames, ChainListener, NameOpAt
+from pinning_worker.ports.world import Clock
 
 
 @dataclass(frozen=True, slots=True)

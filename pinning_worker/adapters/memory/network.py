@@ -12,7 +12,8 @@ from pinning_worker.domain.content.dag import BadBlock, links
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.messages import Message
-from pinning_worker.ports import Blocks, Budget, DiskFull, Fetched, NoRoom, NotFound, OverBudget, Stalled, Unreadable
+from pinning_worker.ports.content import Blocks, Budget, Fetched, NoRoom, NotFound, OverBudget, Stalled, Unreadable
+from pinning_worker.ports.world import DiskFull
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from pinning_worker.adapters.p2p.gossip.pubsub import Topic, open_pubsub
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
-from pinning_worker.ports import Blocks
+from pinning_worker.ports.content import Blocks
 from pinning_worker.ungroup import one_error
 
 DIAL_SECONDS = 10.0

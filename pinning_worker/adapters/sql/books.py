@@ -21,7 +21,7 @@ from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.pin import Pin, PinKey, Request, Share
-from pinning_worker.ports import Change, Dossier
+from pinning_worker.ports.books import Change, Dossier
 
 
 class SqlBooks:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from pinning_worker.adapters.machine.disk_faults import user_name
-from pinning_worker.ports import DiskFull, NeedsMending, Trouble
+from pinning_worker.ports.world import DiskFull, NeedsMending, Trouble
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR})
 _NOT_OURS_TO_USE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})

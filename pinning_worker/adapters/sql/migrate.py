@@ -30,7 +30,7 @@ from pinning_worker.adapters.machine.disk_faults import trouble_of
 from pinning_worker.adapters.sql.database import engine_of
 from pinning_worker.adapters.sql.faults import meaning_of
 from pinning_worker.adapters.sql.sqlite_file import is_there, require_ours, require_writable, sqlite_path
-from pinning_worker.ports import DiskFull, NeedsMending
+from pinning_worker.ports.world import DiskFull, NeedsMending
 
 
 class UnusableDatabase(Exception):

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 from sqlalchemy import Connection, Row, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pinning_worker.ports import NeedsMending
+from pinning_worker.ports.world import NeedsMending
 
 Value = TypeVar("Value")
 AnyRow: TypeAlias = Row[Any]  # the columns' types are those of the table

@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 
 from pinning_worker.adapters.machine.disk_faults import reason_of
 from pinning_worker.adapters.sql.faults import damaged, not_ours_to_use, sqlite_meaning
-from pinning_worker.ports import NeedsMending
+from pinning_worker.ports.world import NeedsMending
 
 REVISION_TABLE = "alembic_version"
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"

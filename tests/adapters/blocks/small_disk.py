@@ -11,7 +11,7 @@ import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.domain.content.multihash import Multihash, sha2_256
-from pinning_worker.ports import DiskFull
+from pinning_worker.ports.world import DiskFull
 
 DAY = date(2026, 11, 29)
 

@@ -17,7 +17,7 @@ from pinning_worker.adapters.blocks import durability
 from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.adapters.blocks.quarantine import Quarantine
 from pinning_worker.domain.content.multihash import sha2_256
-from pinning_worker.ports import DiskFull, Trouble
+from pinning_worker.ports.world import DiskFull, Trouble
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA = b"a block of some length"

@@ -21,7 +21,8 @@ from pinning_worker.adapters.memory.receipts import MemoryReceipts
 from pinning_worker.domain.content.cid import RAW, cid_of
 from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.receipt import Receipt
-from pinning_worker.ports import Change, Trouble
+from pinning_worker.ports.books import Change
+from pinning_worker.ports.world import Trouble
 from pinning_worker.settings import Settings, load
 from pinning_worker.steps.recovering import QUOTES_AT_ONCE, take_up_receipts
 from pinning_worker.wiring.stores import take_journals

@@ -13,7 +13,7 @@ from pinning_worker.domain.chain.nameop import NameOpCode
 from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, double_sha256, txid_from
 from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.swartz import Swartz
-from pinning_worker.ports import Trouble
+from pinning_worker.ports.world import Trouble
 from tests.adapters.electrum.listening import Heard, eventually
 from tests.adapters.electrum.scripted import STRANGER, Ledger, Refusal, ScriptedServer, branch_of, payment
 from tests.adapters.electrum.watching import watching

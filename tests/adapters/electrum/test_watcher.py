@@ -26,7 +26,7 @@ from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutp
 from pinning_worker.domain.identities import NameBytes, Script, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Proof
 from pinning_worker.domain.money.swartz import Swartz
-from pinning_worker.ports import DiskFull
+from pinning_worker.ports.world import DiskFull
 from tests.adapters.electrum.listening import Heard, eventually
 from tests.adapters.electrum.scripted import ANOTHER_PAYEE, PAYEE, Ledger, Refusal, ScriptedServer, payment
 from tests.adapters.electrum.watching import BRISK, ClockAt, checking_in_often, until_asked, watching

@@ -14,7 +14,7 @@ from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.watcher import LONGEST_UNSEEN, PaymentWatcher
 from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Proof
-from pinning_worker.ports import Clock
+from pinning_worker.ports.world import Clock
 from tests.adapters.electrum.listening import Heard, eventually
 from tests.adapters.electrum.scripted import PAYEE, ScriptedServer, serving
 from tests.mining import LATER

@@ -15,7 +15,7 @@ from pinning_worker.adapters.p2p.gossip.intake import Intake
 from pinning_worker.adapters.p2p.gossip.request_reader import READERS, RequestReader
 from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.requests import Ask, BadAsk, ListRequest
-from pinning_worker.ports import DiskFull
+from pinning_worker.ports.world import DiskFull
 from tests import content
 
 

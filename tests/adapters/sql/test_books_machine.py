@@ -26,7 +26,7 @@ from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.written_once import Rewritten
 from pinning_worker.domain.pin import Pin, PinKey, Request, State
-from pinning_worker.ports import Books, Change
+from pinning_worker.ports.books import Books, Change
 from tests.contract.samples import NOW, ROOT, bare_payment, block_name, pin, proof, quote, request
 
 Row = TypeVar("Row", Request, Pin)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate, require_current
 from pinning_worker.adapters.sql.sqlite_file import require_whole
-from pinning_worker.ports import NeedsMending, Trouble
+from pinning_worker.ports.world import NeedsMending, Trouble
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import READERS, Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.rows import DamagedRow
-from pinning_worker.ports import Change, DiskFull, Trouble
+from pinning_worker.ports.books import Change
+from pinning_worker.ports.world import DiskFull, Trouble
 from tests.contract.samples import ROOT, TXID, block_name, payment, pin, quote, request
 
 

@@ -23,7 +23,8 @@ from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import NameFilter
 from pinning_worker.domain.topic.name_row import NameRow
-from pinning_worker.ports import Change, NeedsMending
+from pinning_worker.ports.books import Change
+from pinning_worker.ports.world import NeedsMending
 from tests.contract.samples import ROOT, TXID, block_name, payment, pin, quote, request
 
 assert {book_tables.pins.metadata, name_tables.name_ops.metadata} == {metadata}

@@ -14,7 +14,7 @@ from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.never_quoted import paid_and_never_quoted
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.identities import NameBytes, Txid
-from pinning_worker.ports import Change
+from pinning_worker.ports.books import Change
 from tests.contract.samples import NOW, OTHER, OTHER_TXID, ROOT, TXID, bare_payment, pin, quote
 
 LATER = NOW + timedelta(minutes=10)

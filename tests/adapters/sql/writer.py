@@ -12,7 +12,7 @@ import trio
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.domain.content.cid import Root
-from pinning_worker.ports import Change
+from pinning_worker.ports.books import Change
 from tests.contract.samples import block_name, pin
 
 BLOCKS = 300

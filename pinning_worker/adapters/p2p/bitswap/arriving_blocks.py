@@ -12,7 +12,7 @@ from collections.abc import Callable
 import trio
 
 from pinning_worker.domain.content.multihash import Multihash
-from pinning_worker.ports import Blocks
+from pinning_worker.ports.content import Blocks
 
 
 class Shelf:

@@ -32,7 +32,7 @@ from pinning_worker.adapters.p2p.frames import GONE, StreamGone
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.content.multihash import Multihash
-from pinning_worker.ports import Blocks, Budget, Fetched
+from pinning_worker.ports.content import Blocks, Budget, Fetched
 from pinning_worker.ungroup import one_error
 
 PROTOCOLS = (TProtocol("/ipfs/bitswap/1.2.0"), TProtocol("/ipfs/bitswap/1.1.0"))

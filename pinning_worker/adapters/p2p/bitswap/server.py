@@ -26,7 +26,7 @@ from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, W
 from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone, close_quietly, write_frame
 from pinning_worker.domain.content.cid import cid_from_bytes
 from pinning_worker.domain.content.multihash import Multihash
-from pinning_worker.ports import Trouble
+from pinning_worker.ports.world import Trouble
 
 SMALL = 1024
 BATCH = 1024 * 1024

@@ -29,7 +29,8 @@ from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.bounds.trickle import Trickle
 from pinning_worker.domain.content.cid import RAW, Cid
 from pinning_worker.domain.content.multihash import Multihash
-from pinning_worker.ports import Budget, DiskFull, Fetched, NoRoom, NotFound, Stalled, Unreadable
+from pinning_worker.ports.content import Budget, Fetched, NoRoom, NotFound, Stalled, Unreadable
+from pinning_worker.ports.world import DiskFull
 from pinning_worker.ungroup import one_error
 
 WINDOW = 32

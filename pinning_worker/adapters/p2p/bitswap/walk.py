@@ -18,7 +18,7 @@ from collections import deque
 from pinning_worker.domain.content.cid import RAW, Cid, UnsupportedCid
 from pinning_worker.domain.content.dag import BadBlock, declared_bytes, links
 from pinning_worker.domain.content.multihash import Multihash
-from pinning_worker.ports import Budget, OverBudget, Unreadable
+from pinning_worker.ports.content import Budget, OverBudget, Unreadable
 
 
 class Walk:

@@ -22,7 +22,7 @@ from pinning_worker.adapters.p2p.gossip.intake import Intake
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.requests import Ask, BadAsk, Ignored, ListRequest, parse
-from pinning_worker.ports import Trouble
+from pinning_worker.ports.world import Trouble
 
 log = structlog.get_logger()
 

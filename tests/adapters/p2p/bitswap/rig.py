@@ -14,7 +14,7 @@ from pinning_worker.adapters.p2p.bitswap.server import BlockSource
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
 from pinning_worker.domain.content.cid import Cid, cid_of
-from pinning_worker.ports import Blocks, Budget, Fetched
+from pinning_worker.ports.content import Blocks, Budget, Fetched
 from pinning_worker.ungroup import one_error
 from tests.domain.dagpb import DAG_PB, RAW, node
 

@@ -16,7 +16,7 @@ from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.domain.content.cid import Cid, cid_from_bytes, cid_of, encode_varint
 from pinning_worker.domain.content.multihash import Multihash
-from pinning_worker.ports import NoRoom, NotFound, OverBudget, Stalled, Unreadable
+from pinning_worker.ports.content import NoRoom, NotFound, OverBudget, Stalled, Unreadable
 from tests.adapters.p2p.bitswap.raw_peer import open_raw_peer, wants_in
 from tests.adapters.p2p.bitswap.rig import BUDGET, MIB, add, add_file, chunks, open_node, until
 from tests.domain.dagpb import DAG_PB, RAW, field, node

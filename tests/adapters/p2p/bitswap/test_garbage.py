@@ -27,7 +27,7 @@ from pinning_worker.adapters.p2p.frames import write_frame
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.domain.content.cid import Cid, cid_of, encode_varint
 from pinning_worker.domain.content.multihash import Multihash
-from pinning_worker.ports import NotFound
+from pinning_worker.ports.content import NotFound
 from tests.adapters.p2p.bitswap.raw_peer import RawPeer, blocks_in, cancels_in, open_raw_peer, wants_in
 from tests.adapters.p2p.bitswap.rig import BUDGET, Node, add, add_file, chunks, open_node, until
 from tests.domain.dagpb import RAW

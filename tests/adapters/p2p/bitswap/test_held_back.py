@@ -18,7 +18,7 @@ from pinning_worker.adapters.p2p.bitswap.session import Session
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.domain.content.cid import RAW, Cid, cid_of
 from pinning_worker.domain.content.multihash import Multihash
-from pinning_worker.ports import Budget
+from pinning_worker.ports.content import Budget
 from pinning_worker.ungroup import one_error
 from tests.adapters.p2p.bitswap.rig import BUDGET
 

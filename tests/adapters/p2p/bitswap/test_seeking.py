@@ -15,7 +15,7 @@ from pinning_worker.adapters.p2p.dht.contacts import Contact
 from pinning_worker.adapters.p2p.errors import CannotConnect
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
-from pinning_worker.ports import NotFound
+from pinning_worker.ports.content import NotFound
 from tests.adapters.p2p.bitswap.rig import BUDGET, MIB, Node, add_file, chunks, open_node
 
 

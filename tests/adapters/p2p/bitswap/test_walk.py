@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.domain.content.cid import DAG_CBOR, Cid, cid_of
 from pinning_worker.domain.content.multihash import Multihash
-from pinning_worker.ports import Budget, OverBudget, Unreadable
+from pinning_worker.ports.content import Budget, OverBudget, Unreadable
 from tests.domain.dagpb import DAG_PB, FILE, HAMT_SHARD, RAW, Blocks, field, link, node, unixfs
 
 ROOMY = Budget(bytes=10**6, blocks=1000, depth=50, first_block_seconds=1, idle_seconds=1, total_seconds=1)

@@ -1,0 +1,123 @@
+"""The books: requests, pins, quotes, payments, and which block is held for which root; and the receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import Script, Txid
+from pinning_worker.domain.money.payment import Payment
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.receipt import Receipt
+from pinning_worker.domain.pin import Pin, PinKey, Request, Share
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """All that one step changes, stored together or not at all.
+
+    Each request and pin carries the version that the step read (0: it must not exist yet); the books store it with
+    the next one. `hold` adds block references (root, multihashes); `release` drops all references of those roots.
+    `forget` takes requests out of the books.
+    """
+
+    requests: tuple[Request, ...] = ()
+    pins: tuple[Pin, ...] = ()
+    quotes: tuple[Quote, ...] = ()
+    payments: tuple[Payment, ...] = ()
+    hold: tuple[tuple[Root, tuple[Multihash, ...]], ...] = ()
+    release: tuple[Root, ...] = ()
+    forget: tuple[Request, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """All that the books say about one root, read at one moment."""
+
+    request: Request | None
+    pins: tuple[Pin, ...]  # of this root, in any state, by name
+    quotes: tuple[Quote, ...]  # all ever given, oldest first
+    naming: tuple[Pin, ...]  # STANDING pins of this root or of one that references it: latest end first, a few
+
+
+class Books(Protocol):
+    """Requests, pins, quotes, payments, and which block is held for which root. The truth of this worker."""
+
+    async def commit(self, change: Change) -> bool:
+        """Compare and swap: False, with nothing changed, if any request or pin has another version by now."""
+
+    async def dossier(self, root: Root, naming: int) -> Dossier:
+        """`naming`: how many of those pins at most."""
+
+    async def request(self, root: Root) -> Request | None: ...
+
+    async def pin(self, key: PinKey) -> Pin | None: ...
+
+    async def pins_of(self, root: Root) -> Sequence[Pin]:
+        """Every pin of that root, in any state, by name."""
+
+    async def pins_naming(self, cid: Root, limit: int) -> Sequence[Pin]:
+        """STANDING pins whose root is this CID, or whose root's request lists it in `references`: latest end first."""
+
+    async def quotes(self, root: Root) -> Sequence[Quote]:
+        """All quotes ever given for that root, oldest first."""
+
+    async def payment(self, txid: Txid) -> Payment | None: ...
+
+    async def payments_of(self, key: PinKey) -> Sequence[Payment]:
+        """Every payment for that pin, gone ones included."""
+
+    async def unsettled(self) -> Sequence[PinKey]:
+        """Pins that a new block concerns: in CREDIT, or with a payment neither settled nor gone, or settled and now
+        without a proof. Money without a pin concerns none."""
+
+    async def proven_from(self, height: int) -> Sequence[Payment]:
+        """Payments whose proof stands at that height or above: those that a reorg from there may take back."""
+
+    async def due(self, now: datetime, limit: int) -> Sequence[Request | Pin]:
+        """What is due now, the longest overdue first; but not ACTIVE requests, whose queue may be long."""
+
+    async def waiting(self, limit: int, *, paid_for: bool) -> Sequence[Request]:
+        """ACTIVE requests, the longest waiting first: those whose root a pin `keeps`, or the others."""
+
+    async def next_due(self, after: datetime) -> datetime | None:
+        """The first `due_at` later than that."""
+
+    async def active_requests(self, *, paid_for: bool) -> int:
+        """Requests in an ACTIVE state: those whose root a pin `keeps`, or the others."""
+
+    async def unpaid_room(self) -> Mapping[tuple[Share, ...], int]:
+        """The `disk_room` of QUOTED requests that no LIVE pin keeps, by `staged_for`: what the staging quota counts.
+        Each block once within a closure."""
+
+    async def held(self, root: Root) -> Sequence[Multihash]:
+        """The multihashes referenced by that root."""
+
+    async def holders(self, multihashes: Collection[Multihash]) -> dict[Multihash, set[Root]]:
+        """The roots that reference each block; of those that any does."""
+
+    async def unreferenced(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
+        """Those of them that no root references."""
+
+    async def scripts_in_use(self, now: datetime) -> set[Script]:
+        """Payment scripts of quotes that have not expired, and of all quotes of roots that have a pin that is not
+        RELEASED: watched even when the operator's settings name them no more."""
+
+    async def all_pins(self) -> Sequence[Pin]: ...
+
+    async def all_payments(self) -> Sequence[Payment]: ...
+
+
+class Receipts(Protocol):
+    """The metadata record of each pin, mirrored to other nodes later. One per (CID, paying transaction)."""
+
+    async def put(self, receipt: Receipt) -> None:
+        """Insert or replace by `receipt.key`."""
+
+    async def get(self, key: str) -> Receipt | None: ...
+
+    async def all(self) -> Sequence[Receipt]: ...

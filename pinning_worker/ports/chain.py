@@ -1,0 +1,66 @@
+"""The chain of Doichain: our own verified headers, and what servers show of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pinning_worker.domain.chain.nameop import NameOp
+from pinning_worker.domain.identities import Script, Txid
+from pinning_worker.domain.money.payment import Sighting, Tip
+
+
+@dataclass(frozen=True, slots=True)
+class NameOpAt:
+    """A NameOp in a block of our best chain; every byte of it was checked against the verified merkle root."""
+
+    txid: Txid
+    position: int  # of the transaction in the block
+    vout: int
+    amount: int  # swartz in the name output
+    op: NameOp
+
+
+@dataclass(frozen=True, slots=True)
+class BlockOfNames:
+    height: int
+    hash: str
+    time: datetime
+    ops: tuple[NameOpAt, ...]
+
+
+class Chain(Protocol):
+    """Our own verified headers, and what servers show of it."""
+
+    async def tip(self) -> Tip | None:
+        """None until our verified headers have reached a server's tip, once in this run."""
+
+    async def is_seen(self) -> bool:
+        """Whether a payment that is made now would be noticed soon: while it is not, nothing may be sold."""
+
+    async def is_read(self) -> bool:
+        """Whether every payment that servers show, up to the chain's tip, has been told once in this run: before that
+        our books may be behind, and nothing may be freed."""
+
+    async def has_block(self, height: int, block_hash: str) -> bool:
+        """Whether our chain has that block. One below the first header that we hold counts as in it."""
+
+    async def watch(self, scripts: Collection[Script]) -> None:
+        """Adds payment scripts to those watched."""
+
+    async def name_ops(self, height: int) -> BlockOfNames | None:
+        """None where our chain has no such block (yet, or any more). Raises Trouble when no server answers."""
+
+
+class ChainListener(Protocol):
+    """What the chain's watcher calls; the lifecycle is one. Nothing said here is lost by being said twice."""
+
+    async def payment_seen(self, sighting: Sighting) -> None: ...
+
+    async def payment_gone(self, txid: Txid) -> None:
+        """Unproven, and no server that showed it shows it now. Never because a server is merely away."""
+
+    async def tip_moved(self, tip: Tip, fork_height: int | None) -> None:
+        """`fork_height`: the lowest height whose block was replaced, in a reorg."""
