@@ -276,7 +276,7 @@ _purchases = st.lists(
 
 def test_payments_of_one_block_are_folded_by_their_txids() -> None:
     """A block's transactions are heard of in any order; yet every node decides alike which of them buys."""
-    first, second, earlier = payment("a", 60, 7), payment("b", 40, 7), payment("c", 1, 6)
+    first, second, earlier = payment(Txid("a"), 60, 7), payment(Txid("b"), 40, 7), payment(Txid("c"), 1, 6)
     for heard in ([first, second, earlier], [earlier, second, first]):
         assert in_chain_order(heard) == [earlier, first, second]
 

@@ -210,7 +210,7 @@ def test_of_two_payments_one_double_spent_the_other_carries_the_pin_for_its_own_
 
 # A reorg may give payments another order, or take one away whose money a later one has spent.
 
-L50_LOST = payment("lost", 50, settled=True)
+L50_LOST = payment(Txid("lost"), 50, settled=True)
 
 
 def on_credit_since(height: int, months: int) -> Pin:
@@ -223,31 +223,34 @@ def test_money_that_a_payment_now_behind_has_spent_is_not_spent_again() -> None:
     """`x` bought with `y`'s 60; a reorg moves it behind `f`, which seems to have 160: they would buy two months."""
     two_months = quote(2, 150)
     case = Case.of(
-        payment("y", 60, 90, settled=True), paid(100, 95, "f"), payment("x", 40, 96, bought=(1, 100)), quotes=[ONE]
+        payment(Txid("y"), 60, 90, settled=True),
+        paid(100, 95, Txid("f")),
+        payment(Txid("x"), 40, 96, bought=(1, 100)),
+        quotes=[ONE],
     )
     case.quotes.append(two_months)
     case.pin = replace(pin(State.PINNED), starts=block_time(96), ends=add_months(block_time(96), 1))
     case.look()
-    assert case.payments["f"].bought == Purchase(ONE.id, Swartz(100), 1)
+    assert case.payments[Txid("f")].bought == Purchase(ONE.id, Swartz(100), 1)
     assert accounts(list(case.payments.values()), [case.pin])["credit"] == ZERO
 
 
 def test_money_that_now_lies_behind_a_payment_buys_from_its_own_block_on() -> None:
     """A reorg moves 60 behind the block of 40: together they buy, but not before both are there."""
-    case = Case.of(paid(40, 90, "early"), payment("moved", 60, 95, settled=True), quotes=[ONE])
+    case = Case.of(paid(40, 90, Txid("early")), payment(Txid("moved"), 60, 95, settled=True), quotes=[ONE])
     case.pin = pin(State.SHORT)
     case.look()
     assert (case.pin.state, case.pin.starts) == (State.CONFIRMED, block_time(95))
-    assert case.payments["early"].bought is None
+    assert case.payments[Txid("early")].bought is None
 
 
 def test_of_purchases_that_a_lost_payment_leaves_uncovered_the_last_is_undone() -> None:
     """`b` spent 50 that are lost. `a` paid for itself: what it bought stands, and is not decided anew."""
-    a, b = payment("a", 100, 90, bought=(1, 100)), payment("b", 50, 91, bought=(1, 100))
+    a, b = payment(Txid("a"), 100, 90, bought=(1, 100)), payment(Txid("b"), 50, 91, bought=(1, 100))
     case = Case.of(L50_LOST, a, b)
     case.pin = on_credit_since(79, months=2)
     case.look()
-    assert (case.payments["a"], case.payments["b"].bought) == (a, None)
+    assert (case.payments[Txid("a")], case.payments[Txid("b")].bought) == (a, None)
     assert (case.pin.state, case.pin.starts, case.pin.ends) == (
         State.CONFIRMED,
         block_time(90),
@@ -257,14 +260,14 @@ def test_of_purchases_that_a_lost_payment_leaves_uncovered_the_last_is_undone() 
 
 
 def test_a_term_that_was_bought_with_lost_money_is_on_credit_though_its_purchase_is_proven() -> None:
-    case = Case.of(L50_LOST, payment("a", 100, 90, bought=(1, 100)), payment("b", 50, 91, bought=(1, 100)))
+    case = Case.of(L50_LOST, payment(Txid("a"), 100, 90, bought=(1, 100)), payment(Txid("b"), 50, 91, bought=(1, 100)))
     case.pin = replace(on_credit_since(0, months=2), state=State.PINNED, unproven_at=None)
     case.look()
     assert (case.pin.state, case.pin.unproven_at) == (State.CREDIT, 100)
 
 
 def test_lost_money_that_bought_nothing_leaves_the_pin_as_it_is() -> None:
-    case = Case.of(L50_LOST, payment("a", 100, 90, bought=(1, 100)))
+    case = Case.of(L50_LOST, payment(Txid("a"), 100, 90, bought=(1, 100)))
     case.pin = standing = replace(on_credit_since(0, months=1), state=State.PINNED, unproven_at=None)
     case.look()
     assert case.pin == standing
