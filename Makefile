@@ -22,7 +22,7 @@ PAGE := examples/browser
 PAGE_STAMP := $(PAGE)/node_modules/.set-up-$(call hash,$(PAGE)/package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-browser test check run bench venv node kubo page lock
+.PHONY: help demo demo-browser test test-fast check run bench venv node kubo page lock
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -33,8 +33,14 @@ demo: venv node ## the whole story on real peers, step by step, in under a minut
 demo-browser: venv node page ## a page to ask and pay from, against a worker and a Doichain of its own, until Ctrl-C
 	@.venv/bin/python -m tests.interop.demo_browser
 
-test: venv node page ## every test; TESTS="-k words" or a path for some of them
-	.venv/bin/python -m pytest $(TESTS)
+# Most tests wait for peers, so there is one more process than there are cores; tests share nothing but the machine.
+AT_ONCE ?= $(shell expr $$(nproc) + 1)
+
+test: venv node page ## every test; TESTS="-k words" or a path for some of them, AT_ONCE=0 one after the other
+	.venv/bin/python -m pytest -n $(AT_ONCE) --dist worksteal $(TESTS)
+
+test-fast: venv ## the contributor's lane: domain, stories, contracts, adapters without real peers and long waits
+	.venv/bin/python -m pytest -n $(AT_ONCE) --dist worksteal -m "not slow and not interop" $(TESTS)
 
 check: venv ## lint, format, types, and which way imports go
 	.venv/bin/ruff check .

@@ -23,6 +23,7 @@ from trio_typing import TaskStatus
 
 from pinning_worker.domain.chain.address import script_to_address
 from pinning_worker.domain.chain.networks import Network
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.money.payment import Tip
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import BadDate, BadList, ListQuery
@@ -157,7 +158,7 @@ class Catalogue:
             if at.op.name is not None  # a NAME_NEW hides its name
         ]
 
-    async def note_metadata(self, root: bytes, has_images: bool) -> None:
+    async def note_metadata(self, root: Root, has_images: bool) -> None:
         """What the content under `root` (CIDv1 bytes) turned out to be. Raises Trouble."""
         await self.index.note_metadata(root, has_images)
         self._note_change()

@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 import trio
 from trio_typing import TaskStatus
 
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.identities import PeerId, Txid
 from pinning_worker.domain.money.payment import Sighting, Tip
 from pinning_worker.domain.pin import Pin, Request, State
 from pinning_worker.domain.topic.requests import Ask, BadAsk
@@ -66,7 +67,7 @@ class Lifecycle:
     chain: Chain
     new_id: Callable[[], str]
     crash_notes: CrashNotes
-    note_metadata: Callable[[bytes, bool], Awaitable[None]] | None = None
+    note_metadata: Callable[[Root, bool], Awaitable[None]] | None = None
     release: Release = field(default_factory=NoRelease)
     has_last_words: bool = False  # a stop waits until what is stored is announced
 
@@ -213,7 +214,7 @@ class Lifecycle:
 
     # ------------------------------------------------------------ the doors
 
-    async def asked(self, ask: Ask, peer: str, through: str, address: str = "") -> None:
+    async def asked(self, ask: Ask, peer: PeerId, through: PeerId, address: str = "") -> None:
         """A NEW-CID. `peer` signed it, `through` handed it to us (peer ids, often the same) from `address`."""
         await self.asking.asked(ask, peer, through, address)
 

@@ -3,7 +3,7 @@
 Rules: a port has as few methods as its story needs. Every port has an in-memory twin in `adapters/memory`, and one
 contract suite in `tests/contract` runs on every implementation. Outcomes of business are values; what an adapter
 raises says whose fault it is: `Trouble` and its children may happen any day, everything else is a bug.
-Keys: `root` is the CIDv1 bytes of a CID (`Cid.key`); a block is named by its multihash.
+Keys: a `Root` is the CIDv1 bytes of a CID (`Cid.key`); a block is named by its `Multihash`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from datetime import date, datetime
 from typing import Protocol
 
 from pinning_worker.domain.chain.nameop import NameOp
-from pinning_worker.domain.chain.transaction import Script, Txid
-from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.content.cid import Cid, Root
+from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId, Script, Txid
 from pinning_worker.domain.money.payment import Payment, Sighting, Tip
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt
@@ -81,8 +82,8 @@ class Change:
     pins: tuple[Pin, ...] = ()
     quotes: tuple[Quote, ...] = ()
     payments: tuple[Payment, ...] = ()
-    hold: tuple[tuple[bytes, tuple[bytes, ...]], ...] = ()
-    release: tuple[bytes, ...] = ()
+    hold: tuple[tuple[Root, tuple[Multihash, ...]], ...] = ()
+    release: tuple[Root, ...] = ()
     forget: tuple[Request, ...] = ()
 
 
@@ -102,20 +103,20 @@ class Books(Protocol):
     async def commit(self, change: Change) -> bool:
         """Compare and swap: False, with nothing changed, if any request or pin has another version by now."""
 
-    async def dossier(self, root: bytes, naming: int) -> Dossier:
+    async def dossier(self, root: Root, naming: int) -> Dossier:
         """`naming`: how many of those pins at most."""
 
-    async def request(self, root: bytes) -> Request | None: ...
+    async def request(self, root: Root) -> Request | None: ...
 
     async def pin(self, key: PinKey) -> Pin | None: ...
 
-    async def pins_of(self, root: bytes) -> Sequence[Pin]:
+    async def pins_of(self, root: Root) -> Sequence[Pin]:
         """Every pin of that root, in any state, by name."""
 
-    async def pins_naming(self, cid: bytes, limit: int) -> Sequence[Pin]:
+    async def pins_naming(self, cid: Root, limit: int) -> Sequence[Pin]:
         """STANDING pins whose root is this CID, or whose root's request lists it in `references`: latest end first."""
 
-    async def quotes(self, root: bytes) -> Sequence[Quote]:
+    async def quotes(self, root: Root) -> Sequence[Quote]:
         """All quotes ever given for that root, oldest first."""
 
     async def payment(self, txid: Txid) -> Payment | None: ...
@@ -146,13 +147,13 @@ class Books(Protocol):
         """The `disk_room` of QUOTED requests that no LIVE pin keeps, by `staged_for`: what the staging quota counts.
         Each block once within a closure."""
 
-    async def held(self, root: bytes) -> Sequence[bytes]:
+    async def held(self, root: Root) -> Sequence[Multihash]:
         """The multihashes referenced by that root."""
 
-    async def holders(self, multihashes: Collection[bytes]) -> dict[bytes, set[bytes]]:
+    async def holders(self, multihashes: Collection[Multihash]) -> dict[Multihash, set[Root]]:
         """The roots that reference each block; of those that any does."""
 
-    async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
+    async def unreferenced(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
         """Those of them that no root references."""
 
     async def scripts_in_use(self, now: datetime) -> set[Script]:
@@ -196,36 +197,36 @@ class Blocks(Protocol):
     then the oldest.
     """
 
-    found_broken: Callable[[bytes], None]
+    found_broken: Callable[[Multihash], None]
     """Called with the multihash of a block that `get` read and found to be something else; `get` then returns None. On
     disk it has no size either, until it is put again."""
 
-    async def put(self, multihash: bytes, data: bytes) -> None:
+    async def put(self, multihash: Multihash, data: bytes) -> None:
         """Raises DiskFull. The caller has verified the hash. A block that was found broken is replaced."""
 
-    async def get(self, multihash: bytes) -> bytes | None:
+    async def get(self, multihash: Multihash) -> bytes | None:
         """Only bytes that hash to the name."""
 
-    async def size(self, multihash: bytes) -> int | None: ...
+    async def size(self, multihash: Multihash) -> int | None: ...
 
-    async def sizes(self, multihashes: Sequence[bytes]) -> dict[bytes, int]:
+    async def sizes(self, multihashes: Sequence[Multihash]) -> dict[Multihash, int]:
         """Of those that are here."""
 
-    async def sync(self, multihashes: Sequence[bytes]) -> None:
+    async def sync(self, multihashes: Sequence[Multihash]) -> None:
         """After it, these blocks outlive a power cut."""
 
-    async def audit(self, multihashes: Sequence[bytes]) -> set[bytes]:
+    async def audit(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
         """Reads each one back and hashes it: the set of those missing or not what their name says."""
 
-    async def free(self, multihashes: Sequence[bytes], day: date, *, was_paid: bool) -> None:
+    async def free(self, multihashes: Sequence[Multihash], day: date, *, was_paid: bool) -> None:
         """Into quarantine, under that day. Those not there are no error. What was never paid takes no more than a
         limit there: its oldest is deleted beyond it."""
 
-    async def remember(self, multihashes: Sequence[bytes], day: date) -> None:
+    async def remember(self, multihashes: Sequence[Multihash], day: date) -> None:
         """A copy into quarantine, under that day and as paid for, of blocks that stay here: whoever holds them besides
         may let them go as never paid for."""
 
-    async def recall(self, multihashes: Sequence[bytes]) -> set[bytes]:
+    async def recall(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
         """Out of quarantine, those that are in it and whole: they are returned. A copy stays until its day comes."""
 
     async def purge(self, before: date) -> None:
@@ -234,7 +235,7 @@ class Blocks(Protocol):
     async def quarantined(self) -> Sequence[Quarantined]:
         """By day."""
 
-    def all(self) -> AsyncGenerator[Sequence[bytes], None]:
+    def all(self) -> AsyncGenerator[Sequence[Multihash], None]:
         """Every multihash there is, in pieces of bounded size. Close it (`aclosing`) when leaving early."""
 
 
@@ -257,7 +258,7 @@ class Budget:
 class Fetched:
     """A whole DAG, walked: multihash and size of every unique block, in walk order."""
 
-    blocks: dict[bytes, int]
+    blocks: dict[Multihash, int]
 
     @property
     def bytes(self) -> int:
@@ -267,7 +268,7 @@ class Fetched:
 class FetchFailed(Exception):
     """Why a DAG could not be had; the story answers it by its kind. `blocks`: those held so far."""
 
-    def __init__(self, message: str, blocks: dict[bytes, int] | None = None) -> None:
+    def __init__(self, message: str, blocks: dict[Multihash, int] | None = None) -> None:
         super().__init__(message)
         self.blocks = blocks or {}
 
@@ -297,7 +298,7 @@ class Fetcher(Protocol):
         self,
         root: Cid,
         *,
-        peers: Sequence[str],
+        peers: Sequence[PeerId],
         origins: Sequence[str],
         budget: Budget,
         progress: Callable[[int, int], Awaitable[None]],
@@ -398,5 +399,5 @@ class NameIndex(Protocol):
         Order: (height, position in the block) descending. Raises Trouble.
         """
 
-    async def note_metadata(self, root: bytes, has_images: bool) -> None:
+    async def note_metadata(self, root: Root, has_images: bool) -> None:
         """What the content under that root turned out to be; the filter `collections` asks for it."""

@@ -7,8 +7,9 @@ import random
 from collections.abc import Mapping, Sequence
 
 from pinning_worker.domain.content.cid import DAG_PB, RAW, Cid, cid_of, encode_varint
+from pinning_worker.domain.content.multihash import Multihash
 
-Blocks = dict[bytes, bytes]
+Blocks = dict[Multihash, bytes]
 
 
 def _field(number: int, data: bytes) -> bytes:

@@ -12,15 +12,8 @@ from pinning_worker.domain.chain.auxpow import MAGIC, expected_index
 from pinning_worker.domain.chain.difficulty import target_of
 from pinning_worker.domain.chain.headers import AUXPOW_BIT, Header, parse_header
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Anchor, Network
-from pinning_worker.domain.chain.transaction import (
-    Script,
-    Transaction,
-    Txid,
-    TxInput,
-    TxOutput,
-    compact_size,
-    double_sha256,
-)
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, compact_size, double_sha256
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.swartz import Swartz
 
 REGTEST_GENESIS = parse_header(

@@ -176,6 +176,8 @@ def logged() -> Iterator[tuple[str, str]]:
                 yield from ((place, f"pin.{state.value}") for state in STATES_OF_PINS)
             case ast.Constant() | ast.JoinedStr():
                 yield place, "an event made up at run time"
+            case _:  # the event is a name's, which is looked at where it is written
+                pass
 
 
 def _logs(function: ast.expr) -> bool:
@@ -186,7 +188,8 @@ def _logs(function: ast.expr) -> bool:
             return level in LEVELS
         case ast.Name(id=alias):
             return alias in ALIASES
-    return False
+        case _:
+            return False
 
 
 def listed() -> set[str]:

@@ -12,6 +12,7 @@ from pinning_worker.adapters.sql.snapshot import read_snapshot
 from pinning_worker.backup.errors import Damaged
 from pinning_worker.backup.folder import DATABASE, BackupFolder
 from pinning_worker.backup.manifest import Manifest, sha256_of
+from pinning_worker.domain.content.multihash import Multihash
 
 _SHOWN = 5
 
@@ -21,8 +22,8 @@ class Checked:
     """`blocks`: to be put back. `lost`: called kept, and not whole in the back-up."""
 
     manifest: Manifest
-    blocks: tuple[bytes, ...]
-    lost: tuple[bytes, ...]
+    blocks: tuple[Multihash, ...]
+    lost: tuple[Multihash, ...]
     bytes: int
 
 
@@ -47,7 +48,7 @@ def check(folder: BackupFolder, *, quick: bool) -> Checked:
     return Checked(manifest, tuple(whole), tuple(lost), size + files)
 
 
-def require_complete(folder: BackupFolder, lost: Sequence[bytes]) -> None:
+def require_complete(folder: BackupFolder, lost: Sequence[Multihash]) -> None:
     """Raises Damaged."""
     if lost:
         names = "\n".join(f"  - {file_of(str(folder.blocks), block)}" for block in lost[:_SHOWN])
@@ -68,7 +69,7 @@ def _check_files(folder: BackupFolder, manifest: Manifest) -> None:
             raise Damaged(f"{file} is not what was written: the backup is damaged, or was changed. Restore another one")
 
 
-def _held(folder: BackupFolder, manifest: Manifest) -> tuple[bytes, ...]:
+def _held(folder: BackupFolder, manifest: Manifest) -> tuple[Multihash, ...]:
     """Without a database (PostgreSQL) whatever is there counts as kept."""
     if DATABASE not in manifest.files:
         return tuple(blocks_in(folder.blocks))
@@ -77,5 +78,5 @@ def _held(folder: BackupFolder, manifest: Manifest) -> tuple[bytes, ...]:
     return contents.held
 
 
-def _is_there(folder: BackupFolder, block: bytes, *, quick: bool) -> bool:
+def _is_there(folder: BackupFolder, block: Multihash, *, quick: bool) -> bool:
     return bool(size_of(folder.blocks, block)) if quick else is_whole(folder.blocks, block)

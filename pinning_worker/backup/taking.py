@@ -32,6 +32,7 @@ from pinning_worker.backup.errors import disk_trouble
 from pinning_worker.backup.folder import BLOCKS, DATABASE, BackupFolder
 from pinning_worker.backup.manifest import MANIFEST, Manifest, sha256_of
 from pinning_worker.backup.source import SMALL_FILES, Source
+from pinning_worker.domain.content.multihash import Multihash
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Taken:
     copied: int = 0
     copied_bytes: int = 0
     removed: int = 0
-    missing: list[bytes] = field(default_factory=list)
+    missing: list[Multihash] = field(default_factory=list)
     to_sync: list[str] = field(default_factory=list)
 
     def note_copied(self, file: str, size: int | None) -> None:
@@ -90,7 +91,7 @@ def _copy_database(source: Source, folder: BackupFolder) -> Contents:
     return read_snapshot(copy)
 
 
-def _copy_blocks(source: Source, folder: BackupFolder, held: Sequence[bytes], *, again: bool) -> Taken:
+def _copy_blocks(source: Source, folder: BackupFolder, held: Sequence[Multihash], *, again: bool) -> Taken:
     prepare_folder(folder.blocks)
     taken = Taken(held=len(held))
     for multihash in held:
@@ -110,7 +111,7 @@ def _copy_blocks(source: Source, folder: BackupFolder, held: Sequence[bytes], *,
     return taken
 
 
-def _size_if_there(source: Source, folder: BackupFolder, multihash: bytes, *, again: bool) -> int | None:
+def _size_if_there(source: Source, folder: BackupFolder, multihash: Multihash, *, again: bool) -> int | None:
     there = size_of(folder.blocks, multihash)
     if there is None or (again and not is_whole(folder.blocks, multihash)):
         return None
@@ -147,7 +148,7 @@ def _manifest(
     )
 
 
-def _remove_others(folder: BackupFolder, held: Sequence[bytes]) -> int:
+def _remove_others(folder: BackupFolder, held: Sequence[Multihash]) -> int:
     kept, removed = set(held), 0
     for multihash in blocks_in(folder.blocks):
         if multihash not in kept:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pinning_worker.adapters.sql.books import SqlBooks
+    from pinning_worker.domain.content.cid import Root
+    from pinning_worker.domain.identities import NameBytes
     from pinning_worker.domain.money.payment import Payment
     from pinning_worker.domain.pin import Pin
     from pinning_worker.settings import StoreSettings
@@ -82,7 +84,7 @@ def pins(states: tuple[str, ...], env_file: Path | None, as_json: bool) -> None:
 
 
 def _joined(wanted: Sequence[Pin], payments: Sequence[Payment]) -> list[tuple[Pin, list[Payment]]]:
-    by_key: dict[tuple[bytes, bytes], list[Payment]] = {}
+    by_key: dict[tuple[Root, NameBytes], list[Payment]] = {}
     for payment in payments:
         by_key.setdefault((payment.root, payment.name), []).append(payment)
     return [(pin, by_key.get((pin.root, pin.name), [])) for pin in wanted]
@@ -105,7 +107,7 @@ def _unassigned_lines(strays: list[dict[str, Any]]) -> list[str]:
     return [*lines, *([f"unassigned  {total} swartz in {len(rest)} more: see --json"] if rest else [])]
 
 
-async def _blocked(settings: StoreSettings, books: SqlBooks) -> Callable[[bytes], bool]:
+async def _blocked(settings: StoreSettings, books: SqlBooks) -> Callable[[Root], bool]:
     """Whether the denylist, as it is now, takes a root down."""
     from pinning_worker.settings.denylist import DenylistFile
     from pinning_worker.steps.takedown import TakeDown

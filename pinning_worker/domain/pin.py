@@ -28,9 +28,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.identities import NO_PEER, NameBytes, PeerId
 from pinning_worker.domain.site import site_of
 
 
@@ -189,9 +190,9 @@ class Asker:
     text: str
     id: str | None
     months: int
-    peer: str
+    peer: PeerId
     origins: tuple[str, ...] = ()
-    through: str = ""
+    through: PeerId = NO_PEER
     address: str = ""
 
     @property
@@ -233,14 +234,14 @@ def in_other_words(askers: Iterable[Asker]) -> list[Asker]:
 class Request:
     """One per CID. `askers` wait for the answer; the measures stand once the closure is held."""
 
-    root: bytes  # CIDv1 bytes
+    root: Root
     state: State
     due_at: datetime | None
     version: int = 0
     askers: tuple[Asker, ...] = ()
     sizes: Sizes | None = None  # None: not (or no longer) wholly held
     blocks: int = 0
-    references: tuple[bytes, ...] = ()  # keys of the CIDs that its metadata names (images)
+    references: tuple[Root, ...] = ()  # keys of the CIDs that its metadata names (images)
     foreign: tuple[str, ...] = ()
     file_name: str = ""
     failure: ErrorCode | None = None
@@ -258,7 +259,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class PinKey:
-    root: bytes
+    root: Root
     name: NameBytes
 
 
@@ -266,7 +267,7 @@ class PinKey:
 class Pin:
     """One per (CID, name). `starts` and `ends` are the term that its proven payments bought together."""
 
-    root: bytes
+    root: Root
     name: NameBytes
     cid_text: str  # as it was quoted, else as the NameOp spells it
     state: State
@@ -327,7 +328,7 @@ def next_look(pin: Pin, now: datetime) -> datetime | None:
     return reminder[1] if reminder else pin.ends
 
 
-def asked_again(request: Request | None, root: bytes, now: datetime) -> Request:
+def asked_again(request: Request | None, root: Root, now: datetime) -> Request:
     """The request of a root, due to be fetched. One that waits already keeps its place in the queue."""
     if request is None:
         return Request(root, step(None, Event.ASKED), now)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.payment import (
     Payment,
     Purchase,
@@ -140,21 +140,30 @@ def _next(
     depth: Depth,
     now: datetime,
 ) -> Pin:
+    # A reorg took back a purchase that the pin's term needs: keep the content on credit until it is proven again.
     if any(map(_is_lost, judged)) and not _others_carry(pin, judged, term):
         return _on_credit(pin, tip)
     runs = term is not None and term.ends > now
+    # Proven payments bought a term: confirm it, or owe it while the content is missing. A term that is over counts
+    # only for a pin that has not come to an end yet.
     if term is not None and (runs or pin.state not in _AT_AN_END):
         return _bought(pin, term, held=held and runs, now=now)
+    # On credit for as many blocks as `depth.credit` allows: the credit ends.
     if pin.state is State.CREDIT:
         return pin.moved(Event.BURIED, None, reason=f"not proven again within {depth.credit} blocks")
+    # The pin came to an end, and no new term runs: nothing changes.
     if term is not None or pin.state in {State.SUSPENDED, State.RELEASED}:
         return pin
+    # Money is settled and bought nothing: it is short of the cheapest quote, or nothing was quoted.
     if any(payment.settled for payment in judged):
         return _unspent(pin, shortfall, now)
+    # No payment is left in any block or mempool.
     if all(payment.gone for payment in judged):
         return pin if pin.state is State.VANISHED else _moved_once(pin, Event.VANISHED, "the payment left the mempool")
+    # A reorg took back what was settled but had bought nothing: it waits for confirmations again.
     if allows(pin.state, Event.UNPROVEN):
         return pin.moved(Event.UNPROVEN, None, reason="a reorg took its payment back")
+    # A payment is shown, and has too few confirmations.
     return pin if pin.state is State.SEEN else _moved_once(pin, Event.SEEN, "")
 
 

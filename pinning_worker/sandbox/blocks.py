@@ -19,15 +19,14 @@ from dataclasses import dataclass
 from pinning_worker.domain.chain.nameop import push
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
 from pinning_worker.domain.chain.transaction import (
-    Script,
     Transaction,
-    Txid,
     TxInput,
     TxOutput,
     compact_size,
     double_sha256,
     merkle_root,
 )
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.swartz import Swartz
 
 REGTEST_BITS = 0x207FFFFF

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pinning_worker.domain.chain.transaction import Transaction, Txid, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.identities import Txid
 
 Outpoint = tuple[Txid, int]
 """(txid, output index)"""

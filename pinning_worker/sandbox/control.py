@@ -19,7 +19,7 @@ from typing import Any, cast
 import trio
 
 from pinning_worker.domain.chain.address import BadAddress
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.directory import CONTROL_URL_FILE, WORKER, hold_directory
 from pinning_worker.sandbox.electrumx import Certificate

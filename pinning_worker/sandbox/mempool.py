@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pinning_worker.domain.chain.nameop import NameBytes, transaction_name_op
-from pinning_worker.domain.chain.transaction import Transaction, Txid
+from pinning_worker.domain.chain.nameop import transaction_name_op
+from pinning_worker.domain.chain.transaction import Transaction
+from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.coins import IN_MEMPOOL, Coin, Coins, Outpoint, new_coins, outpoint
 from pinning_worker.sandbox.names import Names

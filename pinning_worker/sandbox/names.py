@@ -19,9 +19,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pinning_worker.domain.chain.nameop import NameBytes, NameOp, NameOpCode, parse_name_op, transaction_name_op
+from pinning_worker.domain.chain.nameop import NameOp, NameOpCode, parse_name_op, transaction_name_op
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
 from pinning_worker.domain.chain.transaction import Transaction
+from pinning_worker.domain.identities import NameBytes
 from pinning_worker.sandbox.coins import IN_MEMPOOL, Coin, Outpoint
 from pinning_worker.sandbox.rejected import Rejected
 

@@ -10,14 +10,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from statistics import median_high
 
-from pinning_worker.domain.chain.transaction import (
-    BadTransaction,
-    Script,
-    Transaction,
-    Txid,
-    TxOutput,
-    parse_transaction,
-)
+from pinning_worker.domain.chain.transaction import BadTransaction, Transaction, TxOutput, parse_transaction
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.blocks import Block, block_subsidy, coinbase_transaction, genesis_block, mine_block
 from pinning_worker.sandbox.coins import Coin, Coins, Outpoint

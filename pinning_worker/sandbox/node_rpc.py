@@ -8,7 +8,8 @@ from typing import Any
 from pinning_worker.domain.chain.address import script_to_address
 from pinning_worker.domain.chain.nameop import parse_name_op
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
-from pinning_worker.domain.chain.transaction import Transaction, Txid, TxOutput
+from pinning_worker.domain.chain.transaction import Transaction, TxOutput
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.swartz import SWARTZ_PER_DOI
 from pinning_worker.sandbox.node import Node
 from pinning_worker.sandbox.rejected import Rejected

@@ -26,7 +26,8 @@ from pathlib import Path
 import trio
 
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Network
-from pinning_worker.domain.chain.transaction import Script, Transaction, Txid
+from pinning_worker.domain.chain.transaction import Transaction
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.directory import CLOCK_OFFSET_FILE
 from pinning_worker.sandbox.electrumx import Certificate, ElectrumX

@@ -15,7 +15,8 @@ from Crypto.Hash import RIPEMD160
 
 from pinning_worker.domain.chain.address import p2pkh_script
 from pinning_worker.domain.chain.nameop import parse_name_op, push
-from pinning_worker.domain.chain.transaction import Script, Transaction, TxOutput
+from pinning_worker.domain.chain.transaction import Transaction, TxOutput
+from pinning_worker.domain.identities import Script
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.sighash import SIGHASH_ALL, legacy_sighash, witness_sighash
 

@@ -16,9 +16,10 @@ from typing import Literal
 from coincurve import PrivateKey
 
 from pinning_worker.domain.chain.address import address_to_script, p2pkh_script, script_to_address, witness_script
-from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameBytes, name_doi_script, parse_name_op, push
+from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script, parse_name_op, push
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
-from pinning_worker.domain.chain.transaction import Script, Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.identities import NameBytes, Script
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.coins import Coin, Outpoint, outpoint
 from pinning_worker.sandbox.node import Node

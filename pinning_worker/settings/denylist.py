@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pinning_worker.domain.content.cid import BadCid, UnsupportedCid, parse_cid
+from pinning_worker.domain.content.cid import BadCid, Root, UnsupportedCid, parse_cid
 
 
-def read_denylist(path: Path) -> frozenset[bytes]:
+def read_denylist(path: Path) -> frozenset[Root]:
     """The `Cid.key` of each line. Raises ValueError (the rest of a sentence that begins with the setting's name)."""
     try:
         lines = path.read_text("utf-8").splitlines()
@@ -34,7 +34,7 @@ class DenylistFile:
         self._path = path
         self._seen: tuple[int, int, int] | None = None
 
-    def read(self) -> frozenset[bytes]:
+    def read(self) -> frozenset[Root]:
         """Raises ValueError, as `read_denylist`."""
         self._seen = self._stamp()
         return read_denylist(self._path) if self._path is not None else frozenset()
@@ -51,7 +51,7 @@ class DenylistFile:
         return (found.st_ino, found.st_size, found.st_mtime_ns) if found is not None else None
 
 
-def _key(text: str, complaint: str) -> bytes:
+def _key(text: str, complaint: str) -> Root:
     try:
         return parse_cid(text).key
     except (BadCid, UnsupportedCid):

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pinning_worker.domain.chain.address import address_to_script
 from pinning_worker.domain.chain.networks import NETWORKS, BadCheckpoint, PinnedBlock, with_checkpoint
-from pinning_worker.domain.chain.transaction import Script
+from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.pricing import MIB
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.ports import Budget

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.money.pricing import remaining_days
 from pinning_worker.domain.pin import Asker, Pin, in_other_words, with_asker
@@ -46,8 +47,8 @@ class Answering:
     chain: Chain
     quoting: Quoting
     checking: Checking
-    _answered: dict[bytes, datetime] = field(default_factory=dict)
-    _postponed: dict[bytes, list[Asker]] = field(default_factory=dict)
+    _answered: dict[Root, datetime] = field(default_factory=dict)
+    _postponed: dict[Root, list[Asker]] = field(default_factory=dict)
 
     async def refuse(
         self, askers: Iterable[Asker], code: ErrorCode, message: str, retry_after: int | None = None
@@ -64,7 +65,7 @@ class Answering:
     async def refuse_unseen(self, askers: Iterable[Asker]) -> None:
         await self.refuse(askers, ErrorCode.BUSY, UNSEEN, UNSEEN_AGAIN_SECONDS)
 
-    async def soon(self, root: bytes, asker: Asker) -> Served:
+    async def soon(self, root: Root, asker: Asker) -> Served:
         """The standing answer, now or at the end of two seconds since the last."""
         waiting = self._postponed.get(root)
         if waiting is not None:
@@ -75,19 +76,19 @@ class Answering:
         self._postponed[root] = [asker]
         return Served.LATER
 
-    def _rests(self, root: bytes) -> bool:
+    def _rests(self, root: Root) -> bool:
         """Answered less than two seconds ago. An answer of the future was one before the clock was set back."""
         last = self._answered.get(root)
         return last is not None and timedelta(0) <= self.clock.now() - last < ANSWER_EVERY
 
-    async def first(self, root: bytes, askers: Sequence[Asker]) -> list[Asker]:
+    async def first(self, root: Root, askers: Sequence[Asker]) -> list[Asker]:
         """The standing answer, now. Returns those for whom there is none (any more)."""
         if len(self._answered) > MOST_REMEMBERED:
             self._forget_old()
         self._answered[root] = self.clock.now()
         return await self._answer(root, askers)
 
-    async def say_postponed(self, ask_anew: Callable[[bytes, Asker], Awaitable[None]]) -> None:
+    async def say_postponed(self, ask_anew: Callable[[Root, Asker], Awaitable[None]]) -> None:
         """`ask_anew`: called for an asker whose standing answer disappeared during the two seconds. Raises Trouble:
         then the askers go on waiting."""
         for root in [root for root in self._postponed if not self._rests(root)]:
@@ -109,7 +110,7 @@ class Answering:
         """When the first postponed answer is due."""
         return min((self._answered[root] + ANSWER_EVERY for root in self._postponed), default=None)
 
-    async def _answer(self, root: bytes, askers: Sequence[Asker]) -> list[Asker]:
+    async def _answer(self, root: Root, askers: Sequence[Asker]) -> list[Asker]:
         """CID-PINNED-WITH-NAME for each name that stands, then the quote from which a browser can pay (again)."""
         if not await self.chain.is_seen():
             await self.refuse_unseen(askers)
@@ -142,7 +143,7 @@ class Answering:
             return None
         return max(MOMENT_SECONDS, round((request.due_at - self.clock.now()).total_seconds()))
 
-    async def _checked(self, root: bytes) -> Dossier:
+    async def _checked(self, root: Root) -> Dossier:
         """The dossier, naming only pins that are not blocked and whose blocks are here; where some were found missing,
         as it is since then."""
         known = await self.books.dossier(root, MOST_NAMES)

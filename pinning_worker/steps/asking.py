@@ -11,7 +11,9 @@ from functools import partial
 
 import structlog
 
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.money.pricing import months_to_sell
 from pinning_worker.domain.pin import ACTIVE, Asker, Request, State, asked_again
 from pinning_worker.domain.topic.messages import Error
@@ -45,7 +47,7 @@ class Asking:
     queue: Queue
     bell: Bell
 
-    async def asked(self, ask: Ask, peer: str, through: str, address: str = "") -> None:
+    async def asked(self, ask: Ask, peer: PeerId, through: PeerId, address: str = "") -> None:
         """A NEW-CID: the standing answer if there is one, else a place in the queue, where it is one with all that ask
         for the same CID. `peer` signed it, `through` handed it to us (peer ids, often the same) from `address`."""
         months = months_to_sell(ask.months, self.terms.most_months)
@@ -58,7 +60,7 @@ class Asking:
             return await self.answering.refuse_unseen([asker])
         await self.crashes.guard("ask", ask.cid.key, partial(self.take_up, ask.cid.key, asker))
 
-    async def take_up(self, root: bytes, asker: Asker) -> None:
+    async def take_up(self, root: Root, asker: Asker) -> None:
         """From the moment on at which nobody forbids it."""
         for _ in attempts("asked"):
             known = await self.books.dossier(root, 1)
@@ -82,7 +84,7 @@ class Asking:
                 return self.bell.ring() if root not in self.queue.fetched else None
         return None
 
-    async def _stands(self, root: bytes, known: Dossier) -> bool:
+    async def _stands(self, root: Root, known: Dossier) -> bool:
         """Whether there is an answer to repeat: the quote of what is held here, or of the pin that names it."""
         if known.request is not None and known.request.sizes is not None:
             return True

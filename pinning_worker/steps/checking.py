@@ -18,7 +18,8 @@ from functools import partial
 import structlog
 import trio
 
-from pinning_worker.domain.content.cid import cid_text
+from pinning_worker.domain.content.cid import Root, cid_text
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import LIVE
 from pinning_worker.ports import Blocks, Books, Clock, Trouble
 from pinning_worker.steps.crashes import Crashes
@@ -43,16 +44,16 @@ class Checking:
     crashes: Crashes
     losing: Losing
     whole: WholeRoots
-    _broken: dict[bytes, None] = field(default_factory=dict)
+    _broken: dict[Multihash, None] = field(default_factory=dict)
     _news: trio.Event = field(default_factory=trio.Event)
 
-    def note_broken(self, multihash: bytes) -> None:
+    def note_broken(self, multihash: Multihash) -> None:
         """A read found it to be something else than its name says."""
         if len(self._broken) < MOST_BROKEN:
             self._broken[multihash] = None
             self._news.set()
 
-    async def is_kept(self, root: bytes) -> bool:
+    async def is_kept(self, root: Root) -> bool:
         """Whether all of a root that LIVE pins keep is here. Raises Trouble."""
         if root in self.whole:
             return True
@@ -69,7 +70,7 @@ class Checking:
             nursery.start_soon(self._look_at_broken)
             nursery.start_soon(self._look_at_all)
 
-    async def _look(self, root: bytes) -> set[bytes] | None:
+    async def _look(self, root: Root) -> set[Multihash] | None:
         """The blocks that are missing or broken, perhaps none; None where the root is whole."""
         held, request = await self.books.held(root), await self.books.request(root)
         if not held or request is None or request.sizes is None:
@@ -100,7 +101,7 @@ class Checking:
             await self.clock.sleep(NEXT_PASS_SECONDS)
             self.whole.forget_all()
 
-    async def _live_roots(self) -> list[bytes]:
+    async def _live_roots(self) -> list[Root]:
         while True:
             try:
                 return list(dict.fromkeys(pin.root for pin in await self.books.all_pins() if pin.state in LIVE))
@@ -108,7 +109,7 @@ class Checking:
                 log.error("check.put_off", seconds=AGAIN_SECONDS, reason=str(trouble))
                 await self.clock.sleep(AGAIN_SECONDS)
 
-    async def _compare(self, root: bytes) -> bool | None:
+    async def _compare(self, root: Root) -> bool | None:
         """Whether it is kept; None where that could not be found out."""
         if self.crashes.is_aside(root):
             return None
@@ -121,10 +122,10 @@ class Checking:
         log.error("check.root_damaged", cid=cid_text(root))
         return False
 
-    async def _is_whole(self, root: bytes) -> bool:
+    async def _is_whole(self, root: Root) -> bool:
         return not await self._is_live(root) or await self.is_kept(root)
 
-    async def _is_live(self, root: bytes) -> bool:
+    async def _is_live(self, root: Root) -> bool:
         """It may have ended, or been found damaged, since the list was made."""
         return any(pin.state in LIVE for pin in await self.books.pins_of(root))
 
@@ -142,7 +143,7 @@ class Checking:
                 self._news.set()
                 await self.clock.sleep(AGAIN_SECONDS)
 
-    async def _tell_holders(self, multihash: bytes) -> None:
+    async def _tell_holders(self, multihash: Multihash) -> None:
         holders = (await self.books.holders([multihash])).get(multihash)
         if not holders or self.crashes.is_aside(root := min(holders)):
             return

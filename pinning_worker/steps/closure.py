@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from pinning_worker.domain.content.cid import RAW, Cid, UnsupportedCid
+from pinning_worker.domain.content.cid import RAW, Cid, Root, UnsupportedCid
 from pinning_worker.domain.content.dag import BadBlock, MissingBlock, NotAFile, TooLong, look_up, reading
 from pinning_worker.domain.content.metadata import MOST_BYTES, Metadata, parse_metadata
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ports import Blocks, Budget, Clock, Fetcher, FetchFailed, NotFound, OverBudget, Stalled
 
 Progress = Callable[[int, int], Awaitable[None]]
@@ -28,9 +30,9 @@ class DeniedPart(FetchFailed):
 class Closure:
     """A closure that is wholly on disk. `blocks`: size of every unique block by multihash."""
 
-    blocks: dict[bytes, int]
+    blocks: dict[Multihash, int]
     sizes: Sizes
-    references: tuple[bytes, ...]
+    references: tuple[Root, ...]
     foreign: tuple[str, ...]
     file_name: str
     has_images: bool | None  # None: the CID is no metadata document
@@ -47,14 +49,14 @@ class Gathering:
     clock: Clock
     budget: Budget
     progress: Progress
-    peers: Sequence[str] = ()
+    peers: Sequence[PeerId] = ()
     origins: Sequence[str] = ()
     denied: Callable[[Cid], bool] = lambda cid: False
     is_over: Callable[[], bool] = lambda: False
-    blocks: dict[bytes, int] = field(default_factory=dict)
+    blocks: dict[Multihash, int] = field(default_factory=dict)
     count: int = 0  # blocks and bytes so far, for FETCHING-CID
     size: int = 0
-    _found: dict[bytes, int] = field(default_factory=dict)  # by this run
+    _found: dict[Multihash, int] = field(default_factory=dict)  # by this run
 
     async def run(self) -> Closure:
         """Raises FetchFailed (with all blocks of the closure held so far)."""
@@ -103,7 +105,7 @@ class Gathering:
         self._found.update(fetched.blocks)
         self.require_allowed(fetched.blocks)
 
-    def require_allowed(self, blocks: Iterable[bytes]) -> None:
+    def require_allowed(self, blocks: Iterable[Multihash]) -> None:
         """Raises DeniedPart: one of these blocks, by their multihashes, is denied."""
         if any(self.denied(Cid(1, RAW, multihash)) for multihash in blocks):
             raise self._denied_part()

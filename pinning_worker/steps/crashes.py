@@ -21,14 +21,14 @@ from typing import TypeVar
 
 import structlog
 
-from pinning_worker.domain.content.cid import cid_text
+from pinning_worker.domain.content.cid import Root, cid_text
 from pinning_worker.domain.pin import PinKey
 from pinning_worker.ports import CrashNotes, Trouble
 
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
-Key = TypeVar("Key", bound=bytes | PinKey)
+Key = TypeVar("Key", bound=Root | PinKey)
 MOST_CRASHES = 3
 SET_ASIDE = "set aside: our work on it crashed"
 
@@ -37,7 +37,7 @@ class Crashed(Trouble):
     """A fault of ours, logged by now. Whoever does the work again later is counted again."""
 
 
-def work_name(kind: str, about: bytes | PinKey | str) -> str:
+def work_name(kind: str, about: Root | PinKey | str) -> str:
     """`about`: a root, a pin, or a txid."""
     if isinstance(about, PinKey):
         return f"{kind} {cid_text(about.root)} {hashlib.sha256(about.name).hexdigest()[:16]}"
@@ -56,7 +56,7 @@ class Crashes:
     notes: CrashNotes
     _at_work: Counter[str] = field(default_factory=Counter)
 
-    def is_aside(self, about: bytes | str) -> bool:
+    def is_aside(self, about: Root | str) -> bool:
         """Of a root or a txid. Asked of all that waits, at each turn: as a rule nothing is."""
         aside = {subject(name) for name, count in self.notes.counts().items() if count >= MOST_CRASHES}
         return bool(aside) and (about if isinstance(about, str) else cid_text(about)) in aside
@@ -80,7 +80,7 @@ class Crashes:
     def _is_suspect(self, name: str) -> bool:
         return self.notes.counts().get(name, 0) >= MOST_CRASHES - 1
 
-    async def guard(self, kind: str, about: bytes | str, work: Callable[[], Awaitable[Result]]) -> Result:
+    async def guard(self, kind: str, about: Root | str, work: Callable[[], Awaitable[Result]]) -> Result:
         """Work that is done at once, and what it returns. Raises as `watch` does."""
         name = work_name(kind, about)
         self.begin(name)

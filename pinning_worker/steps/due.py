@@ -21,6 +21,7 @@ import structlog
 import trio
 from trio_typing import TaskStatus
 
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.pin import ACTIVE, Asker, Event, Pin, PinKey, Request, State
 from pinning_worker.ports import Books, Chain, Change, Clock, Trouble
@@ -56,14 +57,14 @@ class DueLoop:
     crashes: Crashes
     queue: Queue
     bell: Bell
-    ask_anew: Callable[[bytes, Asker], Awaitable[None]]
+    ask_anew: Callable[[Root, Asker], Awaitable[None]]
     judge: Callable[[PinKey], Awaitable[None]]
     fetch: Callable[[Request, Turn], Awaitable[None]]
     turn_away: Callable[[Request], Awaitable[None]]
     displace: Callable[[Request], Awaitable[None]]
     lapse: Callable[[Request], Awaitable[None]]
     step: Callable[[Pin], Awaitable[None]]
-    _working: set[bytes | PinKey] = field(default_factory=set)
+    _working: set[Root | PinKey] = field(default_factory=set)
     _served: Served = field(default_factory=Served)
     _turn_ends_at: datetime | None = None
     _looked_at: datetime | None = None
@@ -223,7 +224,7 @@ class DueLoop:
         self,
         nursery: trio.Nursery,
         kind: str,
-        key: bytes | PinKey,
+        key: Root | PinKey,
         work: Callable[[Item], Awaitable[None]],
         item: Item,
     ) -> bool:

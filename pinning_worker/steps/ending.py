@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from pinning_worker.domain.content.cid import cid_text
+from pinning_worker.domain.content.cid import Root, cid_text
 from pinning_worker.domain.money.pricing import remaining_days
 from pinning_worker.domain.pin import LIVE, Event, Pin, Request, State, next_look, next_reminder
 from pinning_worker.domain.topic.messages import ExpiredCid, ExpiringCid, Renewal
@@ -92,7 +92,7 @@ class Ending:
                 log.info("pin.ended", cid=pin.cid_text, name=name_text(pin.name), ended=pin.ends.isoformat())
                 await self.announcer.say(ExpiredCid(pin.cid_text, pin.name, pin.ends))
 
-    async def _lapse_if_over(self, root: bytes) -> None:
+    async def _lapse_if_over(self, root: Root) -> None:
         """A quote that has run out holds nothing: its lapse is due, but must not come after the news of the end."""
         request = await self.books.request(root)
         if request is None or request.state not in (State.QUOTED, State.STALLED) or request.due_at is None:

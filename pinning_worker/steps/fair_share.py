@@ -16,6 +16,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.pin import Request, Share, parts_of
 
 LOOK_AHEAD = 1_024  # requests of the queue that one choice looks at
@@ -42,13 +43,13 @@ class Waiting:
     paid: Sequence[Request]
     asked: Sequence[Request]
 
-    def without(self, roots: Container[bytes]) -> Waiting:
+    def without(self, roots: Container[Root]) -> Waiting:
         return Waiting(
             [request for request in self.paid if request.root not in roots],
             [request for request in self.asked if request.root not in roots],
         )
 
-    def roots(self) -> Iterator[bytes]:
+    def roots(self) -> Iterator[Root]:
         for request in (*self.paid, *self.asked):
             yield request.root
 
@@ -114,7 +115,7 @@ def load_of(running: Iterable[Share], places: int, served: Served) -> Load:
 
 
 def fair_choice(
-    waiting: Waiting, running: Mapping[bytes, Share], places: int, served: Served
+    waiting: Waiting, running: Mapping[Root, Share], places: int, served: Served
 ) -> list[tuple[Request, Share]]:
     """The requests to begin now, and for whom. `waiting`: those running may be among them; `running`: the share of each
     root that is being fetched; `places`: for fetches in all, busy ones included."""
@@ -123,7 +124,7 @@ def fair_choice(
     for request, shares in waiting.without(running).with_shares():
         for share in shares:
             queues.setdefault(share, []).append(request)
-    chosen: dict[bytes, tuple[Request, Share]] = {}
+    chosen: dict[Root, tuple[Request, Share]] = {}
     while len(running) + len(chosen) < places:
         ready = [share for share, queue in queues.items() if queue and not load.has_its_most(share)]
         if not ready:

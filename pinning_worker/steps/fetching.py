@@ -13,7 +13,8 @@ from datetime import timedelta
 import structlog
 import trio
 
-from pinning_worker.domain.content.cid import cid_from_bytes, cid_text
+from pinning_worker.domain.content.cid import Root, cid_from_bytes, cid_text
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import PIECE, disk_room
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.money.payment import balance
@@ -71,8 +72,8 @@ class Fetching:
     answering: Answering
     shelf: Shelf
     bell: Bell
-    note_metadata: Callable[[bytes, bool], Awaitable[None]] | None
-    _taken: dict[bytes, tuple[Share, int]] = field(default_factory=dict)  # bytes that running fetches have taken
+    note_metadata: Callable[[Root, bool], Awaitable[None]] | None
+    _taken: dict[Root, tuple[Share, int]] = field(default_factory=dict)  # bytes that running fetches have taken
 
     async def fetch(self, request: Request, turn: Turn) -> None:
         """The closure, measured and quoted; or why not. Everybody who asked is answered. `turn`: it ends early when
@@ -168,7 +169,7 @@ class Fetching:
             is_over=lambda: turn.is_over,
         )
 
-    async def _paid_room(self, root: bytes) -> int:
+    async def _paid_room(self, root: Root) -> int:
         """What it may take beside the staging quota, whoever else asks for it: a paid term all, and money that came
         before any quote as much as it is worth for a month."""
         pins = await self.books.pins_of(root)
@@ -194,7 +195,7 @@ class Fetching:
                 for asker in in_other_words(await self._note_that_it_takes_time(root)):
                     await self.announcer.say(FetchingCid(asker.text, gathering.count, gathering.size, asker.id))
 
-    async def _note_that_it_takes_time(self, root: bytes) -> tuple[Asker, ...]:
+    async def _note_that_it_takes_time(self, root: Root) -> tuple[Asker, ...]:
         for _ in attempts("fetching"):
             request = await self.books.request(root)
             if request is None or request.state not in ACTIVE:
@@ -218,7 +219,7 @@ class Fetching:
                     return closure, await self._measured(request.root, closure)
             # A block that was here already was let go with another closure meanwhile: fetch it.
 
-    async def _require_room(self, root: bytes, closure: Closure, share: Share) -> None:
+    async def _require_room(self, root: Root, closure: Closure, share: Share) -> None:
         """Fetches side by side each saw room when they began: it is counted again, one at a time, before the quote."""
         room = disk_room(closure.sizes.total, len(closure.blocks))
         if room <= await self._paid_room(root):
@@ -226,7 +227,7 @@ class Fetching:
         if room > await self._room_left(share, ()):
             raise QuotaUsedUp
 
-    async def _tell(self, root: bytes, closure: Closure, askers: tuple[Asker, ...]) -> None:
+    async def _tell(self, root: Root, closure: Closure, askers: tuple[Asker, ...]) -> None:
         """It is quoted: whatever fails from here on takes nothing back."""
         await self.answering.first(root, askers)
         for pin in await self.books.pins_of(root):
@@ -234,7 +235,7 @@ class Fetching:
         if closure.has_images is not None and self.note_metadata is not None:
             await self.note_metadata(root, closure.has_images)
 
-    async def _measured(self, root: bytes, closure: Closure) -> tuple[Asker, ...]:
+    async def _measured(self, root: Root, closure: Closure) -> tuple[Asker, ...]:
         """Stores measure, quotes and block references in one change; who is to be answered."""
         for _ in attempts("measured"):
             known = await self.books.dossier(root, 0)
@@ -296,7 +297,12 @@ class Fetching:
         await self._give_up(request, gathering.blocks, ErrorCode.BUSY, reason, retry_after=600)
 
     async def _give_up(
-        self, request: Request, blocks: Iterable[bytes], code: ErrorCode, reason: str, retry_after: int | None = None
+        self,
+        request: Request,
+        blocks: Iterable[Multihash],
+        code: ErrorCode,
+        reason: str,
+        retry_after: int | None = None,
     ) -> None:
         """`blocks`: what a fetch of it has brought, which nothing references."""
         for _ in attempts("given up"):

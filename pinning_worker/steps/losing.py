@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from pinning_worker.domain.content.cid import cid_text
+from pinning_worker.domain.content.cid import Root, cid_text
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import LIVE, Event, State
 from pinning_worker.ports import Books, Change, Clock
 from pinning_worker.steps.bell import Bell
@@ -28,16 +29,16 @@ class Losing:
     whole: WholeRoots
     bell: Bell
 
-    async def damaged(self, root: bytes, bad: Collection[bytes]) -> None:
+    async def damaged(self, root: Root, bad: Collection[Multihash]) -> None:
         """Blocks of a root are missing or broken: they are put aside and fetched again. Until they are back we owe them
         to every name of every root that holds them. A quote of what is not whole is none."""
         await self.shelf.put_aside(tuple(bad))
-        holders = set[bytes]().union(*(await self.books.holders(bad)).values())
+        holders = set[Root]().union(*(await self.books.holders(bad)).values())
         for each in (root, *sorted(holders - {root})):
             self.whole.note_damaged(each)
             await self._owe(each, bad)
 
-    async def _owe(self, root: bytes, bad: Collection[bytes]) -> None:
+    async def _owe(self, root: Root, bad: Collection[Multihash]) -> None:
         for _ in attempts("damaged"):
             known, now = await self.books.dossier(root, 0), self.clock.now()
             live = [pin for pin in known.pins if pin.state in LIVE]
@@ -45,7 +46,7 @@ class Losing:
                 return
             log.error("audit.failed", cid=cid_text(root), bad_blocks=len(bad), owed_to=len(live))
             owed = tuple(each.moved(Event.OWES, now, reason="blocks were lost or broken on disk") for each in live)
-            request, release = known.request, tuple[bytes, ...]()
+            request, release = known.request, tuple[Root, ...]()
             if request is not None and request.state in (State.QUOTED, State.LAPSED):
                 if live or await self._has_places():
                     request = request.moved(Event.DAMAGED, now, sizes=None)  # asked for again: somebody may yet pay

@@ -11,7 +11,8 @@ from functools import partial
 
 import structlog
 
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.payment import Payment, Sighting, Tip, record_sighting
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.pin import Event, Pin, PinKey, State, step
@@ -198,7 +199,7 @@ class Paying:
             if stored:
                 return self.bell.ring()
 
-    async def look_again(self, root: bytes) -> None:
+    async def look_again(self, root: Root) -> None:
         """The root is quoted now: whoever paid before that is booked."""
         for sighting in self.unbooked.seen_for(root):
             await self.seen(sighting)

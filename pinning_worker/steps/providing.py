@@ -13,7 +13,8 @@ from typing import Protocol
 import structlog
 import trio
 
-from pinning_worker.domain.content.cid import cid_from_bytes
+from pinning_worker.domain.content.cid import Root, cid_from_bytes
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import STANDING
 from pinning_worker.ports import Books, Trouble
 
@@ -28,18 +29,18 @@ _log = structlog.get_logger(__name__)
 class Provides(Protocol):
     """What is needed of the DHT."""
 
-    async def provide(self, key: bytes) -> int: ...
+    async def provide(self, key: Multihash) -> int: ...
 
-    def provide_no_more(self, key: bytes) -> None: ...
+    def provide_no_more(self, key: Multihash) -> None: ...
 
 
 class Providing:
     """`kept()` are the multihashes to be told of. Runs until cancelled."""
 
-    def __init__(self, dht: Provides, kept: Callable[[], Awaitable[Collection[bytes]]]) -> None:
+    def __init__(self, dht: Provides, kept: Callable[[], Awaitable[Collection[Multihash]]]) -> None:
         self._dht = dht
         self._kept = kept
-        self._due_at: dict[bytes, float] = {}
+        self._due_at: dict[Multihash, float] = {}
         self._bell = trio.Event()
 
     def ring(self) -> None:
@@ -68,13 +69,13 @@ class Providing:
         for key in kept - self._due_at.keys():
             self._due_at[key] = trio.current_time()
 
-    def _due(self) -> list[bytes]:
+    def _due(self) -> list[Multihash]:
         now = trio.current_time()
         return sorted(
             (key for key, at in self._due_at.items() if at <= now), key=self._due_at.__getitem__, reverse=True
         )
 
-    async def _provide(self, key: bytes) -> None:
+    async def _provide(self, key: Multihash) -> None:
         told = await self._dht.provide(key)
         self._due_at[key] = trio.current_time() + (AGAIN_SECONDS if told else RETRY_SECONDS)
 
@@ -90,11 +91,11 @@ class Providing:
 class Kept:
     """The multihashes of the roots of all pins that stand, and of the images that they name."""
 
-    def __init__(self, books: Books, blocked: Callable[[bytes], bool] = lambda root: False) -> None:
+    def __init__(self, books: Books, blocked: Callable[[Root], bool] = lambda root: False) -> None:
         self._books, self._blocked = books, blocked
-        self._named: dict[bytes, tuple[bytes, ...]] = {}  # of a root that was measured: never changes
+        self._named: dict[Root, tuple[Root, ...]] = {}  # of a root that was measured: never changes
 
-    async def __call__(self) -> set[bytes]:
+    async def __call__(self) -> set[Multihash]:
         roots = {pin.root for pin in await self._books.all_pins() if pin.state in STANDING}
         roots = {root for root in roots if not self._blocked(root)}
         self._named = {root: named for root, named in self._named.items() if root in roots}

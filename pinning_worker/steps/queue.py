@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.pin import ACTIVE, Asker, Request, parts_of
 from pinning_worker.ports import Books, Clock
 from pinning_worker.steps.fair_share import Part, shares_of
@@ -37,13 +38,13 @@ class Queue:
     books: Books
     clock: Clock
     terms: Terms
-    turns: dict[bytes, Turn] = field(default_factory=dict)  # of the fetches that run, by root
-    leaving: dict[bytes, Request] = field(default_factory=dict)  # they make room, and have not been told yet
-    _waiting: dict[bytes, Request] = field(default_factory=dict)
+    turns: dict[Root, Turn] = field(default_factory=dict)  # of the fetches that run, by root
+    leaving: dict[Root, Request] = field(default_factory=dict)  # they make room, and have not been told yet
+    _waiting: dict[Root, Request] = field(default_factory=dict)
     _read_at: datetime | None = None
 
     @property
-    def fetched(self) -> Collection[bytes]:
+    def fetched(self) -> Collection[Root]:
         """Roots that are being fetched."""
         return self.turns.keys()
 
@@ -64,7 +65,7 @@ class Queue:
         else:
             self.leaves(request.root)
 
-    def leaves(self, root: bytes) -> None:
+    def leaves(self, root: Root) -> None:
         self._waiting.pop(root, None)
 
     def _is_fresh(self) -> bool:
@@ -96,7 +97,7 @@ def refusal(asker: Asker, waiting: Sequence[Request], terms: Terms) -> str | Non
     return None
 
 
-def makes_room(asker: Asker, waiting: Sequence[Request], fetched: Collection[bytes]) -> Request | None:
+def makes_room(asker: Asker, waiting: Sequence[Request], fetched: Collection[Root]) -> Request | None:
     """Whose place it takes in a full queue; None: nobody has more than it would have. `waiting`: the longest first;
     `fetched`: roots that are being fetched, and stay."""
     counts = Counter(part for request in waiting for part in _parts(request))

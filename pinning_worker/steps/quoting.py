@@ -15,6 +15,7 @@ from datetime import datetime
 
 import structlog
 
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.money.pricing import Quote, fee
 from pinning_worker.domain.pin import LIVE, Event, Request
 from pinning_worker.ports import Books, Change, Clock, Dossier
@@ -35,7 +36,7 @@ class Quoting:
     books: Books
     new_id: Callable[[], str]
 
-    async def standing(self, root: bytes, months: int, text: str) -> Quote | None:
+    async def standing(self, root: Root, months: int, text: str) -> Quote | None:
         """The live quote of (root, months), a new one if it lapsed; None where the closure is not held."""
         for _ in attempts("quote"):
             known = await self.books.dossier(root, 0)

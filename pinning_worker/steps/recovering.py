@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from pinning_worker.domain.chain.transaction import Script
-from pinning_worker.domain.content.cid import cid_text, parse_cid
+from pinning_worker.domain.content.cid import Root, cid_text, parse_cid
 from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt
 from pinning_worker.domain.topic.name_row import name_text
@@ -81,7 +81,7 @@ async def take_up_receipts(receipts: Receipts, journal: Sequence[Receipt]) -> in
 async def take_up_quotes(books: Books, promises: Iterable[Quote]) -> None:
     """Likewise. Of two with one id the first counts. In one change: give it no more than QUOTES_AT_ONCE. Raises
     Trouble."""
-    by_root: dict[bytes, dict[str, Quote]] = {}
+    by_root: dict[Root, dict[str, Quote]] = {}
     for quote in promises:
         by_root.setdefault(quote.root, {}).setdefault(quote.id, quote)
     new: list[Quote] = []

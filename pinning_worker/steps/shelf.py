@@ -25,6 +25,7 @@ from typing import Protocol
 import structlog
 import trio
 
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import REQUEST_HOLDS, Pin
 from pinning_worker.ports import Blocks, Books, Chain, Change, Clock, Receipts, Trouble
 from pinning_worker.steps.closure import Closure
@@ -93,7 +94,7 @@ class Shelf:
     release: Release = field(default_factory=NoRelease)
     untidy: bool = True  # something may lie there that nothing references: true at every start
     _has_swept: bool = False  # what lies there since then was left by fetches of this run, so nobody has paid for it
-    _left: dict[bytes, bool] = field(default_factory=dict)  # let go, and not freed yet; whether it was paid for
+    _left: dict[Multihash, bool] = field(default_factory=dict)  # let go, and not freed yet; whether it was paid for
     _knows_payments: bool = False  # no receipt promises what no payment was found for: true for good once seen
     _compare_at: datetime | None = None  # whether that is so now; not before
     _sweep_at: datetime | None = None  # not before; None: at once
@@ -110,7 +111,7 @@ class Shelf:
         """Is a block of it missing? To be asked, and its references stored, while `holding_still`."""
         return len(await self.blocks.sizes(tuple(closure.blocks))) < len(closure.blocks)
 
-    async def put_aside(self, multihashes: Sequence[bytes]) -> None:
+    async def put_aside(self, multihashes: Sequence[Multihash]) -> None:
         """Of these blocks those that are broken, whoever references them."""
         async with self._lock:
             bad = await self.blocks.audit(multihashes)
@@ -125,7 +126,7 @@ class Shelf:
         emptied = tuple(replace(r, sizes=None) for r in change.requests)
         return await self.store_and_free(replace(change, requests=emptied, release=(pin.root,)), was_paid=True)
 
-    async def store_and_free(self, change: Change, also: Sequence[bytes] = (), *, was_paid: bool) -> bool:
+    async def store_and_free(self, change: Change, also: Sequence[Multihash] = (), *, was_paid: bool) -> bool:
         """One change, and into quarantine what it leaves unreferenced. `also`: blocks that were never referenced.
 
         Once the change is stored this is done: what cannot be freed now stays on the shelf, for a sweep.
@@ -161,20 +162,20 @@ class Shelf:
         self._knows_payments, self._compare_at = not promised, self.clock.now() + SWEEP_AGAIN
         return len(promised)
 
-    async def _free_of(self, multihashes: Sequence[bytes], *, was_paid: bool) -> int:
+    async def _free_of(self, multihashes: Sequence[Multihash], *, was_paid: bool) -> int:
         """The lock is held. How many of them nothing references."""
         free = tuple(await self.books.unreferenced(multihashes))
         await self.blocks.free(free, await self._today(), was_paid=was_paid)
         return len(free)
 
-    async def _free_let_go(self, multihashes: Sequence[bytes], *, was_paid: bool) -> None:
+    async def _free_let_go(self, multihashes: Sequence[Multihash], *, was_paid: bool) -> None:
         """Of what was paid for also those that a quote of whomever still holds: it lapses as never paid for."""
         await self._free_of(multihashes, was_paid=was_paid)
         if was_paid:
             held = set(multihashes) - await self.books.unreferenced(multihashes)
             await self.blocks.remember(tuple(held), await self._today())
 
-    def _leave(self, multihashes: Iterable[bytes], *, was_paid: bool) -> None:
+    def _leave(self, multihashes: Iterable[Multihash], *, was_paid: bool) -> None:
         self.untidy = True
         for multihash in multihashes:
             if multihash in self._left or len(self._left) < MOST_LEFT:

@@ -14,7 +14,8 @@ from typing import Protocol
 import structlog
 import trio
 
-from pinning_worker.domain.content.cid import Cid, cid_from_bytes
+from pinning_worker.domain.content.cid import Cid, Root, cid_from_bytes
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.ports import Books, Trouble
 
 log = structlog.get_logger()
@@ -26,7 +27,7 @@ AGAIN_LOOKS = 240  # without a change it is applied again, for what came or went
 class Denylist(Protocol):
     """The operator's list, wherever it is kept."""
 
-    def read(self) -> frozenset[bytes]:
+    def read(self) -> frozenset[Root]:
         """The `Cid.key` of each. Blocks. Raises ValueError: it says what is wrong with it."""
 
     def is_changed(self) -> bool:
@@ -38,36 +39,36 @@ class TakeDown:
 
     def __init__(self, books: Books) -> None:
         self._books = books
-        self._denied: frozenset[bytes] = frozenset()  # multihashes
-        self._blocked: frozenset[bytes] = frozenset()  # roots
-        self._withheld: frozenset[bytes] = frozenset()  # multihashes
+        self._denied: frozenset[Multihash] = frozenset()
+        self._blocked: frozenset[Root] = frozenset()
+        self._withheld: frozenset[Multihash] = frozenset()
         self._bell = trio.Event()
 
     def denies(self, cid: Cid) -> bool:
         return cid.multihash in self._denied
 
-    def is_blocked(self, root: bytes) -> bool:
+    def is_blocked(self, root: Root) -> bool:
         """`root`: CIDv1 bytes."""
         return root in self._blocked or (bool(self._denied) and cid_from_bytes(root).multihash in self._denied)
 
-    def serves(self, multihash: bytes) -> bool:
+    def serves(self, multihash: Multihash) -> bool:
         return multihash not in self._withheld
 
     def look_again(self) -> None:
         """The operator says that the list has changed."""
         self._bell.set()
 
-    async def apply(self, keys: frozenset[bytes]) -> bool:
+    async def apply(self, keys: frozenset[Root]) -> bool:
         """`keys`: the `Cid.key` of all that is denied from now on. Whether that changed anything. Raises Trouble."""
         before = (self._denied, self._blocked)
         self._denied = frozenset(cid_from_bytes(key).multihash for key in keys)
         self._withheld |= self._denied  # at once; what else is blocked takes a look into the books
-        blocked = set[bytes]().union(*(await self._books.holders(self._denied)).values())
+        blocked = set[Root]().union(*(await self._books.holders(self._denied)).values())
         self._blocked = frozenset(blocked)
         self._withheld = self._denied | await self._held_by_nobody_else(blocked)
         return (self._denied, self._blocked) != before
 
-    async def _held_by_nobody_else(self, blocked: set[bytes]) -> frozenset[bytes]:
+    async def _held_by_nobody_else(self, blocked: set[Root]) -> frozenset[Multihash]:
         parts = {multihash for root in blocked for multihash in await self._books.held(root)}
         return frozenset(
             multihash for multihash, roots in (await self._books.holders(parts)).items() if roots <= blocked

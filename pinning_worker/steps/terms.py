@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from pinning_worker.domain.chain.transaction import Script
-from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.content.cid import Cid, Root
+from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.pricing import PriceList
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.ports import Budget
@@ -33,4 +33,4 @@ class Terms:
     steps_at_once: int = 16
     longest_rest: timedelta = timedelta(hours=1)  # a clock may be set, a machine may sleep: look again
     denied: Callable[[Cid], bool] = lambda cid: False  # by its block, whatever codec it is asked for with
-    blocked: Callable[[bytes], bool] = lambda root: False  # it is denied, or holds what is (steps/takedown.py)
+    blocked: Callable[[Root], bool] = lambda root: False  # it is denied, or holds what is (steps/takedown.py)

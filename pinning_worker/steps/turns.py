@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.pin import Share
 from pinning_worker.steps.fair_share import PAID_FOR, Load, Served, Waiting, fair_choice, load_of
 
@@ -59,10 +60,10 @@ class Places:
     """All there are, in whose turn they are, and how long a fetch waits for its first block when nobody else waits."""
 
     count: int
-    turns: Mapping[bytes, Turn]
+    turns: Mapping[Root, Turn]
     first_block: timedelta
 
-    def running(self) -> dict[bytes, Share]:
+    def running(self) -> dict[Root, Share]:
         return {root: turn.share for root, turn in self.turns.items()}
 
     def open_turns(self) -> list[Turn]:

@@ -16,7 +16,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.payment import Payment, Sighting, named_cid
 
 MOST_UNBOOKED = 1_000  # of one server
@@ -33,8 +34,8 @@ class Unbooked:
     """`_sightings`: by server, with the root that each names; `_booked`: those in the books without a proof, by root,
     with the server whose place each has; `_gone`: how often a payment has left the mempool."""
 
-    _sightings: dict[str, OrderedDict[str, tuple[bytes, Sighting]]] = field(default_factory=dict)
-    _booked: OrderedDict[bytes, dict[str, str]] = field(default_factory=OrderedDict)
+    _sightings: dict[str, OrderedDict[str, tuple[Root, Sighting]]] = field(default_factory=dict)
+    _booked: OrderedDict[Root, dict[str, str]] = field(default_factory=OrderedDict)
     _gone: OrderedDict[str, int] = field(default_factory=OrderedDict)
 
     def keep(self, sighting: Sighting) -> None:
@@ -42,14 +43,14 @@ class Unbooked:
         taken = {server: len(kept) for server, kept in self._sightings.items()}
         kept = self._sightings.setdefault(_least_taken(sighting.shown_by, taken), OrderedDict())
         named = named_cid(sighting.value)
-        kept[sighting.txid] = (named[0].key if named else b"", sighting)
+        kept[sighting.txid] = (named[0].key if named else Root(b""), sighting)
         _shorten(kept, MOST_UNBOOKED)
 
     def drop(self, txid: Txid) -> None:
         for kept in self._sightings.values():
             kept.pop(txid, None)
 
-    def seen_for(self, root: bytes) -> list[Sighting]:
+    def seen_for(self, root: Root) -> list[Sighting]:
         """Those whose NameOp names that root."""
         everything = (each for kept in self._sightings.values() for each in kept.values())
         return [sighting for named, sighting in everything if named == root]

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pinning_worker.domain.content.cid import Root
+
 
 @dataclass(slots=True)
 class WholeRoots:
-    _roots: set[bytes] = field(default_factory=set)
+    _roots: set[Root] = field(default_factory=set)
 
-    def __contains__(self, root: bytes) -> bool:
+    def __contains__(self, root: Root) -> bool:
         return root in self._roots
 
-    def note_whole(self, root: bytes) -> None:
+    def note_whole(self, root: Root) -> None:
         """It has just been audited or compared."""
         self._roots.add(root)
 
-    def note_damaged(self, root: bytes) -> None:
+    def note_damaged(self, root: Root) -> None:
         """It is compared again once its blocks are back."""
         self._roots.discard(root)
 

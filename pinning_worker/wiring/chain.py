@@ -15,7 +15,7 @@ from pinning_worker.catalogue import Catalogue
 from pinning_worker.domain.chain.anchor import anchor_heights
 from pinning_worker.domain.chain.networks import NETWORKS, BadCheckpoint, starting_lower, with_checkpoint
 from pinning_worker.domain.chain.networks import Network as ChainRules
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.payment import Sighting, Tip
 from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.settings import Settings

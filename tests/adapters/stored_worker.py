@@ -19,7 +19,8 @@ from pinning_worker.adapters.p2p.host.identity import new_key, save_key
 from pinning_worker.adapters.sql import block_rows
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
-from pinning_worker.domain.content.cid import RAW, cid_of
+from pinning_worker.domain.content.cid import RAW, Root, cid_of
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.wiring.pairing import Store
 from tests.adapters.test_cli import command
 from tests.content import noise
@@ -28,7 +29,7 @@ ROOT = cid_of(RAW, b"root").key
 PAID_DAY = date(2026, 11, 20)
 
 
-def pictures(numbers: Iterable[int], size: int = 10_000) -> dict[bytes, bytes]:
+def pictures(numbers: Iterable[int], size: int = 10_000) -> dict[Multihash, bytes]:
     """Blocks, each of its number."""
     made = (noise(size, number) for number in numbers)
     return {cid_of(RAW, block).multihash: block for block in made}
@@ -38,7 +39,7 @@ def database_url(folder: Path) -> str:
     return f"sqlite:///{folder}/data/pinning.db"
 
 
-async def keep(folder: Path, blocks: dict[bytes, bytes], root: bytes = ROOT, url: str | None = None) -> None:
+async def keep(folder: Path, blocks: dict[Multihash, bytes], root: Root = ROOT, url: str | None = None) -> None:
     """One start of a worker that keeps these blocks for a root, besides what it kept before."""
     url = url or database_url(folder)
     if not (folder / "data").exists():
@@ -56,7 +57,7 @@ async def keep(folder: Path, blocks: dict[bytes, bytes], root: bytes = ROOT, url
         await database.close()
 
 
-async def free(folder: Path, blocks: dict[bytes, bytes], *, was_paid: bool) -> None:
+async def free(folder: Path, blocks: dict[Multihash, bytes], *, was_paid: bool) -> None:
     shelf = await DiskBlocks.open(folder / "data" / "blocks")
     await shelf.free(list(blocks), PAID_DAY, was_paid=was_paid)
 
@@ -66,5 +67,5 @@ async def ended(folder: Path, *arguments: str, **changed: str) -> subprocess.Com
     return await trio.to_thread.run_sync(lambda: command(folder, *arguments, **changed))
 
 
-def _hold(connection: Connection, root: bytes, blocks: dict[bytes, bytes]) -> None:
+def _hold(connection: Connection, root: Root, blocks: dict[Multihash, bytes]) -> None:
     block_rows.hold(connection, root, list(blocks))

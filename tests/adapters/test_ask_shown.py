@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pinning_worker.commands.ask_shown import Shown, json_line, lines, progress
-from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import cid_of
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.following import Kept, Offer, Refused, Seen
 

@@ -22,6 +22,7 @@ from pinning_worker.adapters.machine.datadir import hold_data_dir
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.store_mark import read_mark as books_mark
 from pinning_worker.backup.manifest import sha256_of
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.wiring.pairing import NotItsBlocks, Store
 from tests.adapters.stored_worker import PAID_DAY, database_url, ended, free, keep, pictures
 from tests.adapters.test_cli import printed, told
@@ -37,11 +38,11 @@ async def worker(tmp_path: Path) -> Path:
     return tmp_path / "worker"
 
 
-def block_file(data: Path, multihash: bytes) -> Path:
+def block_file(data: Path, multihash: Multihash) -> Path:
     return Path(file_of(str(data / "blocks"), multihash))
 
 
-def blocks_there(data: Path, blocks: dict[bytes, bytes] = KEPT) -> bool:
+def blocks_there(data: Path, blocks: dict[Multihash, bytes] = KEPT) -> bool:
     return all(block_file(data, multihash).read_bytes() == block for multihash, block in blocks.items())
 
 

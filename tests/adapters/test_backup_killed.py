@@ -23,6 +23,7 @@ from pinning_worker.adapters.sql.database import Database
 from pinning_worker.backup.checking import check
 from pinning_worker.backup.errors import Damaged
 from pinning_worker.backup.folder import NEXT, BackupFolder
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.wiring.pairing import Store
 from tests.adapters.stored_worker import database_url, keep, pictures
 from tests.adapters.test_cli import settings
@@ -86,7 +87,7 @@ def whole(backup: Path) -> int | None:
     return len(checked.blocks)
 
 
-async def is_put_back(folder: Path, blocks: Sequence[bytes]) -> None:
+async def is_put_back(folder: Path, blocks: Sequence[Multihash]) -> None:
     """A worker can start on it."""
     data = folder / "data"
     prepare_data_dir(data, NETWORK)

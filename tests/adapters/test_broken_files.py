@@ -21,7 +21,7 @@ import trio
 
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.identities import Txid
 from pinning_worker.ports import Change
 from tests.adapters.test_cli import CID_V0, command, settings, told
 from tests.certificates import self_signed

@@ -26,10 +26,9 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.cli import main
 from pinning_worker.commands.pins import STATES
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Script, Txid
-from pinning_worker.domain.content.cid import parse_cid
+from pinning_worker.domain.content.cid import Root, parse_cid
 from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.identities import NameBytes, Script, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import Swartz
@@ -252,7 +251,7 @@ async def keep_a_story(url: str) -> None:
             Payment(
                 Txid("aa" * 32), root, CID_V1, NameBytes(b"art/\xff"), (PaidOutput(1, Swartz(7_004_482)),), now, None
             ),
-            Payment(Txid("bb" * 32), b"", "", NameBytes(b""), (PaidOutput(0, Swartz(5)),), now, None),
+            Payment(Txid("bb" * 32), Root(b""), "", NameBytes(b""), (PaidOutput(0, Swartz(5)),), now, None),
             *(
                 Payment(
                     Txid(f"{number:064x}"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -18,14 +17,15 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.store_mark import read_mark as books_mark
-from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.content.multihash import Multihash, sha2_256
 from pinning_worker.domain.store_mark import Mark, Mismatch
 from pinning_worker.ports import Change, Trouble
 from pinning_worker.wiring.pairing import NotItsBlocks, Store
 from tests.contract.samples import ROOT, request
 
 DATA = b"a block that was paid for"
-NAME = NameBytes(b"\x12\x20") + hashlib.sha256(DATA).digest()
+NAME = sha2_256(DATA)
 
 
 @pytest.fixture
@@ -120,9 +120,11 @@ async def test_a_damaged_mark_is_trouble_that_names_the_file(store: Store) -> No
 
 async def test_books_know_blocks_without_a_mark_by_any_of_their_roots(store: Store) -> None:
     """Catches: the first root, a large one, is all that is looked for, and it was lost."""
-    books, many = SqlBooks(store.database), tuple(b"\x12\x20" + bytes(31) + bytes([n]) for n in range(250))
-    large = replace(request(), root=ROOT[:-1] + b"\x00")
-    assert await books.commit(Change((large,), hold=((large.root, (*many, *(name + b"more" for name in many))),)))
+    books, many = SqlBooks(store.database), tuple(Multihash(b"\x12\x20" + bytes(31) + bytes([n])) for n in range(250))
+    large = replace(request(), root=Root(ROOT[:-1] + b"\x00"))
+    assert await books.commit(
+        Change((large,), hold=((large.root, (*many, *(Multihash(name + b"more") for name in many))),))
+    )
     await keep_a_block(store)
     await store.open_together()
 

@@ -6,7 +6,6 @@ blocks, four hashes), and a block's way into quarantine and back.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks, file_of
+from pinning_worker.domain.content.multihash import Multihash, sha2_256
 
 MIB = 1_048_576
 ROUNDS = 5
@@ -50,18 +50,18 @@ async def main(count: int) -> None:
         print(f"into quarantine and back: {count / await best(there_and_back):,.0f} blocks of 1 MiB a second")
 
 
-async def _put(blocks: DiskBlocks, data: bytes) -> bytes:
-    name = b"\x12\x20" + hashlib.sha256(data).digest()
+async def _put(blocks: DiskBlocks, data: bytes) -> Multihash:
+    name = sha2_256(data)
     await blocks.put(name, data)
     return name
 
 
-async def _each(work: Callable[[bytes], Awaitable[object]], names: Sequence[bytes]) -> None:
+async def _each(work: Callable[[Multihash], Awaitable[object]], names: Sequence[Multihash]) -> None:
     for name in names:
         await work(name)
 
 
-def _read(folder: str, name: bytes) -> bytes:
+def _read(folder: str, name: Multihash) -> bytes:
     with open(file_of(folder, name), "rb") as file:
         return file.read()
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.identities import NameBytes, PeerId, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Purchase
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt
@@ -18,23 +19,31 @@ from pinning_worker.domain.pin import Asker, Pin, Request, State
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_457, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 STRANGE = "c\x00t \ud83d \\u0000 \\ Ünï 🐈.jpg"  # NUL, half a surrogate pair, what an escape looks like
-ROOT, OTHER, IMAGE = (b"\x01\x55\x12\x20" + bytes([number]) * 32 for number in (1, 2, 3))
+ROOT, OTHER, IMAGE = (Root(b"\x01\x55\x12\x20" + bytes([number]) * 32) for number in (1, 2, 3))
 TXID, OTHER_TXID = Txid("aa" * 32), Txid("bb" * 32)
 NAME, NO_NAME = NameBytes(b"alice"), NameBytes(b"")
 
 
-def block_name(number: int) -> bytes:
+def block_name(number: int) -> Multihash:
     """A multihash, different for each number."""
-    return b"\x12\x20" + number.to_bytes(32, "big")
+    return Multihash(b"\x12\x20" + number.to_bytes(32, "big"))
 
 
-def request(root: bytes = ROOT, **changes: Any) -> Request:
+def request(root: Root = ROOT, **changes: Any) -> Request:
     filled: dict[str, Any] = {
         "state": State.QUOTED,
         "due_at": NOW + HOUR,
         "askers": (
-            Asker("bafy1", STRANGE, 3, "12D3KooWA", ("/ip4/127.0.0.1/tcp/1",), "12D3KooWB", "2001:db8::/64"),
-            Asker("Qm2", None, 8, "12D3KooWB"),
+            Asker(
+                "bafy1",
+                STRANGE,
+                3,
+                PeerId("12D3KooWA"),
+                ("/ip4/127.0.0.1/tcp/1",),
+                PeerId("12D3KooWB"),
+                "2001:db8::/64",
+            ),
+            Asker("Qm2", None, 8, PeerId("12D3KooWB")),
         ),
         "sizes": Sizes(1_000, 2_000, 3_000),
         "blocks": 7,
@@ -49,11 +58,11 @@ def request(root: bytes = ROOT, **changes: Any) -> Request:
     return Request(root, **{**filled, **changes})
 
 
-def bare_request(root: bytes = ROOT, state: State = State.REQUESTED) -> Request:
+def bare_request(root: Root = ROOT, state: State = State.REQUESTED) -> Request:
     return Request(root, state, due_at=None)
 
 
-def pin(root: bytes = ROOT, name: NameBytes = NAME, **changes: Any) -> Pin:
+def pin(root: Root = ROOT, name: NameBytes = NAME, **changes: Any) -> Pin:
     filled: dict[str, Any] = {
         "cid_text": "bafy1",
         "state": State.PINNED,
@@ -68,11 +77,11 @@ def pin(root: bytes = ROOT, name: NameBytes = NAME, **changes: Any) -> Pin:
     return Pin(root, name, **{**filled, **changes})
 
 
-def bare_pin(root: bytes = ROOT, name: NameBytes = NO_NAME) -> Pin:
+def bare_pin(root: Root = ROOT, name: NameBytes = NO_NAME) -> Pin:
     return Pin(root, name, "", State.SEEN, due_at=None)
 
 
-def quote(id: str = "q1", root: bytes = ROOT, **changes: Any) -> Quote:
+def quote(id: str = "q1", root: Root = ROOT, **changes: Any) -> Quote:
     filled: dict[str, Any] = {
         "cid_text": "bafy1",
         "months": 3,
@@ -90,7 +99,7 @@ def quote(id: str = "q1", root: bytes = ROOT, **changes: Any) -> Quote:
     return Quote(id, root, **{**filled, **changes})
 
 
-def payment(txid: Txid = TXID, root: bytes = ROOT, name: NameBytes = NAME, **changes: Any) -> Payment:
+def payment(txid: Txid = TXID, root: Root = ROOT, name: NameBytes = NAME, **changes: Any) -> Payment:
     filled: dict[str, Any] = {
         "cid_text": "bafy1",
         "outputs": (PaidOutput(0, Swartz(5)), PaidOutput(4_294_967_295, Swartz(0))),
@@ -104,7 +113,7 @@ def payment(txid: Txid = TXID, root: bytes = ROOT, name: NameBytes = NAME, **cha
     return Payment(txid, root, name=name, **{**filled, **changes})
 
 
-def bare_payment(txid: Txid = TXID, root: bytes = ROOT, name: NameBytes = NAME, **changes: Any) -> Payment:
+def bare_payment(txid: Txid = TXID, root: Root = ROOT, name: NameBytes = NAME, **changes: Any) -> Payment:
     return Payment(txid, root, "", name, **{"outputs": (), "first_seen": NOW, "proof": None, **changes})
 
 

@@ -7,11 +7,12 @@ from datetime import date, timedelta
 
 import trio
 
+from pinning_worker.domain.content.multihash import Multihash, sha2_256
 from pinning_worker.ports import Blocks
 
 
-def name_of(data: bytes) -> bytes:
-    return b"\x12\x20" + hashlib.sha256(data).digest()
+def name_of(data: bytes) -> Multihash:
+    return sha2_256(data)
 
 
 SMALL, EMPTY, BIG = b"a block", b"", bytes(range(256)) * 8192
@@ -71,7 +72,7 @@ async def test_an_audit_finds_what_is_missing(blocks: Blocks) -> None:
 
 async def test_an_audit_vouches_for_no_hash_that_it_cannot_check(blocks: Blocks) -> None:
     """Catches: an unknown hash function taken on trust."""
-    sha1_name = b"\x11\x14" + hashlib.sha1(SMALL, usedforsecurity=False).digest()
+    sha1_name = Multihash(b"\x11\x14" + hashlib.sha1(SMALL, usedforsecurity=False).digest())
     await blocks.put(sha1_name, SMALL)
     assert await blocks.audit((sha1_name,)) == {sha1_name}
     assert await blocks.get(sha1_name) is None

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import trio
 
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import PIECE, Sizes
+from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.payment import PaidOutput
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.written_once import Rewritten
@@ -327,7 +327,7 @@ async def test_a_dossier_is_what_the_single_questions_answer(books: Books) -> No
     assert list(dossier.quotes) == [quote("q1")]
     assert [found.key for found in dossier.naming] == [ALICE, PinKey(OTHER, NameBytes(b"alice"))]
     assert (await books.dossier(ROOT, 1)).naming == dossier.naming[:1]
-    assert await books.dossier(b"unheard of", 9) == Dossier(None, (), (), ())
+    assert await books.dossier(Root(b"unheard of"), 9) == Dossier(None, (), (), ())
 
 
 # ---------------------------------------------------------------- questions about money
@@ -341,7 +341,7 @@ async def test_unsettled_are_the_pins_that_a_new_block_concerns(books: Books) ->
     gone = bare_payment(Txid("02" * 32), name=NameBytes(b"gone"), gone=True)
     lost = payment(Txid("03" * 32), name=NameBytes(b"lost"), proof=None)
     lost_and_gone = payment(Txid("04" * 32), name=NameBytes(b"lost, gone"), proof=None, gone=True)
-    of_no_pin = bare_payment(Txid("05" * 32), b"", name=NameBytes(b"of no pin"))
+    of_no_pin = bare_payment(Txid("05" * 32), Root(b""), name=NameBytes(b"of no pin"))
     dust = bare_payment(Txid("06" * 32), name=NameBytes(b"dust"), proof=proof(8))
     of_root = [PinKey(ROOT, NameBytes(name)) for name in (b"lost", b"lost, gone", b"waiting")]
     with_pins = [pin(name=NameBytes(name)) for name in (*(key.name for key in of_root), b"settled", b"gone")]
@@ -388,7 +388,7 @@ async def test_the_script_of_a_payment_that_is_on_its_way_or_owed_stays_watched(
 
 async def test_active_requests_take_a_place_in_the_queue(books: Books) -> None:
     states = (State.REQUESTED, State.FETCHING, State.QUOTED, State.STALLED, State.REFUSED, State.LAPSED)
-    await put(books, *(bare_request(bytes([number]), state) for number, state in enumerate(states)))
+    await put(books, *(bare_request(Root(bytes([number])), state) for number, state in enumerate(states)))
     assert (await books.active_requests(paid_for=False), await books.active_requests(paid_for=True)) == (2, 0)
 
 

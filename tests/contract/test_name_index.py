@@ -17,9 +17,8 @@ from pinning_worker.adapters.sql.database import Database, engine_of
 from pinning_worker.adapters.sql.name_index import SqlNameIndex, page
 from pinning_worker.adapters.sql.name_tables import SELECTED_BY
 from pinning_worker.adapters.sql.schema import metadata
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import RAW, cid_of
+from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import NameFilter
 from pinning_worker.domain.topic.name_row import NameRow

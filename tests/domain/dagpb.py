@@ -1,6 +1,7 @@
 """dag-pb blocks written for tests, in the layout that Kubo and Helia write: links first, data last."""
 
 from pinning_worker.domain.content.cid import Cid, cid_of, encode_varint
+from pinning_worker.domain.content.multihash import Multihash
 
 DAG_PB, RAW = 0x70, 0x55
 DIRECTORY, FILE, SYMLINK, HAMT_SHARD = 1, 2, 4, 5
@@ -28,7 +29,7 @@ def folder(**entries: Cid) -> bytes:
     return b"".join(link(cid, name) for name, cid in entries.items()) + unixfs(DIRECTORY)
 
 
-class Blocks(dict[bytes, bytes]):
+class Blocks(dict[Multihash, bytes]):
     """Blocks by multihash; `add` returns the CID."""
 
     def add(self, codec: int, block: bytes) -> Cid:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import RAW, cid_of
 from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.identities import NameBytes, Script, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Purchase, Tip
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import Swartz

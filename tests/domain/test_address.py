@@ -19,7 +19,7 @@ from pinning_worker.domain.chain.address import (
     witness_script,
 )
 from pinning_worker.domain.chain.networks import DOICHAIN, DOICHAIN_REGTEST, DOICHAIN_TEST, NETWORKS, Network
-from pinning_worker.domain.chain.transaction import Script
+from pinning_worker.domain.identities import Script
 
 BITCOIN = replace(DOICHAIN, name="bitcoin", p2pkh_prefix=0, p2sh_prefix=5, bech32_hrp="bc")
 BITCOIN_TEST = replace(DOICHAIN, name="bitcoin-test", p2pkh_prefix=111, p2sh_prefix=196, bech32_hrp="tb")

@@ -7,11 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import Cid, cid_of, parse_cid
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.identities import NameBytes, Script, Txid
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.following import (

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Script, Txid
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.identities import NameBytes, Script, Txid
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import Days
@@ -42,7 +42,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 END = datetime(2027, 7, 20, 12, tzinfo=UTC)
 QUOTE = Quote(
     id="5f2c9a",
-    root=b"\x01\x70\x12\x20" + bytes(32),
+    root=Root(b"\x01\x70\x12\x20" + bytes(32)),
     cid_text="Qm…",
     months=8,
     amount=Swartz(7_004_482),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import NameFilter
 from pinning_worker.domain.topic.name_row import NameRow

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from pinning_worker.domain.chain.nameop import (
     NAME_TX_VERSION,
-    NameBytes,
     NameOp,
     NameOpCode,
     name_doi_script,
@@ -16,7 +15,8 @@ from pinning_worker.domain.chain.nameop import (
     push,
     transaction_name_op,
 )
-from pinning_worker.domain.chain.transaction import Script, Transaction, Txid, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.identities import NameBytes, Script, Txid
 from pinning_worker.domain.money.swartz import Swartz
 
 P2PKH = Script(bytes.fromhex("76a914") + bytes(20) + bytes.fromhex("88ac"))

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multiformats import multibase
 
-from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import DAG_PB, Cid, cid_of
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.payment import (
     PaidOutput,
     Payment,

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.pin import (
     ACTIVE,
     LIVE,
@@ -126,30 +128,30 @@ def test_every_arrow_is_drawn_once() -> None:
 
 
 def asker(number: int, peer: str = "a") -> Asker:
-    return Asker("bafy", f"r{number}", 8, peer)
+    return Asker("bafy", f"r{number}", 8, PeerId(peer))
 
 
 def test_who_asks_twice_waits_once_and_last() -> None:
-    request = Request(b"r", State.REQUESTED, None).with_asker(asker(1)).with_asker(asker(2)).with_asker(asker(1))
+    request = Request(Root(b"r"), State.REQUESTED, None).with_asker(asker(1)).with_asker(asker(2)).with_asker(asker(1))
     assert request.askers == (asker(2), asker(1))
 
 
 def test_who_asks_in_anothers_words_takes_nobodys_place_and_hears_the_same_answer() -> None:
-    request = Request(b"r", State.REQUESTED, None).with_asker(asker(1)).with_asker(asker(1, "b"))
+    request = Request(Root(b"r"), State.REQUESTED, None).with_asker(asker(1)).with_asker(asker(1, "b"))
     assert request.askers == (asker(1), asker(1, "b"))
     assert in_other_words(request.askers) == [asker(1, "b")]
 
 
 def test_of_too_many_askers_those_go_that_one_connection_brought() -> None:
-    request = Request(b"r", State.REQUESTED, None).with_asker(asker(0, "honest"))
+    request = Request(Root(b"r"), State.REQUESTED, None).with_asker(asker(0, "honest"))
     for number in range(1, MOST_ASKERS + 5):
-        request = request.with_asker(replace(asker(number, f"made up {number}"), through="stranger"))
+        request = request.with_asker(replace(asker(number, f"made up {number}"), through=PeerId("stranger")))
     assert len(request.askers) == MOST_ASKERS
     assert request.askers[0] == asker(0, "honest")
 
 
 def test_of_too_many_askers_the_newest_are_answered() -> None:
-    request = Request(b"r", State.REQUESTED, None)
+    request = Request(Root(b"r"), State.REQUESTED, None)
     for number in range(MOST_ASKERS + 5):
         request = request.with_asker(asker(number))
     assert request.askers == tuple(asker(number) for number in range(5, MOST_ASKERS + 5))

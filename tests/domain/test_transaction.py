@@ -12,7 +12,6 @@ from pinning_worker.domain.chain.transaction import (
     BadMerkleBranch,
     BadTransaction,
     Transaction,
-    Txid,
     TxInput,
     TxOutput,
     compact_size,
@@ -23,6 +22,7 @@ from pinning_worker.domain.chain.transaction import (
     read_compact_size,
     read_transaction,
 )
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.swartz import Swartz
 
 BITCOIN_GENESIS_COINBASE = bytes.fromhex(

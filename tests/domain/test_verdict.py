@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Purchase, Sighting, record_sighting, term_of
 from pinning_worker.domain.money.pricing import Quote, add_months
 from pinning_worker.domain.money.swartz import ZERO, Swartz
@@ -291,7 +292,7 @@ def test_money_that_names_no_cid_is_owed_as_soon_as_it_is_in_a_block() -> None:
 
 def test_dust_that_has_no_pin_is_owed_as_soon_as_it_is_in_a_block() -> None:
     dust = replace(
-        record_sighting(None, Sighting(Txid("x"), NAME, b"?", (PaidOutput(0, Swartz(5)),), None), NOON), root=b"r"
+        record_sighting(None, Sighting(Txid("x"), NAME, b"?", (PaidOutput(0, Swartz(5)),), None), NOON), root=Root(b"r")
     )
     assert accounts([dust], [])["owed"] == ZERO
     dust = replace(dust, proof=proof(1))

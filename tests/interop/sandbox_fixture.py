@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 from trio_websocket import WebSocketConnection, open_websocket_url
 
 from pinning_worker.domain.chain.address import scripthash
-from pinning_worker.domain.chain.transaction import Script, Txid
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.sandbox.electrumx import Certificate
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
 

@@ -18,9 +18,10 @@ import pytest
 import trio
 
 from pinning_worker.domain.chain.address import script_to_address, witness_script
-from pinning_worker.domain.chain.nameop import NameBytes, parse_name_op
+from pinning_worker.domain.chain.nameop import parse_name_op
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
 from pinning_worker.domain.chain.transaction import Transaction, TxOutput
+from pinning_worker.domain.identities import NameBytes
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.psbt import Psbt, parse_psbt
 from pinning_worker.sandbox.sandbox import Sandbox

@@ -26,7 +26,7 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import open_database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
-from pinning_worker.domain.chain.transaction import Script
+from pinning_worker.domain.identities import PeerId, Script
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.requests import Ask, parse
 from pinning_worker.domain.verdict import Depth
@@ -104,7 +104,7 @@ async def test_a_customer_among_dust(tmp_path: Path) -> None:
             await eventually(running.watcher.sight.is_seen, "the chain is seen")
             ask = parse(f"NEW-CID:{cid}".encode())
             assert isinstance(ask, Ask)
-            await running.life.asked(ask, "customer", "customer")
+            await running.life.asked(ask, PeerId("customer"), PeerId("customer"))
             await eventually(lambda: running.has_said("ADDING-CID"), "it is quoted")
             [quote] = await running.books.quotes(cid.key)
             sandbox.pay(address, quote.amount, "art/1", str(cid))

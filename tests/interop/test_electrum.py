@@ -18,7 +18,7 @@ from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.adapters.machine.clock import SystemClock
 from pinning_worker.domain.chain.address import p2sh_script, script_to_address, witness_script
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
-from pinning_worker.domain.chain.transaction import Script, Txid
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Proof
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox

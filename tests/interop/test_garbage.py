@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from pinning_worker.domain.content.cid import RAW, Cid
+from pinning_worker.domain.content.multihash import Multihash
 from tests.interop.browser import ask_for_quote, join
 from tests.interop.helia import Heard, Helia, open_helia
 from tests.interop.market import open_market
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.interop, needs_node]
 
 SEED = 7
 
-SHA_512 = str(Cid(1, RAW, b"\x13\x40" + hashlib.sha512(b"x").digest()))
+SHA_512 = str(Cid(1, RAW, Multihash(b"\x13\x40" + hashlib.sha512(b"x").digest())))
 
 REFUSED = {
     "undefined": "BAD_CID",

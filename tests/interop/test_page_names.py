@@ -12,8 +12,9 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, open_websocket_url, serve_websocket
 
 from pinning_worker.domain.chain.address import script_to_address, witness_script
-from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameBytes, name_doi_script
-from pinning_worker.domain.chain.transaction import Script, Transaction, TxOutput, serialise_output, var_bytes
+from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
+from pinning_worker.domain.chain.transaction import Transaction, TxOutput, serialise_output, var_bytes
+from pinning_worker.domain.identities import NameBytes, Script
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.sandbox import Sandbox

@@ -20,7 +20,8 @@ from pinning_worker.domain.chain.anchor import start_chain
 from pinning_worker.domain.chain.headerchain import HeaderChain
 from pinning_worker.domain.chain.nameop import push
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
-from pinning_worker.domain.chain.transaction import Script, Transaction, fold_merkle_branch, parse_transaction
+from pinning_worker.domain.chain.transaction import Transaction, fold_merkle_branch, parse_transaction
+from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.electrumx import ElectrumXFailed
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox

@@ -8,16 +8,10 @@ from dataclasses import replace
 import pytest
 
 from pinning_worker.domain.chain.anchor import start_chain
-from pinning_worker.domain.chain.nameop import (
-    NAME_TX_VERSION,
-    NameBytes,
-    NameOpCode,
-    name_doi_script,
-    push,
-    transaction_name_op,
-)
+from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameOpCode, name_doi_script, push, transaction_name_op
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
-from pinning_worker.domain.chain.transaction import Script, Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.identities import NameBytes, Script
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.blocks import block_subsidy
 from pinning_worker.sandbox.coins import Coin, Outpoint

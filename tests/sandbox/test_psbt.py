@@ -7,15 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.chain.transaction import (
-    Script,
-    Transaction,
-    Txid,
-    TxInput,
-    TxOutput,
-    serialise_output,
-    var_bytes,
-)
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, serialise_output, var_bytes
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.psbt import MAGIC, BadPsbt, Psbt, parse_psbt
 

@@ -9,8 +9,9 @@ import pytest
 from coincurve import PrivateKey, PublicKey
 
 from pinning_worker.domain.chain.address import p2pkh_script
-from pinning_worker.domain.chain.nameop import NameBytes, name_doi_script, push
-from pinning_worker.domain.chain.transaction import Script, Transaction, Txid, TxInput, TxOutput, parse_transaction
+from pinning_worker.domain.chain.nameop import name_doi_script, push
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, parse_transaction
+from pinning_worker.domain.identities import NameBytes, Script, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.sandbox.script_check import check_input, hash160

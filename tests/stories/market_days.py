@@ -13,9 +13,8 @@ from datetime import datetime, timedelta
 
 from pinning_worker.adapters.memory.chain import MemoryChain
 from pinning_worker.adapters.memory.clock import START
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
 from pinning_worker.domain.money.pricing import PriceList, fee
 from pinning_worker.domain.money.swartz import Swartz

@@ -33,6 +33,7 @@ from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetche
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.receipts import SqlReceipts
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.requests import Ask, parse
 from pinning_worker.lifecycle import Lifecycle
 from tests.stories.market_days import ALL_IS_CALM, PRICES, Asked, Event, happen, market, window_goods, works
@@ -152,7 +153,7 @@ async def live(folder: Path, seed: int, phase: str) -> None:
             if isinstance(event, Asked):
                 ask = parse(event.text.encode())
                 assert isinstance(ask, Ask)
-                await life.asked(ask, BROWSER, BROWSER)
+                await life.asked(ask, PeerId(BROWSER), PeerId(BROWSER))
             upcoming = next(events)
         await traffic.until_quiet()
     print("over", flush=True)

@@ -16,9 +16,8 @@ import trio
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.books import MemoryBooks
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Txid
-from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.content.cid import Cid, Root
+from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.pin import Pin, Request, State
@@ -90,7 +89,7 @@ class PromptBooks(MemoryBooks):
             await happens()
         return await MemoryBooks.commit(self, change)
 
-    async def dossier(self, root: bytes, naming: int) -> Dossier:
+    async def dossier(self, root: Root, naming: int) -> Dossier:
         if naming > 1 and self.before_looking_up is not None:
             happens, self.before_looking_up = self.before_looking_up, None
             await happens()
@@ -212,7 +211,7 @@ class ForgetfulBooks(MemoryBooks):
 
     away = False
 
-    async def dossier(self, root: bytes, naming: int) -> Dossier:
+    async def dossier(self, root: Root, naming: int) -> Dossier:
         if self.away:
             self.away = False
             raise Trouble("the database is out of reach")

@@ -21,10 +21,10 @@ from pinning_worker.adapters.memory.name_index import MemoryNameIndex
 from pinning_worker.adapters.memory.network import MemoryAnnouncer
 from pinning_worker.catalogue import MOST_SHARED, Catalogue
 from pinning_worker.domain.chain.address import address_to_script
-from pinning_worker.domain.chain.nameop import NameBytes, NameOp, NameOpCode
+from pinning_worker.domain.chain.nameop import NameOp, NameOpCode
 from pinning_worker.domain.chain.networks import NETWORKS
-from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import RAW, cid_of
+from pinning_worker.domain.identities import NameBytes, Script, Txid
 from pinning_worker.domain.money.payment import Sighting, Tip
 from pinning_worker.domain.topic.listing import NameFilter
 from pinning_worker.domain.topic.messages import NameOps

@@ -10,9 +10,9 @@ from trio.testing import MockClock
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryFetcher
-from pinning_worker.domain.chain.nameop import NameBytes
 from pinning_worker.domain.content.cid import Cid, cid_text
 from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.identities import NameBytes, PeerId
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.pin import PinKey, State
 from pinning_worker.domain.topic.requests import Ask
@@ -153,14 +153,14 @@ async def test_what_crashed_twice_and_waits_to_go_alone_keeps_no_place_from_othe
         async with w.running():
             for number, (cid, blocks) in enumerate(slow):
                 w.offer(blocks)
-                await w.life.asked(Ask(cid, str(cid)), "stranger", "stranger", f"203.0.113.{number}")
+                await w.life.asked(Ask(cid, str(cid)), PeerId("stranger"), PeerId("stranger"), f"203.0.113.{number}")
             await w.settle()
         w.crash_notes.die()
     assert sorted(w.crash_notes.counts()) == sorted(f"fetch {cid}" for cid in (ART, *(cid for cid, _ in slow)))
     async with w.running():
         await w.later(seconds=1)
         begun = len(w.fetcher.fetches)
-        await w.life.asked(Ask(NEXT, str(NEXT)), "honest", "honest", "198.51.100.1")
+        await w.life.asked(Ask(NEXT, str(NEXT)), PeerId("honest"), PeerId("honest"), "198.51.100.1")
         await w.settle()
         assert w.fetcher.fetches[-1] == NEXT
         assert len(w.fetcher.fetches) == begun + 1, "of the others one at a time"

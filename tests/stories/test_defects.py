@@ -13,6 +13,7 @@ from trio.testing import MockClock
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.memory.network import MemoryFetcher
 from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import State
 from pinning_worker.ports import Fetched, Trouble
 from tests import content, stories
@@ -99,7 +100,7 @@ async def test_row_35_a_fault_of_ours_costs_one_request_and_not_the_worker(autoj
 class SulkyBlocks(MemoryBlocks):
     troubles = 3
 
-    async def audit(self, multihashes: Sequence[bytes]) -> set[bytes]:
+    async def audit(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
         if self.troubles:
             self.troubles -= 1
             raise Trouble("the disk does not answer")

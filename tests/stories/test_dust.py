@@ -11,9 +11,8 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.books import MemoryBooks
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.pin import Event, Pin, State, step

@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.domain.content.cid import parse_cid
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.pin import Request
 from pinning_worker.domain.topic.requests import Ask
 from tests import content
@@ -21,7 +22,7 @@ async def ask_for_nothing(
     for number in range(requests):
         nowhere, _ = content.file(content.noise(50, number))
         origin, connection = f"origin {number % origins}", f"attacker {number % connections}"
-        await w.life.asked(Ask(nowhere, str(nowhere)), origin, connection, address)
+        await w.life.asked(Ask(nowhere, str(nowhere)), PeerId(origin), PeerId(connection), address)
     await w.settle()
     w.hear()
 
@@ -110,7 +111,9 @@ async def test_whoever_asks_in_vain_costs_no_look_at_the_whole_queue(autojump_cl
         books.reads = 0
         for number in range(1_000):
             nowhere, _ = content.file(content.noise(60, number))
-            await w.life.asked(Ask(nowhere, str(nowhere)), f"origin {number % 12}", f"attacker {number % 2}")
+            await w.life.asked(
+                Ask(nowhere, str(nowhere)), PeerId(f"origin {number % 12}"), PeerId(f"attacker {number % 2}")
+            )
         await w.settle()
         assert [m["code"] for m in w.hear()] == ["BUSY"] * 1_000
         assert books.reads <= 2
@@ -158,7 +161,7 @@ async def test_who_gives_a_block_now_and_then_has_no_place_for_ever(autojump_clo
         for number in range(8):
             large, many = content.file(content.noise(3_000, number), chunk=100)
             w.offer(many, "slow")
-            await w.life.asked(Ask(large, str(large)), f"origin {number}", f"slow {number % 2}")
+            await w.life.asked(Ask(large, str(large)), PeerId(f"origin {number}"), PeerId(f"slow {number % 2}"))
         w.fetcher.seconds_per_block = 10
         await w.later(seconds=30)
         w.hear()
@@ -176,7 +179,9 @@ async def test_many_networks_of_one_site_are_one(autojump_clock: MockClock) -> N
         for number in range(20):
             nowhere, _ = content.file(content.noise(50, number))
             address = f"2001:db8:1:{number:x}::/64"
-            await w.life.asked(Ask(nowhere, str(nowhere)), f"origin {number}", f"attacker {number}", address)
+            await w.life.asked(
+                Ask(nowhere, str(nowhere)), PeerId(f"origin {number}"), PeerId(f"attacker {number}"), address
+            )
         await w.settle()
         w.hear()
         w.offer(blocks, "honest")

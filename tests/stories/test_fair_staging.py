@@ -5,6 +5,7 @@ from __future__ import annotations
 from trio.testing import MockClock
 
 from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.requests import Ask
 from pinning_worker.ports import Budget
 from tests import content
@@ -22,7 +23,7 @@ async def fill(w: World, greedy: list[tuple[Cid, content.Blocks]], *, connection
     for number, (cid, blocks) in enumerate(greedy):
         w.offer(blocks, "greedy")
         connection = f"greedy {number % connections}"
-        await w.life.asked(Ask(cid, str(cid)), f"made up {number}", connection, address)
+        await w.life.asked(Ask(cid, str(cid)), PeerId(f"made up {number}"), PeerId(connection), address)
         await w.settle()
 
 
@@ -74,7 +75,7 @@ async def test_two_messages_a_day_hold_what_nobody_pays_for_three_quotes_long(au
         await w.quoted(cid)
         for half_day in range(5):
             await w.later(hours=12)
-            await w.life.asked(Ask(cid, str(cid), months=half_day % 7 + 1), "greedy", "greedy")
+            await w.life.asked(Ask(cid, str(cid), months=half_day % 7 + 1), PeerId("greedy"), PeerId("greedy"))
         await w.later(hours=11)
         assert await w.blocks_on_disk() == set(blocks)
         await w.later(hours=2)
@@ -89,7 +90,7 @@ async def test_a_price_is_still_told_until_the_hold_ends_and_then_when_to_ask_ag
         await w.quoted(cid)
         for _ in range(2):
             await w.later(hours=23)
-            await w.life.asked(Ask(cid, str(cid), months=3), "honest", "honest")
+            await w.life.asked(Ask(cid, str(cid), months=3), PeerId("honest"), PeerId("honest"))
             await w.later(hours=1)
         await w.later(hours=20)
         w.hear()
@@ -97,7 +98,7 @@ async def test_a_price_is_still_told_until_the_hold_ends_and_then_when_to_ask_ag
         (quote,) = w.hear()
         assert quote["quote"]["expires"] == "2026-11-23T12:00:00.000Z"
         await w.later(hours=3.5)
-        await w.life.asked(Ask(cid, str(cid), months=5), "honest", "honest")
+        await w.life.asked(Ask(cid, str(cid), months=5), PeerId("honest"), PeerId("honest"))
         await w.settle()
         (refused,) = w.hear()
         assert (refused["code"], refused["retryAfterSeconds"]) == ("BUSY", 1_800)
@@ -113,7 +114,7 @@ async def test_twenty_typed_requests_push_nobody_out(autojump_clock: MockClock) 
         w.offer(blocks)
         await w.say(f"NEW-CID:{cid}", peer="honest")
         for number in range(25):
-            await w.life.asked(Ask(cid, str(cid), id=f"r{number}"), f"made up {number}", "stranger")
+            await w.life.asked(Ask(cid, str(cid), id=f"r{number}"), PeerId(f"made up {number}"), PeerId("stranger"))
         await w.later(seconds=15)
         answered = [m.get("id") for m in w.hear() if m["status"] == "ADDING-CID"]
         assert len(answered) == 20

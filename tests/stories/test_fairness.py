@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 from trio.testing import MockClock
 
+from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.pin import Asker, Request, Share, State
 from pinning_worker.domain.topic.requests import Ask
 from pinning_worker.steps.fair_share import PAID_FOR, Served, Waiting, fair_choice
@@ -16,15 +18,15 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 def share(peer: str, through: str = "", address: str = "") -> Share:
-    return Asker("bafy", None, 1, peer, (), through, address).share if peer else PAID_FOR
+    return Asker("bafy", None, 1, PeerId(peer), (), PeerId(through), address).share if peer else PAID_FOR
 
 
 def wants(peer: str, number: int, through: str = "", address: str = "") -> Request:
-    asker = Asker("bafy", None, 1, peer, (), through, address)
-    return Request(f"{peer}{number}".encode(), State.REQUESTED, NOW, askers=(asker,) if peer else ())
+    asker = Asker("bafy", None, 1, PeerId(peer), (), PeerId(through), address)
+    return Request(Root(f"{peer}{number}".encode()), State.REQUESTED, NOW, askers=(asker,) if peer else ())
 
 
-def chosen(waiting: list[Request], running: dict[bytes, Share], places: int, served: Served | None = None) -> list[str]:
+def chosen(waiting: list[Request], running: dict[Root, Share], places: int, served: Served | None = None) -> list[str]:
     paid, asked = [r for r in waiting if not r.askers], [r for r in waiting if r.askers]
     choice = fair_choice(Waiting(paid, asked), running, places, served or Served())
     return [request.root.decode() for request, _ in choice]
@@ -33,13 +35,13 @@ def chosen(waiting: list[Request], running: dict[bytes, Share], places: int, ser
 def test_nobody_has_more_than_half_of_the_places() -> None:
     waiting = [wants("a", n) for n in range(50)]
     assert chosen(waiting, {}, 8) == ["a0", "a1", "a2", "a3"]
-    assert chosen(waiting[4:], {f"a{n}".encode(): share("a") for n in range(4)}, 8) == []
+    assert chosen(waiting[4:], {Root(f"a{n}".encode()): share("a") for n in range(4)}, 8) == []
     assert chosen(waiting, {}, 1) == ["a0"]
 
 
 def test_the_share_with_the_fewest_running_is_next_then_what_is_paid_for_then_the_longest_waiting() -> None:
     waiting = [*(wants("a", n) for n in range(9)), *(wants("b", n) for n in range(9)), wants("c", 0), wants("", 0)]
-    running = {b"a7": share("a"), b"a8": share("a"), b"b8": share("b")}
+    running = {Root(b"a7"): share("a"), Root(b"a8"): share("a"), Root(b"b8"): share("b")}
     assert chosen(waiting, running, 7) == ["0", "c0", "b0", "a0"]
 
 
@@ -62,7 +64,7 @@ async def test_a_thousand_requests_of_one_peer_and_one_of_another(autojump_clock
         w.offer(blocks, "modest")
         for seed in range(1_000):
             nowhere, _ = content.file(content.noise(50, seed))
-            await w.life.asked(Ask(nowhere, str(nowhere)), "greedy", "greedy")
+            await w.life.asked(Ask(nowhere, str(nowhere)), PeerId("greedy"), PeerId("greedy"))
         await w.settle()
         w.hear()
         await w.say(f"NEW-CID:{cid}", peer="modest")

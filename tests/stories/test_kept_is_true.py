@@ -8,6 +8,7 @@ import pytest
 from trio.testing import MockClock
 
 from pinning_worker.domain.content.cid import RAW, Cid
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import State
 from pinning_worker.ports import Change, Trouble
 from pinning_worker.steps import checking
@@ -142,7 +143,7 @@ async def test_a_disk_that_fails_for_one_root_keeps_no_other_waiting(autojump_cl
             w.lose(multihash)
     failing, sizes = set(cids[0][1]), world.blocks.sizes
 
-    async def out_of_reach(multihashes: Sequence[bytes]) -> dict[bytes, int]:
+    async def out_of_reach(multihashes: Sequence[Multihash]) -> dict[Multihash, int]:
         if failing.intersection(multihashes):
             raise Trouble("out of reach: Permission denied")
         return await sizes(multihashes)
@@ -211,5 +212,5 @@ async def test_a_pin_that_holds_no_block_is_not_kept(autojump_clock: MockClock) 
 async def test_reads_that_find_ever_more_broken_blocks_fill_no_memory(autojump_clock: MockClock) -> None:
     found = World().life.checking
     for number in range(2 * checking.MOST_BROKEN):
-        found.note_broken(number.to_bytes(4, "big"))
+        found.note_broken(Multihash(number.to_bytes(4, "big")))
     assert len(found._broken) == checking.MOST_BROKEN

@@ -7,52 +7,54 @@ import trio
 import trio.testing
 
 from pinning_worker.adapters.memory.books import MemoryBooks
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import State
 from pinning_worker.ports import Change, Trouble
 from pinning_worker.steps.providing import AGAIN_SECONDS, LOOK_SECONDS, RETRY_SECONDS, Kept, Providing
 from tests.contract import samples
 
 HOUR = 3600.0
+A, NEW = Multihash(b"a"), Multihash(b"new")
 
 
 class Dht:
     """Writes down who was told what, and when."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[float, bytes]] = []
-        self.ended: list[bytes] = []
+        self.told: list[tuple[float, Multihash]] = []
+        self.ended: list[Multihash] = []
         self.listeners = 1
 
-    async def provide(self, key: bytes) -> int:
+    async def provide(self, key: Multihash) -> int:
         self.told.append((trio.current_time(), key))
         return self.listeners
 
-    def provide_no_more(self, key: bytes) -> None:
+    def provide_no_more(self, key: Multihash) -> None:
         self.ended.append(key)
 
-    def times(self, key: bytes) -> list[float]:
+    def times(self, key: Multihash) -> list[float]:
         return [at for at, told in self.told if told == key]
 
 
 class Books:
-    def __init__(self, *kept: bytes) -> None:
+    def __init__(self, *kept: Multihash) -> None:
         self.kept = set(kept)
         self.away = False
 
-    async def __call__(self) -> set[bytes]:
+    async def __call__(self) -> set[Multihash]:
         if self.away:
             raise Trouble("away")
         return set(self.kept)
 
 
 async def test_it_is_told_again_every_day_as_long_as_it_is_kept(autojump_clock: trio.testing.MockClock) -> None:
-    dht, books = Dht(), Books(b"a")
+    dht, books = Dht(), Books(A)
     providing, begin = Providing(dht, books), trio.current_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(providing.run)
         await trio.sleep(50 * HOUR)
-        gaps = [second - first for first, second in zip(dht.times(b"a"), dht.times(b"a")[1:], strict=False)]
-        assert dht.times(b"a")[0] == begin
+        gaps = [second - first for first, second in zip(dht.times(A), dht.times(A)[1:], strict=False)]
+        assert dht.times(A)[0] == begin
         assert len(gaps) == 2
         assert all(AGAIN_SECONDS <= gap < 24 * HOUR for gap in gaps)
         books.kept.clear()
@@ -64,22 +66,22 @@ async def test_it_is_told_again_every_day_as_long_as_it_is_kept(autojump_clock: 
 
 
 async def test_what_is_new_does_not_wait_behind_what_is_told_again(autojump_clock: trio.testing.MockClock) -> None:
-    dht, books = Dht(), Books(*(b"%d" % number for number in range(10_000)))
+    dht, books = Dht(), Books(*(Multihash(b"%d" % number) for number in range(10_000)))
     providing = Providing(dht, books)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(providing.run)
         await trio.sleep(100.5)
-        books.kept.add(b"new")
+        books.kept.add(NEW)
         providing.ring()
         rung = trio.current_time()
         await trio.sleep(5)
         nursery.cancel_scope.cancel()
-    assert dht.times(b"new")[0] - rung < 2
+    assert dht.times(NEW)[0] - rung < 2
     assert 90 < len(dht.told) < 120, "one a second, not all at once"
 
 
 async def test_what_nobody_heard_is_told_again_soon(autojump_clock: trio.testing.MockClock) -> None:
-    dht, books = Dht(), Books(b"a")
+    dht, books = Dht(), Books(A)
     dht.listeners = 0
     async with trio.open_nursery() as nursery:
         nursery.start_soon(Providing(dht, books).run)
@@ -91,7 +93,7 @@ async def test_what_nobody_heard_is_told_again_soon(autojump_clock: trio.testing
 
 
 async def test_books_that_are_away_are_asked_again(autojump_clock: trio.testing.MockClock) -> None:
-    dht, books = Dht(), Books(b"a")
+    dht, books = Dht(), Books(A)
     books.away = True
     async with trio.open_nursery() as nursery:
         nursery.start_soon(Providing(dht, books).run)

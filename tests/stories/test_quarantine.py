@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.chain import MemoryChain
-from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.identities import NameBytes
 from pinning_worker.domain.pin import PinKey, State
 from pinning_worker.ports import Change, DiskFull, Trouble
 from pinning_worker.steps import shelf

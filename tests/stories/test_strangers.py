@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from trio.testing import MockClock
 
-from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.identities import NameBytes
 from pinning_worker.domain.pin import ACTIVE, PinKey, State
 from pinning_worker.ports import Budget
 from tests import content

@@ -10,7 +10,8 @@ import trio
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.books import MemoryBooks
-from pinning_worker.domain.content.cid import RAW, Cid
+from pinning_worker.domain.content.cid import RAW, Cid, Root
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import State
 from pinning_worker.ports import Trouble
 from pinning_worker.steps.takedown import TakeDown
@@ -169,7 +170,7 @@ async def test_a_list_that_cannot_be_applied_in_full_withholds_at_once_what_it_n
     books = MemoryBooks()
     takedown = TakeDown(books)
 
-    async def away(multihashes: Collection[bytes]) -> dict[bytes, set[bytes]]:
+    async def away(multihashes: Collection[Multihash]) -> dict[Multihash, set[Root]]:
         raise Trouble(f"the database was asked for {len(multihashes)}, and is out of reach")
 
     books.holders = away  # type: ignore[method-assign]  # as a database server that is away

@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.memory.books import MemoryBooks
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import Pin, Request, State
 from pinning_worker.ports import Change, DiskFull, Trouble
 from tests import content
@@ -54,7 +55,7 @@ async def test_a_disk_that_fails_one_fetch_is_no_bug_and_the_asker_may_come_agai
             w.offer(blocks)
             put = w.blocks.put
 
-            async def fails(multihash: bytes, data: bytes) -> None:
+            async def fails(multihash: Multihash, data: bytes) -> None:
                 raise Trouble(f"{multihash.hex()} ({len(data)} bytes): Input/output error")
 
             w.blocks.put = fails  # type: ignore[method-assign]  # as a disk that fails
@@ -133,7 +134,7 @@ async def test_the_loop_goes_on_when_the_database_is_back(autojump_clock: MockCl
 class DeafBlocks(MemoryBlocks):
     """A folder that cannot be listed."""
 
-    async def all(self) -> AsyncGenerator[Sequence[bytes], None]:
+    async def all(self) -> AsyncGenerator[Sequence[Multihash], None]:
         raise Trouble("the blocks are out of reach")
         yield []
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.pin import Asker, Request, State
 from pinning_worker.steps.fair_share import PAID_FOR, Served, Waiting
 from pinning_worker.steps.turns import Places, Turn
@@ -16,17 +18,17 @@ def at(second: float) -> datetime:
 
 
 def turn(peer: str, since: float, *, blocks: int = 0, moved: float | None = None) -> Turn:
-    return Turn(Asker("bafy", None, 1, peer).share, at(since), at(since if moved is None else moved), blocks)
+    return Turn(Asker("bafy", None, 1, PeerId(peer)).share, at(since), at(since if moved is None else moved), blocks)
 
 
 def waiting(*peers: str) -> list[Request]:
-    asked = [(Asker("bafy", None, 1, peer), number) for number, peer in enumerate(peers)]
-    return [Request(b"waits %d" % n, State.REQUESTED, START, askers=(asker,)) for asker, n in asked]
+    asked = [(Asker("bafy", None, 1, PeerId(peer)), number) for number, peer in enumerate(peers)]
+    return [Request(Root(b"waits %d" % n), State.REQUESTED, START, askers=(asker,)) for asker, n in asked]
 
 
 def ended(turns: list[Turn], waits: list[Request], second: float) -> tuple[list[int], float | None]:
     """Which are over, and at what second to look again."""
-    places = Places(len(turns), {b"%d" % n: each for n, each in enumerate(turns)}, timedelta(seconds=30))
+    places = Places(len(turns), {Root(b"%d" % n): each for n, each in enumerate(turns)}, timedelta(seconds=30))
     moment = places.end_turns(Waiting([], waits), Served(), at(second))
     over = [n for n, each in enumerate(turns) if each.is_over]
     return over, (moment - START).total_seconds() if moment else None

@@ -21,9 +21,9 @@ from pinning_worker.adapters.memory.clock import MemoryClock
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetcher
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Script, Txid
 from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import NameBytes, PeerId, Script, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
 from pinning_worker.domain.money.pricing import PriceList
 from pinning_worker.domain.money.swartz import Swartz
@@ -108,7 +108,7 @@ class World:
         """`through`: the peer that hands it to us; empty: the one that says it."""
         match parse(text.encode()):
             case Ask() as ask:
-                await self.life.asked(ask, peer, through or peer)
+                await self.life.asked(ask, PeerId(peer), PeerId(through or peer))
             case BadAsk() as bad:
                 await self.life.ill_asked(bad)
             case other:
@@ -154,7 +154,7 @@ class World:
 
     # ---------------------------------------------------------------- what is so
 
-    def lose(self, multihash: bytes, *, rot: bool = False) -> None:
+    def lose(self, multihash: Multihash, *, rot: bool = False) -> None:
         """The disk loses a block, or what it was."""
         self.blocks.data.pop(multihash)
         if rot:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pinning_worker.adapters.blocks.disk import file_of, multihash_of
 from pinning_worker.adapters.blocks.quarantine import FREED, day_folders
-from pinning_worker.domain.content.multihash import is_hash_of
+from pinning_worker.domain.content.multihash import Multihash, is_hash_of
 
 _HALF = "half-written"  # one writer at a time, so one name is enough
 
@@ -27,18 +27,18 @@ def prepare_folder(folder: Path) -> None:
     (folder / _HALF).unlink(missing_ok=True)
 
 
-def size_of(folder: Path, multihash: bytes) -> int | None:
+def size_of(folder: Path, multihash: Multihash) -> int | None:
     try:
         return os.stat(file_of(str(folder), multihash)).st_size
     except FileNotFoundError:
         return None
 
 
-def is_whole(folder: Path, multihash: bytes) -> bool:
+def is_whole(folder: Path, multihash: Multihash) -> bool:
     return is_hash_of(multihash, _read(file_of(str(folder), multihash)))
 
 
-def copy_block(source: Path, target: Path, multihash: bytes) -> int | None:
+def copy_block(source: Path, target: Path, multihash: Multihash) -> int | None:
     """Its bytes; None where the source has no whole one, and then nothing is written."""
     for file in _places(source, multihash):
         data = _read(file)
@@ -48,7 +48,7 @@ def copy_block(source: Path, target: Path, multihash: bytes) -> int | None:
     return None
 
 
-def blocks_in(folder: Path) -> Iterator[bytes]:
+def blocks_in(folder: Path) -> Iterator[Multihash]:
     """By their names; other files are left out."""
     for last_byte in range(256):
         with suppress(FileNotFoundError):
@@ -57,11 +57,11 @@ def blocks_in(folder: Path) -> Iterator[bytes]:
                     yield multihash
 
 
-def remove_block(folder: Path, multihash: bytes) -> None:
+def remove_block(folder: Path, multihash: Multihash) -> None:
     os.unlink(file_of(str(folder), multihash))
 
 
-def _places(folder: Path, multihash: bytes) -> Iterator[str]:
+def _places(folder: Path, multihash: Multihash) -> Iterator[str]:
     """Where it lies, or waits; and where it lies once more, for what is just being taken back."""
     shelf = file_of(str(folder), multihash)
     yield shelf
@@ -78,7 +78,7 @@ def _read(file: str) -> bytes | None:
         return None
 
 
-def _write(folder: Path, multihash: bytes, data: bytes) -> None:
+def _write(folder: Path, multihash: Multihash, data: bytes) -> None:
     half = folder / _HALF
     descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

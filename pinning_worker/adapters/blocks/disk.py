@@ -30,7 +30,7 @@ import trio
 from pinning_worker.adapters.blocks.durability import make_durable
 from pinning_worker.adapters.blocks.quarantine import FREED, Quarantine
 from pinning_worker.adapters.machine.disk_faults import trouble_of
-from pinning_worker.domain.content.multihash import is_hash_of
+from pinning_worker.domain.content.multihash import Multihash, is_hash_of
 from pinning_worker.ports import DiskFull, Quarantined
 
 log = structlog.get_logger(__name__)
@@ -48,7 +48,7 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _ROTTEN = frozenset({errno.EIO, errno.EBADMSG, errno.EUCLEAN})  # this file cannot be read; others can
 
 
-def file_of(path: str, multihash: bytes) -> str:
+def file_of(path: str, multihash: Multihash) -> str:
     """Where a block lies in a block folder."""
     return f"{path}/{multihash[-1]:02x}/{b32encode(multihash).decode().rstrip('=').lower()}"
 
@@ -60,8 +60,8 @@ class DiskBlocks:
         """Use `open`, which makes the folders. `most_unpaid`: bytes in quarantine that were never paid for."""
         self._path = str(path)
         self._quarantine = Quarantine(f"{path}/{FREED}", most_unpaid)
-        self._broken: set[bytes] = set()  # found by a read, and not yet replaced
-        self.found_broken: Callable[[bytes], None] = lambda _multihash: None
+        self._broken: set[Multihash] = set()  # found by a read, and not yet replaced
+        self.found_broken: Callable[[Multihash], None] = lambda _multihash: None
         self._threads = trio.CapacityLimiter(_AT_ONCE)
         self._numbers = count()
 
@@ -72,10 +72,10 @@ class DiskBlocks:
         await blocks._in_thread(blocks._prepare)
         return blocks
 
-    async def put(self, multihash: bytes, data: bytes) -> None:
+    async def put(self, multihash: Multihash, data: bytes) -> None:
         await self._in_thread(self._write, multihash, data)
 
-    async def get(self, multihash: bytes) -> bytes | None:
+    async def get(self, multihash: Multihash) -> bytes | None:
         data, is_whole = await self._in_thread(self._read_checked, multihash)
         if data is not None and not is_whole:
             log.error("block.broken", multihash=multihash.hex(), bytes=len(data))
@@ -84,35 +84,35 @@ class DiskBlocks:
             return None
         return data
 
-    async def size(self, multihash: bytes) -> int | None:
+    async def size(self, multihash: Multihash) -> int | None:
         return (await self.sizes([multihash])).get(multihash)
 
-    async def sizes(self, multihashes: Sequence[bytes]) -> dict[bytes, int]:
-        found: dict[bytes, int] = {}
+    async def sizes(self, multihashes: Sequence[Multihash]) -> dict[Multihash, int]:
+        found: dict[Multihash, int] = {}
         for piece in _pieces(multihashes, _NAMES_AT_ONCE):
             found |= await self._in_thread(self._sizes, piece)
         return found
 
-    async def sync(self, multihashes: Sequence[bytes]) -> None:
+    async def sync(self, multihashes: Sequence[Multihash]) -> None:
         await self._in_thread(make_durable, [self._file(multihash) for multihash in multihashes], self._path)
 
-    async def audit(self, multihashes: Sequence[bytes]) -> set[bytes]:
+    async def audit(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
         """Reads through the page cache: finds what never arrived, was cut short or changed, not a dying disk."""
-        bad: set[bytes] = set()
+        bad: set[Multihash] = set()
         for piece in _pieces(multihashes, _READS_AT_ONCE):
             bad |= await self._in_thread(self._audit, piece)
         return bad
 
-    async def free(self, multihashes: Sequence[bytes], day: date, *, was_paid: bool) -> None:
+    async def free(self, multihashes: Sequence[Multihash], day: date, *, was_paid: bool) -> None:
         for piece in _pieces(multihashes, _NAMES_AT_ONCE):
             await self._in_thread(partial(self._free, piece, day, was_paid=was_paid))
 
-    async def remember(self, multihashes: Sequence[bytes], day: date) -> None:
+    async def remember(self, multihashes: Sequence[Multihash], day: date) -> None:
         for piece in _pieces(multihashes, _NAMES_AT_ONCE):
             await self._in_thread(self._remember, piece, day)
 
-    async def recall(self, multihashes: Sequence[bytes]) -> set[bytes]:
-        recalled: set[bytes] = set()
+    async def recall(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
+        recalled: set[Multihash] = set()
         for piece in _pieces(multihashes, _READS_AT_ONCE):
             recalled |= await self._in_thread(self._recall, piece)
         return recalled
@@ -123,7 +123,7 @@ class DiskBlocks:
     async def quarantined(self) -> Sequence[Quarantined]:
         return await self._in_thread(self._quarantine.days)
 
-    async def all(self) -> AsyncGenerator[Sequence[bytes], None]:
+    async def all(self) -> AsyncGenerator[Sequence[Multihash], None]:
         """Of blocks that come or go meanwhile, some are seen and some not."""
         for last_byte in range(256):
             for piece in _pieces(await self._in_thread(self._list, last_byte), _NAMES_AT_ONCE):
@@ -147,10 +147,10 @@ class DiskBlocks:
         self._quarantine.open()
         make_durable([self._path], self._path)
 
-    def _file(self, multihash: bytes) -> str:
+    def _file(self, multihash: Multihash) -> str:
         return file_of(self._path, multihash)
 
-    def _write(self, multihash: bytes, data: bytes) -> None:
+    def _write(self, multihash: Multihash, data: bytes) -> None:
         """A file of the right length stays, unless it is known to be broken; a shorter one is what a power cut left."""
         if self._size(multihash) == len(data) and multihash not in self._broken:
             return
@@ -162,7 +162,7 @@ class DiskBlocks:
             self._write_aside(multihash, data)
         self._broken.discard(multihash)
 
-    def _write_aside(self, multihash: bytes, data: bytes) -> None:
+    def _write_aside(self, multihash: Multihash, data: bytes) -> None:
         aside = f"{self._path}/{ASIDE}/{next(self._numbers)}"
         try:
             with open(aside, "xb", buffering=0) as file:
@@ -174,14 +174,14 @@ class DiskBlocks:
             _unlink_if_there(aside)
             raise
 
-    def _read(self, multihash: bytes) -> bytes | None:
+    def _read(self, multihash: Multihash) -> bytes | None:
         try:
             with open(self._file(multihash), "rb", buffering=0) as file:
                 return file.read()
         except FileNotFoundError:
             return None
 
-    def _read_checked(self, multihash: bytes) -> tuple[bytes | None, bool]:
+    def _read_checked(self, multihash: Multihash) -> tuple[bytes | None, bool]:
         try:
             data = self._read(multihash)
         except OSError as error:
@@ -204,16 +204,16 @@ class DiskBlocks:
         if missing > 0:
             self._make_room(missing)
 
-    def _free(self, multihashes: Sequence[bytes], day: date, *, was_paid: bool) -> None:
+    def _free(self, multihashes: Sequence[Multihash], day: date, *, was_paid: bool) -> None:
         for multihash in multihashes:
             self._quarantine.take(self._file(multihash), day, was_paid=was_paid)
             self._broken.discard(multihash)
 
-    def _remember(self, multihashes: Sequence[bytes], day: date) -> None:
+    def _remember(self, multihashes: Sequence[Multihash], day: date) -> None:
         for multihash in multihashes:
             self._quarantine.link(self._file(multihash), day)
 
-    def _recall(self, multihashes: Sequence[bytes]) -> set[bytes]:
+    def _recall(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
         if self._quarantine.is_empty():
             return set()
         missing = [multihash for multihash in multihashes if self._size(multihash) is None]
@@ -223,28 +223,28 @@ class DiskBlocks:
                 self._write(multihash, data)
         return {multihash for multihash in missing if self._size(multihash) is not None}
 
-    def _sizes(self, multihashes: Sequence[bytes]) -> dict[bytes, int]:
+    def _sizes(self, multihashes: Sequence[Multihash]) -> dict[Multihash, int]:
         sizes = {multihash: self._size(multihash) for multihash in multihashes if multihash not in self._broken}
         return {multihash: size for multihash, size in sizes.items() if size is not None}
 
-    def _size(self, multihash: bytes) -> int | None:
+    def _size(self, multihash: Multihash) -> int | None:
         try:
             return os.stat(self._file(multihash)).st_size
         except FileNotFoundError:
             return None
 
-    def _audit(self, multihashes: Sequence[bytes]) -> set[bytes]:
+    def _audit(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
         return {multihash for multihash in multihashes if not self._read_checked(multihash)[1]}
 
-    def _list(self, last_byte: int) -> list[bytes]:
+    def _list(self, last_byte: int) -> list[Multihash]:
         names = os.listdir(f"{self._path}/{last_byte:02x}")
         return [multihash for multihash in map(multihash_of, names) if multihash is not None]
 
 
-def multihash_of(name: str) -> bytes | None:
+def multihash_of(name: str) -> Multihash | None:
     """Of a file by its name; None for one that is no block."""
     try:
-        return b32decode(name.upper() + "=" * (-len(name) % 8))
+        return Multihash(b32decode(name.upper() + "=" * (-len(name) % 8)))
     except (BadBase32, ValueError):
         return None
 
@@ -256,5 +256,5 @@ def _unlink_if_there(path: str) -> None:
         return
 
 
-def _pieces(values: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
+def _pieces(values: Sequence[Multihash], size: int) -> Iterator[Sequence[Multihash]]:
     return (values[start : start + size] for start in range(0, len(values), size))

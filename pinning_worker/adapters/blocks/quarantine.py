@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import date
 from threading import Lock
 
-from pinning_worker.domain.content.multihash import is_hash_of
+from pinning_worker.domain.content.multihash import Multihash, is_hash_of
 from pinning_worker.domain.content.sizes import disk_room
 from pinning_worker.ports import Quarantined
 
@@ -63,7 +63,7 @@ class Quarantine:
         os.makedirs(folder, exist_ok=True)
         _link(file, f"{folder}/{os.path.basename(file)}")
 
-    def give_back(self, multihash: bytes, file: str) -> bytes | None:
+    def give_back(self, multihash: Multihash, file: str) -> bytes | None:
         """A whole copy becomes that file, and stays here too: only its day takes it away. Where the file system has no
         links its bytes are returned, for the caller to write."""
         name = os.path.basename(file)

@@ -17,9 +17,9 @@ import trio
 
 from pinning_worker.adapters.blocks.json_lines import append_lines, plain, read_lines, read_newest
 from pinning_worker.adapters.machine.disk_faults import trouble_of
-from pinning_worker.domain.chain.transaction import Script
 from pinning_worker.domain.content.cid import cid_from_bytes
 from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import Swartz
 

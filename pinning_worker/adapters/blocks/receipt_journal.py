@@ -22,8 +22,8 @@ import trio
 from pinning_worker.adapters.blocks.json_lines import append_lines, line_of, plain, read_lines, whole_number
 from pinning_worker.adapters.machine.disk_faults import trouble_of
 from pinning_worker.adapters.machine.private_file import replace
-from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import parse_cid
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.receipt import Receipt
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.ports import Receipts

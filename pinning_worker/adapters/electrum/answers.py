@@ -18,11 +18,11 @@ from pinning_worker.domain.chain.headers import BadHeader, Header, parse_header
 from pinning_worker.domain.chain.transaction import (
     BadTransaction,
     Transaction,
-    Txid,
     double_sha256,
     parse_transaction,
     read_outline,
 )
+from pinning_worker.domain.identities import Txid
 
 PROTOCOL_VERSIONS = ("1.4", "1.4.3")  # from 1.7 on the scripthash methods are gone; the Doichain fork knows up to 1.4.2
 

@@ -30,7 +30,8 @@ from pinning_worker.adapters.electrum.pace import Pace
 from pinning_worker.adapters.electrum.wire import Call, Wire
 from pinning_worker.domain.chain.headers import Header
 from pinning_worker.domain.chain.nameop import transaction_name_op
-from pinning_worker.domain.chain.transaction import BadMerkleBranch, Transaction, Txid, merkle_root
+from pinning_worker.domain.chain.transaction import BadMerkleBranch, Transaction, merkle_root
+from pinning_worker.domain.identities import Txid
 from pinning_worker.ports import NameOpAt
 
 POSITIONS_AT_ONCE = 400

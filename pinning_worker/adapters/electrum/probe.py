@@ -24,7 +24,7 @@ from pinning_worker.adapters.electrum.wire import Wire
 from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.headerchain import MOST_AHEAD_SECONDS
 from pinning_worker.domain.chain.networks import Network
-from pinning_worker.domain.chain.transaction import Script
+from pinning_worker.domain.identities import Script
 from pinning_worker.ports import Clock
 
 A_LITTLE_AHEAD = timedelta(minutes=5)  # a miner's clock is no better than ours

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from pinning_worker.adapters.electrum.answers import HistoryRow
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.identities import Txid
 
 Place = tuple[str, str]  # (server, scripthash)
 

@@ -24,8 +24,9 @@ from itertools import islice, zip_longest
 from pinning_worker.adapters.electrum.answers import HistoryRow
 from pinning_worker.adapters.electrum.shown import Shown
 from pinning_worker.domain.chain.address import scripthash
-from pinning_worker.domain.chain.nameop import LONGEST_NAME, LONGEST_VALUE, NameBytes, transaction_name_op
-from pinning_worker.domain.chain.transaction import MERKLE_NODE_SIZE, Script, Transaction, Txid
+from pinning_worker.domain.chain.nameop import LONGEST_NAME, LONGEST_VALUE, transaction_name_op
+from pinning_worker.domain.chain.transaction import MERKLE_NODE_SIZE, Transaction
+from pinning_worker.domain.identities import NameBytes, Script, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Proof, Sighting
 
 MOST_IN_MEMPOOL = 1_000  # transactions without a proof that are kept of what one server brought

@@ -18,7 +18,7 @@ from pinning_worker.domain.chain.anchor import built_in_chain, start_chain
 from pinning_worker.domain.chain.headerchain import Branch, HeaderChain
 from pinning_worker.domain.chain.headers import BadHeader, Header
 from pinning_worker.domain.chain.networks import Network
-from pinning_worker.domain.chain.transaction import Script, Txid
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Proof, Sighting, Tip
 from pinning_worker.ports import Clock
 

@@ -30,7 +30,7 @@ from pinning_worker.adapters.electrum.session import Session
 from pinning_worker.adapters.electrum.sight import Sight
 from pinning_worker.adapters.electrum.view import ChainView, header_time
 from pinning_worker.domain.chain.networks import Network
-from pinning_worker.domain.chain.transaction import Script, Txid
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Proof, Tip
 from pinning_worker.ports import BlockOfNames, ChainListener, Clock, Trouble
 

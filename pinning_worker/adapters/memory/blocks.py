@@ -12,7 +12,7 @@ from itertools import islice
 
 from trio.lowlevel import checkpoint
 
-from pinning_worker.domain.content.multihash import is_hash_of
+from pinning_worker.domain.content.multihash import Multihash, is_hash_of
 from pinning_worker.domain.content.sizes import disk_room
 from pinning_worker.ports import DiskFull, Quarantined
 
@@ -25,16 +25,16 @@ class MemoryBlocks:
 
     def __init__(self, capacity: int | None = None, most_unpaid: int | None = None) -> None:
         self.capacity, self.most_unpaid = capacity, most_unpaid
-        self.data: dict[bytes, bytes] = {}
-        self.freed: dict[tuple[date, bool], dict[bytes, bytes]] = {}  # (day, was paid) -> blocks
-        self.found_broken: Callable[[bytes], None] = lambda _multihash: None
-        self._unsynced: set[bytes] = set()
+        self.data: dict[Multihash, bytes] = {}
+        self.freed: dict[tuple[date, bool], dict[Multihash, bytes]] = {}  # (day, was paid) -> blocks
+        self.found_broken: Callable[[Multihash], None] = lambda _multihash: None
+        self._unsynced: set[Multihash] = set()
 
     @property
     def used(self) -> int:
         return sum(map(len, self.data.values()))
 
-    async def put(self, multihash: bytes, data: bytes) -> None:
+    async def put(self, multihash: Multihash, data: bytes) -> None:
         await checkpoint()
         if is_hash_of(multihash, self.data.get(multihash)):
             return
@@ -43,7 +43,7 @@ class MemoryBlocks:
         self.data[multihash] = bytes(data)
         self._unsynced.add(multihash)
 
-    async def get(self, multihash: bytes) -> bytes | None:
+    async def get(self, multihash: Multihash) -> bytes | None:
         await checkpoint()
         data = self.data.get(multihash)
         if data is not None and not is_hash_of(multihash, data):
@@ -51,24 +51,24 @@ class MemoryBlocks:
             return None
         return data
 
-    async def size(self, multihash: bytes) -> int | None:
+    async def size(self, multihash: Multihash) -> int | None:
         await checkpoint()
         block = self.data.get(multihash)
         return None if block is None else len(block)
 
-    async def sizes(self, multihashes: Sequence[bytes]) -> dict[bytes, int]:
+    async def sizes(self, multihashes: Sequence[Multihash]) -> dict[Multihash, int]:
         await checkpoint()
         return {name: len(self.data[name]) for name in multihashes if name in self.data}
 
-    async def sync(self, multihashes: Sequence[bytes]) -> None:
+    async def sync(self, multihashes: Sequence[Multihash]) -> None:
         await checkpoint()
         self._unsynced.difference_update(multihashes)
 
-    async def audit(self, multihashes: Sequence[bytes]) -> set[bytes]:
+    async def audit(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
         await checkpoint()
         return {name for name in multihashes if not is_hash_of(name, self.data.get(name))}
 
-    async def free(self, multihashes: Sequence[bytes], day: date, *, was_paid: bool) -> None:
+    async def free(self, multihashes: Sequence[Multihash], day: date, *, was_paid: bool) -> None:
         await checkpoint()
         folder = self.freed.setdefault((day, was_paid), {})
         folder |= {name: self.data.pop(name) for name in multihashes if name in self.data}
@@ -86,12 +86,12 @@ class MemoryBlocks:
                 del self.freed[key][name]
                 over -= disk_room(len(data), 1)
 
-    async def remember(self, multihashes: Sequence[bytes], day: date) -> None:
+    async def remember(self, multihashes: Sequence[Multihash], day: date) -> None:
         await checkpoint()
         folder = self.freed.setdefault((day, True), {})
         folder |= {name: self.data[name] for name in multihashes if name in self.data}
 
-    async def recall(self, multihashes: Sequence[bytes]) -> set[bytes]:
+    async def recall(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
         await checkpoint()
         recalled = set()
         for name in multihashes:
@@ -115,7 +115,7 @@ class MemoryBlocks:
         ]
         return sorted(found, key=lambda each: (each.day, each.was_paid))
 
-    async def all(self) -> AsyncGenerator[Sequence[bytes], None]:
+    async def all(self) -> AsyncGenerator[Sequence[Multihash], None]:
         names = iter(list(self.data))
         while piece := list(islice(names, _PIECE)):
             await checkpoint()

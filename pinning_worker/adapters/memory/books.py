@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 
 from trio.lowlevel import checkpoint
 
-from pinning_worker.domain.chain.transaction import Script, Txid
+from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import disk_room
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.written_once import is_same_sighting, require_same_money, require_same_quote
@@ -28,12 +30,12 @@ class MemoryBooks:
     """Port Books."""
 
     def __init__(self) -> None:
-        self._requests: dict[bytes, Request] = {}
+        self._requests: dict[Root, Request] = {}
         self._pins: dict[PinKey, Pin] = {}
         self._quotes: dict[str, Quote] = {}
         self._payments: dict[str, Payment] = {}
-        self._held: dict[bytes, set[bytes]] = {}
-        self._holders: Counter[bytes] = Counter()
+        self._held: dict[Root, set[Multihash]] = {}
+        self._holders: Counter[Multihash] = Counter()
 
     async def commit(self, change: Change) -> bool:
         """Rewritten (a bug) leaves the books as they were, like a refused change."""
@@ -78,7 +80,7 @@ class MemoryBooks:
             and all(_version(self._pins.get(key)) == version for key, version in pins.items())
         )
 
-    async def dossier(self, root: bytes, naming: int) -> Dossier:
+    async def dossier(self, root: Root, naming: int) -> Dossier:
         await checkpoint()
         return Dossier(
             self._requests.get(root),
@@ -87,7 +89,7 @@ class MemoryBooks:
             tuple(self._naming(root, naming)),
         )
 
-    async def request(self, root: bytes) -> Request | None:
+    async def request(self, root: Root) -> Request | None:
         await checkpoint()
         return self._requests.get(root)
 
@@ -95,28 +97,28 @@ class MemoryBooks:
         await checkpoint()
         return self._pins.get(key)
 
-    async def pins_of(self, root: bytes) -> Sequence[Pin]:
+    async def pins_of(self, root: Root) -> Sequence[Pin]:
         await checkpoint()
         return self._pins_of(root)
 
-    def _pins_of(self, root: bytes) -> list[Pin]:
+    def _pins_of(self, root: Root) -> list[Pin]:
         return sorted((pin for pin in self._pins.values() if pin.root == root), key=lambda pin: pin.name)
 
-    async def pins_naming(self, cid: bytes, limit: int) -> Sequence[Pin]:
+    async def pins_naming(self, cid: Root, limit: int) -> Sequence[Pin]:
         await checkpoint()
         return self._naming(cid, limit)
 
-    def _naming(self, cid: bytes, limit: int) -> list[Pin]:
+    def _naming(self, cid: Root, limit: int) -> list[Pin]:
         roots = {cid} | {request.root for request in self._requests.values() if cid in request.references}
         found = [pin for pin in self._pins.values() if pin.state in STANDING and pin.root in roots]
         found.sort(key=lambda pin: (pin.root, pin.name))
         return sorted(found, key=lambda pin: pin.ends or _NEVER, reverse=True)[:limit]
 
-    async def quotes(self, root: bytes) -> Sequence[Quote]:
+    async def quotes(self, root: Root) -> Sequence[Quote]:
         await checkpoint()
         return self._quotes_of(root)
 
-    def _quotes_of(self, root: bytes) -> list[Quote]:
+    def _quotes_of(self, root: Root) -> list[Quote]:
         found = (quote for quote in self._quotes.values() if quote.root == root)
         return sorted(found, key=lambda quote: (quote.issued, quote.id))
 
@@ -172,19 +174,19 @@ class MemoryBooks:
                 found[request.staged_for] += disk_room(request.sizes.total, request.blocks)
         return found
 
-    async def held(self, root: bytes) -> Sequence[bytes]:
+    async def held(self, root: Root) -> Sequence[Multihash]:
         await checkpoint()
         return sorted(self._held.get(root, ()))
 
-    async def holders(self, multihashes: Collection[bytes]) -> dict[bytes, set[bytes]]:
+    async def holders(self, multihashes: Collection[Multihash]) -> dict[Multihash, set[Root]]:
         await checkpoint()
-        found: dict[bytes, set[bytes]] = {}
+        found: dict[Multihash, set[Root]] = {}
         for root, held in self._held.items():
             for multihash in held.intersection(multihashes):
                 found.setdefault(multihash, set()).add(root)
         return found
 
-    async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
+    async def unreferenced(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
         await checkpoint()
         return {multihash for multihash in multihashes if multihash not in self._holders}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from pinning_worker.domain.chain.nameop import NameOp, NameOpCode
-from pinning_worker.domain.chain.transaction import Script, Txid
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Proof, Sighting, Tip
 from pinning_worker.ports import BlockOfNames, ChainListener, Clock, NameOpAt
 

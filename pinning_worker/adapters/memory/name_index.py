@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.money.payment import named_cid
 from pinning_worker.domain.topic.listing import NameFilter
 from pinning_worker.domain.topic.name_row import NameRow
@@ -45,7 +46,7 @@ class MemoryNameIndex:
         found = [row for row in rows if (times is None or row.blocktime in times) and self._selects(wanted, row)]
         return found[offset : offset + limit]
 
-    async def note_metadata(self, root: bytes, has_images: bool) -> None:
+    async def note_metadata(self, root: Root, has_images: bool) -> None:
         await trio.lowlevel.checkpoint()
         self._has_images[root] = has_images
 

@@ -9,6 +9,8 @@ import trio
 
 from pinning_worker.domain.content.cid import Cid, UnsupportedCid
 from pinning_worker.domain.content.dag import BadBlock, links
+from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.messages import Message
 from pinning_worker.ports import Blocks, Budget, DiskFull, Fetched, NoRoom, NotFound, OverBudget, Stalled, Unreadable
 
@@ -33,7 +35,7 @@ class MemoryFetcher:
     """`peers[name]` maps multihash to block; any connected peer may serve. `seconds_per_block` is how slow they are."""
 
     store: Blocks
-    peers: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
+    peers: dict[str, dict[Multihash, bytes]] = field(default_factory=dict)
     seconds_per_block: float = 0.0
     fetches: list[Cid] = field(default_factory=list)
 
@@ -41,14 +43,14 @@ class MemoryFetcher:
         self,
         root: Cid,
         *,
-        peers: Sequence[str],
+        peers: Sequence[PeerId],
         origins: Sequence[str],
         budget: Budget,
         progress: Callable[[int, int], Awaitable[None]],
         is_over: Callable[[], bool] = lambda: False,
     ) -> Fetched:
         self.fetches.append(root)
-        got: dict[bytes, int] = {}
+        got: dict[Multihash, int] = {}
         level = [root]
         for _ in range(budget.depth + 1):
             below: list[Cid] = []
@@ -61,7 +63,7 @@ class MemoryFetcher:
         raise OverBudget(f"deeper than {budget.depth} links", got)
 
     async def _take(
-        self, cid: Cid, got: dict[bytes, int], budget: Budget, is_over: Callable[[], bool]
+        self, cid: Cid, got: dict[Multihash, int], budget: Budget, is_over: Callable[[], bool]
     ) -> Sequence[Cid]:
         await self.store.recall([cid.multihash])
         block = await self.store.get(cid.multihash)
@@ -76,13 +78,15 @@ class MemoryFetcher:
         except (BadBlock, UnsupportedCid) as error:
             raise Unreadable(str(error), got) from error
 
-    async def _put(self, multihash: bytes, block: bytes, got: dict[bytes, int]) -> None:
+    async def _put(self, multihash: Multihash, block: bytes, got: dict[Multihash, int]) -> None:
         try:
             await self.store.put(multihash, block)
         except DiskFull as error:
             raise NoRoom(str(error), got) from error
 
-    async def _from_peers(self, cid: Cid, got: dict[bytes, int], budget: Budget, is_over: Callable[[], bool]) -> bytes:
+    async def _from_peers(
+        self, cid: Cid, got: dict[Multihash, int], budget: Budget, is_over: Callable[[], bool]
+    ) -> bytes:
         holder = next((blocks for blocks in self.peers.values() if cid.multihash in blocks), None)
         limit = budget.idle_seconds if got else budget.first_block_seconds
         waited = await _wait(self.seconds_per_block if holder is not None else limit, is_over)

@@ -15,7 +15,9 @@ from sqlalchemy import Connection
 from pinning_worker.adapters.sql import block_rows, due_rows, payment_rows, pin_rows, quote_rows, request_rows
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.rows import Conflict
-from pinning_worker.domain.chain.transaction import Script, Txid
+from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.pin import Pin, PinKey, Request, Share
@@ -43,7 +45,7 @@ class SqlBooks:
             return False
         return True
 
-    async def dossier(self, root: bytes, naming: int) -> Dossier:
+    async def dossier(self, root: Root, naming: int) -> Dossier:
         def read(connection: Connection) -> Dossier:
             return Dossier(
                 request_rows.one(connection, root),
@@ -54,19 +56,19 @@ class SqlBooks:
 
         return await self._database.read(read)
 
-    async def request(self, root: bytes) -> Request | None:
+    async def request(self, root: Root) -> Request | None:
         return await self._database.read(lambda connection: request_rows.one(connection, root))
 
     async def pin(self, key: PinKey) -> Pin | None:
         return await self._database.read(lambda connection: pin_rows.one(connection, key))
 
-    async def pins_of(self, root: bytes) -> Sequence[Pin]:
+    async def pins_of(self, root: Root) -> Sequence[Pin]:
         return await self._database.read(lambda connection: pin_rows.of_root(connection, root))
 
-    async def pins_naming(self, cid: bytes, limit: int) -> Sequence[Pin]:
+    async def pins_naming(self, cid: Root, limit: int) -> Sequence[Pin]:
         return await self._database.read(lambda connection: pin_rows.naming(connection, cid, limit))
 
-    async def quotes(self, root: bytes) -> Sequence[Quote]:
+    async def quotes(self, root: Root) -> Sequence[Quote]:
         return await self._database.read(lambda connection: quote_rows.of_root(connection, root))
 
     async def payment(self, txid: Txid) -> Payment | None:
@@ -96,13 +98,13 @@ class SqlBooks:
     async def unpaid_room(self) -> Mapping[tuple[Share, ...], int]:
         return await self._database.read(request_rows.unpaid_room)
 
-    async def held(self, root: bytes) -> Sequence[bytes]:
+    async def held(self, root: Root) -> Sequence[Multihash]:
         return await self._database.read(lambda connection: block_rows.held(connection, root))
 
-    async def holders(self, multihashes: Collection[bytes]) -> dict[bytes, set[bytes]]:
+    async def holders(self, multihashes: Collection[Multihash]) -> dict[Multihash, set[Root]]:
         return await self._database.read(lambda connection: block_rows.holders(connection, tuple(multihashes)))
 
-    async def unreferenced(self, multihashes: Sequence[bytes]) -> set[bytes]:
+    async def unreferenced(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
         return await self._database.read(lambda connection: block_rows.unreferenced(connection, multihashes))
 
     async def scripts_in_use(self, now: datetime) -> set[Script]:

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, delete, false, 
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.name_tables import SELECTED_BY, name_blocks, name_metadata, name_ops, name_progress
 from pinning_worker.adapters.sql.rows import AnyRow
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.money.payment import named_cid
 from pinning_worker.domain.topic.listing import NameFilter
 from pinning_worker.domain.topic.name_row import NameRow
@@ -41,7 +42,7 @@ class SqlNameIndex:
     async def find(self, wanted: NameFilter, times: range | None, offset: int, limit: int) -> Sequence[NameRow]:
         return await self._database.read(lambda connection: _find(connection, wanted, times, offset, limit))
 
-    async def note_metadata(self, root: bytes, has_images: bool) -> None:
+    async def note_metadata(self, root: Root, has_images: bool) -> None:
         await self._database.write(lambda connection: _note(connection, root, has_images))
 
 
@@ -98,7 +99,7 @@ def _add(connection: Connection, height: int, hash: str, rows: Sequence[NameRow]
     if rows:
         roots = [_root(row) for row in rows]
         known = _has_images(connection, {root for root in roots if root})
-        values = [_values(row, root, known.get(root or b"")) for row, root in zip(rows, roots, strict=True)]
+        values = [_values(row, root, known.get(root) if root else None) for row, root in zip(rows, roots, strict=True)]
         connection.execute(insert(name_ops), values)
     connection.execute(update(name_progress).values(next_height=height + 1))
 
@@ -110,7 +111,7 @@ def _resume_from(connection: Connection, height: int) -> None:
     connection.execute(insert(name_progress).values(id=1, next_height=height))
 
 
-def _note(connection: Connection, root: bytes, has_images: bool) -> None:
+def _note(connection: Connection, root: Root, has_images: bool) -> None:
     connection.execute(delete(name_metadata).where(name_metadata.c.root == root))
     connection.execute(insert(name_metadata).values(root=root, has_images=has_images))
     is_collection = name_ops.c[SELECTED_BY[NameFilter.COLLECTIONS]]
@@ -119,13 +120,13 @@ def _note(connection: Connection, root: bytes, has_images: bool) -> None:
     connection.execute(update(name_ops).where(name_ops.c.root == root).values({is_collection: stays}))
 
 
-def _has_images(connection: Connection, roots: Collection[bytes]) -> Mapping[bytes, bool]:
+def _has_images(connection: Connection, roots: Collection[Root]) -> Mapping[Root, bool]:
     """What is known of the content of each."""
     query = select(name_metadata.c.root, name_metadata.c.has_images).where(name_metadata.c.root.in_(roots))
     return {row.root: row.has_images for row in connection.execute(query)}
 
 
-def _root(row: NameRow) -> bytes | None:
+def _root(row: NameRow) -> Root | None:
     named = named_cid(row.value)
     return named[0].key if named else None
 
@@ -147,7 +148,7 @@ def _selected(wanted: NameFilter) -> Iterator[ColumnElement[bool]]:
         yield name_ops.c[SELECTED_BY[wanted]]
 
 
-def _values(row: NameRow, root: bytes | None, has_images: bool | None) -> dict[str, object]:
+def _values(row: NameRow, root: Root | None, has_images: bool | None) -> dict[str, object]:
     return {
         **{column: row.matches(wanted, has_images) for wanted, column in SELECTED_BY.items()},
         "height": row.height,

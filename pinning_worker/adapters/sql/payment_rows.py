@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, and_, insert, select, union, update
 
 from pinning_worker.adapters.sql.book_tables import payment_outputs, payments, pins
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, are_set, insert_new, pieces, read_row
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Purchase
 from pinning_worker.domain.money.written_once import is_same_sighting, require_same_money
 from pinning_worker.domain.pin import PinKey, State

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, select, update
 
 from pinning_worker.adapters.sql.book_tables import pins, request_references
 from pinning_worker.adapters.sql.rows import AnyRow, insert_new, read_row
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.pin import STANDING, Pin, PinKey, State
 
 
@@ -23,7 +24,7 @@ def one(connection: Connection, key: PinKey) -> Pin | None:
     return found[0] if found else None
 
 
-def of_root(connection: Connection, root: bytes) -> Sequence[Pin]:
+def of_root(connection: Connection, root: Root) -> Sequence[Pin]:
     return find(connection, select(pins).where(pins.c.root == root).order_by(pins.c.name))
 
 
@@ -31,7 +32,7 @@ def every(connection: Connection) -> Sequence[Pin]:
     return find(connection, select(pins).order_by(pins.c.root, pins.c.name))
 
 
-def naming(connection: Connection, cid: bytes, limit: int) -> Sequence[Pin]:
+def naming(connection: Connection, cid: Root, limit: int) -> Sequence[Pin]:
     """Standing pins of that CID, or of one whose metadata names it: latest end first."""
     referring = select(request_references.c.root).where(request_references.c.cid == cid)
     standing = pins.c.state.in_([state.value for state in STANDING])

@@ -9,14 +9,15 @@ from sqlalchemy import Connection, or_, select
 
 from pinning_worker.adapters.sql.book_tables import pins, quotes
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, insert_new, read_row, texts_from_json, texts_to_json
-from pinning_worker.domain.chain.transaction import Script
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.written_once import require_same_quote
 from pinning_worker.domain.pin import State
 
 
-def of_root(connection: Connection, root: bytes) -> Sequence[Quote]:
+def of_root(connection: Connection, root: Root) -> Sequence[Quote]:
     """Oldest first. Raises DamagedRow."""
     rows = connection.execute(select(quotes).where(quotes.c.root == root).order_by(quotes.c.issued, quotes.c.id))
     return [_read(row) for row in rows]

@@ -34,6 +34,7 @@ from pinning_worker.adapters.sql.rows import (
     texts_from_json,
     texts_to_json,
 )
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import PIECE, Sizes
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.pin import ACTIVE, LIVE, Asker, Request, Share, State
@@ -42,7 +43,7 @@ from pinning_worker.domain.pin import ACTIVE, LIVE, Asker, Request, Share, State
 def find(connection: Connection, query: Select[Any]) -> list[Request]:
     """The requests that a query over the table selects, in its order. Raises DamagedRow."""
     rows = connection.execute(query).all()
-    named: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    named: defaultdict[Root, list[Root]] = defaultdict(list)
     for roots in pieces([row.root for row in rows]):
         children = select(request_references).where(request_references.c.root.in_(roots))
         for child in connection.execute(children.order_by(request_references.c.root, request_references.c.position)):
@@ -50,7 +51,7 @@ def find(connection: Connection, query: Select[Any]) -> list[Request]:
     return [read_row("request", row.root, _from_row, row, tuple(named[row.root])) for row in rows]
 
 
-def one(connection: Connection, root: bytes) -> Request | None:
+def one(connection: Connection, root: Root) -> Request | None:
     found = find(connection, select(requests).where(requests.c.root == root))
     return found[0] if found else None
 
@@ -135,7 +136,7 @@ def _to_row(request: Request) -> dict[str, object]:
     }
 
 
-def _from_row(row: AnyRow, references: tuple[bytes, ...]) -> Request:
+def _from_row(row: AnyRow, references: tuple[Root, ...]) -> Request:
     measured = are_set(row.size_metadata, row.size_image)
     return Request(
         root=row.root,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.store_mark import Mark
 
 _WAIT_SECONDS = 30
@@ -34,7 +35,7 @@ class Contents:
 
     revision: str | None
     mark: Mark | None
-    held: tuple[bytes, ...]
+    held: tuple[Multihash, ...]
 
 
 def take_snapshot(source: Path, target: Path) -> None:

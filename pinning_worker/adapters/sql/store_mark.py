@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from pinning_worker.adapters.sql.book_tables import block_references, store_mark
 from pinning_worker.adapters.sql.database import Database
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.store_mark import Mark
 
 
@@ -38,7 +39,7 @@ async def raise_mark(database: Database) -> Mark | None:
     return await database.write(count)
 
 
-async def some_held(database: Database, most: int) -> Sequence[bytes]:
+async def some_held(database: Database, most: int) -> Sequence[Multihash]:
     """A multihash of each root, of so many roots at most. Raises Trouble."""
     roots = select(block_references.c.root).distinct().limit(most).subquery()
     first = (  # PostgreSQL has no min() of bytes
@@ -52,7 +53,7 @@ async def some_held(database: Database, most: int) -> Sequence[bytes]:
     return await database.read(lambda connection: connection.execute(select(first).select_from(roots)).scalars().all())
 
 
-async def all_held(database: Database) -> tuple[bytes, ...]:
+async def all_held(database: Database) -> tuple[Multihash, ...]:
     """Every block that a root references, in order. Raises Trouble."""
     query = select(block_references.c.multihash).distinct().order_by(block_references.c.multihash)
     return tuple(await database.read(lambda connection: connection.execute(query).scalars().all()))

@@ -11,7 +11,8 @@ import hashlib
 from collections.abc import Iterable
 
 from pinning_worker.domain.chain.networks import NETWORKS, Network
-from pinning_worker.domain.chain.transaction import Script, double_sha256
+from pinning_worker.domain.chain.transaction import double_sha256
+from pinning_worker.domain.identities import Script
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"

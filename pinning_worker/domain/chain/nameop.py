@@ -17,17 +17,14 @@ from __future__ import annotations
 import enum
 import struct
 from dataclasses import dataclass
-from typing import NewType
 
-from pinning_worker.domain.chain.transaction import Script, Transaction
+from pinning_worker.domain.chain.transaction import Transaction
+from pinning_worker.domain.identities import NameBytes, Script
 
 NAME_TX_VERSION = 0x7100
 LONGEST_NAME = 255
 LONGEST_VALUE = 1023
 LONGEST_WALLET_VALUE = 520
-
-NameBytes = NewType("NameBytes", bytes)
-"""A name as it stands in the chain: bytes in no particular encoding (`name_text` writes them). Empty: there is none."""
 
 _PUSHDATA1, _PUSHDATA2, _PUSHDATA4 = 0x4C, 0x4D, 0x4E
 _NOP, _2DROP, _DROP = 0x61, 0x6D, 0x75

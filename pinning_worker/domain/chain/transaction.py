@@ -17,8 +17,9 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NewType
+from typing import Any
 
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.swartz import SWARTZ_PER_DOI, Swartz
 
 MAX_MONEY = Swartz(21_000_000 * SWARTZ_PER_DOI)
@@ -28,13 +29,6 @@ FINAL_SEQUENCE = 0xFFFFFFFF
 _LONGEST_BRANCH = 32
 _WITNESS_MARKER = b"\x00\x01"
 _OUTPOINT_SIZE, _SEQUENCE_SIZE, _AMOUNT_SIZE, _LOCKTIME_SIZE = 36, 4, 8, 4
-
-
-Txid = NewType("Txid", str)
-"""A transaction id: 64 hex digits in display order, as people, Electrum servers and messages write it."""
-
-Script = NewType("Script", bytes)
-"""An output script (scriptPubKey): it says who may spend. An input\'s scriptSig is plain bytes."""
 
 
 class BadTransaction(ValueError):

@@ -7,10 +7,12 @@ are cut by hand here. Spec: https://github.com/multiformats/cid.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
+from typing import NewType
 
 from multiformats import multibase
+
+from pinning_worker.domain.content.multihash import Multihash, sha2_256
 
 DAG_PB = 0x70
 RAW = 0x55
@@ -20,6 +22,10 @@ IDENTITY = 0x00
 
 _LONGEST_TEXT = 512
 _LONGEST_DIGEST = 128
+
+Root = NewType("Root", bytes)
+"""The CIDv1 bytes of a CID (`Cid.key`): what a request, a pin or a payment is about. It is no Multihash: the codec is
+part of it, so one block can be two roots."""
 
 
 class BadCid(ValueError):
@@ -36,12 +42,12 @@ class Cid:
 
     version: int
     codec: int
-    multihash: bytes
+    multihash: Multihash
 
     @property
-    def key(self) -> bytes:
+    def key(self) -> Root:
         """The CIDv1 bytes: the identity of what is meant, whatever version was written."""
-        return b"\x01" + encode_varint(self.codec) + self.multihash
+        return Root(b"\x01" + encode_varint(self.codec) + self.multihash)
 
     @property
     def binary(self) -> bytes:
@@ -98,12 +104,12 @@ def read_varint(data: bytes, at: int = 0) -> tuple[int, int]:
 def cid_from_bytes(data: bytes) -> Cid:
     """A whole binary CID, version 0 or 1. Raises BadCid."""
     if len(data) == 34 and data[:2] == b"\x12\x20":
-        return Cid(0, DAG_PB, data)
+        return Cid(0, DAG_PB, Multihash(data))
     version, at = read_varint(data)
     if version != 1:
         raise BadCid(f"CID version {version} does not exist")
     codec, at = read_varint(data, at)
-    multihash = data[at:]
+    multihash = Multihash(data[at:])
     _, length_at = read_varint(multihash)
     length, digest_at = read_varint(multihash, length_at)
     if length > _LONGEST_DIGEST or len(multihash) - digest_at != length:
@@ -134,4 +140,4 @@ def parse_cid(text: str) -> Cid:
 
 def cid_of(codec: int, block: bytes) -> Cid:
     """The CIDv1 of a block, hashed with sha2-256."""
-    return Cid(1, codec, b"\x12\x20" + hashlib.sha256(block).digest())
+    return Cid(1, codec, sha2_256(block))

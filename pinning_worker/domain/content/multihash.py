@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from typing import NewType
+
+Multihash = NewType("Multihash", bytes)
+"""Code, length and digest of a hash: the name of a block, whatever the codec of the CID that leads to it."""
 
 SHA2_256_PREFIX = b"\x12\x20"
 
 
-def is_hash_of(multihash: bytes, data: bytes | None) -> bool:
+def is_hash_of(multihash: Multihash, data: bytes | None) -> bool:
     """False for no data, and for any hash but sha2-256 of 32 bytes: what we cannot verify, we do not vouch for."""
-    return data is not None and multihash == SHA2_256_PREFIX + hashlib.sha256(data).digest()
+    return data is not None and multihash == sha2_256(data)
+
+
+def sha2_256(data: bytes | memoryview) -> Multihash:
+    return Multihash(SHA2_256_PREFIX + hashlib.sha256(data).digest())

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Txid
-from pinning_worker.domain.content.cid import BadCid, Cid, parse_cid
+from pinning_worker.domain.content.cid import BadCid, Cid, Root, parse_cid
+from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.pricing import Quote, add_months
 from pinning_worker.domain.money.swartz import ZERO, Swartz
 
@@ -84,7 +83,7 @@ class Payment:
     """One transaction in the ledger. `root` is empty where its NameOp names no CID: money received and owed."""
 
     txid: Txid
-    root: bytes  # CIDv1 bytes of the CID it names
+    root: Root
     cid_text: str
     name: NameBytes
     outputs: tuple[PaidOutput, ...]
@@ -121,7 +120,7 @@ def record_sighting(known: Payment | None, sighting: Sighting, now: datetime) ->
     if known is not None:
         return replace(known, proof=sighting.proof, gone=False)
     named = named_cid(sighting.value)
-    root, text = (named[0].key, named[1]) if named else (b"", "")
+    root, text = (named[0].key, named[1]) if named else (Root(b""), "")
     return Payment(sighting.txid, root, text, sighting.name or NameBytes(b""), sighting.outputs, now, sighting.proof)
 
 

@@ -12,8 +12,9 @@ import calendar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pinning_worker.domain.chain.transaction import Script
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.swartz import Swartz
 
 MIB = 1_048_576
@@ -39,7 +40,7 @@ class Quote:
     """
 
     id: str
-    root: bytes
+    root: Root
     cid_text: str
     months: int
     amount: Swartz

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.swartz import Swartz
 
 

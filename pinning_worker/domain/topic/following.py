@@ -14,8 +14,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import BadCid, Cid, parse_cid
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.swartz import Swartz
 
 NAME_AMOUNT = Swartz(1_000_000)  # lies in the name output, and stays the customer's with the name

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Protocol
 
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.sizes import Sizes as Sizes
 from pinning_worker.domain.content.sizes import human_size
 from pinning_worker.domain.errors import ErrorCode as ErrorCode
+from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import Days

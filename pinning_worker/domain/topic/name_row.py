@@ -12,8 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.swartz import SWARTZ_PER_DOI, Swartz
 from pinning_worker.domain.topic.listing import NameFilter
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from datetime import date
@@ -11,6 +10,7 @@ from pathlib import Path
 import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
+from pinning_worker.domain.content.multihash import Multihash, sha2_256
 from pinning_worker.ports import DiskFull
 
 DAY = date(2026, 11, 29)
@@ -18,11 +18,11 @@ DAY = date(2026, 11, 29)
 
 async def until_full(path: Path) -> None:
     blocks = await DiskBlocks.open(path)
-    names: list[bytes] = []
+    names: list[Multihash] = []
     try:
         while True:
             data = os.urandom(100_000)
-            name = b"\x12\x20" + hashlib.sha256(data).digest()
+            name = sha2_256(data)
             await blocks.put(name, data)
             names.append(name)
     except DiskFull as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import subprocess
 import sys
@@ -17,12 +16,12 @@ import pytest
 from pinning_worker.adapters.blocks import durability
 from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.adapters.blocks.quarantine import Quarantine
-from pinning_worker.domain.chain.nameop import NameBytes
+from pinning_worker.domain.content.multihash import sha2_256
 from pinning_worker.ports import DiskFull, Trouble
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA = b"a block of some length"
-NAME = NameBytes(b"\x12\x20") + hashlib.sha256(DATA).digest()
+NAME = sha2_256(DATA)
 
 
 @pytest.fixture
@@ -202,7 +201,7 @@ async def test_what_nobody_paid_for_has_a_limit_that_a_restart_remembers(tmp_pat
         if number == 4:
             blocks = await DiskBlocks.open(tmp_path, most_unpaid=250_000)
         data = bytes([number]) * 100_000
-        name = b"\x12\x20" + hashlib.sha256(data).digest()
+        name = sha2_256(data)
         await blocks.put(name, data)
         await blocks.free((name,), date(2026, 11, 21 + number), was_paid=False)
     unpaid = [each for each in await blocks.quarantined() if not each.was_paid]
@@ -217,7 +216,7 @@ async def test_what_the_folders_above_are_called_does_not_matter(tmp_path: Path,
     blocks = await DiskBlocks.open(tmp_path / above / "blocks", most_unpaid=5000)
     await blocks.put(NAME, DATA)
     await blocks.free((NAME,), date(2026, 11, 20), was_paid=True)
-    other = b"\x12\x20" + hashlib.sha256(b"never paid").digest()
+    other = sha2_256(b"never paid")
     await blocks.put(other, b"never paid")
     await blocks.free((other,), date(2026, 11, 21), was_paid=False)
     await blocks.put(other, b"never paid")
@@ -262,7 +261,7 @@ async def test_a_purge_keeps_a_gibibyte_free_for_the_database_and_the_log(
 
 async def free_noise(blocks: DiskBlocks, *, count: int, size: int, was_paid: bool) -> None:
     made = [Random(seed).randbytes(size) for seed in range(count)]
-    names = {b"\x12\x20" + hashlib.sha256(data).digest(): data for data in made}
+    names = {sha2_256(data): data for data in made}
     for name, data in names.items():
         await blocks.put(name, data)
     await blocks.free(tuple(names), date(2026, 11, 29), was_paid=was_paid)

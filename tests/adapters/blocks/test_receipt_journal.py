@@ -18,8 +18,8 @@ from pinning_worker.adapters.blocks.receipt_journal import JOURNAL, JournaledRec
 from pinning_worker.adapters.blocks.release_file import LIFE_SECONDS, ReleaseFile
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
-from pinning_worker.domain.chain.transaction import Txid
 from pinning_worker.domain.content.cid import RAW, cid_of
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.receipt import Receipt
 from pinning_worker.ports import Change, Trouble
 from pinning_worker.settings import Settings, load

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from datetime import date
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
+from pinning_worker.domain.content.multihash import sha2_256
 
 DAY = date(2026, 11, 29)
 
@@ -17,7 +17,7 @@ DAY = date(2026, 11, 29)
 async def put_for_ever(blocks: DiskBlocks, number: int) -> None:
     """Nearly all of its time is spent in the middle of a put."""
     data = bytes([number]) * 4_000_000
-    name = b"\x12\x20" + hashlib.sha256(data).digest()
+    name = sha2_256(data)
     while True:
         await blocks.free((name,), DAY, was_paid=True)
         await blocks.put(name, data)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import trio
 
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.payment import Sighting, Tip
 
 DEADLINE_SECONDS = 60.0

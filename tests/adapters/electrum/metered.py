@@ -13,7 +13,8 @@ from typing import Any
 
 import trio
 
-from pinning_worker.domain.chain.transaction import Transaction, Txid
+from pinning_worker.domain.chain.transaction import Transaction
+from pinning_worker.domain.identities import Txid
 from tests.adapters.electrum.scripted import Ledger, Refusal, ScriptedServer, payment
 
 SOFT, HARD, PER_ERROR, PER_BYTE, SLOWEST, AT_ONCE = 1_000.0, 10_000.0, 100.0, 1 / 5000, 2.0, 10

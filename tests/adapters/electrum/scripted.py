@@ -23,17 +23,10 @@ from trio_websocket import ConnectionClosed, WebSocketRequest, serve_websocket
 
 from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.headers import HEADER_SIZE, Header, parse_header
-from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameBytes, name_doi_script
+from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Network
-from pinning_worker.domain.chain.transaction import (
-    Script,
-    Transaction,
-    Txid,
-    TxInput,
-    TxOutput,
-    double_sha256,
-    merkle_root,
-)
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, double_sha256, merkle_root
+from pinning_worker.domain.identities import NameBytes, Script, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from tests.mining import NOWHERE, REGTEST_GENESIS, MergeMining, merge_mine, mine
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pinning_worker.adapters.electrum import answers
 from pinning_worker.adapters.electrum.answers import HistoryRow, ShownBranch
 from pinning_worker.adapters.electrum.faults import ServerMisbehaved
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.identities import Txid
 from tests.mining import REGTEST_GENESIS
 
 TXID, OTHER = Txid("ab" * 32), Txid("cd" * 32)

@@ -21,7 +21,8 @@ from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.difficulty import target_of
 from pinning_worker.domain.chain.headers import parse_header
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, PinnedBlock
-from pinning_worker.domain.chain.transaction import Script, Transaction, Txid, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Sighting
 from pinning_worker.domain.money.swartz import Swartz
 from tests.adapters.electrum.listening import Heard, eventually

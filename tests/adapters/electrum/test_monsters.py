@@ -21,7 +21,8 @@ import trio
 from pinning_worker.adapters.electrum.answers import HistoryRow
 from pinning_worker.adapters.electrum.sightings import Sightings
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
-from pinning_worker.domain.chain.transaction import Transaction, Txid, TxInput, TxOutput, compact_size, double_sha256
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, compact_size, double_sha256
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.swartz import Swartz
 from tests.adapters.electrum.listening import eventually
 from tests.adapters.electrum.scripted import PAYEE, Ledger, ScriptedServer, payment

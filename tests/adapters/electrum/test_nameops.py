@@ -10,7 +10,8 @@ import pytest
 from pinning_worker.adapters.electrum.answers import ShownLeaf
 from pinning_worker.adapters.electrum.faults import ElectrumTrouble
 from pinning_worker.domain.chain.nameop import NameOpCode
-from pinning_worker.domain.chain.transaction import Transaction, Txid, TxInput, TxOutput, double_sha256, txid_from
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, double_sha256, txid_from
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.ports import Trouble
 from tests.adapters.electrum.listening import Heard, eventually

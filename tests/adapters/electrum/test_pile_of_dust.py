@@ -14,7 +14,8 @@ import trio
 
 from pinning_worker.adapters.electrum.answers import HistoryRow
 from pinning_worker.adapters.electrum.sightings import Sightings
-from pinning_worker.domain.chain.transaction import Transaction, Txid
+from pinning_worker.domain.chain.transaction import Transaction
+from pinning_worker.domain.identities import Txid
 from tests.adapters.electrum.listening import Heard
 from tests.adapters.electrum.metered import HARD, Crowded, Metered, dust
 from tests.adapters.electrum.scripted import Refusal, ScriptedServer, payment

@@ -21,7 +21,7 @@ from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.domain.chain.headerchain import MOST_AHEAD_SECONDS
 from pinning_worker.domain.chain.headers import HEADER_SIZE
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, DOICHAIN_TEST, PinnedBlock, with_checkpoint
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.identities import Txid
 from tests.adapters.electrum.listening import Heard, eventually
 from tests.adapters.electrum.scripted import PAYEE, Ledger, Refusal, ScriptedServer, payment, serving
 from tests.adapters.electrum.watching import BRISK, ClockAt, until_asked, watching

@@ -20,9 +20,10 @@ from pinning_worker.adapters.electrum.session import STATUSES_AT_ONCE
 from pinning_worker.adapters.electrum.sightings import Sightings
 from pinning_worker.adapters.electrum.watcher import MOST_SERVERS, PaymentWatcher
 from pinning_worker.domain.chain.address import scripthash
-from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, NameBytes, name_doi_script
+from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Anchor, Network, Retarget2016
-from pinning_worker.domain.chain.transaction import Script, Transaction, Txid, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.identities import NameBytes, Script, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Proof
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.ports import DiskFull

@@ -12,7 +12,7 @@ import trio
 from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.watcher import LONGEST_UNSEEN, PaymentWatcher
-from pinning_worker.domain.chain.transaction import Script, Txid
+from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Proof
 from pinning_worker.ports import Clock
 from tests.adapters.electrum.listening import Heard, eventually

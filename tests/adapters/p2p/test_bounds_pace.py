@@ -1,6 +1,7 @@
 """How much is asked of a line at a time: transcripts with a clock of their own."""
 
 from pinning_worker.adapters.p2p.bounds.pace import FLOOR, MOST, Pace
+from pinning_worker.domain.content.multihash import Multihash
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -22,13 +23,13 @@ class Line:
             while asked < blocks and self.pace.has_room(self._block):
                 self.now += 0.0 if waiting else self._round_trip
                 waiting.append(asked.to_bytes(4, "big"))
-                self.pace.asked(waiting[-1], self._block, self.now)
+                self.pace.asked(Multihash(waiting[-1]), self._block, self.now)
                 asked += 1
             under_way.append(len(waiting))
             for _ in range(16):
                 self.now += self._block / 16 / self._rate
                 self.pace.came(self._block // 16, self.now)
-            self.pace.settled(waiting.pop(0), self.now)
+            self.pace.settled(Multihash(waiting.pop(0)), self.now)
         return under_way
 
 
@@ -55,14 +56,14 @@ def test_tiny_blocks_are_never_held_back() -> None:
     pace = Pace()
     for number in range(32):
         assert pace.has_room(FLOOR // 32)
-        pace.asked(bytes([number]), FLOOR // 32, 0.0)
+        pace.asked(Multihash(bytes([number])), FLOOR // 32, 0.0)
     assert not pace.has_room(1)
 
 
 def test_a_line_that_was_measured_is_known_when_its_peer_comes_back() -> None:
     line = Line(10 * MIB, MIB)
     line.run(10)
-    line.pace.asked(b"lost", MIB, line.now)
+    line.pace.asked(Multihash(b"lost"), MIB, line.now)
     line.pace.gone()
     line.now += 3600
     assert line.run(10)[0] > 1
@@ -77,9 +78,9 @@ def test_a_line_that_became_slow_is_noticed_within_its_next_second() -> None:
 
 def known(rate: int) -> Pace:
     pace = Pace()
-    pace.asked(b"first", MIB, 0.0)
+    pace.asked(Multihash(b"first"), MIB, 0.0)
     pace.came(MIB, MIB / rate)
-    pace.settled(b"first", MIB / rate)
+    pace.settled(Multihash(b"first"), MIB / rate)
     return pace
 
 

@@ -7,10 +7,11 @@ import trio.testing
 
 from pinning_worker.adapters.p2p.bounds.intake import Heard
 from pinning_worker.adapters.p2p.gossip.intake import Intake
+from pinning_worker.domain.identities import PeerId
 
 
 def heard(data: bytes) -> Heard:
-    return Heard("origin", "forwarder", data)
+    return Heard(PeerId("origin"), PeerId("forwarder"), data)
 
 
 async def test_messages_come_out_in_order_and_the_newest_are_lost() -> None:
@@ -65,7 +66,7 @@ async def test_several_readers_share_what_comes_and_none_finds_it_gone() -> None
 
 
 def of(forwarder: str, data: bytes = b"x", address: str = "") -> Heard:
-    return Heard("made up", forwarder, data, address)
+    return Heard(PeerId("made up"), PeerId(forwarder), data, address)
 
 
 async def test_connections_take_turns_and_so_do_addresses() -> None:

@@ -13,6 +13,7 @@ from pinning_worker.adapters.p2p.bounds.intake import Heard
 from pinning_worker.adapters.p2p.bounds.request_budget import MINUTE_SECONDS, MOST_ORIGINS, Minute, RequestBudget
 from pinning_worker.adapters.p2p.gossip.intake import Intake
 from pinning_worker.adapters.p2p.gossip.request_reader import READERS, RequestReader
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.requests import Ask, BadAsk, ListRequest
 from pinning_worker.ports import DiskFull
 from tests import content
@@ -51,7 +52,7 @@ async def reading(budget: RequestBudget) -> AsyncIterator[tuple[Intake, Told]]:
 async def say(intake: Intake, origin: str, forwarder: str, times: int = 1, address: str = "") -> None:
     text = f"NEW-CID:{content.file(b'a picture')[0]}".encode()
     for _ in range(times):
-        intake.put(Heard(origin, forwarder, text, address))
+        intake.put(Heard(PeerId(origin), PeerId(forwarder), text, address))
     await trio.testing.wait_all_tasks_blocked(0.001)
 
 

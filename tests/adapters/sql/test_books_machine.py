@@ -18,9 +18,9 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.schema import metadata
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Purchase
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import Swartz
@@ -32,7 +32,7 @@ from tests.contract.samples import NOW, ROOT, bare_payment, block_name, pin, pro
 Row = TypeVar("Row", Request, Pin)
 
 # Few of each, so that steps meet.
-ROOTS = (ROOT, b"\x01\x70\x12", b"")
+ROOTS = (ROOT, Root(b"\x01\x70\x12"), Root(b""))
 NAMES = (b"", b"alice", b"\xff")
 TXIDS = (Txid("aa"), Txid("bb"), Txid("cc"))
 BLOCKS = tuple(block_name(number) for number in range(6))

@@ -10,6 +10,7 @@ from random import Random
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
+from pinning_worker.domain.content.cid import Root
 from tests.adapters.sql.writer import BLOCKS, root_of
 
 KILLS = 12
@@ -52,8 +53,8 @@ async def require_whole(url: str, count: int) -> None:
     database = Database(url)
     books = SqlBooks(database)
     for number in range(count):
-        assert len(await books.pins_of(root_of(number))) == 1, number
-        assert len(await books.held(root_of(number))) == BLOCKS, number
+        assert len(await books.pins_of(Root(root_of(number)))) == 1, number
+        assert len(await books.held(Root(root_of(number)))) == BLOCKS, number
     check = await database.read(lambda connection: connection.exec_driver_sql("PRAGMA integrity_check").scalars().all())
     assert check == ["ok"]
     await database.close()

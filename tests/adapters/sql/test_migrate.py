@@ -18,9 +18,8 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database, engine_of
 from pinning_worker.adapters.sql.name_index import SqlNameIndex, _root
 from pinning_worker.adapters.sql.schema import metadata
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Txid
-from pinning_worker.domain.content.cid import RAW, cid_of
+from pinning_worker.domain.content.cid import RAW, Root, cid_of
+from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import NameFilter
 from pinning_worker.domain.topic.name_row import NameRow
@@ -191,7 +190,7 @@ async def test_names_of_an_earlier_revision_are_selected_as_if_they_were_added_n
     database = Database(url)
     for wanted in NameFilter:
         found = await SqlNameIndex(database).find(wanted, None, 0, 1_000)
-        expected = [row for row in reversed(rows) if row.matches(wanted, dict(known).get(_root(row) or b""))]
+        expected = [row for row in reversed(rows) if row.matches(wanted, dict(known).get(_root(row) or Root(b"")))]
         assert list(found) == expected, wanted
     await database.close()
 

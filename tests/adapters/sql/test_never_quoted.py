@@ -12,8 +12,8 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.never_quoted import paid_and_never_quoted
-from pinning_worker.domain.chain.nameop import NameBytes
-from pinning_worker.domain.chain.transaction import Txid
+from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.ports import Change
 from tests.contract.samples import NOW, OTHER, OTHER_TXID, ROOT, TXID, bare_payment, pin, quote
 
@@ -40,11 +40,11 @@ async def test_what_was_paid_before_it_was_quoted_is_counted_by_its_cid(database
         bare_payment(TXID, ROOT, first_seen=NOW),
         bare_payment(OTHER_TXID, ROOT, name=NameBytes(b"again"), first_seen=NOW),
         bare_payment(Txid("cc" * 32), OTHER, first_seen=NOW),
-        bare_payment(Txid("dd" * 32), b"", first_seen=NOW),  # money that names no CID
+        bare_payment(Txid("dd" * 32), Root(b""), first_seen=NOW),  # money that names no CID
     )
     offered = (quote("q1", ROOT, issued=LATER),)  # as is done for what somebody paid for unasked
     owed = (pin(ROOT), pin(ROOT, name=NameBytes(b"again")), pin(OTHER))
-    dust = (bare_payment(Txid("ee" * 32), b"a CID without a pin", first_seen=NOW),)
+    dust = (bare_payment(Txid("ee" * 32), Root(b"a CID without a pin"), first_seen=NOW),)
     assert await SqlBooks(database).commit(Change(pins=owed, quotes=offered, payments=paid + dust))
     assert await paid_and_never_quoted(database) == 2
 

@@ -11,14 +11,15 @@ import trio
 
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.ports import Change
 from tests.contract.samples import block_name, pin
 
 BLOCKS = 300
 
 
-def root_of(number: int) -> bytes:
-    return b"\x01\x55" + block_name(number)
+def root_of(number: int) -> Root:
+    return Root(b"\x01\x55" + block_name(number))
 
 
 def change(number: int) -> Change:

@@ -11,18 +11,19 @@ from collections.abc import Callable
 
 import trio
 
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.ports import Blocks
 
 
 class Shelf:
     """`stored` is called with the multihash of each block once it is written."""
 
-    def __init__(self, blocks: Blocks, stored: Callable[[bytes], None]) -> None:
+    def __init__(self, blocks: Blocks, stored: Callable[[Multihash], None]) -> None:
         self._blocks = blocks
         self._stored = stored
-        self._writing: dict[bytes, trio.Event] = {}
+        self._writing: dict[Multihash, trio.Event] = {}
 
-    async def put(self, multihash: bytes, data: bytes) -> None:
+    async def put(self, multihash: Multihash, data: bytes) -> None:
         """Raises what the store raises."""
         written = self._writing.setdefault(multihash, trio.Event())
         try:
@@ -32,18 +33,18 @@ class Shelf:
             self._writing.pop(multihash, None)
         self._stored(multihash)
 
-    async def get(self, multihash: bytes) -> bytes | None:
+    async def get(self, multihash: Multihash) -> bytes | None:
         await self._settled(multihash)
         return await self._blocks.get(multihash)
 
-    async def size(self, multihash: bytes) -> int | None:
+    async def size(self, multihash: Multihash) -> int | None:
         await self._settled(multihash)
         size = await self._blocks.size(multihash)
         if size is None and await self._blocks.recall([multihash]):
             size = await self._blocks.size(multihash)
         return size
 
-    async def _settled(self, multihash: bytes) -> None:
+    async def _settled(self, multihash: Multihash) -> None:
         written = self._writing.get(multihash)
         if written is not None:  # an event is neither true nor false
             await written.wait()

@@ -31,6 +31,7 @@ from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
 from pinning_worker.adapters.p2p.frames import GONE, StreamGone
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.ports import Blocks, Budget, Fetched
 from pinning_worker.ungroup import one_error
 
@@ -55,7 +56,7 @@ class Engine:
         *,
         source: BlockSource | None = None,
         providers: Providers | None = None,
-        serves: Callable[[bytes], bool] = lambda multihash: True,
+        serves: Callable[[Multihash], bool] = lambda multihash: True,
     ) -> None:
         self._host = host
         self._providers = providers
@@ -102,7 +103,7 @@ class Engine:
             self._wants.sessions.discard(session)
             looking.cancel()
 
-    def block_stored(self, multihash: bytes) -> None:
+    def block_stored(self, multihash: Multihash) -> None:
         """Tell it of a block that came into the store from elsewhere: peers may be waiting for it."""
         self.server.stored(multihash)
 

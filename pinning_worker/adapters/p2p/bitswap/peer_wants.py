@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want
 from pinning_worker.domain.content.cid import BadCid, cid_from_bytes
+from pinning_worker.domain.content.multihash import Multihash
 
 MOST_WANTS = 1024
 
@@ -39,7 +40,7 @@ class Ledger:
         self.in_hand: dict[bytes, Want] = {}
         self.unmet: dict[bytes, Want] = {}
         self._came: set[bytes] = set()  # in hand, and stored meanwhile
-        self._cids: dict[bytes, set[bytes]] = {}  # in hand or unmet, by multihash
+        self._cids: dict[Multihash, set[bytes]] = {}  # in hand or unmet
 
     def __len__(self) -> int:
         return len(self.todo) + len(self.unmet)
@@ -59,7 +60,7 @@ class Ledger:
     def _has(self, cid: bytes) -> bool:
         return cid in self.todo or cid in self.in_hand or cid in self.unmet
 
-    def stored(self, multihash: bytes) -> bool:
+    def stored(self, multihash: Multihash) -> bool:
         """A block came in. True if this peer waits for it."""
         cids = self._cids.get(multihash, set()).copy()
         for cid in cids:

@@ -9,7 +9,6 @@ closed. That is at once: of a message of thousands no more is looked at, for eac
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,6 +34,7 @@ from pinning_worker.adapters.p2p.frames import (
     close_quietly,
 )
 from pinning_worker.domain.content.cid import BadCid, cid_from_bytes
+from pinning_worker.domain.content.multihash import sha2_256
 
 WANTLIST_FRAME = LARGE_FRAME  # the largest message of a peer that we asked nothing
 FEW_FIELDS = 512  # a message of more is parsed beside the event loop: thousands of entries take 50 ms; blocks are few
@@ -146,7 +146,7 @@ class Receiver:
     async def _receive(self, peer: str, block: Block) -> None:
         if self._wants.idle:
             return self._blame(peer, Fault.UNASKED_BLOCK, "a block that nobody asked for")
-        multihash = b"\x12\x20" + hashlib.sha256(block.data).digest()
+        multihash = sha2_256(block.data)
         self._wants.met(peer, multihash)
         if sessions := self._wants.waiting_for(multihash):
             data = bytes(block.data)

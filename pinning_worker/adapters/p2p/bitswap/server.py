@@ -25,6 +25,7 @@ from pinning_worker.adapters.p2p.bitswap.places import PIECE, NoPlace, Place, Pl
 from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, Want, WantType, encode, prefix_of
 from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone, close_quietly, write_frame
 from pinning_worker.domain.content.cid import cid_from_bytes
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.ports import Trouble
 
 SMALL = 1024
@@ -46,9 +47,9 @@ log = structlog.get_logger(__name__)
 class BlockSource(Protocol):
     """What is served: bytes by multihash, None for what is not here (or not for others)."""
 
-    async def get(self, multihash: bytes) -> bytes | None: ...
+    async def get(self, multihash: Multihash) -> bytes | None: ...
 
-    async def size(self, multihash: bytes) -> int | None: ...
+    async def size(self, multihash: Multihash) -> int | None: ...
 
 
 class _Client:
@@ -74,7 +75,7 @@ class Server:
         source: BlockSource,
         open_stream: Callable[[str], Awaitable[ByteStream]],
         start: Callable[[Callable[[], Awaitable[None]]], None],
-        serves: Callable[[bytes], bool] = lambda multihash: True,
+        serves: Callable[[Multihash], bool] = lambda multihash: True,
     ) -> None:
         self.blocks_sent = 0
         self.bytes_sent = 0
@@ -95,7 +96,7 @@ class Server:
         self._forget_some()
         return left_out
 
-    def stored(self, multihash: bytes) -> None:
+    def stored(self, multihash: Multihash) -> None:
         """A block came in: whoever waits for it gets it."""
         for peer, client in self._clients.items():
             if client.ledger.stored(multihash):

@@ -28,6 +28,7 @@ from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.bounds.trickle import Trickle
 from pinning_worker.domain.content.cid import RAW, Cid
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.ports import Budget, DiskFull, Fetched, NoRoom, NotFound, Stalled, Unreadable
 from pinning_worker.ungroup import one_error
 
@@ -42,7 +43,7 @@ REPEAT = 10.0
 TELL = 0.5  # seconds between two calls of `progress`, at least; the last one has the whole
 
 Progress = Callable[[int, int], Awaitable[None]]
-Arrival = tuple[str, bytes, bytes]
+Arrival = tuple[str, Multihash, bytes]
 Parsed = dict[Cid, tuple[Cid, ...]]
 
 
@@ -63,12 +64,12 @@ class Market(Protocol):
     def ask(self, peer: str, cid: Cid, kind: WantType, size: int, session: Session) -> None:
         """`size`: what the block is likely to have."""
 
-    def let_go(self, peer: str, multihash: bytes, session: Session) -> None: ...
+    def let_go(self, peer: str, multihash: Multihash, session: Session) -> None: ...
 
-    def expect(self, multihash: bytes, session: Session) -> None:
+    def expect(self, multihash: Multihash, session: Session) -> None:
         """From now on this block is handed to the session, whoever sends it."""
 
-    def expect_no_more(self, multihash: bytes, session: Session) -> None: ...
+    def expect_no_more(self, multihash: Multihash, session: Session) -> None: ...
 
 
 class Session:
@@ -92,7 +93,7 @@ class Session:
         self._shelf = shelf
         self._market = market
         self._walk = Walk(root, budget)
-        self._open: dict[bytes, Open] = {}
+        self._open: dict[Multihash, Open] = {}
         self._heard: dict[str, float] = {}  # when a peer last answered, or began to owe
         self._slow: set[str] = set()
         self._look_again = True
@@ -121,17 +122,17 @@ class Session:
 
     # ---------------------------------------------------------------- what others call
 
-    def coming(self, multihash: bytes) -> None:
+    def coming(self, multihash: Multihash) -> None:
         """The block is here, and will be delivered: it is asked of nobody meanwhile."""
         if want := self._open.get(multihash):
             want.coming = True
 
-    async def deliver(self, peer: str, multihash: bytes, data: bytes) -> None:
+    async def deliver(self, peer: str, multihash: Multihash, data: bytes) -> None:
         """A block whose hash is right. Waits while the queue is full; of no effect when the session has ended."""
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self._put.send((peer, multihash, data))
 
-    def answered(self, peer: str, multihash: bytes, *, have: bool) -> None:
+    def answered(self, peer: str, multihash: Multihash, *, have: bool) -> None:
         """HAVE or DONT_HAVE."""
         want = self._open.get(multihash)
         if want is None or peer not in want.asked:
@@ -222,7 +223,7 @@ class Session:
             self._market.expect(multihash, self)
             nursery.start_soon(self._look, multihash, want)
 
-    async def _look(self, multihash: bytes, want: Open) -> None:
+    async def _look(self, multihash: Multihash, want: Open) -> None:
         """Is it in the store? Then it is walked from there. If not, it may be asked for."""
         size, block = await self._shelf.size(multihash), b""
         if size is not None and any(cid.codec != RAW for cid, _ in want.places):
@@ -243,7 +244,7 @@ class Session:
         places = [cid for cid, _ in want.places if cid.codec != RAW] if len(block) > LARGE_NODE else []
         return {cid: await trio.to_thread.run_sync(self._walk.children, cid, block) for cid in places}
 
-    def _unfold(self, want: Open, multihash: bytes, size: int, block: bytes, parsed: Parsed) -> None:
+    def _unfold(self, want: Open, multihash: Multihash, size: int, block: bytes, parsed: Parsed) -> None:
         """A block is here: counted, and what it links to is next. The bytes of a raw one don't matter."""
         self._walk.charge(multihash, size)
         children = [parsed[cid] if cid in parsed else self._walk.children(cid, block) for cid, _ in want.places]
@@ -275,7 +276,7 @@ class Session:
         held = f"{len(self._walk.sizes)} blocks, {self._walk.bytes} bytes held"
         return Stalled(f"no connected peer had block {missing} within {waited:.0f} s{others}; {held}", self._walk.sizes)
 
-    async def _take(self, nursery: trio.Nursery, peer: str, multihash: bytes, data: bytes) -> None:
+    async def _take(self, nursery: trio.Nursery, peer: str, multihash: Multihash, data: bytes) -> None:
         want = self._open.get(multihash)
         parsed = await self._parsed(want, data) if want is not None else {}
         if want is None or self._open.get(multihash) is not want:
@@ -286,7 +287,7 @@ class Session:
         await self._writers.acquire()
         nursery.start_soon(self._write, multihash, data)
 
-    async def _write(self, multihash: bytes, data: bytes) -> None:
+    async def _write(self, multihash: Multihash, data: bytes) -> None:
         try:
             await self._shelf.put(multihash, data)
         finally:
@@ -368,14 +369,14 @@ class Session:
             want.has.clear()
             want.refused.clear()
 
-    def _close(self, multihash: bytes, want: Open, giver: str | None = None) -> None:
+    def _close(self, multihash: Multihash, want: Open, giver: str | None = None) -> None:
         del self._open[multihash]
         self._market.expect_no_more(multihash, self)
         if giver is not None:
             want.asked.pop(giver, None)
         self._let_go(multihash, want)
 
-    def _let_go(self, multihash: bytes, want: Open) -> None:
+    def _let_go(self, multihash: Multihash, want: Open) -> None:
         for peer in {*want.asked, *want.refused}:
             self._market.let_go(peer, multihash, self)
 

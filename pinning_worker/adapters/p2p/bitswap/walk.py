@@ -17,6 +17,7 @@ from collections import deque
 
 from pinning_worker.domain.content.cid import RAW, Cid, UnsupportedCid
 from pinning_worker.domain.content.dag import BadBlock, declared_bytes, links
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.ports import Budget, OverBudget, Unreadable
 
 
@@ -24,7 +25,7 @@ class Walk:
     """Call `next` for a CID to get, and `take` with its bytes; done when `next` is None and all were taken."""
 
     def __init__(self, root: Cid, budget: Budget) -> None:
-        self.sizes: dict[bytes, int] = {}
+        self.sizes: dict[Multihash, int] = {}
         self.bytes = 0
         self._root = root
         self._budget = budget
@@ -52,7 +53,7 @@ class Walk:
         except (BadBlock, UnsupportedCid) as error:
             raise Unreadable(f"block {cid}: {error}", self.sizes) from error
 
-    def charge(self, multihash: bytes, size: int) -> None:
+    def charge(self, multihash: Multihash, size: int) -> None:
         """Before a block is stored: it fits the budget. Raises OverBudget."""
         if multihash not in self.sizes and self.bytes + size > self._budget.bytes:
             raise self._over("bytes", self._budget.bytes, self.bytes + size)
@@ -66,9 +67,9 @@ class Walk:
         if children:
             self._children[cid.key] = self._found(children, depth + 1)
 
-    def in_order(self) -> dict[bytes, int]:
+    def in_order(self) -> dict[Multihash, int]:
         """Multihash and size of every block taken, in walk order."""
-        ordered: dict[bytes, int] = {}
+        ordered: dict[Multihash, int] = {}
         walked: set[bytes] = set()
         todo = [self._root]
         while todo:

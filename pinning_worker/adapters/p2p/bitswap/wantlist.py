@@ -21,6 +21,7 @@ from libp2p.abc import IMuxedConn
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want, WantType, encode
 from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone, close_quietly, write_frame
 from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.content.multihash import Multihash
 
 QUIET = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it hangs up
 TRIES = 2
@@ -42,8 +43,8 @@ class Wantlist:
     def __init__(self) -> None:
         self.saying: trio.CancelScope | None = None  # of the task that runs `say`; None: none does
         self.said_on: IMuxedConn | None = None  # the connection that the last stream was opened on
-        self._standing: dict[bytes, _Standing] = {}
-        self._unsaid: dict[bytes, Want] = {}
+        self._standing: dict[Multihash, _Standing] = {}
+        self._unsaid: dict[Multihash, Want] = {}
         self._cancels: dict[bytes, None] = {}
         self._full = True
         self._bell = trio.Event()
@@ -69,7 +70,7 @@ class Wantlist:
             self._bell.set()
         standing.holders.add(holder)
 
-    def let_go(self, multihash: bytes, holder: object) -> None:
+    def let_go(self, multihash: Multihash, holder: object) -> None:
         """The holder wants it no more; the last one's letting go is a cancel."""
         standing = self._standing.get(multihash)
         if standing is None:
@@ -80,10 +81,10 @@ class Wantlist:
             self._unsaid.pop(multihash, None)
             self._take_back(standing)
 
-    def holds(self, multihash: bytes) -> bool:
+    def holds(self, multihash: Multihash) -> bool:
         return multihash in self._standing
 
-    def met(self, multihash: bytes) -> bool:
+    def met(self, multihash: Multihash) -> bool:
         """The peer sent the block, and so has struck the want off its list. True if it stood there."""
         self._unsaid.pop(multihash, None)
         return self._standing.pop(multihash, None) is not None

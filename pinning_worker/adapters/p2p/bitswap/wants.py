@@ -26,6 +26,7 @@ from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.bounds.pace import Pace
 from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone
 from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.content.multihash import Multihash
 
 UNWILLING = 10.0
 LATE = 60.0
@@ -52,10 +53,10 @@ class Wants:
         self._wantlists: dict[str, Wantlist] = {}
         self._unwilling: dict[str, float] = {}
         self._asked: dict[str, float] = {}
-        self._expected: dict[bytes, set[Session]] = {}
-        self._recent: OrderedDict[bytes, None] = OrderedDict()
+        self._expected: dict[Multihash, set[Session]] = {}
+        self._recent: OrderedDict[Multihash, None] = OrderedDict()
         self._paces: OrderedDict[str, Pace] = OrderedDict()
-        self._given: OrderedDict[tuple[str, bytes], bool] = OrderedDict()
+        self._given: OrderedDict[tuple[str, Multihash], bool] = OrderedDict()
 
     # ---------------------------------------------------------------- what sessions ask for (Market)
 
@@ -76,17 +77,17 @@ class Wants:
         wantlist.want(cid, kind, session, met_before=self._given.pop((peer, cid.multihash), False))
         self._say(peer, wantlist)
 
-    def let_go(self, peer: str, multihash: bytes, session: Session) -> None:
+    def let_go(self, peer: str, multihash: Multihash, session: Session) -> None:
         if wantlist := self._wantlists.get(peer):
             wantlist.let_go(multihash, session)
             if not wantlist.holds(multihash):
                 self._pace(peer).settled(multihash, trio.current_time())
             self._say(peer, wantlist)
 
-    def expect(self, multihash: bytes, session: Session) -> None:
+    def expect(self, multihash: Multihash, session: Session) -> None:
         self._expected.setdefault(multihash, set()).add(session)
 
-    def expect_no_more(self, multihash: bytes, session: Session) -> None:
+    def expect_no_more(self, multihash: Multihash, session: Session) -> None:
         sessions = self._expected.get(multihash, set())
         sessions.discard(session)
         if not sessions:
@@ -102,17 +103,17 @@ class Wants:
         """Nothing is expected, nor was a moment ago."""
         return not self._expected and not self._recent
 
-    def waiting_for(self, multihash: bytes) -> list[Session]:
+    def waiting_for(self, multihash: Multihash) -> list[Session]:
         return list(self._expected.get(multihash, ()))
 
-    def was_wanted(self, multihash: bytes) -> bool:
+    def was_wanted(self, multihash: Multihash) -> bool:
         return multihash in self._recent
 
     def asked_lately(self, peer: str) -> bool:
         """Blocks may come from it: it was asked for some, perhaps a little while ago."""
         return bool(self._wantlists.get(peer)) or trio.current_time() < self._asked.get(peer, -LATE) + LATE
 
-    def met(self, peer: str, multihash: bytes) -> None:
+    def met(self, peer: str, multihash: Multihash) -> None:
         """The peer sent that block."""
         if (wantlist := self._wantlists.get(peer)) and wantlist.met(multihash):
             self._pace(peer).settled(multihash, trio.current_time())

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
+from pinning_worker.domain.identities import PeerId
+
 MOST_MESSAGES = 1024
 MOST_BYTES = 16 * 1024 * 1024
 
@@ -19,8 +21,8 @@ class Heard:
     """A message of somebody else, its signature checked. `origin` signed it, `forwarder` handed it to us (peer ids),
     from `address` (whereabouts.py)."""
 
-    origin: str
-    forwarder: str
+    origin: PeerId
+    forwarder: PeerId
     data: bytes
     address: str = ""
 

@@ -14,6 +14,8 @@ second says how much the line carries at least; less than WORTH_MEASURING says n
 
 from __future__ import annotations
 
+from pinning_worker.domain.content.multihash import Multihash
+
 SECONDS = 1.0
 FLOOR = 64 * 1024
 MOST = 8 * 1024 * 1024
@@ -30,7 +32,7 @@ class Pace:
 
     def __init__(self) -> None:
         self.rate = 0.0
-        self._owed: dict[bytes, int] = {}
+        self._owed: dict[Multihash, int] = {}
         self._since = 0.0
         self._came = 0
         self._pinged: float | None = None  # when its last ping began
@@ -64,7 +66,7 @@ class Pace:
     def ping_ended(self) -> None:
         self._answering = False
 
-    def asked(self, multihash: bytes, size: int, now: float) -> None:
+    def asked(self, multihash: Multihash, size: int, now: float) -> None:
         """It owes us that block, of about so many bytes."""
         if not self._owed:
             self._since, self._came = now, 0
@@ -76,7 +78,7 @@ class Pace:
         if self._owed and now - self._since >= SECONDS:
             self._measure(now)
 
-    def settled(self, multihash: bytes, now: float) -> None:
+    def settled(self, multihash: Multihash, now: float) -> None:
         """It owes us that block no more: it came, or is wanted no more."""
         if self._owed.pop(multihash, None) is not None and not self._owed:
             self._measure(now)

@@ -38,6 +38,7 @@ from pinning_worker.adapters.p2p.gossip.router import Router
 from pinning_worker.adapters.p2p.gossip.stream import Ears
 from pinning_worker.adapters.p2p.host.connections import quietly
 from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ungroup import one_error
 
 HANG_UP_SECONDS = 5.0
@@ -87,7 +88,7 @@ class Topic:
     def take(self, forwarder: ID, message: rpc_pb2.Message) -> bool:
         """The validator: called once for each new message whose signature holds. True: may be forwarded."""
         if forwarder != self._pubsub.my_id and message.from_id != self._pubsub.my_id.to_bytes():
-            origin, connection = ID(message.from_id).to_base58(), forwarder.to_base58()
+            origin, connection = PeerId(ID(message.from_id).to_base58()), PeerId(forwarder.to_base58())
             self._host.note_use(connection)
             self.intake.put(Heard(origin, connection, message.data, self._host.address_of(connection)))
         return True

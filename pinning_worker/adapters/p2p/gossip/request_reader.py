@@ -20,6 +20,7 @@ from pinning_worker.adapters.p2p.bounds.intake import Heard
 from pinning_worker.adapters.p2p.bounds.request_budget import RequestBudget
 from pinning_worker.adapters.p2p.gossip.intake import Intake
 from pinning_worker.domain.errors import ErrorCode
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.requests import Ask, BadAsk, Ignored, ListRequest, parse
 from pinning_worker.ports import Trouble
 
@@ -34,7 +35,7 @@ class RequestReader:
 
     intake: Intake
     budget: RequestBudget
-    asked: Callable[[Ask, str, str, str], Awaitable[None]]
+    asked: Callable[[Ask, PeerId, PeerId, str], Awaitable[None]]
     ill_asked: Callable[[BadAsk], Awaitable[None]]
     listed: Callable[[ListRequest], Awaitable[None]]
     ignored: Counter[str] = field(default_factory=Counter)

@@ -15,6 +15,7 @@ from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.domain.content.cid import Cid, cid_from_bytes, cid_of, encode_varint
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.ports import NoRoom, NotFound, OverBudget, Stalled, Unreadable
 from tests.adapters.p2p.bitswap.raw_peer import open_raw_peer, wants_in
 from tests.adapters.p2p.bitswap.rig import BUDGET, MIB, add, add_file, chunks, open_node, until
@@ -30,7 +31,7 @@ class Counting(MemoryBlocks):
         super().__init__()
         self.looked_up: list[bytes] = []
 
-    async def get(self, multihash: bytes) -> bytes | None:
+    async def get(self, multihash: Multihash) -> bytes | None:
         self.looked_up.append(multihash)
         return await super().get(multihash)
 
@@ -42,7 +43,7 @@ class Hesitating(MemoryBlocks):
         super().__init__()
         self.looking = trio.Event()
 
-    async def get(self, multihash: bytes) -> bytes | None:
+    async def get(self, multihash: Multihash) -> bytes | None:
         self.looking.set()
         await trio.sleep_forever()
         return None
@@ -403,7 +404,11 @@ async def test_a_block_that_is_larger_than_a_message_is_named(asked_us: bool) ->
 
 async def test_another_codec_or_hash_is_unreadable_and_asked_of_nobody() -> None:
     async with open_node() as taker:
-        for cid in (cid_of(0x71, b""), Cid(1, RAW, b"\x13\x20" + bytes(32)), Cid(1, RAW, b"\x00\x02hi")):
+        for cid in (
+            cid_of(0x71, b""),
+            Cid(1, RAW, Multihash(b"\x13\x20" + bytes(32))),
+            Cid(1, RAW, Multihash(b"\x00\x02hi")),
+        ):
             with pytest.raises(Unreadable):
                 await taker.fetch(cid)
 

@@ -26,6 +26,7 @@ from pinning_worker.adapters.p2p.bitswap.wire import (
 from pinning_worker.adapters.p2p.frames import write_frame
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.domain.content.cid import Cid, cid_of, encode_varint
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.ports import NotFound
 from tests.adapters.p2p.bitswap.raw_peer import RawPeer, blocks_in, cancels_in, open_raw_peer, wants_in
 from tests.adapters.p2p.bitswap.rig import BUDGET, Node, add, add_file, chunks, open_node, until
@@ -251,7 +252,7 @@ async def test_a_flood_of_wants_is_bounded() -> None:
 
 async def test_odd_cids_in_a_wantlist_are_left_out_and_the_good_ones_answered() -> None:
     """An identity CID of 128 bytes, one whose digest is longer still, and bytes that are no CID at all."""
-    identity = Cid(1, RAW, b"\x00\x80\x01" + bytes(128)).binary
+    identity = Cid(1, RAW, Multihash(b"\x00\x80\x01" + bytes(128))).binary
     assert len(identity) == 133
     async with open_node() as node, open_raw_peer() as peer:
         cid = await add(node.blocks, RAW, b"good")

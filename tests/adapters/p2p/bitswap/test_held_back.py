@@ -17,6 +17,7 @@ from pinning_worker.adapters.p2p.bitswap.hearing import Hearing
 from pinning_worker.adapters.p2p.bitswap.session import Session
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.domain.content.cid import RAW, Cid, cid_of
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.ports import Budget
 from pinning_worker.ungroup import one_error
 from tests.adapters.p2p.bitswap.rig import BUDGET
@@ -57,11 +58,11 @@ class Wire:
             await trio.sleep(1)
             session.trickled(peer, LINE_BYTES)
 
-    def let_go(self, peer: str, multihash: bytes, session: Session) -> None: ...
+    def let_go(self, peer: str, multihash: Multihash, session: Session) -> None: ...
 
-    def expect(self, multihash: bytes, session: Session) -> None: ...
+    def expect(self, multihash: Multihash, session: Session) -> None: ...
 
-    def expect_no_more(self, multihash: bytes, session: Session) -> None: ...
+    def expect_no_more(self, multihash: Multihash, session: Session) -> None: ...
 
 
 async def fetched(askers: Sequence[str], peers: Sequence[str], liars: Sequence[str], budget: Budget) -> bool:

@@ -12,6 +12,7 @@ from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, W
 from pinning_worker.adapters.p2p.frames import StreamGone
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.domain.content.cid import Cid, cid_of
+from pinning_worker.domain.content.multihash import Multihash
 from tests.adapters.p2p.bitswap.raw_peer import blocks_in, open_raw_peer
 from tests.adapters.p2p.bitswap.rig import MIB, add, chunks, open_node, until
 from tests.domain.dagpb import DAG_PB, RAW
@@ -116,7 +117,7 @@ async def test_a_block_that_is_stored_while_we_look_for_it_is_sent() -> None:
     """The look misses it, and the bell rings before the want is on the list of those that wait."""
 
     class JustTooLate(MemoryBlocks):
-        async def get(self, multihash: bytes) -> bytes | None:
+        async def get(self, multihash: Multihash) -> bytes | None:
             found = await super().get(multihash)
             if found is None:
                 await self.put(multihash, b"late")
@@ -132,10 +133,10 @@ async def test_a_block_that_is_stored_while_we_look_for_it_is_sent() -> None:
 
 async def test_a_store_that_cannot_be_read_answers_dont_have() -> None:
     class Broken:
-        async def get(self, multihash: bytes) -> bytes | None:
+        async def get(self, multihash: Multihash) -> bytes | None:
             raise OSError(5, "Input/output error")
 
-        async def size(self, multihash: bytes) -> int | None:
+        async def size(self, multihash: Multihash) -> int | None:
             raise OSError(5, "Input/output error")
 
     async with open_node(source=Broken()) as node, open_raw_peer() as peer:

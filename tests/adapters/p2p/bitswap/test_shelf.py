@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import trio
 import trio.testing
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap.arriving_blocks import Shelf
+from pinning_worker.domain.content.multihash import Multihash, sha2_256
 
 DATA = b"a block"
-MULTIHASH = b"\x12\x20" + hashlib.sha256(DATA).digest()
+MULTIHASH = sha2_256(DATA)
 
 
 class _SlowDisk(MemoryBlocks):
@@ -19,7 +18,7 @@ class _SlowDisk(MemoryBlocks):
         super().__init__()
         self.begun, self.may_end = trio.Event(), trio.Event()
 
-    async def put(self, multihash: bytes, data: bytes) -> None:
+    async def put(self, multihash: Multihash, data: bytes) -> None:
         self.begun.set()
         await self.may_end.wait()
         await super().put(multihash, data)

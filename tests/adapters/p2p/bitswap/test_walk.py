@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.domain.content.cid import DAG_CBOR, Cid, cid_of
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.ports import Budget, OverBudget, Unreadable
 from tests.domain.dagpb import DAG_PB, FILE, HAMT_SHARD, RAW, Blocks, field, link, node, unixfs
 
@@ -127,9 +128,9 @@ def test_a_sharded_folder_of_too_many_files_is_refused_once_its_shards_are_known
 
 def test_a_block_over_the_limit_is_refused_before_it_is_stored() -> None:
     walk = Walk(cid_of(RAW, b"x"), replace(ROOMY, bytes=10))
-    walk.charge(b"any", 10)
+    walk.charge(Multihash(b"any"), 10)
     with pytest.raises(OverBudget):
-        walk.charge(b"any", 11)
+        walk.charge(Multihash(b"any"), 11)
 
 
 def test_blocks_linked_to_count_before_they_come() -> None:
@@ -158,4 +159,4 @@ def test_what_we_do_not_read() -> None:
     with pytest.raises(Unreadable, match="not a dag-pb block"):
         walk(blocks.add(DAG_PB, field(9, b"nonsense")), blocks)
     with pytest.raises(Unreadable):
-        walk(Cid(1, RAW, b"\x00\x01a"), blocks)
+        walk(Cid(1, RAW, Multihash(b"\x00\x01a")), blocks)
