@@ -36,8 +36,8 @@ async def stopped_while_it_announces(
     return [status for status in w.hear_statuses() if status != "PAYMENT-SEEN"], trio.current_time() - began
 
 
-async def three_seconds(_message: Message) -> None:
-    await trio.sleep(3)
+async def in_time(_message: Message) -> None:
+    await trio.sleep(LAST_WORDS_SECONDS / 2)
 
 
 async def for_an_hour(_message: Message) -> None:
@@ -45,9 +45,9 @@ async def for_an_hour(_message: Message) -> None:
 
 
 async def test_a_stop_waits_for_what_is_being_announced(autojump_clock: MockClock) -> None:
-    said, seconds = await stopped_while_it_announces(three_seconds, are_awaited=True)
+    said, seconds = await stopped_while_it_announces(in_time, are_awaited=True)
     assert said == ["ADDED-CID", "CID-PINNED-WITH-NAME"]
-    assert seconds == pytest.approx(3)
+    assert seconds == pytest.approx(LAST_WORDS_SECONDS / 2)
 
 
 async def test_an_announcement_that_hangs_holds_a_stop_until_the_deadline_and_no_longer(
