@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+)
 
 from pinning_worker.domain.chain.address import address_to_script
 from pinning_worker.domain.chain.networks import NETWORKS, BadCheckpoint, PinnedBlock, with_checkpoint
@@ -130,11 +139,17 @@ class PeerSettings(StoreSettings):
     announce: Annotated[tuple[AnnounceAddress, ...], BeforeValidator(values.as_list)] = ()
     topic: str = Field(default=DEFAULT_TOPIC, min_length=1)
 
+    _private_network: bytes | None = PrivateAttr(default=None)
+
+    def model_post_init(self, context: object, /) -> None:
+        """Files are read here, once. Raises ValueError: one has gone bad since it was checked."""
+        found = swarm_key_file(self.data_dir, self.swarm_key)
+        self._private_network = read_swarm_key(found) if found is not None else None
+
     @property
     def private_network(self) -> bytes | None:
-        """The 32 bytes of the swarm key; None: the network is open to all. Raises ValueError: the file went bad."""
-        found = swarm_key_file(self.data_dir, self.swarm_key)
-        return read_swarm_key(found) if found is not None else None
+        """The 32 bytes of the swarm key; None: the network is open to all."""
+        return self._private_network
 
     @field_validator("listen")
     @classmethod
@@ -218,12 +233,17 @@ class Settings(PeerSettings):
     queue_size: int = Field(default=200, ge=1, le=100_000)  # requests that wait or are fetched
     queue_size_per_peer: int = Field(default=50, ge=1, le=100_000)
 
+    _bootstrap_peers: tuple[str, ...] = PrivateAttr(default=())
+
+    def model_post_init(self, context: object, /) -> None:
+        super().model_post_init(context)
+        if self.bootstrap != (NONE,):
+            self._bootstrap_peers = tuple(dict.fromkeys((*self.bootstrap, *read_imported(self.data_dir))))
+
     @property
     def bootstrap_peers(self) -> tuple[str, ...]:
-        """Whom to stay connected with: the setting's peers, then those that `peers import` brought; `none`: nobody."""
-        if self.bootstrap == (NONE,):
-            return ()
-        return tuple(dict.fromkeys((*self.bootstrap, *read_imported(self.data_dir))))
+        """Peers to stay connected with: the setting's, then those that `peers import` brought; `none`: nobody."""
+        return self._bootstrap_peers
 
     @property
     def quoted_address(self) -> str:

@@ -154,7 +154,7 @@ class DueLoop:
         return [request for request in requests if not await self._is_put_aside(request)]
 
     async def _waiting(self, *, paid_for: bool) -> list[Request]:
-        ahead = min(self.terms.most_active, LOOK_AHEAD) + len(self._working)
+        ahead = min(self.terms.queue_size, LOOK_AHEAD) + len(self._working)
         waiting = await self.books.waiting(ahead, paid_for=paid_for)
         return [request for request in waiting if request.root not in self._working]
 

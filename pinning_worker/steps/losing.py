@@ -62,4 +62,4 @@ class Losing:
     async def _has_places(self) -> bool:
         """What nobody waits for, and nobody has paid for, takes no more than half of the queue: one block may be part
         of thousands of quotes."""
-        return await self.books.active_requests(paid_for=False) < self.terms.most_active // 2
+        return await self.books.active_requests(paid_for=False) < self.terms.queue_size // 2

@@ -74,7 +74,7 @@ class Queue:
         return age is not None and timedelta(0) <= age < LIST_SECONDS
 
     async def _read(self) -> None:
-        found = await self.books.waiting(self.terms.most_active + len(self.leaving), paid_for=False)
+        found = await self.books.waiting(self.terms.queue_size + len(self.leaving), paid_for=False)
         self._waiting = {request.root: request for request in found if request.root not in self.leaving}
         self._read_at = self.clock.now()
 
@@ -82,7 +82,7 @@ class Queue:
         waiting = list(self._waiting.values())
         if why := refusal(asker, waiting, self.terms):
             return Admission(why)
-        if len(waiting) < self.terms.most_active:
+        if len(waiting) < self.terms.queue_size:
             return Admission()
         greediest = makes_room(asker, waiting, self.fetched)
         return Admission(instead_of=greediest) if greediest is not None else Admission(FULL)
@@ -90,9 +90,9 @@ class Queue:
 
 def refusal(asker: Asker, waiting: Sequence[Request], terms: Terms) -> str | None:
     """Why there is no place for it, however few others wait; None: there is."""
-    if sum(any(asker.peer == a.peer for a in request.askers) for request in waiting) >= terms.most_active_per_peer:
+    if sum(any(asker.peer == a.peer for a in request.askers) for request in waiting) >= terms.queue_size_per_peer:
         return "too many requests of yours are waiting"
-    connection, share = asker.share[1], max(terms.most_active // 2, terms.most_active_per_peer)
+    connection, share = asker.share[1], max(terms.queue_size // 2, terms.queue_size_per_peer)
     if sum(any(connection == a.share[1] for a in request.askers) for request in waiting) >= share:
         return "too many requests that came through the same peer as yours are waiting"
     return None

@@ -27,8 +27,8 @@ class Terms:
     quarantine: timedelta = timedelta(days=7)
     quote_life: timedelta = timedelta(hours=24)
     most_months: int = 8
-    most_active: int = 200  # requests waiting or being fetched
-    most_active_per_peer: int = 50
+    queue_size: int = 200  # requests waiting or being fetched
+    queue_size_per_peer: int = 50
     fetches_at_once: int = 8
     steps_at_once: int = 16
     longest_rest: timedelta = timedelta(hours=1)  # a clock may be set, a machine may sleep: look again

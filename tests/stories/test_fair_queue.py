@@ -71,7 +71,7 @@ async def test_a_start_forgets_nobodys_share(autojump_clock: MockClock) -> None:
 
 async def test_in_a_full_queue_the_greediest_makes_room(autojump_clock: MockClock) -> None:
     cid, blocks = content.file(b"one small picture")
-    async with World(terms(most_active=20)).running() as w:
+    async with World(terms(queue_size=20)).running() as w:
         await ask_for_nothing(w, 20, origins=20, connections=2)
         w.offer(blocks, "honest")
         await w.say(f"NEW-CID:{cid}", peer="honest")
@@ -88,7 +88,7 @@ async def test_in_a_full_queue_the_greediest_makes_room(autojump_clock: MockCloc
 
 
 async def test_who_has_one_request_in_a_full_queue_keeps_it(autojump_clock: MockClock) -> None:
-    async with World(terms(most_active=20)).running() as w:
+    async with World(terms(queue_size=20)).running() as w:
         await ask_for_nothing(w, 20, origins=20, connections=20)
         cid, _ = content.file(b"one more")
         await w.say(f"NEW-CID:{cid}", peer="newcomer")
@@ -175,7 +175,7 @@ async def test_who_gives_a_block_now_and_then_has_no_place_for_ever(autojump_clo
 
 async def test_many_networks_of_one_site_are_one(autojump_clock: MockClock) -> None:
     cid, blocks = content.file(b"one small picture")
-    async with World(terms(most_active=20)).running() as w:
+    async with World(terms(queue_size=20)).running() as w:
         for number in range(20):
             nowhere, _ = content.file(content.noise(50, number))
             address = f"2001:db8:1:{number:x}::/64"

@@ -160,7 +160,7 @@ async def test_a_full_disk_is_busy_and_the_next_small_request_is_served(autojump
 
 
 async def test_a_full_queue_is_busy_and_one_peer_cannot_fill_it(autojump_clock: MockClock) -> None:
-    async with World(terms(most_active=5, most_active_per_peer=3)).running() as w:
+    async with World(terms(queue_size=5, queue_size_per_peer=3)).running() as w:
         cids = [content.file(content.noise(100, seed))[0] for seed in range(20)]
         for cid in cids[:4]:
             await w.say(f"NEW-CID:{cid}", peer="greedy")
@@ -176,7 +176,7 @@ async def test_a_full_queue_is_busy_and_one_peer_cannot_fill_it(autojump_clock: 
 
 
 async def test_peers_made_up_behind_one_connection_leave_half_of_the_queue(autojump_clock: MockClock) -> None:
-    async with World(terms(most_active=10, most_active_per_peer=3)).running() as w:
+    async with World(terms(queue_size=10, queue_size_per_peer=3)).running() as w:
         cids = [content.file(content.noise(100, seed))[0] for seed in range(12)]
         for number, cid in enumerate(cids[:6]):
             await w.say(f"NEW-CID:{cid}", peer=f"made up {number}", through="attacker")

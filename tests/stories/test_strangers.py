@@ -124,7 +124,7 @@ async def test_what_is_owed_and_cannot_be_had_takes_no_place_in_the_queue_of_who
     autojump_clock: MockClock,
 ) -> None:
     """Catches: a disk that lost what a few hundred paid for, whose givers are gone, and nobody is sold anything."""
-    async with World(terms=terms(most_active=10, most_active_per_peer=5, fetches_at_once=4)).running() as w:
+    async with World(terms=terms(queue_size=10, queue_size_per_peer=5, fetches_at_once=4)).running() as w:
         for seed in range(30):
             cid, blocks = content.file(content.noise(200, seed))
             w.offer(blocks)
@@ -147,7 +147,7 @@ async def test_a_flood_of_slow_requests_keeps_what_is_owed_waiting_for_one_place
 ) -> None:
     """Catches: made-up peers, of whom each asks for one CID, are all served before what is paid for."""
     paid, paid_blocks = content.file(content.noise(600_000))
-    async with World(terms=terms(most_active=40, most_active_per_peer=40, fetches_at_once=2)).running() as w:
+    async with World(terms=terms(queue_size=40, queue_size_per_peer=40, fetches_at_once=2)).running() as w:
         w.offer(paid_blocks)
         await w.pinned(paid)
         lost = next(multihash for multihash in paid_blocks if multihash != paid.multihash)
@@ -166,7 +166,7 @@ async def test_one_broken_block_that_many_quoted_roots_share_leaves_places_for_o
     autojump_clock: MockClock, naming: int
 ) -> None:
     """Catches: a hundred documents name one picture; one of its blocks rots, and all of them stand in the queue."""
-    async with World(terms=terms(most_active=10, most_active_per_peer=5, fetches_at_once=2)).running() as w:
+    async with World(terms=terms(queue_size=10, queue_size_per_peer=5, fetches_at_once=2)).running() as w:
         image = content.noise(500)
         for number in range(naming):
             cid, image_cid, blocks = content.nft(image, name=str(number))
@@ -189,7 +189,7 @@ async def test_one_broken_block_that_many_quoted_roots_share_leaves_places_for_o
 async def test_a_quote_that_was_damaged_and_could_not_be_asked_for_again_is_still_honoured(
     autojump_clock: MockClock,
 ) -> None:
-    async with World(terms=terms(most_active=2, most_active_per_peer=2, fetches_at_once=2)).running() as w:
+    async with World(terms=terms(queue_size=2, queue_size_per_peer=2, fetches_at_once=2)).running() as w:
         image, quoted = content.noise(500), {}
         for number in range(4):
             cid, image_cid, blocks = content.nft(image, name=str(number))
