@@ -166,9 +166,12 @@ def test_drawn_floors_are_those_of_import_linter() -> None:
 def logged() -> Iterator[tuple[str, str]]:
     """(place, event) of each line that may be logged. An event made from a pin's state gives one for each state."""
     for name, call in calls():
+        place = f"{name}:{call.lineno}"
+        for keyword in call.keywords:  # of a row of a table, which is logged elsewhere
+            if keyword.arg == "log_event" and isinstance(keyword.value, ast.Constant):
+                yield place, str(keyword.value.value)
         if not (call.args and _logs(call.func)):
             continue
-        place = f"{name}:{call.lineno}"
         match call.args[0]:
             case ast.Constant(value=str(event)):
                 yield place, event

@@ -44,6 +44,32 @@ KEEP_STALLED = timedelta(hours=1)
 KEEP_REFUSED = timedelta(days=1)  # for the operator to see why
 
 
+NO_ROOM = "no room at the moment"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The answer to a fetch that failed. `told`: None is the failure's own text. `log_event`: the operator's log has it as
+    an error, and a put that was under way may have left something on the shelf."""
+
+    code: ErrorCode
+    again_seconds: int | None = None
+    told: str | None = None
+    log_event: str | None = None
+
+
+REFUSALS: dict[type[Exception], Refusal] = {
+    NotFound: Refusal(ErrorCode.NOT_FOUND, 60),
+    OverBudget: Refusal(ErrorCode.TOO_LARGE),
+    Unreadable: Refusal(ErrorCode.UNSUPPORTED),
+    DeniedPart: Refusal(ErrorCode.DENIED),
+    NoRoom: Refusal(ErrorCode.BUSY, 600, NO_ROOM, log_event="disk.full"),
+    DiskFull: Refusal(ErrorCode.BUSY, 600, NO_ROOM, log_event="disk.full"),  # before Trouble, of which it is one
+    Trouble: Refusal(ErrorCode.BUSY, 600, "cannot store it at the moment", log_event="fetch.put_off"),
+}
+EXPECTED = tuple(REFUSALS)
+
+
 class QuotaUsedUp(Exception):
     """What is quoted and unpaid has taken all that the operator gives it. The disk may have room: nothing is wrong."""
 
@@ -103,35 +129,29 @@ class Fetching:
                 return await self._gather(request, gathering, share)
             finally:
                 reporting.cancel()  # nobody hears of its progress after its end
-        except NotFound as failure:
-            await self._give_up(request, gathering.blocks, ErrorCode.NOT_FOUND, str(failure), retry_after=60)
         except Stalled as failure:
             await self._interrupted(request, gathering, str(failure))
-        except OverBudget as failure:
-            if gathering.budget != self.terms.budget:
+        except QuotaUsedUp:
+            await self._over_quota(request, gathering, NO_ROOM)
+        except EXPECTED as failure:
+            if isinstance(failure, OverBudget) and gathering.budget != self.terms.budget:
                 await self._over_quota(request, gathering, str(failure))
             else:
-                await self._give_up(request, gathering.blocks, ErrorCode.TOO_LARGE, str(failure))
-        except Unreadable as failure:
-            await self._give_up(request, gathering.blocks, ErrorCode.UNSUPPORTED, str(failure))
-        except DeniedPart as failure:
-            await self._give_up(request, gathering.blocks, ErrorCode.DENIED, str(failure))
-        except QuotaUsedUp:
-            await self._over_quota(request, gathering, "no room at the moment")
-        except (NoRoom, DiskFull) as failure:
-            log.error("disk.full", cid=cid_text(request.root), reason=str(failure))
-            self.shelf.untidy = True  # what was just being put when it filled up is known to nobody
-            await self._give_up(request, gathering.blocks, ErrorCode.BUSY, "no room at the moment", retry_after=600)
-        except Trouble as failure:
-            log.error("fetch.put_off", cid=cid_text(request.root), reason=str(failure))
-            self.shelf.untidy, told = True, "cannot store it at the moment"
-            await self._give_up(request, gathering.blocks, ErrorCode.BUSY, told, retry_after=600)
+                await self._explain(request, gathering, failure)
         except Exception as fault:
             self.shelf.untidy, told = True, f"reference {self.quoting.new_id()}"
             fault.add_note(f"the asker was told: {told}")
             await self._give_up(request, gathering.blocks, ErrorCode.INTERNAL, told, retry_after=600)
             raise
         return None
+
+    async def _explain(self, request: Request, gathering: Gathering, failure: Exception) -> None:
+        refusal = next(refusal for kind, refusal in REFUSALS.items() if isinstance(failure, kind))
+        if refusal.log_event is not None:
+            log.error(refusal.log_event, cid=cid_text(request.root), reason=str(failure))
+            self.shelf.untidy = True  # what was just being put is known to nobody
+        told = refusal.told or str(failure)
+        await self._give_up(request, gathering.blocks, refusal.code, told, refusal.again_seconds)
 
     async def _gathering(self, request: Request, turn: Turn) -> Gathering:
         """One closure's fetch, bounded by what the staging quota has left beside the other fetches."""
