@@ -49,8 +49,8 @@ NO_ROOM = "no room at the moment"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The answer to a fetch that failed. `told`: None is the failure's own text. `log_event`: the operator's log has it as
-    an error, and a put that was under way may have left something on the shelf."""
+    """The answer to a fetch that failed. `told`: None is the failure's own text. `log_event`: the operator's log has
+    it as an error, and a put that was under way may have left something on the shelf."""
 
     code: ErrorCode
     again_seconds: int | None = None
