@@ -1,8 +1,9 @@
-"""The block store as sessions see it: what another session is just writing is waited for, not asked of the network.
+"""The block store as sessions see it: a block that another session is just writing is awaited, not asked of the
+network.
 
-Without it, a session that looks for a block in the moment when its twin has received it but not yet written it would
-ask for it again; and Helia does not answer that for five seconds. A block in quarantine comes back when it is looked
-for: what is owed, or asked for again, is then not fetched twice.
+Otherwise a session that looks for a block after its twin has received it, and before its twin has written it, would ask
+the network again; and Helia does not answer that for five seconds. A block in quarantine comes back when a session
+looks for it, so owed or repeated content is not fetched twice.
 """
 
 from __future__ import annotations

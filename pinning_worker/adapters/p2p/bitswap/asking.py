@@ -1,13 +1,14 @@
-"""Whom to ask for a block: plain bookkeeping for each want, and one pure rule.
+"""Which peers to ask for a block: plain bookkeeping for each want, and one pure rule.
 
-The rule, in words: the favourite (at first whoever asked us to pin) is asked for the block itself. Only when it is
-away, slow or has refused, others are asked whether they have it, FANOUT at a time, in order; whoever says HAVE is asked
-for the block. So a block comes once, not from everybody, and strangers learn of a want only when it is needed.
+The rule, in words: the favourite (at first the peer that asked us to pin) gets the want for the block itself. Only when
+it is away, slow or has refused, we ask other peers whether they have the block, FANOUT at a time, in order; a peer that
+answers HAVE gets the want for the block. So a block comes once, not from every peer, and strangers learn of a want only
+when we need them.
 
-Whoever keeps silent takes nobody's place: each lets one more be asked. So while nobody answers, twice as many are asked
-each time, up to MOST_ASKED; and of those who said HAVE twice as many are asked for the block, up to MOST_GIVERS. A
-crowd of the silent hides one who has the block for a few rounds, not for as many as it counts heads. Who was silent is
-known to `hearing`.
+A silent peer takes no other peer's place: each lets us ask one more. So while no peer answers, each round asks twice as
+many, up to MOST_ASKED; and of the peers that said HAVE each round asks twice as many for the block, up to MOST_GIVERS.
+A crowd of silent peers hides the one that has the block for a few rounds, not for as many as there are heads. `hearing`
+remembers which peers were silent.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ MOST_GIVERS = 8  # at a time, for the block itself: each of them may send it
 
 @dataclass(slots=True)
 class Open:
-    """A block that is not here yet, as far as we know; `missing` once the store was looked into; `coming` when it is in
-    our hands, on its way through the queue. `too_large`: bytes of a message with it, as a peer says who has it.
+    """A block that is not here yet, as far as we know; `missing` once the store was searched; `coming` while we hold it
+    and it is on its way through the queue. `too_large`: the length of a message with this block, according to a peer
+    that has it.
 
     `places`: the CIDs that name it, with their depths (one raw and one dag-pb may share the same bytes).
     """
@@ -49,7 +51,7 @@ class Open:
         self.refused.add(peer)
 
     def forget(self, peer: str) -> None:
-        """The peer is gone: what it was asked and said counts no more."""
+        """The peer is gone: drop our wants to it, and its answers."""
         self.asked.pop(peer, None)
         self.has.pop(peer, None)
         self.refused.discard(peer)
@@ -57,10 +59,9 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Who may be asked. `peers`: those connected, the likeliest first. `slow`: those of them that owe answers and have
-    given none for a while. How many of them were `silent`, lately or now; how many of those `broke` their word: said
-    that they have a block, and did not give it.
-    """
+    """The peers that we may ask. `peers`: the connected ones, the likeliest first. `slow`: those among them that owe
+    answers and have given none for a while. `silent`: the number that were silent, lately or now; `broke`: the number
+    of these that broke their word, that is, said HAVE and did not deliver."""
 
     peers: Sequence[str]
     favourite: str | None = None
@@ -73,7 +74,7 @@ class Crowd:
 
 
 def whom_to_ask(want: Open, crowd: Crowd) -> Iterator[tuple[str, WantType]]:
-    """What to ask now, and of whom; nothing while somebody who is not slow owes us the block."""
+    """The wants to send now, each with its peer; none while a peer that is not slow owes us the block."""
     if not want.missing or want.coming or _is_owed(want, crowd.slow):
         return
     quick = crowd.quick(want)

@@ -1,7 +1,8 @@
-"""Who misbehaves, and how much of it we bear: penalty points that fade, and a ban at the limit.
+"""Misbehaviour of peers, and how much of it we bear: penalty points that fade, and a ban at the limit.
 
-Points are for what an honest peer never does. What honest peers do now and then costs nothing: a block that we wanted a
-moment ago, a want too many, a stream that dies. A banned peer's streams are reset unread, and it is asked for nothing.
+Points are for acts that no honest peer ever commits. Acts that happen to honest peers now and then cost nothing: a
+block that we wanted a moment ago, a want too many, a stream that dies. The streams of a banned peer are reset unread,
+and we ask it for nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ MOST_PEERS = 4096  # remembered; the one longest without a fault is forgotten fi
 
 
 class Fault(IntEnum):
-    """What it was, by its points."""
+    """The kind of fault; its value is its points."""
 
     FLOOD = 1  # more wants than a ledger holds, or a message that says nothing
     UNASKED_BLOCK = 2
@@ -39,7 +40,7 @@ class Conduct:
         self._records: OrderedDict[str, _Record] = OrderedDict()
 
     def blame(self, peer: str, fault: Fault, now: float) -> bool:
-        """Counts it. True if the peer is banned from now on, and was not before."""
+        """Counts a fault. True if the peer is banned from now on, and was not before."""
         self.faults[fault] += 1
         record = self._records.setdefault(peer, _Record(at=now))
         self._records.move_to_end(peer)

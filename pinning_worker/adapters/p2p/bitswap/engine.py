@@ -1,11 +1,11 @@
-"""The bitswap engine: what joins the parts, who is connected, and the Fetcher of the stories.
+"""The bitswap engine: it joins the parts, follows connections, and is the Fetcher of the stories.
 
     async with trio.open_nursery() as nursery:
         await nursery.start(engine.run)
         fetched = await engine.fetch(root, peers=[asker], origins=[], budget=budget, progress=progress)
 
-One engine for a host. What we fetch (wants, sessions) and what we give (server) know nothing of each other; they meet
-on the shelf: a block that a session stores is at once given to whoever waits for it.
+One engine for a host. Fetching (wants, sessions) and serving (server) know nothing of each other; they meet on the
+shelf: a block that a session stores goes at once to every peer that waits for it.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ SWEEP = 30.0
 class Engine:
     """Implements `ports.Fetcher`, and serves `source` (by default all blocks of the store) to every peer.
 
-    `serves`: whether a block may be given out.
-    `providers`: a directory to look into for others when those who asked don't give a block.
+    `serves`: whether a block may leave for others. `providers`: a directory of other providers, searched when the peers
+    that asked don't give a block.
     """
 
     def __init__(
@@ -92,7 +92,8 @@ class Engine:
         progress: Progress,
         is_over: Callable[[], bool] = lambda: False,
     ) -> Fetched:
-        """See `ports.Fetcher`. May run many times at once; the same block is then asked for once and given to all."""
+        """See `ports.Fetcher`. May run many times at once; a block that several calls need is requested once and given
+        to all."""
         session = Session(root, peers, budget, self._shelf, self._wants, is_over)
         looking = trio.CancelScope()
         self._start(partial(self._look_for_peers, root, session, origins[:MOST_ORIGINS], looking))
@@ -104,7 +105,7 @@ class Engine:
             looking.cancel()
 
     def block_stored(self, multihash: Multihash) -> None:
-        """Tell it of a block that came into the store from elsewhere: peers may be waiting for it."""
+        """Call it when a block came into the store from elsewhere: peers may be waiting for it."""
         self.server.stored(multihash)
 
     # ---------------------------------------------------------------- the host
@@ -125,7 +126,7 @@ class Engine:
         self._host.on_ping.remove(self._wants.pinged)
 
     async def _on_stream(self, stream: INetStream) -> None:
-        """Peers open one to say what they want, or to give what they have."""
+        """Peers open a stream to send their wants, or blocks."""
         self._host.note_use(stream.muxed_conn.peer_id.to_base58())
         await self.receiver.on_stream(stream)
 
@@ -151,7 +152,7 @@ class Engine:
         self._start(partial(self._hang_up, peer))
 
     async def _open_stream(self, peer: str) -> INetStream:
-        """Raises StreamGone. Never dials: whoever went away comes back by itself, or is dialled by the host's owner."""
+        """Raises StreamGone. Never dials: a peer that went away comes back by itself, or the host's owner dials it."""
         if peer not in self._connected:
             raise StreamGone("not connected")
         try:
@@ -167,8 +168,8 @@ class Engine:
     async def _look_for_peers(
         self, root: Cid, session: Session, origins: Sequence[str], scope: trio.CancelScope
     ) -> None:
-        """Dials the origins and looks into the directory, until the fetch ends. A cancel scope is entered once: one
-        task holds both."""
+        """Dials the origins and searches the directory, until the fetch ends. A cancel scope can be entered only once,
+        so one task holds both."""
         with scope, one_error():
             async with trio.open_nursery() as nursery:
                 for origin in origins:

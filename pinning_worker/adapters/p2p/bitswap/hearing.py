@@ -1,8 +1,8 @@
-"""Who answers what we ask, and who keeps silent: remembered over fetches, and over connections. Pure.
+"""Which peers answer our wants, and which keep silent: remembered over fetches, and over connections. Pure.
 
-Rules: whoever was silent is asked after everybody else, and does not count among those that are asked at a time. One
-word clears it of a silence to a question. A broken promise (it was asked for a block and gave none) is cleared by a
-block alone, or by a plain no. At most MOST_PEERS are remembered, the newest.
+Rules: a silent peer comes after all others when we ask, and takes none of the places for asking. Any answer clears it
+of a silence to a question. A broken promise (we asked it for a block and it gave none) is cleared by a block alone, or
+by a plain no. At most MOST_PEERS are remembered, the newest.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Hearing:
         return self.rank(peer) >= Rank.SILENT
 
     def gave(self, peer: str) -> None:
-        """A block that was asked for."""
+        """It gave a block that we had asked it for."""
         self._note(peer, Rank.GAVE)
 
     def refused(self, peer: str) -> None:
-        """It said that it has not the block: an answer like any other."""
+        """It said that it does not have the block: an answer like any other."""
         if self.is_silent(peer):
             self._note(peer, Rank.UNKNOWN)
 

@@ -1,14 +1,14 @@
-"""What one peer wants from us. Pure: messages and stored blocks in, the next wants to answer out.
+"""The wants of one peer, to be answered by us. Pure: messages and stored blocks in, the next wants to answer out.
 
-A want is `todo` until it is taken `in_hand`: we look for its block, and send what we found. One that could not be met
-is then kept as `unmet`, and becomes todo again when the block is stored. One whose answer was lost with its stream
-goes back to todo (`put_back`): the peer does not repeat it (Kubo asks again only after 40 s). What happens while a
-want is in hand counts: one that is taken back, or asked anew, is put nowhere; one whose block is stored just then is
-todo again.
+A want is `todo` until it is taken `in_hand`: we look for its block, and send it or its absence. A want that we could
+not meet is then kept as `unmet`, and becomes todo again when the block is stored. A want whose answer was lost with its
+stream goes back to todo (`put_back`): the peer does not repeat it (Kubo asks again only after 40 s). Changes count
+while a want is in hand: a want that is cancelled or repeated meanwhile is put nowhere; a want whose block is stored
+just then is todo again.
 
-Rules: at most MOST_WANTS from one peer; over it new wants are dropped, which is the peer's loss alone. A want for what
-is no CID is left out, the others stand. A full wantlist replaces everything. A block is answered once for each time it
-is asked for.
+Rules: one peer has at most MOST_WANTS; over it new wants are dropped, which is the peer's loss alone. A want for an
+invalid CID is left out, the others stand. A full wantlist replaces everything. A block is answered once for each want
+that asks for it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ MOST_WANTS = 1024
 
 
 class LeftOut(NamedTuple):
-    """Wants of a message that changed nothing: over the limit, for something that is no CID of this world, or taken
-    back though they were none (`idle`)."""
+    """Wants of a message that changed nothing: over the limit, for something that is no CID of this world, or cancels
+    of wants that did not exist (`idle`)."""
 
     over: int
     odd: int
@@ -46,7 +46,7 @@ class Ledger:
         return len(self.todo) + len(self.unmet)
 
     def hear(self, message: Message) -> LeftOut:
-        """The wantlist of a message."""
+        """Takes in the wantlist of a message."""
         if message.full:
             for places in (self.todo, self.in_hand, self.unmet):
                 places.clear()
@@ -85,7 +85,7 @@ class Ledger:
                 self._drop(want.cid)
 
     def put_back(self, wants: Iterable[Want]) -> None:
-        """They were answered, but the answer was lost: first in line again. A newer word of the peer stands."""
+        """Their answers were lost: they are first in line again. A newer message of the peer about them stands."""
         lost = {}
         for want in wants:
             if self.in_hand.get(want.cid) is want or self.unmet.get(want.cid) is want:
@@ -93,7 +93,8 @@ class Ledger:
         self.todo = {**lost, **self.todo}
 
     def not_here(self, want: Want) -> bool:
-        """Looked for, not found: remembered. False: not so; while we looked it came, or the peer changed its mind."""
+        """The block was not found: the want is remembered as unmet. False: not so, for meanwhile the block came or the
+        peer changed its want."""
         if self.in_hand.get(want.cid) is not want:
             return False
         came = want.cid in self._came
@@ -120,7 +121,7 @@ class Ledger:
         self._cids.setdefault(cid_from_bytes(want.cid).multihash, set()).add(want.cid)
 
     def _drop(self, cid: bytes) -> Want:
-        """Out of hand, or no longer unmet."""
+        """Removes it from in hand, or from unmet."""
         want = self.in_hand.pop(cid, None) or self.unmet.pop(cid)
         self._came.discard(cid)
         multihash = cid_from_bytes(cid).multihash

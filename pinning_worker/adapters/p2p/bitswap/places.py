@@ -1,9 +1,9 @@
 """Places for messages that are being made or sent: each costs memory, and a slow one does not keep the quick waiting.
 
-A message begins in a place of its peer's speed. One that is not sent after QUICK seconds moves from a quick place to
-one of those for the slow; if none is free it is given up (NoPlace), and sent anew when its peer has one. So quick
-places are free again within seconds, whoever holds them. Who took nothing of a message waits for one of the few places
-for such: readers who take nothing are served last.
+A message begins in a place of its peer's speed. One that is not sent after QUICK seconds moves from a quick place to a
+slow one; if no slow place is free it is abandoned (NoPlace), and sent anew when its peer has one. So quick places are
+free again within seconds, whatever peers hold them. A peer that took nothing of a message waits for one of the few
+stalled places: peers that read nothing are served last.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Speed(Enum):
 
 
 class NoPlace(StreamGone):
-    """Its message was given up for others; it is sent anew in a place for the slow."""
+    """The message was abandoned to free its place; it is sent anew in a slow place."""
 
 
 class Place:
@@ -47,7 +47,7 @@ class Place:
         self._taken += 1
 
     def judge(self, *, done: bool) -> None:
-        """When it has been sent, or was given up."""
+        """Sets `speed` once the message was sent, or given up."""
         if done and trio.current_time() - self.began < QUICK:
             self.speed = Speed.QUICK
         else:
@@ -68,7 +68,8 @@ class Places:
     async def one(
         self, speed: Speed = Speed.QUICK, judged: Callable[[Speed], None] = lambda _speed: None
     ) -> AsyncIterator[Place]:
-        """Waits for a place of that speed. Raises NoPlace out of the block; `judged` hears how quick it was then."""
+        """Waits for a place of that speed. Raises NoPlace out of the block; `judged` then gets the speed that the peer
+        showed."""
         message = object()
         await self._limits[speed].acquire_on_behalf_of(message)
         place, held, done = Place(speed), [self._limits[speed]], False

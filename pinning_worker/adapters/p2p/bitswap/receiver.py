@@ -1,10 +1,11 @@
-"""What peers send: streams to messages, messages to sessions and to the server, and the price of nonsense.
+"""Incoming messages: from streams to messages, from messages to sessions and to the server, and points for faults.
 
-Rules: a block is hashed before anybody gets it, and not even hashed when nobody waits for one. What nobody asked for is
-dropped and counted against the sender. A peer that we asked nothing may send wantlists only: small messages, few
-streams. Who was asked for a block that is larger than a message may be, and sends it, has done no more than it was
-asked. Whatever a peer sends, the worst that happens is that its stream is reset and, at the ban, its connection
-closed. That is at once: of a message of thousands no more is looked at, for each of them is a line in the log.
+Rules: a block is hashed before anybody gets it, and not even hashed when no session waits for it. A block that we did
+not ask for is dropped and counted against the sender. A peer that we asked for nothing may send wantlists only: small
+messages, few streams. A peer that we asked for a block larger than a message may be, and that sends it, has done no
+more than we asked. Whatever a peer sends, the worst outcome is that its stream is reset and, at the ban, its connection
+closed. The ban acts at once: the rest of a message with thousands of faults is not read, for each of them is a line in
+the log.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from pinning_worker.adapters.p2p.frames import (
 from pinning_worker.domain.content.cid import BadCid, cid_from_bytes
 from pinning_worker.domain.content.multihash import sha2_256
 
-WANTLIST_FRAME = LARGE_FRAME  # the largest message of a peer that we asked nothing
+WANTLIST_FRAME = LARGE_FRAME  # the largest message of a peer that we asked for nothing
 FEW_FIELDS = 512  # a message of more is parsed beside the event loop: thousands of entries take 50 ms; blocks are few
 PARSERS = 1  # at a time: each more takes the interpreter from the event loop as often as it has it
 AT_A_TIME = 64  # wants, or presences: a millisecond
@@ -65,10 +66,10 @@ class Receiver:
         self._address_of = address_of
         self._streams: Counter[str] = Counter()
         self._parsers = trio.CapacityLimiter(PARSERS)
-        self._turns: dict[str, trio.Semaphore] = {}  # of those who have streams
+        self._turns: dict[str, trio.Semaphore] = {}  # of peers that have streams
 
     async def on_stream(self, stream: INetStream) -> None:
-        """Reads it to its end. Raises nothing."""
+        """Reads the stream to its end. Raises nothing."""
         peer = stream.muxed_conn.peer_id.to_base58()
         if self._streams[peer] >= MOST_STREAMS or self._is_banned(peer):
             await close_quietly(stream, reset=True)
@@ -118,13 +119,13 @@ class Receiver:
                 return
 
     async def _decoded(self, frame: memoryview) -> Message:
-        """However many messages of wants wait to be parsed, one with blocks does not wait behind them."""
+        """A message with blocks does not wait behind the messages of wants that wait to be parsed."""
         with suppress(ManyFields):
             return decode(frame, FEW_FIELDS)
         return await trio.to_thread.run_sync(decode, frame, limiter=self._parsers)
 
     async def _hear(self, peer: str, message: Message) -> None:
-        """A wantlist, in pieces: everybody else has a turn between two of them."""
+        """A wantlist, in pieces: all other tasks have a turn between two of them."""
         wants, over, idle = message.wants, 0, 0
         for at in range(0, max(1, len(wants)), AT_A_TIME):
             piece = Message(wants=wants[at : at + AT_A_TIME], full=message.full and at == 0)

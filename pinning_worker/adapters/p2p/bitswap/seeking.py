@@ -1,8 +1,9 @@
-"""Looking for somebody who has what the asker does not give: providers, as a directory outside of bitswap knows them.
+"""Looking for other peers that have the blocks which the asker does not give: providers from a directory outside
+bitswap.
 
-Only when nothing came for SEEK_AFTER seconds, for it tells strangers what is wanted. Of those found at most MOST_TRIED
-are dialled, AT_ONCE at a time, until MOST_REACHED are connected; the session asks them like anybody else, and they are
-let go when it ends. All of it is within the fetch's own budget.
+It starts only when nothing came for SEEK_AFTER seconds, for it reveals our wants to strangers. At most MOST_TRIED of
+the providers found are dialled, AT_ONCE at a time, until MOST_REACHED are connected; the session asks them like any
+other peer, and their connections end with it. All of it is within the fetch's own budget.
 """
 
 from __future__ import annotations

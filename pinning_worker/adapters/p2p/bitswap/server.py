@@ -1,13 +1,13 @@
 """The answers to wants: one task for each peer that waits for one, on a stream of our own.
 
-Not on the stream that the wantlist came on: Helia has closed its side of that. A ledger outlives streams and, for a
-while, connections: what could not be sent is sent when the peer is back, and a want that we can't meet is met when the
-block comes.
+The stream that brought the wantlist is of no use: Helia has closed its side of it. A ledger outlives streams and, for a
+while, connections: an answer that could not be sent is sent when the peer is back, and a want that we can't meet is met
+when the block comes.
 
-Rules: HAVE is answered with the block itself when that is at most SMALL bytes; DONT_HAVE is said at once to those who
-asked for it. A message carries about BATCH bytes, and is sent piece by piece, each of which must be taken within
-frames.WRITE seconds. At most SENDERS messages are being made or sent, SLOW more to those who read slowly, and STALLED
-to those who took nothing of their last one (places.py): slow peers cost bounded memory, and no quick peer its turn.
+Rules: HAVE is answered with the block itself when that is at most SMALL bytes; DONT_HAVE is sent at once to peers that
+asked for it. A message carries about BATCH bytes, and is sent piece by piece; the peer must take each piece within
+frames.WRITE seconds. At most SENDERS messages are being made or sent, SLOW more to peers that read slowly, and STALLED
+to peers that took nothing of their last one (places.py): slow peers cost bounded memory, and no quick peer its turn.
 Ledgers of absent peers are kept KEPT seconds, MOST_LEDGERS at most.
 """
 
@@ -30,12 +30,12 @@ from pinning_worker.ports.world import Trouble
 
 SMALL = 1024
 BATCH = 1024 * 1024
-LARGEST_BLOCK = 4 * 1024 * 1024 - 64 * 1024  # what fits a message that Helia and Kubo still read
+LARGEST_BLOCK = 4 * 1024 * 1024 - 64 * 1024  # fits a message that Helia and Kubo still read
 MOST_ANSWERS = 512
 SENDERS = 24
 SLOW = 12
 STALLED = 4
-QUIET = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it hangs up
+QUIET = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it closes
 TRIES = 3
 PAUSE = 0.5
 KEPT = 300.0
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 
 class BlockSource(Protocol):
-    """What is served: bytes by multihash, None for what is not here (or not for others)."""
+    """The blocks that are served: bytes by multihash; None: not here, or not for others."""
 
     async def get(self, multihash: Multihash) -> bytes | None: ...
 
@@ -87,7 +87,7 @@ class Server:
         self._places = Places(SENDERS, SLOW, STALLED)
 
     def hear(self, peer: str, message: Message) -> LeftOut:
-        """A message's wantlist."""
+        """Takes in a message's wantlist."""
         client = self._clients.setdefault(peer, _Client())
         self._clients.move_to_end(peer)
         client.left_at = None
@@ -97,17 +97,17 @@ class Server:
         return left_out
 
     def stored(self, multihash: Multihash) -> None:
-        """A block came in: whoever waits for it gets it."""
+        """A block came in: every peer that waits for it gets it."""
         for peer, client in self._clients.items():
             if client.ledger.stored(multihash):
                 self._wake(peer, client)
 
     def waiting(self) -> list[str]:
-        """The peers that wait for blocks that we have not."""
+        """The peers that wait for blocks that we do not have."""
         return [peer for peer, client in self._clients.items() if client.ledger.unmet]
 
     def connected(self, peer: str) -> None:
-        """It may be back: what it still waits for is sent."""
+        """The peer may be back: send what it still waits for."""
         if client := self._clients.get(peer):
             client.left_at = None
             self._wake(peer, client)
@@ -119,13 +119,13 @@ class Server:
                 client.serving.cancel()
 
     def forget(self, peer: str) -> None:
-        """It is served no more (banned)."""
+        """Ends serving the peer (it is banned)."""
         client = self._clients.pop(peer, None)
         if client is not None and client.serving is not None:
             client.serving.cancel()
 
     def sweep(self) -> None:
-        """Forgets who has been away for long, or waits for nothing. To be called now and then."""
+        """Forgets peers that have been away for long, or wait for nothing. To be called now and then."""
         now = trio.current_time()
         for peer, client in list(self._clients.items()):
             away = client.left_at is not None and now - client.left_at > KEPT
@@ -164,7 +164,7 @@ class Server:
             self._wake(peer, client)  # it came back while this task was ending
 
     async def _answer_all(self, peer: str, client: _Client) -> None:
-        """Answers everything todo on one stream, and what comes within a quiet while after."""
+        """Answers everything todo on one stream, and whatever becomes todo in a quiet while after."""
         broken = True
         try:
             while client.ledger.todo:
@@ -184,7 +184,7 @@ class Server:
                 await client.news.wait()
 
     async def _answer_some(self, peer: str, client: _Client, place: Place) -> None:
-        """One message. Whatever keeps it from being sent whole, its wants go back to the ledger."""
+        """Sends one message. If it is not sent whole, its wants go back to the ledger."""
         taken: list[Want] = []
         sent = False
         try:

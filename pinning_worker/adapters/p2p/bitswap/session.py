@@ -1,16 +1,16 @@
 """One DAG from the network into the block store.
 
 One task owns the session: it walks, asks, and decides when to give up; small tasks of its own look into the store and
-write to it. Others only hand it things: verified blocks through a short queue (a full queue makes the sender wait,
-which is what keeps the memory flat), answers and comings and goings of peers as plain calls that change the bookkeeping
-and ring.
+write to it. Others only hand it things: verified blocks through a short queue (a full queue makes the sender wait, and
+so keeps the memory flat); answers, arrivals and departures of peers as plain calls that change the bookkeeping and
+ring.
 
 Rules: a block that is in the store is never asked for. Budget and content of a block are checked before it is written.
-At most WINDOW wants are open, and of one peer only as much is asked as its line carries in a second (bounds/pace.py);
-the first block under the root is taken for one of LIKELY bytes. Whoever owes answers and gives none for PATIENCE
-seconds is passed over until it gives one, and is remembered as silent; when nothing came for REPEAT seconds, everything
-is asked anew. What came of a block that is under way counts as well: `Trickle` says how far. Nothing of this depends on
-a stream: wants belong to the session, which says them again to whoever comes back.
+At most WINDOW wants are open, and one peer is asked only for as much as its line carries in a second (bounds/pace.py);
+the first block under the root is assumed to have LIKELY bytes. A peer that owes answers and gives none for PATIENCE
+seconds is passed over until it gives one, and is remembered as silent; when nothing came for REPEAT seconds, the
+session asks for everything anew. Bytes of a block that is under way count as well: `Trickle` says how far. Nothing of
+this depends on a stream: wants belong to the session, which sends them again to a peer that comes back.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ Parsed = dict[Cid, tuple[Cid, ...]]
 
 
 class Market(Protocol):
-    """What a session needs of the engine."""
+    """The part of the engine that a session uses."""
 
     @property
     def hearing(self) -> Hearing:
-        """Who answered so far, and who did not: every session's notes."""
+        """Which peers answered so far, and which did not: the notes of all sessions."""
 
     def peers(self) -> Sequence[str]:
-        """Connected peers that may be asked, in no particular order."""
+        """The connected peers that we may ask, in no particular order."""
 
     def has_room(self, peer: str, size: int, *, owes: bool) -> bool:
-        """Whether the peer's line carries a block of that size soon, beside what it owes us already. Unless it `owes`
-        this session one, a block is always asked for: other sessions may fill the line for long."""
+        """Whether the peer's line will soon carry a block of that size, beside the blocks that it owes us already.
+        Unless it `owes` this session one, the answer is yes: other sessions may fill the line for long."""
 
     def ask(self, peer: str, cid: Cid, kind: WantType, size: int, session: Session) -> None:
-        """`size`: what the block is likely to have."""
+        """`size`: the likely size of the block."""
 
     def let_go(self, peer: str, multihash: Multihash, session: Session) -> None: ...
 
@@ -87,7 +87,7 @@ class Session:
     ) -> None:
         self._root = root
         self._who_asked = frozenset(askers)
-        self._askers = askers  # and those who say that they have it, after them
+        self._askers = askers  # and after them the peers that say that they have it
         self._favourite: str | None = None
         self._budget = budget
         self._is_over = is_over
@@ -107,7 +107,7 @@ class Session:
         self._put, self._queue = trio.open_memory_channel[Arrival | None](QUEUE)
 
     async def run(self, progress: Progress) -> Fetched:
-        """Raises NotFound, Stalled, OverBudget, Unreadable, NoRoom; what else the store raises passes through."""
+        """Raises NotFound, Stalled, OverBudget, Unreadable, NoRoom; other errors of the store pass through."""
         try:
             with trio.move_on_after(self._budget.total_seconds):
                 with one_error():
@@ -124,12 +124,13 @@ class Session:
     # ---------------------------------------------------------------- what others call
 
     def coming(self, multihash: Multihash) -> None:
-        """The block is here, and will be delivered: it is asked of nobody meanwhile."""
+        """The block is here and will be delivered: meanwhile the session asks no peer for it."""
         if want := self._open.get(multihash):
             want.coming = True
 
     async def deliver(self, peer: str, multihash: Multihash, data: bytes) -> None:
-        """A block whose hash is right. Waits while the queue is full; of no effect when the session has ended."""
+        """Hands over a block whose hash is right. Waits while the queue is full; of no effect when the session has
+        ended."""
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self._put.send((peer, multihash, data))
 
@@ -142,7 +143,7 @@ class Session:
             want.has[peer] = None
             self._market.hearing.promised(peer)
             if want.asked[peer] is WantType.BLOCK:
-                return  # it owes the block itself: that it has it is no news
+                return  # it owes the block itself: its HAVE is no news
         else:
             want.refuse(peer)
             self._market.hearing.refused(peer)
@@ -150,8 +151,8 @@ class Session:
         self.ring()
 
     def trickled(self, peer: str, count: int) -> None:
-        """Bytes of a message that the peer is sending: of a block that it owes us, as it seems. A stranger's keep the
-        fetch alive, and nobody from being asked; those of a peer that asked us do, for a while."""
+        """Bytes of a message that the peer is sending: probably of a block that it owes us. Bytes from a stranger keep
+        the fetch alive, and do not keep us from asking other peers; bytes from a peer that asked us do, for a while."""
         now = trio.current_time()
         if not self._owed_by(peer) or not self._trickle.came(peer, count, now):
             return
@@ -160,12 +161,12 @@ class Session:
             self._heard[peer] = self._gave = now
 
     def gave(self, peer: str) -> None:
-        """A block that somebody had asked it for, this session or another one: what it sends is what we want."""
+        """The peer gave a block that this session or another one had asked it for: it sends what we want."""
         self._trickle.ended(peer)
 
     def offered_too_large(self, peer: str, length: int) -> None:
-        """Of several blocks that it owes us nobody knows which one it is. It is believed at once if nobody but it has
-        asked us; else when nobody gives the block."""
+        """If the peer owes us several blocks, nobody knows which one is too large. The session believes it at once if
+        that peer alone asked us; else when no peer gives the block."""
         owed = self._owed_by(peer)
         if len(owed) == 1:
             owed[0].too_large = length
@@ -175,24 +176,24 @@ class Session:
             self.ring()
 
     def lost(self, peer: str) -> None:
-        """What the peer was asked is forgotten: it went away, or came on a new connection."""
+        """Forgets our wants to the peer: it went away, or came on a new connection."""
         self._trickle.ended(peer)
         for want in self._open.values():
             want.forget(peer)
         self.ring()
 
     def suggest(self, peer: str) -> None:
-        """Somebody who says that it has this DAG: to be asked before others are."""
+        """A peer that says that it has this DAG: the session asks it before others."""
         self._askers = (*self._askers, peer)
         self.ring()
 
     @property
     def waited(self) -> float:
-        """Seconds since somebody last gave us a block, or the asker a part of one; or since the start."""
+        """Seconds since a peer last gave us a block, or the asker a part of one; or since the start."""
         return trio.current_time() - self._gave
 
     def ring(self) -> None:
-        """Look again: somebody came, went, or answered."""
+        """Wakes the session: a peer came, went, or answered."""
         self._look_again = True
         with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
             self._put.send_nowait(None)  # a full queue has the session awake anyway
@@ -200,7 +201,7 @@ class Session:
     # ---------------------------------------------------------------- walking
 
     async def _walk_all(self, nursery: trio.Nursery, progress: Progress) -> None:
-        """Returns when every block has come; the nursery then waits for those that are being written."""
+        """Returns when every block has come; the nursery then waits for the writes under way."""
         self._look_ahead(nursery)
         while self._open:
             self._ask()
@@ -211,7 +212,7 @@ class Session:
                 await self._tell(progress)
 
     def _look_ahead(self, nursery: trio.Nursery) -> None:
-        """Opens wants up to the window, and has the store looked into for each; in batches, to save messages."""
+        """Opens wants up to the window, and searches the store for each; in batches, to save messages."""
         if len(self._open) > WINDOW // 2:
             return
         while len(self._open) < WINDOW and (place := self._walk.next()):
@@ -219,13 +220,13 @@ class Session:
             if want := self._open.get(multihash):
                 want.places.append(place)
                 continue
-            # Expected before we look, lest a copy that comes for another session slip by between the two.
+            # Expect it before looking, lest a copy that comes for another session slip by between the two.
             self._open[multihash] = want = Open([place])
             self._market.expect(multihash, self)
             nursery.start_soon(self._look, multihash, want)
 
     async def _look(self, multihash: Multihash, want: Open) -> None:
-        """Is it in the store? Then it is walked from there. If not, it may be asked for."""
+        """Searches the store. A block found there is walked from there; for a missing one the session may ask."""
         size, block = await self._shelf.size(multihash), b""
         if size is not None and any(cid.codec != RAW for cid, _ in want.places):
             found = await self._shelf.get(multihash)
@@ -241,12 +242,13 @@ class Session:
         self.ring()
 
     async def _parsed(self, want: Open, block: bytes) -> Parsed:
-        """What a large node links to, read beside the event loop: 4 MiB can hold a hundred thousand links."""
+        """The links of a block; those of a large node are read beside the event loop: 4 MiB can hold a hundred
+        thousand."""
         places = [cid for cid, _ in want.places if cid.codec != RAW] if len(block) > LARGE_NODE else []
         return {cid: await trio.to_thread.run_sync(self._walk.children, cid, block) for cid in places}
 
     def _unfold(self, want: Open, multihash: Multihash, size: int, block: bytes, parsed: Parsed) -> None:
-        """A block is here: counted, and what it links to is next. The bytes of a raw one don't matter."""
+        """A block is here: it is counted, and its links come next. The bytes of a raw one don't matter."""
         self._walk.charge(multihash, size)
         children = [parsed[cid] if cid in parsed else self._walk.children(cid, block) for cid, _ in want.places]
         for (cid, depth), linked in zip(want.places, children, strict=True):
@@ -254,7 +256,7 @@ class Session:
         self._moved = self._gave = trio.current_time()
 
     async def _next(self) -> Arrival | None:
-        """The next block of the queue, or None: time to look again. Gives up when nothing came for too long."""
+        """The next block of the queue; None: time to look again. Raises when nothing came for too long."""
         waited = trio.current_time() - self._moved
         limit = self._budget.idle_seconds if self._walk.sizes else self._budget.first_block_seconds
         is_hopeless = self._hopeless is not None and self._hopeless.cid.multihash in self._open
@@ -295,7 +297,7 @@ class Session:
             self._writers.release()
 
     def _note_giver(self, peer: str, size: int, *, instead: bool) -> None:
-        """`instead`: of the favourite, which refused this block."""
+        """`instead`: the favourite refused this block, and this peer gave it."""
         self._heard[peer] = trio.current_time()
         self._market.hearing.gave(peer)
         if len(self._walk.sizes) > 1:
@@ -311,7 +313,7 @@ class Session:
             return
         self._look_again = False
         now = trio.current_time()
-        if now - max(self._moved, self._repeated) >= REPEAT:  # what trickles in counts: Helia would send it twice
+        if now - max(self._moved, self._repeated) >= REPEAT:  # trickling bytes count: Helia would send the block twice
             self._ask_anew(now)
         peers = self._peers()
         owing = self._owing()
@@ -335,11 +337,11 @@ class Session:
         return self._market.has_room(peer, self._likely or LIKELY, owes=bool(self._owed_by(peer)))
 
     def _owed_by(self, peer: str) -> list[Open]:
-        """The blocks that it was asked for, by this session."""
+        """The blocks that this session has asked it for."""
         return [want for want in self._open.values() if want.asked.get(peer) is WantType.BLOCK]
 
     def _peers(self) -> list[str]:
-        """Those connected: the favourite, who asked us, the rest. A favourite that is away is one no more."""
+        """The connected peers: the favourite, the askers, the rest. A favourite that is away loses its place."""
         connected = self._market.peers()
         if self._favourite not in connected:
             self._favourite = next((peer for peer in self._askers if peer in connected), None)
@@ -360,7 +362,8 @@ class Session:
         }
 
     def _ask_anew(self, now: float) -> None:
-        """As if nobody had been asked: words get lost, and who had not the block may have it by now."""
+        """Forgets every outstanding want and starts over: messages get lost, and a peer that lacked the block may have
+        it now."""
         self._repeated = now
         self._favourite = None
         for multihash, want in self._open.items():
@@ -393,5 +396,7 @@ class Session:
         self._told = trio.current_time()
         asked = sum(WantType.BLOCK in want.asked.values() for want in self._open.values())
         under_way = min(self._trickle.unfinished, asked * (self._likely or LIKELY))
-        self._said = max(self._said, self._walk.bytes + under_way)  # it may be lost on its way: nobody need see that
+        self._said = max(
+            self._said, self._walk.bytes + under_way
+        )  # bytes may be lost on their way: the figure never falls
         await progress(len(self._walk.sizes), self._said)

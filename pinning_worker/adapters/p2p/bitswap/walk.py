@@ -1,14 +1,14 @@
-"""A DAG on its way: which block is next, what it has cost so far, and at the end every block in walk order.
+"""A DAG on its way: the next block, the cost so far, and at the end every block in walk order.
 
 Pure bookkeeping; the session feeds it blocks, in whatever order they come. Walk order is depth first, links in the
-order in which they stand, each block once: the order in which a file is read. Blocks that may link to others are got
-first, those nearest to the root before the others: they tell how much there is, so that what is too large is refused
-after its first hundreds of blocks. What the root says of its size is believed where it is too much.
+order in which they stand, each block once: the order in which a file is read. Blocks that may link to others come
+first, and among them the nearest to the root: they tell how much there is, so a DAG that is too large is refused after
+its first hundreds of blocks. The size that the root states is believed if it is too much.
 
 Rules: a block that is linked from many places is wanted once and counted once. Every limit is checked before more is
 asked for, and the limit on blocks counts those merely linked to, so that a block full of links cannot fill the memory;
-nor can one full of the same link: of those in a block each is kept once, and one object stands for all of them.
-Depth is that of the place where a block was first seen.
+nor can one full of the same link: each link of a block is kept once, and one object stands for all of them. Depth is
+that of the place where a block was first seen.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Walk:
         return None
 
     def children(self, cid: Cid, block: bytes) -> tuple[Cid, ...]:
-        """What the block links to. Raises Unreadable: its hash is right, its content is not what the codec says. Raises
-        OverBudget: it is the root, and says that it is too large."""
+        """The links of the block. Raises Unreadable: its hash is right, its content does not fit the codec. Raises
+        OverBudget: it is the root, and states a size that is too large."""
         try:
             declared = declared_bytes(cid.codec, block) if cid == self._root else 0
             if declared > self._budget.bytes:
@@ -54,12 +54,13 @@ class Walk:
             raise Unreadable(f"block {cid}: {error}", self.sizes) from error
 
     def charge(self, multihash: Multihash, size: int) -> None:
-        """Before a block is stored: it fits the budget. Raises OverBudget."""
+        """Checks, before a block is stored, that it fits the budget. Raises OverBudget."""
         if multihash not in self.sizes and self.bytes + size > self._budget.bytes:
             raise self._over("bytes", self._budget.bytes, self.bytes + size)
 
     def take(self, cid: Cid, depth: int, size: int, children: tuple[Cid, ...]) -> None:
-        """The block of a CID is held now. Raises OverBudget, Unreadable (it links to what we don't read)."""
+        """The block of a CID is held now. Raises OverBudget, Unreadable (it links to a codec or hash that we don't
+        read)."""
         self.charge(cid.multihash, size)
         if cid.multihash not in self.sizes:
             self.sizes[cid.multihash] = size
@@ -82,7 +83,7 @@ class Walk:
         return ordered
 
     def _found(self, cids: tuple[Cid, ...], depth: int) -> tuple[Cid, ...]:
-        """Each of them once, in order; those that are new are to be got."""
+        """Each of them once, in order; the new ones become blocks to get."""
         if depth > self._budget.depth:
             raise self._over("depth", self._budget.depth, depth)
         each: dict[bytes, Cid] = {}

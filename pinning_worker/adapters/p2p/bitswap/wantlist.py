@@ -1,13 +1,13 @@
-"""What we want from one peer, for all sessions together, and the task that says it.
+"""Our wants of one peer, for all sessions together, and the task that sends them.
 
-Sessions share one wantlist for each peer: a want is said once however many sessions hold it, and cancelled when the
-last one lets go. `say` runs while there is something to say; it ends after a few quiet seconds, because Helia resets a
-stream that is silent for ten, and is started again by the engine at the next word.
+Sessions share one wantlist for each peer: a want is sent once however many sessions hold it, and cancelled when the
+last one drops it. `say` runs while there is something to send; it ends after a few quiet seconds, because Helia resets
+a stream that is silent for ten, and the engine starts it again at the next change.
 
 Rules: the first message on a new connection, and after a broken stream, is the full list. Cancels go in a message of
 their own before new wants, and before the full list: Helia ignores a want that it answered a moment ago unless it was
-cancelled, and one message must not say two things about one CID. So a want that the peer met is taken back before it
-is said again.
+cancelled, and one message must not say two things about one CID. So a want that the peer met is cancelled before it is
+sent again.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone, close_qui
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.content.multihash import Multihash
 
-QUIET = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it hangs up
+QUIET = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it closes
 TRIES = 2
 PAUSE = 0.5
 
 
 @dataclass(slots=True)
 class _Standing:
-    """`said`: the CID under which the peer has heard of it, if it has."""
+    """`said`: the CID under which the peer got the want, if it did."""
 
     want: Want
     holders: set[object] = field(default_factory=set)
@@ -38,7 +38,7 @@ class _Standing:
 
 
 class Wantlist:
-    """By multihash. A holder is whoever wants the block: a session."""
+    """By multihash. A holder is a session that wants the block."""
 
     def __init__(self) -> None:
         self.saying: trio.CancelScope | None = None  # of the task that runs `say`; None: none does
@@ -53,7 +53,7 @@ class Wantlist:
         return len(self._standing)
 
     def want(self, cid: Cid, kind: WantType, holder: object, *, met_before: bool = False) -> None:
-        """Says it, unless it stands already. A want for the block replaces one for its presence, never the reverse.
+        """Sends it, unless it stands already. A want for the block replaces one for its presence, never the reverse.
 
         `met_before`: the peer gave that block, and we want it once more.
         """
@@ -71,7 +71,7 @@ class Wantlist:
         standing.holders.add(holder)
 
     def let_go(self, multihash: Multihash, holder: object) -> None:
-        """The holder wants it no more; the last one's letting go is a cancel."""
+        """The holder drops the want; the last one to drop it causes a cancel."""
         standing = self._standing.get(multihash)
         if standing is None:
             return
@@ -90,7 +90,7 @@ class Wantlist:
         return self._standing.pop(multihash, None) is not None
 
     async def say(self, open_stream: Callable[[], Awaitable[ByteStream]]) -> None:
-        """Says what is unsaid until there is nothing for a while. Raises StreamGone when the peer can't be told."""
+        """Sends changes until there are none for a while. Raises StreamGone when the peer can't be reached."""
         failures = 0
         while True:
             try:
@@ -116,7 +116,7 @@ class Wantlist:
             await close_quietly(stream, reset=broken)
 
     async def _something_to_say(self) -> bool:
-        """False after some quiet seconds; `saying` is None from then on, with no gap for a word to be lost in."""
+        """False after some quiet seconds; `saying` is None from then on, with no gap for a change to be lost in."""
         if not self._unspoken:
             self._bell = trio.Event()
             with trio.move_on_after(QUIET):

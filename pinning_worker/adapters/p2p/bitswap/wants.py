@@ -1,12 +1,13 @@
-"""Everything that we want: of whom it was asked, for which sessions, and how the asking goes on.
+"""All our wants: the peers that we asked, the sessions that wait, and how the asking goes on.
 
-The sessions' side of the engine (their `Market`). A block that is expected is handed to every session that waits for
-it, whoever sends it; a wantlist for each peer says each want once for all of them.
+The sessions' side of the engine (their `Market`). An expected block goes to every session that waits for it, from
+whatever peer it comes; a wantlist for each peer sends each want once for all of them.
 
 Rules: nothing is dialled here. A peer that can't be asked is passed over for UNWILLING seconds, or until it comes on a
-new connection. Blocks may still come from a peer LATE seconds after it was last asked; of the blocks wanted a moment
-ago RECENT are remembered, for a late copy of one is nobody's fault; and as many of those that peers gave, for they may
-think that we have them when we ask once more. How fast a peer's line is stays known when it goes: of MOST_LINES.
+new connection. Blocks may still come from a peer LATE seconds after we last asked it. RECENT of the blocks wanted a
+moment ago are remembered, for a late copy of one is nobody's fault; and as many of the blocks that peers gave, for
+those peers may think that we have them when we ask once more. The speed of a peer's line stays known when it goes: of
+MOST_LINES peers.
 """
 
 from __future__ import annotations
@@ -96,11 +97,11 @@ class Wants:
             if len(self._recent) > RECENT:
                 self._recent.popitem(last=False)
 
-    # ---------------------------------------------------------------- what is asked when something comes
+    # ---------------------------------------------------------------- questions of the receiver
 
     @property
     def idle(self) -> bool:
-        """Nothing is expected, nor was a moment ago."""
+        """No block is expected, nor was a moment ago."""
         return not self._expected and not self._recent
 
     def waiting_for(self, multihash: Multihash) -> list[Session]:
@@ -110,7 +111,7 @@ class Wants:
         return multihash in self._recent
 
     def asked_lately(self, peer: str) -> bool:
-        """Blocks may come from it: it was asked for some, perhaps a little while ago."""
+        """Blocks may come from it: we asked it for some, perhaps a little while ago."""
         return bool(self._wantlists.get(peer)) or trio.current_time() < self._asked.get(peer, -LATE) + LATE
 
     def met(self, peer: str, multihash: Multihash) -> None:
@@ -132,7 +133,7 @@ class Wants:
 
     def offered_too_large(self, peer: str, length: int) -> bool:
         """The peer sends a message that is larger than any may be. True if it owes us blocks, so that one of them may
-        be as large."""
+        be that large."""
         if (pace := self._paces.get(peer)) is None or not pace.owed:
             return False
         for session in list(self.sessions):
@@ -153,7 +154,7 @@ class Wants:
     # ---------------------------------------------------------------- peers that come and go
 
     def came(self, peer: str) -> None:
-        """A new connection. If it is not the first, the others may be dead, unnoticed: everything is said anew."""
+        """A new connection. If it is not the first, the others may be dead, unnoticed: every want is sent anew."""
         self._unwilling.pop(peer, None)
         self.forget(peer)
 
@@ -165,7 +166,7 @@ class Wants:
             self.forget(peer)
 
     def forget(self, peer: str) -> None:
-        """Nothing that we said to it counts any more; the sessions ask again, whom they can."""
+        """Drops all that we sent to it; the sessions ask the peers that they still can."""
         if (pace := self._paces.get(peer)) is not None:
             pace.gone()
         wantlist = self._wantlists.pop(peer, None)

@@ -6,7 +6,7 @@
     Block     { 1: bytes prefix (CID without its digest); 2: bytes data }
     BlockPresence { 1: bytes cid; 2: 0 HAVE, 1 DONT_HAVE }
 
-Rules: unknown fields are skipped, as the language wants it; a message with more entries than MOST_ENTRIES, or more
+Rules: unknown fields are skipped, as Protocol Buffers require; a message with more entries than MOST_ENTRIES, or more
 fields than they need, or anything malformed is a BadMessage as a whole. An entry whose CID is longer than LONGEST_CID
 is counted as `odd` and left out: no block of ours has such a name, and the entries beside it may be good ones. Blocks
 of 1.0.0 (no prefix) are CIDv0's by definition.
@@ -36,7 +36,7 @@ class BadMessage(ValueError):
 
 
 class ManyFields(BadMessage):
-    """More than the reader wants to look at."""
+    """More fields than the reader wants to look at."""
 
 
 class WantType(IntEnum):
@@ -46,7 +46,7 @@ class WantType(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """An entry of a wantlist. `cid` is binary, in the version in which it was asked for."""
+    """An entry of a wantlist. `cid` is binary, in the version that the entry uses."""
 
     cid: bytes
     kind: WantType = WantType.BLOCK
@@ -71,7 +71,7 @@ class Presence:
 
 @dataclass(slots=True)
 class Message:
-    """`odd`: entries that were left out; they say nothing."""
+    """`odd`: the number of entries that were left out."""
 
     wants: list[Want] = field(default_factory=list)
     full: bool = False
@@ -124,7 +124,7 @@ def prefix_of(cid: bytes) -> bytes:
 
 
 class _Counted:
-    """The fields of one message, whatever they are nested in: millions of them fit a frame, and take seconds."""
+    """The fields of one message, however deeply nested: millions of them fit a frame, and take seconds."""
 
     def __init__(self, most: int) -> None:
         self._left = self._most = most

@@ -1,14 +1,14 @@
 """Patches of py-libp2p 0.8.1, until upstream mends what they cure: one fault, one small file.
 
-Shelves follow the layers of the library: `ports`, `webrtc`, `connections`, `streams`, `identify`, `gossip`; `process`
-holds what concerns the whole process. `once.py` is how a cure takes a method's place. What a peer may cost is no patch
-and stands in `bounds/`.
+The folders follow the layers of the library: `ports`, `webrtc`, `connections`, `streams`, `identify`, `gossip`;
+`process` holds what concerns the whole process. `once.py` is how a cure takes a method's place. A limit on a peer's
+cost is no patch and stands in `bounds/`.
 
-The docstring of a cure says what happens, why, where the library goes wrong, what the cure does, and whether upstream
-knows (`Upstream:`). Its one function `mend()` may be called twice. `AFTER` names the cures whose replacement it
-wraps: cures that replace the same method need an order. A test (`tests/adapters/p2p/test_cure_*.py`) passes with the
-cure and fails without it. When upstream has mended a fault, the stock half of that test starts to fail: delete the
-file and its line here.
+The docstring of a cure states the fault, its cause, its place in the library, the cure, and whether upstream knows
+(`Upstream:`). Its one function `mend()` may be called twice. `AFTER` names the cures whose replacement it wraps: cures
+that replace the same method need an order. A test (`tests/adapters/p2p/test_cure_*.py`) passes with the cure and fails
+without it. When upstream has mended a fault, the stock half of that test starts to fail: delete the file and its line
+here.
 
 The library is pinned exactly, because cures replace private names of it. They touch its classes, so they hold for every
 host in the process. Only `open_host` imports this package; it calls `mend_all()` first.

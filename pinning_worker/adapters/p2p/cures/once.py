@@ -11,10 +11,10 @@ _replaced: dict[tuple[Any, str], list[str]] = {}
 
 
 def replace(owner: Any, name: str, build: Callable[[Any], Any]) -> None:
-    """Puts `build(what is there)` in the place of `owner.name`, unless the same cure has done so already.
+    """Puts `build(stock)` in the place of `owner.name`, unless the same cure has done so already.
 
-    What was there is handed to `build`, to be called or not. `owner` is a class or a module of the library. Several
-    cures may replace the same method, each one what the cure before it left.
+    `stock` is the object found there; `build` may use it or not. `owner` is a class or a module of the library. Several
+    cures may replace the same method, each one the result of the cure before it.
     """
     stock = getattr(owner, name)
     marks: frozenset[str] = getattr(stock, _MARK, frozenset())

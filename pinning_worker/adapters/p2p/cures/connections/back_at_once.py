@@ -1,10 +1,10 @@
-"""Who comes back while we hang up must be known to be here.
+"""A peer that comes back while we close its old connection must be known to be here.
 
-What happens: a peer that connects anew in the moment in which its old connection is being closed is there and is not:
-it is told nothing, counted nowhere, and never closed. Why: when all connections to a peer have been closed, whatever is
-listed for it then is taken off the list, closed or not. Where: `Swarm.close_peer`.
+The fault: a peer that connects anew while its old connection is being closed is connected and not listed: it gets no
+messages, counts nowhere, and is never closed. Why: after closing all connections to a peer, the library takes every
+connection then listed for it off the list, closed or not. Where: `Swarm.close_peer`.
 
-The cure: closing takes off the list what was closed, as it does anyhow.
+The cure: closing takes only the closed connections off the list, as each of them does anyhow.
 
 Upstream: not reported.
 """
@@ -31,7 +31,7 @@ def _those_that_are_there(_stock: Callable[[Swarm, ID], Awaitable[None]]) -> Cal
         for connection in self.get_connections(peer):
             try:
                 await connection.close()
-            except Exception as error:  # noqa: BLE001  what is broken may fail to close in any way
+            except Exception as error:  # noqa: BLE001  a broken connection may fail to close in any way
                 _log.debug("libp2p.close_failed", error=repr(error))
 
     return mended

@@ -1,10 +1,10 @@
 """A host must not go deaf after 250 inbound connections in total.
 
-What happens: from the 251st inbound connection on, nobody gets in, even with none open. Why: each one takes a slot
-of `max_connections - min_connections`, and the handler that holds it waits "to keep the connection alive" until the
-whole service finishes. Where: `Swarm._do_handle_inbound_connection`, its two `await self.manager.wait_finished()`.
+The fault: from the 251st inbound connection on, nobody gets in, even with none open. Why: each one takes a slot of
+`max_connections - min_connections`, and the handler that holds it waits "to keep the connection alive" until the whole
+service finishes. Where: `Swarm._do_handle_inbound_connection`, its two `await self.manager.wait_finished()`.
 
-The cure: the slot is held while that connection lives.
+The cure: the handler holds the slot while that connection lives.
 
 Upstream: not reported.
 """
@@ -54,7 +54,7 @@ def _hold_while_it_lives(_stock: Handler) -> Handler:
 
 
 async def _muxed(swarm: Swarm, raw: ReadWriteCloser, maddr: Multiaddr) -> IMuxedConn:
-    """The connection, secured and multiplexed and known to the swarm. QUIC's arrive so."""
+    """The connection, secured, multiplexed and known to the swarm. QUIC connections arrive multiplexed."""
     if isinstance(raw, IMuxedConn):
         await swarm.add_conn(raw, direction="inbound")
         return raw
@@ -65,5 +65,5 @@ async def _close(raw: ReadWriteCloser) -> None:
     with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
         try:
             await raw.close()
-        except Exception as error:  # noqa: BLE001  closing what is broken may fail in any way
+        except Exception as error:  # noqa: BLE001  a broken connection may fail to close in any way
             _log.debug("libp2p.close_failed", error=repr(error))

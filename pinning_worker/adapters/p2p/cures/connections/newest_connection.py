@@ -1,10 +1,10 @@
-"""A peer that came back on a new connection must be spoken to on that one.
+"""Streams to a peer that came back on a new connection must open on that one.
 
-What happens: streams to a peer that reconnected go to its old connection until that is found dead, and are lost there
-or wait for their deadline (run: Helia hanging up and dialling at once; bitswap stood still for 10 s). Why: of several
-connections the one with the most open streams is taken, which is the old one. Where: `Swarm._best_connection`.
+The fault: streams to a peer that reconnected go to its old connection until that is found dead, and are lost there or
+wait for their deadline (seen: Helia closed and dialled at once; bitswap stood still for 10 s). Why: of several
+connections the library takes the one with the most open streams, which is the old one. Where: `Swarm._best_connection`.
 
-The cure: of the direct connections the newest, of the others the newest.
+The cure: take the newest direct connection; without one, the newest of the others.
 
 Upstream: not reported.
 """

@@ -1,7 +1,7 @@
-"""Private networks must speak with those of js-libp2p and Kubo.
+"""Private networks must interoperate with those of js-libp2p and Kubo.
 
-What happens: two py-libp2p hosts with one swarm key understand each other and nobody else. Why: the stream is
-encrypted with Salsa20 under a nonce of 8 bytes; the specification says XSalsa20 under 24. Where:
+The fault: two py-libp2p hosts with one swarm key understand each other and no other implementation. Why: the stream is
+encrypted with Salsa20 under a nonce of 8 bytes; the specification requires XSalsa20 under 24. Where:
 `libp2p.security.pnet.psk_conn`, by way of `libp2p.network.swarm.new_protected_conn`.
 
 The cure: a connection of our own (`host/protected_connection.py`).

@@ -1,11 +1,11 @@
 """A gossip frame that holds thousands of small messages must not stop everybody.
 
-What happens: one frame of 1 MiB with 25 000 messages of nothing in it, from any peer, and the worker answers nobody for
-minutes. Why: the library starts a task for each message of a frame, and for each task that it starts it looks through
-all that there are for its parent. Where: `TrioManager._find_parent_task`, called by `Pubsub.continuously_read_stream`.
+The fault: after one frame of 1 MiB with 25 000 empty messages in it, from any peer, the worker answers nobody for
+minutes. Why: the library starts a task for each message of a frame, and for each task that it starts it searches all
+running tasks for the parent. Where: `TrioManager._find_parent_task`, called by `Pubsub.continuously_read_stream`.
 
-The cure: a task knows itself what it is, and nobody searches. Of one frame MOST_MESSAGES are taken, which is what one
-connection may hand over in some seconds; the others are dropped.
+The cure: each task remembers its own record, so nothing is searched. Of one frame MOST_MESSAGES are taken, as many as
+one connection may hand over in some seconds; the others are dropped.
 
 Upstream: not reported.
 """
@@ -47,7 +47,8 @@ def _remember(stock: Run) -> Run:
 
 def _without_a_search(_stock: Callable[..., Any]) -> Callable[..., Any]:
     def mended(self: TrioManager, trio_task: trio.lowlevel.Task) -> FunctionTask | None:
-        """What runs in that task of trio, the current one. What it started otherwise has inherited its variable."""
+        """The record of that task of trio, the current one; a task that it started in another way inherited its
+        variable."""
         manager, task = _running.get((None, None))
         own = manager is self and isinstance(task, FunctionTask) and task.has_trio_task and task.trio_task is trio_task
         return task if own else None

@@ -1,16 +1,16 @@
-"""What we say to a peer must arrive one message after the other, and the peer be spoken to again after a write failed.
+"""Our messages to a peer must arrive one after the other, and continue after a write failed.
 
-What happens: a browser that joins while messages of some 100 kB are about hears nothing of us, and we nothing of it,
-until it connects anew: js-libp2p finds a frame "too long" and forgets us, connection and streams notwithstanding. Why:
-a peer that is new is handed the newest messages by the task that registers it, while its queue is written by another;
-a frame that is not written at once (64 KiB, or what is left of the window) is cut in two by the other task's. Where:
+The fault: a browser that joins while messages of some 100 kB are on their way hears nothing of us, and we nothing of
+it, until it connects anew: js-libp2p finds a frame "too long" and forgets us, connection and streams notwithstanding.
+Why: the task that registers a new peer sends it the newest messages, while another task writes its queue; a frame that
+is not written at once (64 KiB, or the rest of the window) is cut in two by the other task's frame. Where:
 `GossipSub.send_recent_messages` and `.flush_pending_messages`, beside `Pubsub.handle_sending_messages`.
 
-And who reads nothing for a minute, a laptop that sleeps, is never told anything more: the loop that writes ends when a
-write fails, its stream stays as if nothing were, with half a message on it.
+And a peer that reads nothing for a minute, a laptop that sleeps, never gets a message again: the loop that writes ends
+when a write fails, and its stream stays in use with half a message on it.
 
-The cure: whatever is to be sent goes through the peer's queue (outgoing_queue.py), and one task writes. A stream on
-which a write failed is reset: then it is opened anew (reconnect.py).
+The cure: every message goes through the peer's queue (outgoing_queue.py), and one task writes. A stream on which a
+write failed is reset, and reconnect.py opens a new one.
 
 Upstream: not reported.
 """
@@ -44,7 +44,7 @@ def mend() -> None:
 
 def _by_the_queue(_stock: Method) -> Method:
     async def mended(self: Pubsub, stream: INetStream, rpc: rpc_pb2.RPC) -> bool:
-        """False: the peer has no queue, for it is gone. A full queue drops, as it does for what comes the usual way."""
+        """False: the peer has no queue, for it is gone. A full queue drops, as it does for any message."""
         peer = stream.muxed_conn.peer_id
         if peer not in self.peer_queues:
             return False

@@ -1,8 +1,8 @@
 """A peer that stands still for some seconds must still get all our answers.
 
-What happens: a browser that stands still for three seconds (a page that computes, a tab in the background) while 1000
-answers are due hears 186 of them. Why: the library keeps 32 messages for each peer, whatever their size, and what
-comes when it has them is dropped without a word. Where: `PriorityQueue`, filled by `GossipSub.send_rpc`.
+The fault: a browser that stands still for three seconds (a page that computes, a tab in the background) while 1000
+answers are due hears 186 of them. Why: the library keeps 32 messages for each peer, whatever their size, and silently
+drops all that come while it has them. Where: `PriorityQueue`, filled by `GossipSub.send_rpc`.
 
 The cure: a queue with lanes, bounded in bytes (`bounds/outgoing_queue.py`), in the place of the library's.
 
@@ -44,7 +44,7 @@ def mend() -> None:
 
 
 class LibraryQueue:
-    """In the place of the library's PriorityQueue, with its methods."""
+    """Replaces the library's PriorityQueue, with its methods."""
 
     def __init__(self) -> None:
         self.lanes = OutgoingQueue(_together)
@@ -63,7 +63,7 @@ class LibraryQueue:
 
 
 class _Wire:
-    """An RPC of which the library asks for its bytes alone."""
+    """An RPC whose bytes are all that the library uses."""
 
     def __init__(self, wire: bytes) -> None:
         self._wire = wire
@@ -93,13 +93,13 @@ def _say_whose(stock: Send) -> Send:
 def _with_lanes(stock: Callable[..., None]) -> Callable[..., None]:
     def mended(self: RpcQueue, *args: Any, **options: Any) -> None:
         stock(self, *args, **options)
-        self._queue = LibraryQueue()  # type: ignore[assignment]  # it is asked for no more than push, pop and len
+        self._queue = LibraryQueue()  # type: ignore[assignment]  # the library uses push, pop and len only
 
     return mended
 
 
 def _and_empty(stock: Close) -> Close:
-    """The queue of a peer that is gone is closed, and nothing of it will be sent."""
+    """Closes the queue of a peer that is gone, and empties it: none of it will be sent."""
 
     def mended(self: RpcQueue) -> None:
         stock(self)

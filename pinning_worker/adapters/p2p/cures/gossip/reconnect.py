@@ -1,18 +1,18 @@
 """A peer that comes back must be heard, and hear us, at once.
 
-What happens: a peer that reconnects before its old connection is reaped is deaf for good on pubsub. Why: `Pubsub`
-keeps one outgoing stream for each peer, and keeps the one on the dead connection: the new `connected` is a no-op
-because the peer is known, the queue of dead peers skips it because it has a live connection, and whichever error is
-noticed first makes `_handle_dead_peer` forget the subscriptions that came in on the new connection.
-Where: `Pubsub._handle_new_peer`, `.handle_dead_peer_queue`, `._handle_dead_peer`, `.stream_handler`.
+The fault: a peer that reconnects before its old connection is reaped is deaf for good on pubsub. Why: `Pubsub` keeps
+one outgoing stream for each peer, and keeps the one on the dead connection: the new `connected` is a no-op because the
+peer is known, the queue of dead peers skips it because it has a live connection, and whichever error is noticed first
+makes `_handle_dead_peer` forget the subscriptions that came in on the new connection. Where: `Pubsub._handle_new_peer`,
+`.handle_dead_peer_queue`, `._handle_dead_peer`, `.stream_handler`.
 
 The cure, in one rule: our stream to a peer follows the peer. It belongs on the connection where the peer last opened
-its own pubsub stream to us, or on a live one until it has; when it is elsewhere, or dead, a new one is opened, what
-was still queued moves over, and subscriptions and mesh stay. A peer is forgotten when its last connection has ended.
+its own pubsub stream to us, or until then on a live one; when it is elsewhere, or dead, a new one is opened, the queue
+moves over, and subscriptions and mesh stay. A peer is forgotten when its last connection has ended.
 
-And who has ended its stream to us, yet stays connected, may have forgotten ours too (js-libp2p does, of whoever sent it
-something odd, and opens none by itself): a new one is opened, which it takes for a new peer; after SPEAK_AGAIN seconds
-each, until it speaks or we have tried as often.
+A peer that has closed its stream to us, yet stays connected, may have forgotten ours too (js-libp2p does so with a peer
+that sent it an odd message, and opens none by itself). So we open a new one, which it takes for a new peer's: after
+each of the SPEAK_AGAIN seconds, until it opens one to us.
 
 Upstream: not reported.
 """
@@ -50,8 +50,10 @@ Method = Callable[..., Awaitable[None]]
 
 
 class _Whereabouts:
-    """Where each peer of one Pubsub last opened its pubsub stream to us, whose stream is being opened just now, whom we
-    wait for to speak again, and of those, whose stream of ours is to be opened anew though nothing is wrong with it."""
+    """Streams of one Pubsub. `newest`: the connection on which each peer last opened its pubsub stream to us.
+    `speaks_on`: that stream, while it is open. `opening`: peers to which we are opening a stream just now. `silent`:
+    connected peers that have closed theirs. `unheard`: those of the silent to which a new stream of ours is due, though
+    the old one works."""
 
     def __init__(self) -> None:
         self.newest: dict[ID, Any] = {}
@@ -95,7 +97,7 @@ def _note_where(stock: Method) -> Method:
 
 
 async def _speak_again(pubsub: Pubsub, peer: ID) -> None:
-    """To one who is connected, and was heard on a stream that ended, with none after it."""
+    """Reopens our stream to a peer that is still connected but whose last inbound stream has ended."""
     of = _of(pubsub)
     try:
         for seconds in SPEAK_AGAIN:
@@ -149,7 +151,7 @@ def _look_again(_stock: Method) -> Method:
 
 
 async def _move(pubsub: Pubsub, peer: ID) -> None:
-    """Opens our stream where it belongs, says hello on it, and puts it in the place of the one before."""
+    """Opens our stream where it belongs, sends our subscriptions on it, and puts it in the place of the one before."""
     connection = _where_it_belongs(pubsub, peer)
     if connection is None:
         raise SwarmException(f"no live connection to {peer}")
@@ -174,7 +176,7 @@ async def _move(pubsub: Pubsub, peer: ID) -> None:
 
 
 async def _open_stream(pubsub: Pubsub, connection: SwarmConn) -> INetStream:
-    """On exactly that connection: `host.new_stream` would take any."""
+    """Opens a stream on exactly that connection: `host.new_stream` would take any."""
     host = cast("BasicHost", pubsub.host)
     try:
         stream = await connection.new_stream()
@@ -184,18 +186,19 @@ async def _open_stream(pubsub: Pubsub, connection: SwarmConn) -> INetStream:
         with trio.fail_after(NEGOTIATE_SECONDS):
             talk = MultiselectCommunicator(stream)
             stream.set_protocol(await host.multiselect_client.select_one_of(pubsub.protocols, talk))
-    except BaseException as error:  # a cancellation too: nobody else knows this stream
+    except BaseException as error:  # a cancellation too: no other code knows this stream
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
             await stream.reset()
         if isinstance(error, trio.TooSlowError) or isinstance(error.__cause__, MultiselectCommunicatorError):
-            raise SwarmException("no word of it on that stream") from error  # not that it speaks no pubsub
+            raise SwarmException("no word of it on that stream") from error  # which is not a refusal of pubsub
         raise
     return stream
 
 
 async def _let_go(stream: INetStream) -> None:
-    """Closed before it is reset: js-libp2p forgets a peer that resets a stream, even one that it has replaced."""
-    with suppress(BaseLibp2pError):  # its connection may be gone: that is why we let go
+    """Closes a stream before it resets it: js-libp2p forgets a peer that resets a stream, even one that it has
+    replaced."""
+    with suppress(BaseLibp2pError):  # its connection may be gone: that is why it is replaced
         with trio.move_on_after(LET_GO_SECONDS):
             await stream.close()
             await trio.sleep(LET_GO_SECONDS)
@@ -227,7 +230,7 @@ def _has_ended(stream: Any) -> bool:
     muxed = stream.muxed_stream
     if hasattr(muxed, "send_closed"):
         return bool(muxed.closed or muxed.send_closed)
-    return stream._state in SPOILT  # of one over webrtc nothing else is known
+    return stream._state in SPOILT  # a stream over webrtc shows nothing else
 
 
 def _where_it_belongs(pubsub: Pubsub, peer: ID) -> SwarmConn | None:

@@ -1,13 +1,13 @@
-"""What a peer says must be heard, whatever it says about its addresses besides.
+"""A peer's messages must be heard, whatever it states about its addresses besides.
 
-What happens: nothing of a worker is heard by another one, no subscription and no answer, as long as both run: it was
+The fault: a worker hears nothing of another one, no subscription and no answer, as long as both run: the other was
 restarted while its clock was behind, or an earlier record of its addresses came after a later one. Why: with each frame
-the library sends a signed record of its addresses, numbered by the clock; a frame whose record is older than the one
-that is known is dropped whole. Where: `maybe_consume_signed_record`, called by `Pubsub.continuously_read_stream` and
+the library sends a signed record of its addresses, numbered by the clock; a frame whose record is older than the known
+one is dropped whole. Where: `maybe_consume_signed_record`, called by `Pubsub.continuously_read_stream` and
 `GossipSub.handle_rpc`.
 
-The cure: the record in a frame is not read. Nobody else sends one, identify tells the same, and whom strangers name is
-not dialled from what the library remembers. It also spares two signatures a frame.
+The cure: the record in a frame is not read. No other implementation sends one, identify carries the same, and peers
+that strangers name are not dialled from the library's store. It also spares two signatures a frame.
 
 Upstream: not reported.
 """

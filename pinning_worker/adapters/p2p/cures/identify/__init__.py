@@ -1,1 +1,1 @@
-"""Cures of identify and ping: what peers tell of themselves, how long it is kept, and what it may cost to ask."""
+"""Cures of identify and ping: what peers report of themselves, how long we keep it, and the cost of asking."""

@@ -1,10 +1,10 @@
 """An address through a relay must keep the relay.
 
-What happens: a host that says it is at `/ip4/…/p2p/RELAY/p2p-circuit` tells its peers `/ip4/…/p2p/ITSELF`, which is
-the relay's door with its own name on it; nobody reaches it. Why: the first /p2p/ of an address is taken for the host's
-own, and cut off with all that follows. Where: `BasicHost.get_addrs`.
+The fault: a host that announces itself at `/ip4/…/p2p/RELAY/p2p-circuit` tells its peers `/ip4/…/p2p/ITSELF`, which is
+the relay's door with its own name on it; nobody reaches it. Why: the library takes the first /p2p/ of an address for
+the host's own, and cuts it off with all that follows. Where: `BasicHost.get_addrs`.
 
-The cure: of a circuit's address only what stands behind /p2p-circuit is replaced.
+The cure: in a circuit's address only the part behind /p2p-circuit is replaced.
 
 Upstream: not reported.
 """

@@ -1,12 +1,12 @@
-"""Who a peer is must be known as long as it is here, and anew when it comes back.
+"""A peer's identity must be known as long as the peer is here, and anew when it comes back.
 
-What happens: two hours after a peer came nothing is known of where it is, and who comes back with other protocols is
-taken for what it was: a DHT that has lost its peers, because the line was down, finds none of them again. Why: what
-identify told lasts two hours, and who was asked once is not asked again, on a new connection neither. Where:
-`BasicHost._has_cached_protocols`.
+The fault: two hours after a peer came, its addresses are unknown, and a peer that comes back with other protocols keeps
+the old ones in our books: a DHT that has lost its peers, because the line was down, finds none of them again. Why: the
+results of identify last two hours, and a peer that was identified once is not asked again, on a new connection neither.
+Where: `BasicHost._has_cached_protocols`.
 
-The cure: a peer is asked on each new connection, and by whoever needs to know (`Host.ask_who`) when what it said has
-lapsed or was forgotten.
+The cure: a peer is identified on each new connection, and by callers of `Host.ask_who` when its record has lapsed or
+was forgotten.
 
 Upstream: not reported.
 """

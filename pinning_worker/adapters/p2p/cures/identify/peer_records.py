@@ -1,14 +1,14 @@
-"""What a peer tells about itself must be short.
+"""A peer's record of itself must be short.
 
-What happens: one message of 1 MiB, in which a peer signs that it has 80 000 addresses, stops the whole worker for four
-minutes; so it does in the answer to identify, in an identify push and in a gossip frame. A thousand peers that name
-300 000 protocols each are remembered, some gigabytes in all. Why: each address is compared with all that are known
-already, and nothing is counted. Where: `PeerData.add_addrs` and `.add_protocols`, `unmarshal_envelope`,
-`addrs_from_protobuf`, `read_length_prefixed_protobuf`.
+The fault: one message of 1 MiB, in which a peer signs that it has 80 000 addresses, stops the whole worker for four
+minutes: in the answer to identify, in an identify push and in a gossip frame. A thousand peers that name 300 000
+protocols each are remembered, some gigabytes in all. Why: each address is compared with all known ones, and nothing is
+counted. Where: `PeerData.add_addrs` and `.add_protocols`, `unmarshal_envelope`, `addrs_from_protobuf`,
+`read_length_prefixed_protobuf`.
 
-Half an address (`ff ff`) is kept as well, and raises at whoever reads it: looks for whom to ask in the DHT, say.
+Half an address (`ff ff`) is kept as well, and raises in every reader: for example while the DHT looks for peers to ask.
 
-The cure: of what a peer says are kept MOST_ADDRESSES that can be read and MOST_PROTOCOLS; a message of identify has
+The cure: of a peer's record we keep MOST_ADDRESSES that can be read and MOST_PROTOCOLS; a message of identify has
 LARGEST bytes at most and a signed record LARGEST_RECORD, or it is refused. Other implementations take 4 to 8 KiB.
 
 Upstream: not reported.

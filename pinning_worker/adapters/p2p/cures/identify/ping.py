@@ -1,13 +1,13 @@
 """One peer must not keep us from answering the pings of all others.
 
-What happens: js-libp2p pings every ten seconds, and hangs up when no answer comes within some. A peer that opens a
-third ping stream while it takes nothing from us keeps everybody's pings waiting, for minutes if it likes, and all
-browsers hang up. Besides, each peer that ever pinged is remembered, and who pings on two connections at once, or had
-just lost one, may be refused. Why: the streams of all peers are counted under one lock, which is held while a stream
-too many is reset. Where: `PingService.handle_ping`.
+The fault: js-libp2p pings every ten seconds, and disconnects when no answer comes within some. A peer that opens a
+third ping stream while it takes nothing from us keeps the pings of all peers waiting, for minutes if it likes, and all
+browsers disconnect. Besides, each peer that ever pinged is remembered, and a peer that pings on two connections at
+once, or had just lost one, may be refused. Why: the streams of all peers are counted under one lock, which is held
+while a stream too many is reset. Where: `PingService.handle_ping`.
 
-The cure: each stream is answered by itself. How many a peer may open is bounded elsewhere (stream_limit.py). And who
-wants to know hears when an answer begins and ends: a slow line is left to it meanwhile.
+The cure: each stream is answered by itself. stream_limit.py bounds how many a peer may open. Listeners learn when an
+answer begins and ends, so that they leave a slow line to it meanwhile.
 
 Upstream: not reported.
 """

@@ -1,9 +1,9 @@
-"""What is sent to a peer must not cost two milliseconds of looking at our own addresses first.
+"""A message to a peer must not cost two milliseconds of looking at our own addresses first.
 
-What happens: a worker on webrtc-direct publishes, forwards and refuses at most 500 times a second, for that is all it
-does. Why: with each frame goes the signed record of our addresses, and to see whether it is still right all of them
-are collected and written out, a certificate's hash in base64 by hand; on tcp alone it is a third of a millisecond.
-Where: `env_to_send_in_RPC`, called by `GossipSub.publish`, `.emit_control_message` and others.
+The fault: a worker on webrtc-direct publishes, forwards and refuses at most 500 messages a second, and does nothing
+else. Why: each frame carries the signed record of our addresses, and to check whether it is still right the library
+collects and writes out all of them, a certificate's hash in base64 by hand; on tcp alone it takes a third of a
+millisecond. Where: `env_to_send_in_RPC`, called by `GossipSub.publish`, `.emit_control_message` and others.
 
 The cure: a record that was right a second ago is sent again.
 

@@ -1,13 +1,13 @@
 """One bad message must not end the process.
 
-What happens: 200 random bytes as a `/meshsub` frame, a pubsub message with a bad `key`, or any stream handler that
-raises, and the whole host is gone. Why: the library runs handlers in the nurseries of its swarm and of its pubsub
-service, so an exception that nobody caught cancels everything. Where: `SwarmConn._handle_muxed_stream`, the tasks
-that `Pubsub` starts, `GossipSub.handle_rpc` and `.heartbeat`, and identify, which runs as a trio system task.
+The fault: 200 random bytes as a `/meshsub` frame, a pubsub message with a bad `key`, or any stream handler that raises
+ends the whole host. Why: the library runs handlers in the nurseries of its swarm and of its pubsub service, so an
+exception that nobody caught cancels everything. Where: `SwarmConn._handle_muxed_stream`, the tasks that `Pubsub`
+starts, `GossipSub.handle_rpc` and `.heartbeat`, and identify, which runs as a trio system task.
 
-The cure: an exception ends what it happened in (this stream, this message, this connection), is counted by place and
-kind, and the rest goes on. Cancellation passes through. A fault that a peer can cause is told at debug level, or a
-flooder would fill the disk with log lines; one raised in our own code is a bug, and is told with its traceback.
+The cure: an exception ends its own scope (this stream, this message, this connection) and is counted by place and kind,
+and the rest goes on. Cancellation passes through. A fault that a peer can cause is logged at debug level, or a flooder
+would fill the disk with log lines; one raised in our own code is a bug, and is logged with its traceback.
 
 Upstream: not reported.
 """
@@ -41,7 +41,7 @@ Method = Callable[..., Awaitable[Any]]
 
 
 def caught() -> Counter[tuple[str, str]]:
-    """How often what was caught since the process began: (place, kind of exception) -> count."""
+    """The exceptions caught since the process began: (place, kind of exception) -> count."""
     return _caught.copy()
 
 
@@ -64,7 +64,7 @@ def _reset_the_stream(stock: Method) -> Method:
     async def mended(self: SwarmConn, muxed_stream: Any) -> None:
         try:
             await stock(self, muxed_stream)
-        except Exception as error:  # noqa: BLE001  told and counted; a stream's fault ends that stream
+        except Exception as error:  # noqa: BLE001  logged and counted; a stream's fault ends that stream
             _tell(stock, error)
             await quietly(muxed_stream.reset)
 
@@ -75,7 +75,7 @@ def _close_the_connection(stock: Method) -> Method:
     async def mended(self: Any) -> None:
         try:
             await stock(self)
-        except Exception as error:  # noqa: BLE001  told and counted; a connection's fault ends that connection
+        except Exception as error:  # noqa: BLE001  logged and counted; a connection's fault ends that connection
             _tell(stock, error)
             await quietly(self.close)
 
@@ -86,7 +86,7 @@ def _drop_it(stock: Method) -> Method:
     async def mended(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             return await stock(self, *args, **kwargs)
-        except Exception as error:  # noqa: BLE001  told and counted; a message's fault ends that message
+        except Exception as error:  # noqa: BLE001  logged and counted; a message's fault ends that message
             _tell(stock, error)
 
     return mended
@@ -97,7 +97,7 @@ def _beat_again(stock: Method) -> Method:
         while True:
             try:
                 await stock(self)
-            except Exception as error:  # noqa: BLE001  told and counted; without its heartbeat gossip would die out
+            except Exception as error:  # noqa: BLE001  logged and counted; without its heartbeat gossip would die out
                 _tell(stock, error)
                 await trio.sleep(RESTART_SECONDS)
 

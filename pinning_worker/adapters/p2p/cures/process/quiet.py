@@ -1,11 +1,11 @@
 """The library's log must not be a stranger's way to our disk and console.
 
-What happens: a peer that sends garbage makes the library log at ERROR with tracebacks; some of its modules log
-through the root logger, which installs a console handler on the way. Where: everywhere;
+The fault: a peer that sends garbage makes the library log at ERROR with tracebacks; some of its modules log through the
+root logger, which installs a console handler on the way. Where: everywhere;
 `libp2p.network.connection.swarm_connection` calls `logging.warning(...)` itself.
 
-The cure: the library's loggers speak at CRITICAL only, and that module gets a logger of its own. What matters is
-counted and told by us. Whoever needs more sets LIBP2P_DEBUG, the library's own switch, and is left alone.
+The cure: the library's loggers speak at CRITICAL only, and that module gets a logger of its own. Our code counts and
+logs what matters. If LIBP2P_DEBUG, the library's own switch, is set, nothing is changed.
 
 Upstream: not reported.
 """
@@ -22,7 +22,7 @@ NOISY = ("libp2p", "trio-websocket")
 
 
 def mend() -> None:
-    # The module uses no more of `logging` than a logger has too: debug, info, warning.
+    # Of `logging` the module uses only names that a logger has too: debug, info, warning.
     cast("Any", swarm_connection).logging = logging.getLogger("libp2p.network.connection")
     if "LIBP2P_DEBUG" not in os.environ:
         for name in NOISY:

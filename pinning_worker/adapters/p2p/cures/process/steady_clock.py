@@ -1,9 +1,9 @@
-"""A clock that is set back must not bar anybody.
+"""A clock that is set back must not exclude a peer.
 
-What happens: the machine's clock is set back by an hour, and who left the topic a moment ago is not taken into the mesh
-again for an hour, nor asked; who was limited stays so; and a peer that comes back is spoken to on its old connection.
-Why: the library measures intervals, and which connection is the newest, by the time of day. Where: gossipsub's
-back-off and limits, the swarm's connections and what counts them.
+The fault: the machine's clock is set back by an hour, and a peer that left the topic a moment ago is neither taken into
+the mesh nor asked for an hour; a rate-limited peer stays limited; and streams to a peer that comes back go to its old
+connection. Why: the library measures intervals, and which connection is the newest, by the time of day. Where:
+gossipsub's back-off and limits, the swarm's connections and the code that counts them.
 
 The cure: those modules have a time of day of their own, which begins with the process and runs evenly.
 
@@ -37,7 +37,7 @@ def now() -> float:
 
 
 class _Steady:
-    """In the place of the module `time`."""
+    """Replaces the module `time`."""
 
     time = staticmethod(now)
 
