@@ -2,12 +2,12 @@
 
 Rooms, from the bottom up; each imports the rooms above it in this list and none below (import-linter holds that):
 
-    errors  addresses  frames    what a peer's address or bytes may be, and what is raised
-    bounds      what one peer or address may cost: pure arithmetic, and our own for good
-    host        one running host: sockets, listening, dialling, identity, where a peer counts
-    gossip      topics: what is heard and said          relay       reaching, and being reached, through others
-    dht         who provides what                       bitswap     blocks, asked for and given
-    discovery   how peers are found                     cures       patches of py-libp2p, until upstream mends it
+    errors  addresses  frames    multiaddrs, messages on a stream, and the exceptions of the host
+    bounds      limits on the cost of one peer or address: pure arithmetic, and our own for good
+    host        one running host: sockets, listening, dialling, identity, the address by which a peer counts
+    gossip      topics: subscribing and publishing          relay       reaching, and being reached, through others
+    dht         finding providers                           bitswap     fetching and serving blocks
+    discovery   finding peers                               cures       patches of py-libp2p, until upstream mends it
     open_host   puts a host together, and is the only importer of the cures
     asker       the other side: a customer that asks one worker
 

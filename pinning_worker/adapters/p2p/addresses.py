@@ -1,7 +1,7 @@
-"""Multiaddrs: reading what people write, and what of a listening socket to tell the world.
+"""Multiaddrs: reading those that people write, and choosing those of a listening socket to announce.
 
-A worker that listens on 0.0.0.0 is reached on the addresses of its interfaces; what it announces is those, or, behind
-a router or a proxy, what the operator says. Spec: https://github.com/multiformats/multiaddr.
+A worker that listens on 0.0.0.0 is reached on the addresses of its interfaces; it announces those, or, behind a router
+or a proxy, the addresses that the operator sets. Spec: https://github.com/multiformats/multiaddr.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from multiaddr.exceptions import Error as MultiaddrError
 
 from pinning_worker.adapters.p2p.errors import BadAddress
 
-LOOK_SECONDS = 5.0  # and then our interfaces are looked at again
+LOOK_SECONDS = 5.0  # between two looks at our interfaces
 _ANY = {"0.0.0.0": "ip4", "::": "ip6"}  # noqa: S104  read, not bound
 _DIALLED = {("tcp",), ("tcp", "ws"), ("tcp", "wss"), ("tcp", "tls", "ws")}
 _LISTENED = {("tcp",), ("tcp", "ws"), ("tcp", "wss"), ("tcp", "tls", "ws"), ("udp", "webrtc-direct")}
@@ -54,8 +54,8 @@ def parse(text: str) -> Multiaddr:
 
 
 def is_readable(address: Multiaddr) -> bool:
-    """The library takes some that it cannot read (any bytes; an ip6zone as text), or reads as another, and raises at
-    whoever looks into them."""
+    """The library accepts some addresses that it cannot read (any bytes; an ip6zone as text), or reads as another, and
+    raises in the code that uses them."""
     try:
         return bool(_names(address)) and Multiaddr(str(address)).to_bytes() == address.to_bytes()
     except (MultiaddrError, ValueError, KeyError, IndexError, TypeError):
@@ -75,7 +75,7 @@ def parse_listen(text: str) -> Multiaddr:
 
 
 def is_tcp(address: Multiaddr) -> bool:
-    """tcp, and all that is spoken over it (ws, wss)."""
+    """tcp, and the protocols over it (ws, wss)."""
     return "tcp" in _names(address)
 
 
@@ -99,7 +99,8 @@ def parse_peer(text: str) -> PeerInfo:
 
 
 def parse_circuit(text: str) -> Circuit | None:
-    """None: the address goes through no relay. Raises BadAddress: it goes through two, or does not say which."""
+    """None: the address goes through no relay. Raises BadAddress: it goes through two, or does not name its relay or
+    its peer."""
     if not is_circuit(text):
         return None
     relay, _, peer = text.partition(CIRCUIT)
@@ -134,7 +135,7 @@ def socket_of(address: Multiaddr) -> tuple[str, int]:
 
 
 def reachable(listening: Iterable[Multiaddr]) -> list[Multiaddr]:
-    """Those addresses, with 0.0.0.0 and :: replaced by what our interfaces have, each once."""
+    """The addresses, with 0.0.0.0 and :: replaced by those of our interfaces, each once."""
     found: dict[str, Multiaddr] = {}
     now = int(time.monotonic() / LOOK_SECONDS)
     for address in listening:
@@ -143,7 +144,7 @@ def reachable(listening: Iterable[Multiaddr]) -> list[Multiaddr]:
     return list(found.values())
 
 
-@functools.lru_cache(maxsize=64)  # asked for with every message published; interfaces change, and come after the start
+@functools.lru_cache(maxsize=64)  # called with every message published; interfaces change, and come after the start
 def _expanded(address: str, _now: int) -> tuple[Multiaddr, ...]:
     ip, port = socket_of(Multiaddr(address))
     if ip not in _ANY:
@@ -154,11 +155,10 @@ def _expanded(address: str, _now: int) -> tuple[Multiaddr, ...]:
 
 
 def worth_dialling(address: str, ours: Iterable[str]) -> bool:
-    """May an address that a stranger names be dialled? tcp, ws and wss only, and circuits through relays that may; and
-    private addresses only while we are on a private network ourselves, or whoever can send us a message could make us
-    knock on every door of our own. (A name is let through here: where it leads is seen when it is dialled, `names.py`.)
-    What is no address is not dialled either.
-    """
+    """May an address that a stranger names be dialled? tcp, ws and wss only, and circuits through relays that may.
+    Private addresses only while we are on a private network ourselves; otherwise any peer that can send us a message
+    could make us knock on every door of our own network. A name passes here: the dial checks where it leads
+    (host/dns_dialling.py). A text that is no address is not dialled either."""
     try:
         if is_circuit(address):
             parse(address)
@@ -197,15 +197,15 @@ def _is_global(address: str) -> bool:
 
 
 def is_global_ip(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """To one host, and not an IPv4 address in an IPv6 disguise that a router on the way may take off (RFC 6052, 3056,
-    4291): what it leads to would not have been let through."""
+    """Whether the address belongs to one host on the internet. An IPv4 address in an IPv6 disguise does not: a router
+    on the way may take it off (RFC 6052, 3056, 4291), and the address behind it would not have passed."""
     if not ip.is_global or ip.is_multicast:
         return False
     return isinstance(ip, ipaddress.IPv4Address) or not any(ip in network for network in _DISGUISES)
 
 
 def _is_public_name(address: str) -> bool:
-    """Is it a name that is not one of those which only a local network knows? (RFC 6761, RFC 6762, RFC 8375)"""
+    """Is it a name outside the domains that only a local network knows? (RFC 6761, RFC 6762, RFC 8375)"""
     _, kind, name, *_ = address.lower().split("/")
     return kind.startswith("dns") and "." in name and not name.endswith(_LOCAL_NAMES)
 

@@ -1,12 +1,12 @@
-"""The other side of the topic: a peer that asks one worker, and serves it what it asks for.
+"""The other side of the topic: a peer that asks one worker, and serves it the blocks that it fetches.
 
     async with open_asker(addresses, topic, swarm_key, blocks) as asker:
         asker.say(b'{"type":"NEW-CID",…}')
         said = await asker.hear()
 
 A host of its own with a key of its own that listens nowhere: the worker fetches over the connection that we opened, as
-from a browser. Only what that worker itself has signed is heard; anybody can speak on a topic. A connection that is
-lost is opened again while the block runs.
+from a browser. Anybody can speak on a topic, so the asker hears only messages that this worker has signed. A lost
+connection is opened again while the block runs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LOOK_SECONDS = 0.05
 
 
 class Asker:
-    """Made by `open_asker` only. `worker` is the peer id of whom we ask."""
+    """Made by `open_asker` only. `worker` is the peer id of the worker that we ask."""
 
     def __init__(self, worker: str, topic: Topic) -> None:
         self.worker = worker
@@ -42,7 +42,7 @@ class Asker:
         self._topic.publish(data)
 
     async def hear(self) -> bytes:
-        """The next that the worker says; waits for it."""
+        """The next message of the worker; waits for it."""
         while True:
             heard = await self._topic.intake.get()
             if heard.origin == self.worker:

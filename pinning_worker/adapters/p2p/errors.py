@@ -1,18 +1,18 @@
-"""What can go wrong with the host that a person can do something about."""
+"""Faults of the host that a person can do something about."""
 
 from __future__ import annotations
 
 
 class HostError(Exception):
-    """The libp2p host cannot do what was asked. The text names the address or peer, and says why."""
+    """The libp2p host cannot do its task. The text names the address or peer, and says why."""
 
 
 class BadAddress(HostError, ValueError):
-    """Not a multiaddr, or not one that can be used so."""
+    """Not a multiaddr, or not one for this use."""
 
 
 class CannotListen(HostError):
-    """An address to listen on is not to be had: in use, not ours, or forbidden."""
+    """An address to listen on is not available: in use, not ours, or forbidden."""
 
 
 class BadCertificate(CannotListen):
@@ -24,11 +24,11 @@ class CannotConnect(HostError):
 
 
 class NoCircuit(CannotConnect):
-    """No connection through that relay. The text says what the relay said, or what became of it."""
+    """No connection through that relay. The text gives the relay's answer, or how the attempt ended."""
 
 
 def root_cause(error: BaseException) -> str:
-    """The last line of a chain of exceptions, where the reason stands."""
+    """The last line of a chain of exceptions, which names the reason."""
     while True:
         if isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]

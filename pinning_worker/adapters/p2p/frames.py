@@ -1,12 +1,12 @@
 """Messages on a stream: each one behind its length as a varint, of bounded size, read under a deadline.
 
 Rules: a peer may be silent for SILENCE seconds between two messages and takes at most FRAME seconds for one, and a
-second more for each SLOWEST bytes of a large one; a length
-over what the reader allows is refused before a byte of it is kept; however many messages came at once, everybody else
-has a turn between two of them, and none is copied for the sake of the one before it. A large message waits for its
-turn among those of its peer before it is read: what waits stays with the sender. Messages that have not ended are
-bounded together (bounds/half_read.py). Whatever py-libp2p raises when a stream or its connection ends, a deadline that
-passed, and a message that had to go reach the caller as `StreamGone`; a length that lies is a `BadFrame`.
+second more for each SLOWEST bytes of a large one. A length above the reader's limit is refused before a byte of it is
+kept. However many messages came at once, all other tasks have a turn between two of them, and none is copied for the
+sake of the one before it. A large message waits for its turn among those of its peer before it is read: its bytes wait
+with the sender. Messages that have not ended are bounded together (bounds/half_read.py). The caller gets `StreamGone`
+for every exception of py-libp2p at the end of a stream or its connection, for a deadline that passed, and for a message
+that had to go; `BadFrame` for a length that lies.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pinning_worker.domain.content.cid import encode_varint
 
 LARGEST_FRAME = 4 * 1024 * 1024 + 64 * 1024  # Helia and Kubo cut their messages at 4 MiB
 LARGE_FRAME = 256 * 1024
-AT_ONCE = 4  # large messages of one peer that are read
+AT_ONCE = 4  # large messages of one peer that are read at a time
 SILENCE = 120.0
 FRAME = 60.0
 SLOWEST = 32 * 1024
@@ -31,7 +31,7 @@ WRITE = 30.0
 CLOSE = 2.0
 
 GONE = (BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
-"""What py-libp2p raises when a stream or its connection has ended, or ends meanwhile."""
+"""The exceptions of py-libp2p when a stream or its connection has ended, or ends meanwhile."""
 
 HALF_READ = HalfRead()  # of all streams of this process
 
@@ -42,11 +42,11 @@ _LONGEST_LENGTH = 4  # bytes of the varint: up to 256 MiB, more than any limit
 
 
 class BadFrame(ValueError):
-    """A length that is no varint, or more than is allowed."""
+    """A length that is no varint, or too large."""
 
 
 class FrameTooLarge(BadFrame):
-    """`length`: that it says."""
+    """`length`: the announced one."""
 
     def __init__(self, length: int, allowed: int) -> None:
         super().__init__(f"a message of {length} bytes, {allowed} are allowed")
@@ -58,7 +58,7 @@ class StreamGone(Exception):
 
 
 class ByteStream(Protocol):
-    """What is used of py-libp2p's INetStream."""
+    """The methods of py-libp2p's INetStream that this package uses."""
 
     async def read(self, n: int | None = None) -> bytes: ...
 
@@ -70,11 +70,10 @@ class ByteStream(Protocol):
 
 
 class FrameReader:
-    """Reads messages one after the other. `limit()` is asked before each: a stranger may send less than a peer we
-    asked. `turns` are those of the peer's large messages, on all its streams. `silence`: seconds between two messages.
-    `held` is told how many bytes of a message that has not ended are kept here; 0 when it has. `came` hears of all
-    bytes as they come. `address`: of its peer, if it is known.
-    """
+    """Reads messages one after the other. The reader calls `limit()` before each: a stranger may send less than a peer
+    we asked. `turns` are those of the peer's large messages, on all its streams. `silence`: seconds between two
+    messages. `held` gets the number of bytes kept here of a message that has not ended; 0 when it has. `came` gets the
+    count of all bytes as they come. `address`: of its peer, if it is known."""
 
     def __init__(
         self,
@@ -97,7 +96,7 @@ class FrameReader:
 
     async def next(self) -> memoryview | None:
         """The next message; None at a clean end. Raises BadFrame, StreamGone."""
-        await trio.lowlevel.checkpoint()  # there may be a million in what was read already
+        await trio.lowlevel.checkpoint()  # the bytes read already may hold a million
         if not self._rest:
             with _deadline(self._silence):
                 self._rest = memoryview(await self._read())
@@ -176,15 +175,15 @@ class FrameReader:
 
 
 def _peer_of(stream: ByteStream) -> str:
-    """Empty: a stream that is none of libp2p's."""
+    """Empty: the stream is not one of libp2p's."""
     return str(getattr(getattr(stream, "muxed_conn", None), "peer_id", ""))
 
 
 async def write_frame(
     stream: ByteStream, message: bytes, piece: int = LARGEST_FRAME, took: Callable[[], None] = lambda: None
 ) -> None:
-    """`took` hears of each piece of so many bytes that was taken. Each must be within WRITE seconds. Raises StreamGone;
-    then the stream is in the middle of a message, good for a reset only."""
+    """`took` is called after each piece of so many bytes that the peer took, each within WRITE seconds. Raises
+    StreamGone; then the stream is in the middle of a message, good for a reset only."""
     length, window = encode_varint(len(message)), memoryview(message)
     for at in range(0, max(1, len(message)), piece):
         with _deadline(WRITE):

@@ -3,11 +3,12 @@
     async with open_host(HostConfig(key, listen=("/ip4/0.0.0.0/tcp/4001", "/ip4/0.0.0.0/tcp/4001/ws"))) as host:
         ...
 
-Ready means that every address listens. Leaving the block closes every connection and every listener; the same key
-and port can be opened again at once, in the same process too. The library's own auto-dialling, plaintext, mplex,
-bitswap and address guessing are off: this worker talks to those who come, and dials whom it was told to.
+Ready means that every address listens. Leaving the block closes every connection and every listener; the same key and
+port can be opened again at once, in the same process too. The library's own auto-dialling, plaintext, mplex, bitswap
+and address guessing are off: this worker talks to the peers that come, and dials only the peers that its operator or
+its own rules name.
 
-What the config asks for besides runs with it: being a relay, being reached through relays, staying connected.
+The services in the config run with it: being a relay, being reached through relays, staying connected.
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ from pinning_worker.domain.swarm_key import unprotected
 from pinning_worker.ungroup import one_error
 
 CLOSE_SECONDS = 3.0
-NEWCOMERS = 2  # of all connections: those that have just finished their handshake, while others leave for them
+NEWCOMERS = 2  # of all connections: just past their handshake, while others leave for them
 UNLIMITED = 1 << 62
 DIALLED = [addresses.parse("/ip4/0.0.0.0/tcp/0"), addresses.parse("/ip4/0.0.0.0/tcp/0/ws")]
-"""From these the library learns which transports it needs; what is listened on is told it later (listening.py)."""
+"""These tell the library which transports it needs; listening.py adds the real addresses later."""
 
 _log = structlog.get_logger(__name__)
 
@@ -74,16 +75,15 @@ _log = structlog.get_logger(__name__)
 class HostConfig:
     """`listen`, `announce`, `bootstrap`, `direct_peers` are multiaddrs; the last two end in /p2p/ and a peer id.
 
-    `direct_peers`: other pinning nodes, which we stay connected with and hand every message (router.py). Ourselves
-    among them is no error: all nodes may be given the same list.
-    `announce`: told to peers instead of the addresses that we listen on. `max_connections` bounds both directions
-    together; `kept_for_dialling` of them are never given to those who dial us: when all others are taken, a newcomer
-    gets the place of one that is of no use. From one IP address, `proxies` excepted, come
-    `max_connections_per_address` (bounds/door.py). `relay`: be a relay, within these caps.
-    `swarm_key`: 32 bytes; only peers that hold the same are spoken with (host/protected_connection.py).
-    `stream_window`: bytes that one stream may make us hold, for all hosts of the process.
-    `certificate` is for the addresses that end in /tls/ws; `webrtc_pem` keeps that of webrtc-direct.
-    `relays_wanted`: be reachable through so many relays, found among the peers (relay/client.py).
+    `direct_peers`: other pinning nodes; we stay connected with them and hand them every message (router.py). Ourselves
+    among them is no error: all nodes may share one list. `announce`: announced to peers instead of the addresses that
+    we listen on. `max_connections` bounds both directions together; `kept_for_dialling` of them never go to peers that
+    dial us: when all others are taken, a newcomer takes the place of one that is of no use. From one IP address,
+    `proxies` excepted, come `max_connections_per_address` (bounds/door.py). `relay`: be a relay, within these caps.
+    `swarm_key`: 32 bytes; we speak only with peers that hold the same (host/protected_connection.py). `stream_window`:
+    bytes that one stream may make us hold, for all hosts of the process. `certificate` is for the addresses that end in
+    /tls/ws; `webrtc_pem` keeps that of webrtc-direct. `relays_wanted`: be reachable through so many relays, found among
+    the peers (relay/client.py).
     """
 
     key: KeyPair
@@ -109,7 +109,7 @@ class HostConfig:
 
 
 class OpenHost(Host):
-    """With its services: None are those that the config does not ask for."""
+    """A host with its services; None: the config does not ask for that service."""
 
     hop: Hop | None = None
     relay_client: RelayClient | None = None
@@ -117,7 +117,7 @@ class OpenHost(Host):
 
 @asynccontextmanager
 async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
-    """Raises BadAddress and CannotListen before the block begins; inside, whatever ended the host."""
+    """Raises BadAddress and CannotListen before the block begins; inside, the fault that ended the host."""
     mend_all()
     yamux_window.grow_to(config.stream_window)
     if config.swarm_key is not None:
@@ -166,14 +166,14 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
 
 
 def _whom_to_hold(config: HostConfig, ourselves: str) -> dict[str, tuple[str, bool]]:
-    """By address: the peer id, and whether it is a direct peer. Raises BadAddress."""
+    """The peers to stay connected with, by address: the peer id, and whether it is a direct peer. Raises BadAddress."""
     direct = {text: _peer_at(text) for text in config.direct_peers}
     named = {text: _peer_at(text) for text in config.bootstrap} | direct
     return {text: (peer, peer in direct.values()) for text, peer in named.items() if peer != ourselves}
 
 
 def _peer_at(text: str) -> str:
-    addresses.parse_circuit(text)  # to refuse now what nobody could dial later
+    addresses.parse_circuit(text)  # to refuse now an address that could not be dialled later
     return addresses.parse_peer(text).peer_id.to_base58()
 
 
@@ -201,7 +201,7 @@ def _build(config: HostConfig, certificate: TlsCertificate | None, also_at: Addr
     swarm = cast("Swarm", raw.get_network())
     known.connected = lambda: swarm.connections
     stream_limit.set_limit(swarm, config.max_streams_per_peer)
-    # Places for those who come are given by the door once a handshake is finished; until then none is taken.
+    # The door gives inbound connections their places, after the handshake; this limiter has room for all of them.
     swarm._inbound_limiter = trio.CapacityLimiter(config.max_connections + config.max_half_open)
     swarm.retry_config = RetryConfig(max_retries=0)
     swarm.auto_connector = _NoAutoConnector(swarm)
@@ -236,8 +236,8 @@ def _refuse_what_takes_no_swarm_key(listen: tuple[str, ...]) -> None:
 
 
 class _NoAutoConnector(AutoConnector):
-    """The library dials peers that it once heard of until it has 200 connections, and remembers when each peer that
-    ever left us did. It shall not."""
+    """The library dials peers that it once heard of until it has 200 connections, and remembers the time of departure
+    of each peer that ever left. This class does neither."""
 
     async def start(self) -> None: ...
 
@@ -259,9 +259,8 @@ def _connection_config(config: HostConfig) -> ConnectionConfig:
 
 def _resource_manager(config: HostConfig) -> ResourceManager:
     """Counts streams, and the connections of each peer; the parts that guess (circuit breaker, degradation, rate
-    limits) are off. So is its count of all connections: a dial that is given up, and a connection too many of one peer,
-    stay in it for good, and once it is full nobody comes in or is dialled any more. The swarm counts those that live.
-    """
+    limits) are off. So is its count of all connections: an abandoned dial, and a connection too many of one peer, stay
+    in it for good, and once it is full no peer comes in or is dialled any more. The swarm counts the live ones."""
     return ResourceManager(
         limits=ResourceLimits(max_connections=UNLIMITED, max_streams=config.max_streams),
         connection_limits=ConnectionLimits(
@@ -285,7 +284,8 @@ def _door_rules(config: HostConfig) -> DoorRules:
 
 
 async def _close(host: Host) -> None:
-    """All connections at the same time (each takes a fifth of a second of the library's sleeping), then the rest."""
+    """Closes all connections at the same time (each takes a fifth of a second of the library's sleeping), then the
+    rest."""
     with trio.CancelScope(shield=True):
         with trio.move_on_after(CLOSE_SECONDS), one_error():
             async with trio.open_nursery() as nursery:

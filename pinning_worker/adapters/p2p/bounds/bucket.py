@@ -1,4 +1,4 @@
-"""A budget that refills all the time and holds BURST_SECONDS of it.
+"""A budget that refills all the time and holds at most BURST_SECONDS of it.
 
 Times are seconds of a clock that does not run backwards.
 """
@@ -25,14 +25,14 @@ class Bucket:
         return self.left >= amount
 
     def take(self, wanted: int, now: float) -> int:
-        """So many of them are there, and taken."""
+        """Takes as many of them as there are, and returns that number."""
         self._refill(now)
         taken = min(wanted, max(0, int(self.left)))
         self.left -= taken
         return taken
 
     def owe(self, amount: float, now: float) -> float:
-        """Taken, whether it is there or not. Returns the seconds until nothing is owed."""
+        """Takes the amount, whether it is there or not. Returns the seconds until nothing is owed."""
         self._refill(now)
         self.left -= amount
         return max(0.0, -self.left / self.per_second)

@@ -1,10 +1,10 @@
 """The door for datagrams: how many connections may be between their first datagram and the finished handshake.
 
 The rules are those of the door (door.py), and the two count apart: the sender of a datagram can lie about its address,
-so no datagram pushes a connection out of tcp, or is counted at the address that it names. A connection whose handshake
-has finished has answered from where it is, and takes a place at the door like any other from there.
+so no datagram pushes a connection out of tcp, or counts at the address that it names. A connection whose handshake has
+finished has answered from its true address, and takes a place at the door like any other from there.
 
-To begin costs us some milliseconds, so beginnings are limited too: for each address (the `proxies` excepted), and
+A beginning costs us some milliseconds, so beginnings are limited too: for each address (the `proxies` excepted), and
 TOTAL_RATE a second of all together.
 """
 
@@ -43,7 +43,7 @@ class DatagramDoor:
         self._lock = threading.Lock()
 
     def allow(self, ip: str, now: float) -> bool:
-        """May a connection from that address begin? Stands in the place of the library's limiter."""
+        """May a connection from that address begin? Replaces the library's limiter."""
         if self.door.rules.limits(Arrival(ip)) and not self._each_may(network_of(ip), now):
             return False
         return self._all_may(now)

@@ -5,8 +5,8 @@ that way. One more closes the oldest from the address that has the most of them,
 own.
 
 One address has PER_ADDRESS connections at most, finished or not: one more closes the oldest that has not finished, and
-the newcomer if all have. `proxies` are excepted, because many come through one of them with one address: this machine
-itself, unless told otherwise. An IPv6 address is counted by its /64, which is what one customer is given.
+the newcomer if all have. `proxies` are excepted, because many come through one of them with one address; by default
+this machine itself is one. An IPv6 address counts by its /64, the share of one customer.
 
 When `most_inside` connections have finished their handshake, one more takes the place of one that is of no use
 (who_leaves.py), or leaves at once. So a silent socket pushes nobody out. Each connection that comes by a proxy counts
@@ -35,7 +35,7 @@ def _nothing() -> None: ...
 
 @dataclass(frozen=True, slots=True)
 class DoorRules:
-    """`proxies`: IP addresses that `per_address` is not for."""
+    """`proxies`: IP addresses that `per_address` does not limit."""
 
     handshake_seconds: float | None = None  # None: the module's
     half_open: int = MOST_HALF_OPEN
@@ -89,7 +89,7 @@ class Door:
         self._of_peer: dict[str, set[Guest]] = {}
 
     def let_in(self, arrival: Arrival) -> bool:
-        """False: its address has too many connections already. An arrival that was let in must `leave`."""
+        """False: its address has too many connections already. An admitted arrival must `leave`."""
         if not self.take_place(arrival):
             return False
         self.arriving.append(arrival)
@@ -108,7 +108,7 @@ class Door:
         return True
 
     def finish(self, arrival: Arrival, peer: str, now: float) -> None:
-        """Its handshake is over, and it is that peer's. It stays, if there is room for it."""
+        """Its handshake is over, and showed that peer. The connection stays, if there is room for it."""
         arrival.peer = peer
         arrival.finish()
         if len(self._guests) >= self.rules.most_inside and not self._make_room(arrival, now) and not self.keeps(peer):
@@ -154,7 +154,7 @@ class Door:
         self._forget(arrival)
 
     def _evict(self, network: str) -> bool:
-        """The oldest of them that has not finished; False: all have."""
+        """Closes the oldest of them that has not finished; False: all have."""
         for each in self.arriving:
             if each.network == network and not each.is_finished:
                 self.arriving.remove(each)
@@ -164,7 +164,7 @@ class Door:
 
 
 def network_of(ip: str) -> str:
-    """What is counted as one address."""
+    """The unit that counts as one address."""
     try:
         address = ip_address(ip.partition("%")[0])
     except ValueError:
@@ -175,6 +175,6 @@ def network_of(ip: str) -> str:
 
 
 def counted_as(ip: str, proxies: frozenset[str]) -> str:
-    """Empty: it is not to be counted, for many come from there. Proxies are known by their whole address."""
+    """Empty: it does not count, for many come from there. Proxies are known by their whole address."""
     network = network_of(ip)
     return network if proxies.isdisjoint((ip, network)) else ""

@@ -1,4 +1,4 @@
-"""How much gossip one peer may cause: what is over is dropped before it costs anything, and a flooder is sent away.
+"""Limits on the gossip of one peer: excess is dropped before it costs anything, and a flooder is disconnected.
 
 Four budgets of messages, each a bucket (bounds/bucket.py):
 - of each origin, the peer that signed a message. Spent only once the signature holds, or a forger could spend it.
@@ -7,18 +7,18 @@ Four budgets of messages, each a bucket (bounds/bucket.py):
 - of each address (whereabouts.py), what its connections hand us together: half of the total.
 - in total, messages and bytes.
 
-Whatever others use up, each connection may have one small message a second looked at (FLOOR): who says little is heard
-behind the address of flooders, and beside any number of them.
+However much others use up, one small message a second of each connection is looked at (FLOOR): a peer that says little
+is heard behind the address of flooders, and beside any number of them.
 
-Punished is only what a peer does itself: its own messages at more than twice its budget until PATIENCE are lost, or
+A peer is punished only for its own acts: its own messages at more than twice its budget until PATIENCE are lost, or
 MOST_FORGED messages in an hour whose signature does not hold, which no honest peer forwards, or control over its budget
-(bounds/gossip_budget.py) in MOST_OVERDONE frames within a minute. It is disconnected, and not heard for AWAY_SECONDS.
-Who forwards what others validly signed is never punished for it: what is over their budgets is dropped, and it is not
-charged to the forwarder.
+(bounds/gossip_budget.py) in MOST_OVERDONE frames within a minute. It is disconnected, and not heard for AWAY_SECONDS. A
+peer that forwards validly signed messages of others is never punished for it: messages over their origins' budgets are
+dropped, and not charged to the forwarder.
 
 Direct peers (`trusted`: other pinning nodes) have TRUSTED_TIMES the budget of an origin and TRUSTED_SHARE of the total,
-and lose what is over it without being sent away: they answer many at once and forward what their browsers say. One that
-was taken over can so use up half of what we take in, no more; and who forges is sent away whoever it is.
+and lose the excess without being disconnected: they answer many at once and forward the messages of their browsers. A
+hijacked one can thus use up half of our intake, no more; and a forger is disconnected even if it is a direct peer.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class GossipLimits:
-    """A second. `per_origin` and `messages` count messages; `bytes` those of all messages together."""
+    """Per second. `per_origin` and `messages` count messages; `bytes` those of all messages together."""
 
     per_origin: float = 100.0
     messages: float = 1_000.0
@@ -60,7 +60,7 @@ class GossipLimits:
 
 @dataclass(slots=True)
 class Origin:
-    """`over`: of the peer's own messages, refused more than taken."""
+    """`over`: how many of the peer's own messages were refused, less those taken."""
 
     bucket: Bucket
     over: int = 0
@@ -68,7 +68,7 @@ class Origin:
 
 @dataclass(slots=True)
 class FloodGuard:
-    """`admit` before the signature is looked at, `signed` or `forged` after. `send_away(peer, reason)` disconnects it.
+    """Call `admit` before checking the signature, `signed` or `forged` after. `send_away(peer, reason)` disconnects it.
     Peers are peer ids in their binary form."""
 
     limits: GossipLimits
@@ -90,7 +90,7 @@ class FloodGuard:
         return now < self._away.get(peer, now)
 
     def admit(self, origin: bytes, forwarder: bytes, size: int, now: float, address: str = "") -> bool:
-        """May a message of so many bytes be looked at? `origin` is only what it claims."""
+        """May a message of so many bytes be looked at? `origin` is a mere claim as yet."""
         if self.is_away(forwarder, now) or self.is_away(origin, now):
             return self._drop("away")
         own = self._own(origin, now)
@@ -105,7 +105,7 @@ class FloodGuard:
         near = mine
         if address and forwarder not in self.trusted:
             near = _remembered(self._addresses, address.encode(), lambda: self._pair(ADDRESS_SHARE, now))
-        floor = _remembered(self._floors, forwarder, lambda: Bucket(FLOOR, 1.0, now))  # no more for who comes anew
+        floor = _remembered(self._floors, forwarder, lambda: Bucket(FLOOR, 1.0, now))  # a reconnect gains none
         if not (floor.take(1, now) and size <= FLOOR_BYTES):
             for name, (messages, octets) in (("connection", mine), ("address", near), ("total", total)):
                 if not (messages.holds(1, now) and octets.holds(size, now)):
@@ -116,7 +116,7 @@ class FloodGuard:
         return True
 
     def subscribes(self, peer: bytes, now: float) -> bool:
-        """May that peer change what it is subscribed to? CHANGES a second; they have nothing to do with messages."""
+        """May that peer change its subscriptions? CHANGES a second; they have nothing to do with messages."""
         mine = _remembered(self._changes, peer, lambda: Bucket.full(CHANGES, now))
         if not mine.holds(1, now):
             return self._drop("subscriptions")
@@ -124,13 +124,13 @@ class FloodGuard:
         return True
 
     def signed(self, origin: bytes, now: float) -> None:
-        """That message's signature holds: it is charged to whom it claims to be of."""
+        """That message's signature holds: it is charged to its origin."""
         own = self._own(origin, now)
         own.bucket.left -= 1
         own.over = max(0, own.over - 1)
 
     def malformed(self) -> None:
-        """Not of the form that everybody writes. Who forwards it may not look, and is not punished."""
+        """Not in the form that every implementation writes. Its forwarder may not have looked, and is not punished."""
         self._drop("malformed")
 
     def forged(self, forwarder: bytes, now: float) -> None:
@@ -140,11 +140,11 @@ class FloodGuard:
             self._punish(forwarder, "messages whose signature does not hold", now)
 
     def budget(self, peer: bytes, now: float) -> GossipBudget:
-        """What is left to it of reading, control, and answers to it."""
+        """The peer's remaining budget for reading, control, and answers to it."""
         return _remembered(self._budgets, peer, lambda: GossipBudget.full(now))
 
     def overdone(self, peer: bytes, now: float) -> None:
-        """A frame of that peer held more control than its budget. A direct peer loses what is over it, no more."""
+        """A frame of that peer held more control than its budget. A direct peer loses the excess, no more."""
         self._drop("control")
         if _again(self._overdone, peer, OVERDONE_SECONDS, now) >= MOST_OVERDONE and peer not in self.trusted:
             del self._overdone[peer]
@@ -181,7 +181,8 @@ def _remembered(known: OrderedDict[bytes, T], peer: bytes, new: Callable[[], T])
 
 
 def _again(counts: OrderedDict[bytes, tuple[float, int]], peer: bytes, within: float, now: float) -> int:
-    """How often that happened since it first did, if that is not longer ago than `within`; this time counted."""
+    """Counts this event, and returns how often it happened since it first did, unless that was longer ago than
+    `within`."""
     since, count = counts.pop(peer, (now, 0))
     counts[peer] = since, count = (since, count + 1) if now - since < within else (now, 1)
     _forget_some(counts)

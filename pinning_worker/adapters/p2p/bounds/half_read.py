@@ -1,12 +1,13 @@
-"""Messages whose end has not come: how much all of them together may hold, and which goes when it is more.
+"""Messages whose end has not come: how much all of them together may hold, and which go when it is more.
 
 A peer that announces a message and sends all but its last byte makes us hold it until a deadline ends it, on each of
-its streams. Of all peers together MOST bytes are held so. Over it, messages go until an eighth is free: of the address
-that holds most, there of the peer that holds most, and there the one to which nothing has come for longest. So a slow
-line keeps its message beside those that are held on purpose, also when they are kept young with a byte now and then.
+its streams. All peers together may make us hold MOST bytes in this way. Over it, messages go until an eighth is free:
+of the address that holds most, there of the peer that holds most, and there the one to which nothing has come for
+longest. So a slow line keeps its message beside messages held on purpose, even if a byte now and then keeps these
+young.
 
-`unfinished.py` bounds gossip's frames besides, each peer and address by itself: they are small, and come in a moment,
-so that there the one that was begun first goes. Here that would be the slowest line's.
+`unfinished.py` bounds gossip's frames besides, for each peer and address: they are small, and come in a moment, so
+there the frame that began first goes. Here that would be the slowest line's.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ GiveUp = Callable[[], None]
 
 @dataclass(slots=True)
 class _Part:
-    """What is here of a message."""
+    """The part of a message that is here."""
 
     address: str
     peer: str
     bytes: int = 0
-    since: float = 0.0  # something came last
+    since: float = 0.0  # when something last came
 
 
 class HalfRead:
-    """`bytes`: what is held now. Times are seconds of a clock that does not run backwards."""
+    """`bytes`: the number held now. Times are seconds of a clock that does not run backwards."""
 
     def __init__(self, most: int = MOST) -> None:
         self.bytes = 0
@@ -43,8 +44,8 @@ class HalfRead:
 
     @contextmanager
     def one(self, give_up: GiveUp, peer: str = "", address: str = "") -> Iterator[GiveUp]:
-        """A message, under the name of what is called when it must go; it counts until the block ends. A peer whose
-        address is not known is an address of its own."""
+        """A message, under the name of the callable that gives it up; it counts until the block ends. A peer whose
+        address is not known counts as an address of its own."""
         self._parts[give_up] = _Part(address or peer, peer)
         try:
             yield give_up
@@ -52,7 +53,7 @@ class HalfRead:
             self._forget(give_up)
 
     def came(self, message: GiveUp, count: int, now: float) -> None:
-        """So much of it, at that time. Nothing, if it has had to go."""
+        """So many bytes of it came at that time. Does nothing if the message has had to go."""
         part = self._parts.get(message)
         if part is None:
             return
@@ -65,7 +66,7 @@ class HalfRead:
                 each()
 
     def _to_give_up(self) -> list[GiveUp]:
-        """In as many steps as there are addresses and peers, for each that goes."""
+        """The messages that go; each costs as many steps as there are addresses and peers."""
         waiting: dict[str, dict[str, deque[GiveUp]]] = defaultdict(lambda: defaultdict(deque))
         of_addresses: Counter[str] = Counter()
         of_peers: dict[str, Counter[str]] = defaultdict(Counter)

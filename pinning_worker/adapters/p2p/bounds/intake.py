@@ -1,8 +1,8 @@
-"""Messages that were heard and not yet read: bounded in number and in bytes; the rest is dropped, and counted.
+"""Messages that were received and not yet read: bounded in number and in bytes; the rest is dropped, and counted.
 
-One flooder must not make us hold gigabytes, and must not be able to hide that it made us drop: `dropped` says so. It
-keeps nobody else waiting: addresses take turns (connections, where no address is known), and in a full queue the
-newest message of the one that has the most makes room for one that has less.
+One flooder must not make us hold gigabytes, and must not be able to hide that it made us drop: `dropped` shows it. It
+keeps nobody else waiting: addresses take turns (connections, where no address is known), and in a full queue the newest
+message of the one that has the most makes room for one that has less.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MOST_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A message of somebody else, its signature checked. `origin` signed it, `forwarder` handed it to us (peer ids),
+    """A message of another peer, its signature checked. `origin` signed it, `forwarder` handed it to us (peer ids),
     from `address` (whereabouts.py)."""
 
     origin: PeerId
@@ -33,7 +33,7 @@ class Heard:
 
 @dataclass(slots=True)
 class _Waiting:
-    """What one source has said, in order."""
+    """The messages of one source, in order."""
 
     messages: deque[Heard] = field(default_factory=deque)
     bytes: int = 0
@@ -46,12 +46,12 @@ class Backlog:
         self.dropped = 0
         self._most_messages = most_messages
         self._most_bytes = most_bytes
-        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()  # whose turn is next comes first
+        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()  # the source whose turn is next comes first
         self._messages = 0
         self._bytes = 0
 
     def put(self, heard: Heard) -> bool:
-        """False, and counted: there was no room."""
+        """False: there was no room, and the loss is counted."""
         if not self._make_room(heard):
             self.dropped += 1
             return False

@@ -1,8 +1,8 @@
-"""What waits to be sent to a peer: four lanes, each bounded in messages and in bytes.
+"""The messages that wait to be sent to a peer: four lanes, each bounded in messages and in bytes.
 
 Mesh control and subscriptions leave first, then gossip about messages; then messages, ours and those of others, in
 their order. When a lane is full,
-- ours keeps what it has, up to LANES[Lane.OURS], some 1200 answers, and refuses more, as the library does;
+- ours keeps its messages, up to LANES[Lane.OURS], some 1200 answers, and refuses more, as the library does;
 - those of others and gossip lose their oldest: a peer does not wait for them as for an answer, and can hear them in
   other ways;
 - mesh control is refused: the library tries that again.
@@ -50,7 +50,7 @@ LANES = {
 
 
 class Waiting:
-    """An RPC as it will be sent, and in how many queues it is."""
+    """An RPC in its final bytes, and the number of queues that it is in."""
 
     def __init__(self, wire: bytes) -> None:
         self.wire = wire
@@ -59,8 +59,8 @@ class Waiting:
 
 
 class Together:
-    """All queues of a process, and what they hold. `on_dropped` is called with the number of messages that a stuck peer
-    loses."""
+    """All queues of a process, and the bytes that they hold. `on_dropped` is called with the number of messages that a
+    stuck peer loses."""
 
     def __init__(self, on_dropped: Callable[[int], None] = lambda _messages: None) -> None:
         self._on_dropped = on_dropped
@@ -69,7 +69,7 @@ class Together:
         self._last: Callable[[], Waiting | None] = lambda: None
 
     def once(self, wire: bytes) -> Waiting:
-        """The same message goes to all peers, one after the other: it is kept once."""
+        """The same message goes to all peers, one after the other: they share one copy."""
         last = self._last()
         if last is None or last.wire != wire:
             last = Waiting(wire)
@@ -105,7 +105,7 @@ class _Messages:
         self.waiting: deque[tuple[int, Waiting]] = deque()
 
     def add(self, place: int, message: Waiting) -> bool:
-        """False: there is no room. One message fits always."""
+        """False: there is no room. One message always fits."""
         while self.waiting and (
             len(self.waiting) >= self.limit.messages or self.bytes + message.size > self.limit.bytes
         ):
@@ -139,7 +139,7 @@ class OutgoingQueue:
         return {name: len(lane.waiting) for name, lane in self._lanes.items()}
 
     def push(self, wire: bytes, lane: Lane, now: float) -> bool:
-        """`wire`: an RPC as it will be sent. False: the lane is full and refuses it."""
+        """`wire`: an RPC in its final bytes. False: the lane is full and refuses it."""
         added = self._lanes[lane].add(next(self._places), self._together.once(wire))
         if added and self not in self._together.moved:
             self._together.moved[self] = now
@@ -147,7 +147,7 @@ class OutgoingQueue:
         return added
 
     def pop(self, now: float) -> bytes | None:
-        """The next to be sent; None: the queue is empty."""
+        """The next message to send; None: the queue is empty."""
         lane = self._next()
         if lane is None:
             return None

@@ -1,15 +1,15 @@
-"""How much we ask of one peer at a time: what its line carries in a second.
+"""How much we ask of one peer at a time: as much as its line carries in a second.
 
-What is asked for and has not come lies in the giver's buffers, and in its line; all else that it says waits behind it.
-So nothing is asked ahead of a line that is not known yet, and its first block tells. A line is measured while the peer
-owes us something, over a second or until all of that has come.
+Blocks that we asked for and that have not come lie in the giver's buffers, and in its line; all its other messages wait
+behind them. So we ask for nothing ahead on a line whose speed is not known yet; its first block shows it. A line is
+measured while the peer owes us something, over a second or until all of that has come.
 
-On a line so slow that a peer's ping may wait too long behind a block (js-libp2p hangs up after five seconds, and its
-ping goes there and back twice), nothing is asked while a ping is being answered, nor just before the next one is due.
+On a line so slow that a peer's ping may wait too long behind a block (js-libp2p disconnects after five seconds, and its
+ping goes there and back twice), we ask for nothing while a ping is being answered, nor just before the next one is due.
 
-Rules: one block may always be asked for, however large; FLOOR bytes as well, however slow the line seems, for a round
-trip is not slowness; MOST bytes at the most, for the giver may hold all of it in memory. What came within less than a
-second says how much the line carries at least; less than WORTH_MEASURING says nothing.
+Rules: we may always ask for one block, however large; for FLOOR bytes as well, however slow the line seems, for a round
+trip is not slowness; for MOST bytes at the most, for the giver may hold all of it in memory. Bytes that came within
+less than a second give a lower bound of the line's speed; fewer than WORTH_MEASURING show nothing.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ FLOOR = 64 * 1024
 MOST = 8 * 1024 * 1024
 WORTH_MEASURING = 32 * 1024
 BURST = 256 * 1024  # of a block, at once: yamux's first window, which lies in the line before we can grant less
-BEHIND = 64 * 1024  # what lies there later (stream_window.SMALLEST)
+BEHIND = 64 * 1024  # the bytes that lie there later (stream_window.SMALLEST)
 PING_EVERY = 10.0  # js-libp2p's, since its start
 PING_PATIENCE = 5.0
 PING_LATE = 2.0  # then it will not come
 
 
 class Pace:
-    """One peer's. `rate`: bytes a second, 0.0 while it is not known. Times are those of a clock that runs forward."""
+    """The pace of one peer. `rate`: bytes a second, 0.0 while it is not known. Times are those of a clock that runs
+    forward."""
 
     def __init__(self) -> None:
         self.rate = 0.0
@@ -40,7 +41,7 @@ class Pace:
 
     @property
     def owed(self) -> int:
-        """Bytes that were asked for, as far as their sizes can be guessed."""
+        """Bytes that it owes us, as far as their sizes can be guessed."""
         return sum(self._owed.values())
 
     @property
@@ -67,13 +68,13 @@ class Pace:
         self._answering = False
 
     def asked(self, multihash: Multihash, size: int, now: float) -> None:
-        """It owes us that block, of about so many bytes."""
+        """It now owes us that block, of about so many bytes."""
         if not self._owed:
             self._since, self._came = now, 0
         self._owed[multihash] = size
 
     def came(self, count: int, now: float) -> None:
-        """Bytes of it, whole blocks or parts of them."""
+        """Bytes of it came, whole blocks or parts of them."""
         self._came += count
         if self._owed and now - self._since >= SECONDS:
             self._measure(now)
@@ -84,7 +85,7 @@ class Pace:
             self._measure(now)
 
     def gone(self) -> None:
-        """The connection ended: what it owed will not come. How fast its line is stays known."""
+        """The connection ended: the blocks that it owed will not come. The speed of its line stays known."""
         self._owed.clear()
         self._answering = False
 

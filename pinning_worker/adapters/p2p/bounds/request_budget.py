@@ -1,6 +1,6 @@
 """Requests a minute: of each origin, of one connection, of one address, and of all together.
 
-Origins are made up for nothing, so a budget for each of them is not enough. Times are seconds of one clock.
+Making up origins costs nothing, so a budget for each of them is not enough. Times are seconds of one clock.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 MINUTE_SECONDS = 60.0
 MOST_ORIGINS = 10_000
-CONNECTION_SHARE = 4  # one connection brings a quarter of all at most: origins are made up for nothing
-LITTLE_SHARE = 1_000  # and a thousandth of all whatever others bring, from its address too
+CONNECTION_SHARE = 4  # one connection brings a quarter of all at most: making up origins costs nothing
+LITTLE_SHARE = 1_000  # and it may always bring a thousandth of all, whatever others bring from its address
 
 
 class Minute:
-    """How often each key came in its current minute; the least recently heard of many keys is forgotten."""
+    """How often each key came in its current minute; of too many keys, the least recently heard is forgotten."""
 
     def __init__(self) -> None:
         self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
@@ -37,12 +37,12 @@ class Minute:
 
 @dataclass(slots=True)
 class RequestBudget:
-    """Requests a minute of each origin, of what one connection brings, of one address, and of all together. What is
-    over the origin's is charged to nobody else, what is over the connection's or the address's not to all.
+    """Requests a minute of each origin, of one connection, of one address, and of all together. Requests over the
+    origin's budget are charged to nobody else, requests over the connection's or the address's not to all.
 
     An address may bring as many as it leaves to all others: one alone brings half of all, two a third each, and a
-    newcomer always finds something left. Of a connection whose address is not known, it is its own. A little is always
-    left to each connection: who shares an address with those who use it up still hears an answer.
+    newcomer always finds something left. A connection whose address is not known is its own address. Each connection
+    always has a little left: a peer that shares an address with others who use it up still hears an answer.
     """
 
     per_origin: int

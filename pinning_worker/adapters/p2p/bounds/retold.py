@@ -1,8 +1,8 @@
-"""How often one peer was told the same message because it wanted it: MOST_TIMES, as gossipsub has it.
+"""Limits how often one peer gets the same message on request: MOST_TIMES, as in gossipsub.
 
-Without it an IWANT of some bytes, said again and again, is answered with a message of up to 1 MiB each time. A message
-can be wanted for as long as it lies in the cache, some heartbeats; REMEMBERED seconds after a peer first wanted it,
-nobody can have it any more, and it is forgotten. So is the oldest when there are MOST_REMEMBERED.
+Without it an IWANT of some bytes, repeated again and again, costs us a message of up to 1 MiB each time. A message can
+be wanted for as long as it lies in the cache, some heartbeats; REMEMBERED seconds after a peer first wanted it, nobody
+can have it any more, and it is forgotten. So is the oldest when there are MOST_REMEMBERED.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Retold:
         return len(self._told)
 
     def may(self, peer: bytes, message: bytes, now: float) -> bool:
-        """May that peer be told that message? Counted as told."""
+        """May that peer get that message? If so, this counts as once."""
         self._forget_before(now - REMEMBERED)
         first, times = self._told.get((peer, message), (now, 0))
         if times >= MOST_TIMES:

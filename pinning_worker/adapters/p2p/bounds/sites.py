@@ -1,4 +1,6 @@
-"""How many places each address has, and each site (domain/site.py): where a place is given up to who has less."""
+"""How many places each address has, and each site (domain/site.py): the ones with more give up places to those with
+less.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,11 @@ class Counts:
             self._of_site[site_of(address)] += places
 
     def of(self, address: str) -> tuple[int, int]:
-        """Of its site, and its own: the greatest has the most."""
+        """The places of its site, and its own: the greatest pair has the most."""
         return self._of_site[site_of(address)], self._of_address[address]
 
     def lead(self, address: str, over: str) -> int:
-        """How many more it has than the other, where the two first differ."""
+        """How many more places it has than the other, where the two first differ."""
         if site_of(address) != site_of(over):
             return self.of(address)[0] - self.of(over)[0]
         return self.of(address)[1] - self.of(over)[1]

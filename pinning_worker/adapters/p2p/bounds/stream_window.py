@@ -1,13 +1,13 @@
-"""How much a peer may have under way to us on one stream: what its line carries in a second.
+"""How much a peer may have under way to us on one stream: as much as its line carries in a second.
 
-What was sent and has not arrived lies in the sender's buffers, and whatever else it says waits behind it: its pings
-too, twice for each of them, and js-libp2p hangs up when one takes five seconds. So a window follows the line: it
-doubles when the line carries twice as much in a second, and falls to what it does carry when that is less.
+Bytes that were sent and have not arrived lie in the sender's buffers, and all its other messages wait behind them: its
+pings too, twice for each of them, and js-libp2p disconnects when one takes five seconds. So a window follows the line:
+it doubles when the line carries twice as much in a second, and falls to what the line does carry when that is less.
 
 Rules: between SMALLEST and `largest`. A line is measured over half a window that came without a pause of PAUSE seconds
-in it: who says little is not slow, and if it was thought so, the next half windows tell. Where the muxer fixes the
-first window of a stream (yamux: 256 KiB), a smaller one holds from there on: nothing is granted until what was sent has
-come.
+in it: a peer that sends little is not slow, and if the window took it for slow, the next half windows correct that.
+Where the muxer fixes the first window of a stream (yamux: 256 KiB), a smaller one holds from there on: nothing is
+granted until the bytes sent have come.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class StreamWindow:
     def came(self, count: int, now: float) -> None:
         """Bytes were taken off the stream."""
         if now - self._last > PAUSE:
-            self._since, self._came = now, 0  # how long these took is not known
+            self._since, self._came = now, 0  # the time that these took is not known
         else:
             self._came += count
         self._last = now
@@ -44,6 +44,6 @@ class StreamWindow:
             self.size = max(SMALLEST, int(count * SECONDS / seconds))
 
     def credit(self, granted: int) -> int:
-        """What to grant beside `granted`, which is under way or not taken yet: half a window or more, or nothing."""
+        """The bytes to grant beside `granted`, which are under way or not taken yet: at least half a window, or 0."""
         lacks = self.size - granted
         return lacks if lacks >= self.size // 2 else 0

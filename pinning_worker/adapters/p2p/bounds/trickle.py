@@ -1,9 +1,9 @@
 """How far the bytes of an unfinished block count as progress: a slow line is not silence, and a slow liar is no giver.
 
-Rules: what a peer sent since its last good block counts while it is at most MOST bytes, so that one that sends anything
-but what it was asked for is found out after a block's worth or two; and while it comes at SLOWEST bytes a second at
-least, GRACE seconds aside. A peer's line that carries less than that is too slow to fetch anything of size from. For
-the first LONE seconds it may keep us from asking others as well: a block of 2 MiB takes as long at 35 kB/s.
+Rules: the bytes that a peer sent since its last good block count while they are at most MOST, so that a peer that sends
+anything but the block we asked for is found out after a block's worth or two; and while they come at SLOWEST bytes a
+second at least, GRACE seconds aside. A line that carries less than that is too slow to fetch anything of size from. For
+the first LONE seconds the peer may keep us from asking others as well: a block of 2 MiB takes as long at 35 kB/s.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class Trickle:
         return sum(min(part.bytes, MOST) for part in self._of.values())
 
     def came(self, peer: str, count: int, now: float) -> bool:
-        """True if it is progress."""
+        """Counts bytes of the peer. True if they are progress."""
         part = self._of.setdefault(peer, _Unfinished(now))
         part.bytes += count
         return part.bytes <= MOST and part.bytes >= SLOWEST * (now - part.since - GRACE)
 
     def is_lone(self, peer: str, now: float) -> bool:
-        """Is it early enough to wait for nobody but that peer?"""
+        """Is it early enough to wait for that peer alone?"""
         part = self._of.get(peer)
         return part is None or now - part.since <= LONE
 
     def ended(self, peer: str) -> None:
-        """It gave a block that it was asked for, or its connection ended and what was under way is lost."""
+        """It gave a block that we had asked it for, or its connection ended and the bytes under way are lost."""
         self._of.pop(peer, None)

@@ -1,9 +1,9 @@
-"""What is held of frames whose end has not come: so many bytes of one peer, of one address, and in all.
+"""Limits on the bytes held of frames whose end has not come: of one peer, of one address, and in all.
 
-A frame is announced with its length, and who announces 1 MiB and sends all but the last byte makes us hold it. When a
-bound is passed, the stream goes that has been in the middle of a frame for longest, of those which the bound is about:
-an honest frame comes in a moment, so it is the last to go. Of one peer STREAMS are read at most; one more, and the
-oldest goes, for it is what a peer left behind that has come anew.
+A frame is announced with its length, and a peer that announces 1 MiB and sends all but the last byte makes us hold it.
+When a bound is passed, then of the streams that it covers the one goes that has been in the middle of a frame for
+longest: an honest frame comes in a moment, so it is the last to go. STREAMS of one peer are read at most; one more, and
+the oldest goes, for it is probably left over from before the peer reconnected.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(eq=False, slots=True)
 class Reading:
-    """One stream. `address`: None when no limit by address is for it. `give_up()` ends it."""
+    """One stream. `address`: None when no limit by address applies to it. `give_up()` ends it."""
 
     peer: bytes
     address: str | None
@@ -35,7 +35,7 @@ class Reading:
 
 
 class Unfinished:
-    """Every stream that is read."""
+    """All streams that are being read."""
 
     def __init__(self) -> None:
         self._of_peers: dict[bytes, list[Reading]] = defaultdict(list)
@@ -71,7 +71,7 @@ class Unfinished:
                 del self._held[whose]
 
     def holds(self, reading: Reading, size: int) -> None:
-        """So many bytes of a frame that has not ended; 0: it has."""
+        """The stream holds so many bytes of a frame that has not ended; 0: it has."""
         if reading not in self._all:
             return
         if size and not reading.held:

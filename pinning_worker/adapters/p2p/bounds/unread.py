@@ -1,15 +1,15 @@
-"""Bytes that peers have sent and nobody has read yet: how many there may be, and who loses when there are more.
+"""Bytes that peers have sent and nobody has read yet: how many there may be, and which streams go when there are more.
 
-A peer may use up the window of each of its streams before anybody has read a byte: 256 KiB that yamux gives to each
-stream, and what it grew to while it was read. One window is little; a thousand of them are not. Rules:
-- A sender is told of room again when half of its window is free (`stream_window.py`): what it may send and what lies
+A peer may use up the window of each of its streams before anybody has read a byte: the 256 KiB that yamux gives to each
+stream, and whatever it grew to while it was read. One window is little; a thousand of them are not. Rules:
+- A sender gets more room when half of its window is free (`stream_window.py`): the bytes that it may send and the bytes
   unread are never more than the window together.
 - Of one connection MOST_OF_ONE bytes may lie unread, of all connections MOST_OF_ALL, and a connection knows
-  MOST_STREAMS streams. Windows of one connection stop growing at MOST_OF_ONE together, so that only a peer with
-  dozens of streams that are full and unread comes over it.
-- Over it, the streams are lost that have waited longest to be read, until an eighth of the room is free. A stream
-  waits since the time when all that lies in it, or something behind it, began to lie there: to read a few bytes of
-  many makes it no younger.
+  MOST_STREAMS streams. Windows of one connection stop growing at MOST_OF_ONE together, so that only a peer with dozens
+  of streams that are full and unread exceeds it.
+- Over it, the streams are lost that have waited longest to be read, until an eighth of the room is free. A stream waits
+  since the time when all that lies in it, or something behind it, began to lie there: to read a few bytes of many makes
+  it no younger.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Backlog:
-    """Of one stream. `since`: all that came before then has been read."""
+    """The unread bytes of one stream. `since`: all that came before then has been read."""
 
     __slots__ = ("_older", "since", "unread")
 

@@ -1,10 +1,11 @@
-"""Who leaves when the house is full and a newcomer comes: the useless, from the address that has the most.
+"""Which connection leaves when the house is full and a newcomer comes: a useless one, from the address that has the
+most.
 
-A connection is of use when its peer asked us for something, gave us something, or handed us a message; one that never
-did, or not for IDLE_SECONDS, is useless. It leaves if its address has more connections than the newcomer's has. One
-that is of use leaves only if its address would still have more than the newcomer's: then addresses come out even.
-Newcomers have GRACE_SECONDS to say what they want. Of one address the connection that was of use longest ago leaves
-first, among equals the oldest. Sites are compared before addresses (sites.py).
+A connection is of use when its peer asked us for something, gave us something, or handed us a message; one whose peer
+never did, or not for IDLE_SECONDS, is useless. It leaves if its address has more connections than the newcomer's has.
+One that is of use leaves only if its address would still have more than the newcomer's: then addresses come out even.
+Newcomers have GRACE_SECONDS to show their use. Of one address the connection that was of use longest ago leaves first,
+among equals the oldest. Sites are compared before addresses (sites.py).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ IDLE_SECONDS = 600.0
 
 @dataclass(eq=False, slots=True)
 class Guest:
-    """A connection whose handshake is finished. `address`: what is counted as one; times are of one clock."""
+    """A connection whose handshake is finished. `address`: the unit that counts as one; times are of one clock."""
 
     address: str
     since: float
@@ -31,7 +32,7 @@ class Guest:
 
 
 def who_leaves(guests: Iterable[Guest], address: str, now: float) -> Guest | None:
-    """None: the newcomer from that address does."""
+    """The connection that leaves; None: the newcomer from that address does."""
     guests = list(guests)
     counts = Counts(guest.address for guest in guests)
 

@@ -2,8 +2,8 @@
 
 The fault: a peer that reconnects before its old connection is reaped is deaf for good on pubsub. Why: `Pubsub` keeps
 one outgoing stream for each peer, and keeps the one on the dead connection: the new `connected` is a no-op because the
-peer is known, the queue of dead peers skips it because it has a live connection, and whichever error is noticed first
-makes `_handle_dead_peer` forget the subscriptions that came in on the new connection. Where: `Pubsub._handle_new_peer`,
+peer is known, the queue of dead peers skips it because it has a live connection, and the first error makes
+`_handle_dead_peer` forget the subscriptions that came in on the new connection. Where: `Pubsub._handle_new_peer`,
 `.handle_dead_peer_queue`, `._handle_dead_peer`, `.stream_handler`.
 
 The cure, in one rule: our stream to a peer follows the peer. It belongs on the connection where the peer last opened

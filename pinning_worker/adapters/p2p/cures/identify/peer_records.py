@@ -8,7 +8,7 @@ counted. Where: `PeerData.add_addrs` and `.add_protocols`, `unmarshal_envelope`,
 
 Half an address (`ff ff`) is kept as well, and raises in every reader: for example while the DHT looks for peers to ask.
 
-The cure: of a peer's record we keep MOST_ADDRESSES that can be read and MOST_PROTOCOLS; a message of identify has
+The cure: of a peer's record we store MOST_ADDRESSES that can be read and MOST_PROTOCOLS; a message of identify has
 LARGEST bytes at most and a signed record LARGEST_RECORD, or it is refused. Other implementations take 4 to 8 KiB.
 
 Upstream: not reported.

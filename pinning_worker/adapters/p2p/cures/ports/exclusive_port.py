@@ -1,11 +1,11 @@
 """Two workers must not share a port without knowing.
 
-What happens: a second worker on the same port starts as if all were well, and the kernel deals connections out
-between the two. Why: listeners set SO_REUSEPORT, so that hole punching may dial from the listening port; we punch no
-holes. Where: `libp2p.transport.tcp.tcp._set_reuse_flags`.
+The fault: a second worker on the same port starts as if all were well, and the kernel deals connections out between the
+two. Why: listeners set SO_REUSEPORT, so that hole punching may dial from the listening port; we punch no holes. Where:
+`libp2p.transport.tcp.tcp._set_reuse_flags`.
 
-The cure: only SO_REUSEADDR (a restart is not kept out by TIME_WAIT), and IPv6 listeners leave IPv4 alone. A busy port
-then fails to bind; that the library still starts, with no addresses, is caught by `listening.require_all`.
+The cure: listeners set only SO_REUSEADDR (TIME_WAIT does not stop a restart), and IPv6 listeners leave IPv4 alone. A
+busy port then fails to bind; the library still starts, with no addresses, and `listening.require_all` catches that.
 
 Upstream: not reported.
 """

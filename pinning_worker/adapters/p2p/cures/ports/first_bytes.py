@@ -1,10 +1,12 @@
 """A dial must not fail because its first three bytes came in two pieces.
 
-What happens: of js-libp2p's dials over tcp, to a port that is shared with websockets, one in three fails ("Encryption
-failed"). Why: to tell tcp from websockets the first three bytes are looked at, with one read, which may return fewer;
-js-libp2p sends the length of its first line in a packet of its own. Where: `PortDemultiplexer._classify_and_route`.
+The fault: of js-libp2p's dials over tcp, to a port that is shared with websockets, one in three fails ("Encryption
+failed"). Why: to tell tcp from websockets the library looks at the first three bytes, with one read, which may return
+fewer; js-libp2p sends the length of its first line in a packet of its own. Where:
+`PortDemultiplexer._classify_and_route`.
 
-The cure: three bytes are collected before it looks. Who does not send them in time is closed, as before.
+The cure: three bytes are collected before the library looks. A dialler that does not send them in time is closed, as
+before.
 
 Upstream: not reported.
 """

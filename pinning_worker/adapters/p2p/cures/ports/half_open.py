@@ -1,9 +1,9 @@
 """A dialler that says nothing must go, and must not keep others out.
 
-What happens: a socket that sends `GET ` and no more is held for good, and so is one whose websocket handshake failed;
-a silent one that got as far as the slots for inbound connections holds one of them until the upgrade times out.
-Why: on a port shared by tcp and ws only the first three bytes and the security handshake have a deadline, not what
-lies between. Where: `PortDemultiplexer._classify_and_route` and `TransportManager._add_listen_addr_shared`.
+The fault: a socket that sends `GET ` and no more is held for good, and so is one whose websocket handshake failed; a
+silent one that got as far as the slots for inbound connections holds one of them until the upgrade times out. Why: on a
+port shared by tcp and ws only the first three bytes and the security handshake have a deadline, and the steps between
+have none. Where: `PortDemultiplexer._classify_and_route` and `TransportManager._add_listen_addr_shared`.
 
 The cure: a door (`bounds/door.py`) watches over each port, from the accepted socket to the end of the connection.
 `deafness` tells it when a handshake has finished.
@@ -51,7 +51,8 @@ def came_in(raw: Any, door: Door, arrival: Arrival) -> None:
 
 
 def handshake_finished(raw: Any, peer: str) -> None:
-    """Called with the library's wrapping of a socket once its peer is known; what was not accepted here is ignored."""
+    """Called with the library's wrapping of a socket once its peer is known; a socket that was not accepted here is
+    ignored."""
     if found := _arrivals.get(socket_under(raw) or raw):
         door, arrival = found
         door.finish(arrival, peer, trio.current_time())

@@ -1,10 +1,10 @@
 """A private network must work on a port that tcp and ws share.
 
-What happens: who dials such a port over tcp is closed at once. Why: tcp, ws and wss are told apart by their first three
-bytes, and in a private network those of tcp are a nonce, which nobody knows. Where: `cmux.identify_conn_type`.
+The fault: a dialler that comes to such a port over tcp is closed at once. Why: the port tells tcp, ws and wss apart by
+their first three bytes, and in a private network those of tcp are a random nonce. Where: `cmux.identify_conn_type`.
 
-The cure: at the ports that were announced as private, what is neither HTTP nor TLS is tcp. One nonce in 1 300 000 looks
-like HTTP or TLS and is refused: whoever dials, dials again.
+The cure: at the ports that were announced as private, any connection that is neither HTTP nor TLS is tcp. One nonce in
+1 300 000 looks like HTTP or TLS and is refused; the dialler dials again.
 
 Upstream: not reported.
 """

@@ -1,10 +1,11 @@
 """wss on a port that is shared with tcp and ws must be encrypted.
 
-What happens: a TLS handshake on such a port is answered with a websocket's refusal in plain text; an address with
+The fault: a TLS handshake on such a port is answered with a websocket's refusal in plain text; an address with
 `/tls/ws` is served as `/ws`. Why: the shared port hands a connection that begins like TLS to the listener for wss,
 which never unwraps it. Where: `TransportManager._add_listen_addr_shared`.
 
-The cure: it does, with the context that the websocket transport was given; `half_open` sees to those who stop midway.
+The cure: the listener unwraps it, with the context of the websocket transport; `half_open` closes diallers that stop
+midway.
 
 Upstream: not reported.
 """

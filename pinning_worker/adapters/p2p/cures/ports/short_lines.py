@@ -1,8 +1,8 @@
 """A stranger's first line must be short.
 
-What happens: thirty sockets each promise a first line of 1 GiB, and the worker holds 2 GiB before it knows anybody.
-Why: multistream-select, which begins every connection and every stream, reads as many bytes as its sender says and
-makes room for them at once. Where: `read_delim`, in `MultiselectCommunicator.read`.
+The fault: thirty sockets each promise a first line of 1 GiB, and the worker holds 2 GiB before any peer is known. Why:
+multistream-select, which begins every connection and every stream, reads as many bytes as its sender announces and
+allocates them at once. Where: `read_delim`, in `MultiselectCommunicator.read`.
 
 The cure: a line has LONGEST bytes at most, as in go-multistream and js-libp2p; a longer one is refused before a byte of
 it is read. A line that is no text ends the negotiation like any other nonsense.

@@ -1,10 +1,10 @@
 """A websocket that the other side has closed must be closed here too.
 
-What happens: of every connection that we dialled over ws or wss, and that the peer ended, the socket stays open; in the
-end no file can be opened any more. Why: trio-websocket's `aclose()` does nothing once the other side has said goodbye,
-and on the side that dialled nobody else closes the socket. Where: `P2PWebSocketConnection.close`.
+The fault: of every connection that we dialled over ws or wss, and that the peer closed, the socket stays open; in the
+end no file can be opened any more. Why: trio-websocket's `aclose()` does nothing once the other side has sent its close
+frame, and on the side that dialled no other code closes the socket. Where: `P2PWebSocketConnection.close`.
 
-The cure: whatever became of the goodbye, the socket is closed.
+The cure: the socket is closed, whether or not the close frames were exchanged.
 
 Upstream: not reported.
 """
@@ -30,7 +30,7 @@ def _with_its_socket(stock: Close) -> Close:
         try:
             await stock(self)
         finally:
-            with trio.CancelScope(shield=True):  # a forceful close waits for nobody
+            with trio.CancelScope(shield=True):  # a forceful close does not wait
                 await trio.aclose_forcefully(self._ws_connection._stream)
 
     return mended

@@ -1,10 +1,10 @@
 """A host must be able to dial its thousand-and-first websocket.
 
-What happens: after 1000 successful dials over ws or wss every other one fails with "Maximum connections reached", with
-none open; and the 1000 are kept in memory. Why: the transport counts those that it has dialled, and is never told that
-one has ended. Where: `WebsocketTransport._track_connection`.
+The fault: after 1000 successful dials over ws or wss every other one fails with "Maximum connections reached", with
+none open; and the 1000 stay in memory. Why: the transport counts the connections that it has dialled, and nothing
+removes one that has ended. Where: `WebsocketTransport._track_connection`.
 
-The cure: it counts none. The swarm has a limit of its own, for all transports together.
+The cure: the transport counts none. The swarm has a limit of its own, for all transports together.
 
 Upstream: not reported.
 """

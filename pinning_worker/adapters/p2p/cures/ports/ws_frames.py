@@ -1,14 +1,13 @@
-"""A websocket is a stream of bytes here: how a peer cuts it into messages must neither end the connection nor cost.
+"""A websocket is a stream of bytes here: a peer's message boundaries must neither end the connection nor cost memory.
 
-What happens: js-libp2p sends messages of more than 1 MiB in private networks, and the connection dies. On a port that
-takes 32 MiB a stranger who begins such a message and never ends it makes the worker hold all of it, before anybody
-knows who that is: 64 of them, 2 GiB. Why: trio-websocket hands over whole messages only, and takes 1 MiB unless told
-otherwise. Where: `WebSocketConnection._handle_message_event`; `serve_websocket(...)` in
-`libp2p.transport.websocket.listener`.
+The fault: js-libp2p sends messages of more than 1 MiB in private networks, and the connection dies. On a port that
+takes 32 MiB, a stranger who begins such a message and never ends it makes the worker hold all of it, before the peer is
+known: 64 of them, 2 GiB. Why: trio-websocket hands over whole messages only, and takes 1 MiB by default. Where:
+`WebSocketConnection._handle_message_event`; `serve_websocket(...)` in `libp2p.transport.websocket.listener`.
 
 The cure: a message's bytes are handed over as soon as there are PIECE of them, or it ends. So a message may be as long
-as it likes, and one connection holds two pieces, however small the frames are in which they came. Of such frames
-AT_ONCE are taken in one turn of the event loop. Only for the library's connections: Electrum's need messages.
+as it likes, and one connection holds two pieces, however small its frames are. Of small frames AT_ONCE are taken in one
+turn of the event loop. This holds for the library's connections only: Electrum's need messages.
 
 Upstream: not reported.
 """
@@ -57,7 +56,7 @@ def _hand_over_pieces(stock: Handler) -> Handler:
         if not held or (len(held) < PIECE and not event.message_finished):
             return None
         self._message_parts = []
-        with suppress(trio.ClosedResourceError, trio.BrokenResourceError):  # nobody reads any more
+        with suppress(trio.ClosedResourceError, trio.BrokenResourceError):  # its reader is gone
             await self._send_channel.send(bytes(held))
         return None
 
@@ -65,7 +64,7 @@ def _hand_over_pieces(stock: Handler) -> Handler:
 
 
 async def _now_and_then(self: WebSocketConnection) -> None:
-    """Everybody else has a turn: a second holds a hundred thousand frames."""
+    """Gives all other tasks a turn: a second holds a hundred thousand frames."""
     taken = self.__dict__["_taken"] = self.__dict__.get("_taken", 0) + 1
     if taken % AT_ONCE == 0:
         await trio.lowlevel.checkpoint()

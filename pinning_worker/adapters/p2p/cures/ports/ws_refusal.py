@@ -1,10 +1,10 @@
 """A web server that we dialled by mistake must not end the process.
 
-What happens: whoever answers our websocket handshake with an ordinary HTTP answer (403, 404, a proxy's 502) ends the
+The fault: a server that answers our websocket handshake with an ordinary HTTP answer (403, 404, a proxy's 502) ends the
 whole host; and strangers name addresses that we dial. Why: the refusal is raised in the task that reads, which runs in
 the swarm's nursery. Where: `trio_websocket.WebSocketConnection._reader_task`, started by `WebsocketTransport.dial`.
 
-The cure: on the side that dialled, whatever ends the reading ends that connection, and the dial has failed.
+The cure: on the side that dialled, any exception of the reading task ends that connection, and the dial fails.
 
 Upstream: not reported.
 """
@@ -39,7 +39,7 @@ def _fail_alone(stock: Read) -> Read:
             await self._abort_web_socket()
             await trio.aclose_forcefully(self._stream)
         finally:
-            self._open_handshake.set()  # the dial waits for it, with nobody left to set it
+            self._open_handshake.set()  # the dial waits for it, and no other code will set it
         return None
 
     return mended

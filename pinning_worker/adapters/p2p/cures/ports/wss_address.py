@@ -1,10 +1,10 @@
 """A peer at /tls/ws must be dialled.
 
-What happens: no address `…/tcp/443/tls/ws/p2p/PEER` is ever dialled, "Cannot dial"; written in the old way, `/wss`, it
-is. Why: what ends in /p2p/ is not taken for a websocket's address if it says /tls, and the swarm has put /p2p/ at the
-end of every address before it comes to the transport. Where: `is_valid_websocket_multiaddr`.
+The fault: no address `…/tcp/443/tls/ws/p2p/PEER` is ever dialled, "Cannot dial"; in the old notation, `/wss`, it is.
+Why: an address that ends in /p2p/ and contains /tls does not count as a websocket's, and the swarm has put /p2p/ at the
+end of every address before the transport gets it. Where: `is_valid_websocket_multiaddr`.
 
-The cure: the transport is given the address without its peer, of whom it makes no use.
+The cure: the transport gets the address without its peer, which it does not use.
 
 Upstream: not reported.
 """

@@ -3,7 +3,7 @@
 The fault: with `max_connections` above 1 000, the 1 001st peer that connects ends the process. Why: one task of gossip
 starts another for each peer, and none may have more than 1 000 at a time. Where: `TrioManager.__init__`.
 
-The cure: a task may start as many as there are connections, which are bounded elsewhere.
+The cure: a task may start MOST; the number of connections is bounded elsewhere.
 
 Upstream: not reported.
 """

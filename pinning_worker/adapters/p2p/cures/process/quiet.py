@@ -5,7 +5,7 @@ root logger, which installs a console handler on the way. Where: everywhere;
 `libp2p.network.connection.swarm_connection` calls `logging.warning(...)` itself.
 
 The cure: the library's loggers speak at CRITICAL only, and that module gets a logger of its own. Our code counts and
-logs what matters. If LIBP2P_DEBUG, the library's own switch, is set, nothing is changed.
+logs what matters. Under LIBP2P_DEBUG, the library's own switch, the levels stay as they are.
 
 Upstream: not reported.
 """

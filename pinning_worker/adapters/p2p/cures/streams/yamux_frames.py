@@ -1,20 +1,22 @@
-"""The window of a stream is law, and so are the other rules by which a peer may send on a connection.
+"""The window of a stream binds its sender, and so do the other rules by which a peer may send on a connection.
 
-What happens: a peer sends on past the window of a stream, 800 MiB on one that nobody reads, and the worker holds all of
-it; or it opens streams without end and never closes its side of them, and fills the window of each. Why: too
-much is a line in the log, and the window is counted from zero again; a stream keeps what it holds for a minute after we
-reset it; nothing counts what lies in all streams. Where: `Yamux.handle_incoming`, `YamuxStream.read`.
+The fault: a peer sends on past the window of a stream, 800 MiB on one that nobody reads, and the worker holds all of
+it; or it opens streams without end and never closes its side of them, and fills the window of each. Why: an overrun is
+only logged, and the window is counted from zero again; a stream keeps its bytes for a minute after we reset it; nothing
+counts the bytes in all streams. Where: `Yamux.handle_incoming`, `YamuxStream.read`.
 
-The cure: frames are read here, and streams too.
-- Over the window the connection ends, as with go-yamux and js-libp2p; so it does with a frame of a kind that there is
-  not, and with a stream that is opened twice or under a number of ours.
+The cure: this module reads the frames, and the streams.
+- A peer that exceeds a window ends its connection, as with go-yamux and js-libp2p; so does a frame of an unknown kind,
+  and a stream that is opened twice or under a number of ours.
 - A frame's bytes reach their reader as they come; of one on its way no more than PIECE is held.
-- Bytes for a stream that is not there any more are read and dropped. A stream that we reset holds nothing.
-- How much may lie unread, and on how many streams, says `bounds/unread.py`; who loses a stream there is told by RST.
-- A read that is given up, by a deadline, loses no byte: a task of the connection tells the sender of room, one for
-  each stream, however much a sender that reads nothing goes on to send.
+- Bytes for a stream that is gone are read and dropped. A stream that we reset holds nothing.
+- `bounds/unread.py` limits how much may lie unread, and on how many streams; a peer that loses a stream there gets a
+  RST.
+- A read that a deadline cancels loses no byte: a task of the connection sends the window updates, one for each stream,
+  however much a sender that reads nothing goes on to send.
 - Of the thousands of frames that fit into one message of noise, AT_ONCE are taken in one turn of the event loop.
-- A number means the stream that has it now. Who still holds one that had it before neither reads nor ends it.
+- A number means the stream that has it now. A holder of a stream that had the number before neither reads nor ends the
+  new one.
 
 Upstream: not reported; go-yamux ends the session ("receive window exceeded").
 """
@@ -68,7 +70,7 @@ Method = Callable[..., Awaitable[Any]]
 
 
 class _BrokeTheRules(Exception):
-    """The connection ends. The text says which rule."""
+    """The connection ends. The text names the rule."""
 
 
 class _Over(Exception):
@@ -84,9 +86,9 @@ ENDS = (
     trio.ClosedResourceError,
     trio.TooSlowError,
 )
-"""The peer, the network or we ourselves have ended the connection: nothing to tell."""
+"""The peer, the network or we ourselves have ended the connection: nothing to log."""
 
-AFTER = (whole_goodbyes,)  # what a stream held is given back whatever becomes of the reset
+AFTER = (whole_goodbyes,)  # a stream's bytes are released whatever becomes of the reset
 
 
 def mend() -> None:
@@ -120,7 +122,7 @@ def _by_the_rules(_stock: Method) -> Method:
             _log.debug("libp2p.fault_caught", place="Yamux.handle_incoming", error=repr(error))
         finally:
             _held(self).set(0)
-            self.__dict__["_held"] = Held()  # what is still read of it counts no more
+            self.__dict__["_held"] = Held()  # bytes still read of it count no more
             _connections.discard(self)
         await self._cleanup_on_error()
 
@@ -186,7 +188,7 @@ async def _filled(self: Yamux, number: int, length: int) -> None:
             raise IncompleteReadError("the connection ended inside a frame")
         length -= len(piece)
         if stream is not None:
-            stream.recv_window -= len(piece)  # what is on its way still counts as sent
+            stream.recv_window -= len(piece)  # bytes on their way still count as sent
         if stream is not None and self.streams.get(number) is stream and not stream.recv_closed:
             _lay_down(self, stream, piece)
 
@@ -228,7 +230,7 @@ def _its_own_only(stock: Callable[..., None]) -> Callable[..., None]:
 
 
 def _is_known(stream: YamuxStream) -> bool:
-    """Is it the one of its number?"""
+    """Whether its number still means this stream."""
     return stream.conn.streams.get(stream.stream_id) is stream
 
 
@@ -266,7 +268,7 @@ def _lying(stream: YamuxStream) -> bytearray:
 
 
 def _tell_of_room(stream: YamuxStream) -> None:
-    """What becomes free while its sender is being told is told after that: the sender may not take what we say."""
+    """Room that becomes free during a window update goes into the next one: the sender may not take what we send."""
     if not stream.__dict__.get("_telling") and (room := yamux_window.room_to_tell(stream)):
         stream.__dict__["_telling"] = True
         _soon(stream.conn, _say_there_is_room, stream, room)
@@ -283,7 +285,7 @@ def _hold_nothing(stock: Callable[[YamuxStream], Awaitable[None]]) -> Callable[[
     async def mended(self: YamuxStream) -> None:
         if _is_known(self):
             _drop(self.conn, self)
-            self.recv_closed = self.reset_received = True  # what still comes is dropped, too
+            self.recv_closed = self.reset_received = True  # bytes that still come are dropped, too
             self.conn.stream_events[self.stream_id].set()
         await stock(self)
 
@@ -292,7 +294,7 @@ def _hold_nothing(stock: Callable[[YamuxStream], Awaitable[None]]) -> Callable[[
 
 def _make_room(connections: Iterable[Yamux], most: int) -> None:
     for each in connections:
-        _held(each).set(_lying_in(each))  # the library ends streams, too, and does not tell
+        _held(each).set(_lying_in(each))  # the library ends streams, too, without a call to us
     chosen = unread.to_give_up(_waiting(connections), most)
     if chosen:
         size = sum(_backlog(stream).unread for stream in chosen)
@@ -308,7 +310,7 @@ def _waiting(connections: Iterable[Yamux]) -> Iterator[tuple[YamuxStream, Backlo
 
 
 def _give_up(self: Yamux, streams: Iterable[YamuxStream]) -> None:
-    """As if they had been reset: their readers and writers are told, and so is the peer."""
+    """Ends streams as a reset would: their readers and writers wake, and the peer gets a RST."""
     for stream in streams:
         _drop(self, stream)
         stream.closed = stream.send_closed = stream.recv_closed = stream.reset_received = True
@@ -326,7 +328,7 @@ def _drop(self: Yamux, stream: YamuxStream) -> None:
 
 
 def _soon(self: Yamux, say: Callable[..., Awaitable[None]], *what: Any) -> None:
-    """Said by a task of the connection: at most two for each stream, of its room and of its end."""
+    """Sends it in a task of the connection: at most two for each stream, of its room and of its end."""
     if self._nursery is not None:
         with suppress(RuntimeError):  # it has ended, and the connection with it
             self._nursery.start_soon(say, *what)

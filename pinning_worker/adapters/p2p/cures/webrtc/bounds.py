@@ -1,15 +1,15 @@
-"""One peer that speaks webrtc must not make us hold as much as it likes.
+"""One peer that speaks webrtc must not make us hold unlimited memory.
 
-What happens: memory grows for as long as somebody connected (or half connected) sends messages on the channel of the
+The fault: memory grows for as long as a peer that is connected (or half connected) sends messages on the channel of the
 handshake, which nobody reads any more; fragments of a message that never ends; datagrams before the handshake; checks
 from ever new ports; or asks for blocks and reads none. Why: aiortc's and the library's queues have no size, the window
 that aiortc grants is not enforced, and a write returns before anything is sent. Where: `make_noise_channel_callbacks`,
 `RTCSctpTransport._receive_data_chunk`, aioice's `Connection.data_received` and `.check_incoming`, and
 `_send_on_channel`, which `wire_pc_to_connection` makes.
 
-The cure: each has a bound. What is over it is dropped, as UDP may drop it; a peer that ignores the window that it was
-given is disconnected; a writer waits while MOST_UNSENT bytes of its connection wait to be sent, and gives up when
-PATIENCE seconds bring no change. A peer's faults are not logged line by line.
+The cure: each has a bound. Excess is dropped, as UDP may drop it; a peer that ignores its window is disconnected; a
+writer waits while MOST_UNSENT bytes of its connection wait to be sent, and gives up when PATIENCE seconds bring no
+change. A peer's faults are not logged line by line.
 
 Upstream: not reported.
 """
@@ -58,7 +58,7 @@ def mend() -> None:
 
 
 class _Bounded(asyncio.Queue[bytes]):
-    """Full: what comes is dropped."""
+    """A full queue drops the newcomer."""
 
     def put_nowait(self, item: bytes) -> None:
         if not self.full():
@@ -84,7 +84,7 @@ def _few_chunks(stock: Callable[[Any, Any], Awaitable[None]]) -> Callable[[Any, 
             self._sack_needed = True
             last = self._last_received_tsn
             if last is None or chunk.tsn != tsn_plus_one(last):
-                return  # it will come again; what is taken is the one that all the others wait for
+                return  # it will come again; taken is only the chunk that all the others wait for
             if room < -OVERDRAFT or held >= 2 * MOST_CHUNKS:
                 raise ConnectionError("more than the window that it was given")  # aiortc closes the connection then
         stream = self._get_inbound_stream(chunk.stream_id)
@@ -130,7 +130,7 @@ def _wait_to_send(stock: Callable[[Any, WebRTCConnection], None]) -> Callable[[A
 
 def _patient(sctp: Any, send: Send) -> Send:
     async def mended(channel_id: int, data: bytes) -> None:
-        if len(sctp._data_channel_queue) >= MOST_UNSENT_MESSAGES:  # of those that wait for nothing: goodbyes
+        if len(sctp._data_channel_queue) >= MOST_UNSENT_MESSAGES:  # messages for which no writer waits: closes
             raise WebRTCStreamError("the reader takes nothing")
         await send(channel_id, data)
         loop = asyncio.get_running_loop()
@@ -148,7 +148,7 @@ def _patient(sctp: Any, send: Send) -> Send:
 
 
 def _unsent(sctp: Any) -> int:
-    """Bytes that wait in all channels; what waits for a connection that has ended waits no more."""
+    """Bytes that wait in all channels; 0 for a connection that has ended."""
     if sctp.transport.state != "connected":
         return 0
     return sum(channel.bufferedAmount for channel in sctp._data_channels.values() if channel.readyState == "open")

@@ -1,9 +1,9 @@
 """A dialler by webrtc that does not finish must not keep others out.
 
-What happens: 128 datagrams, sent from anywhere, hold all 128 places for handshakes for 30 s, and no browser gets in.
-Four a second from a single address keep it so. Why: the library makes a whole peer connection for the first datagram,
-gives it 30 s, and turns newcomers away while there are too many. How many connections come from one address is not
-counted at all. Where: `WebRTCDirectListener`.
+The fault: 128 datagrams, sent from anywhere, hold all 128 places for handshakes for 30 s, and no browser gets in. Four
+a second from a single address keep it so. Why: the library makes a whole peer connection for the first datagram, gives
+it 30 s, and turns newcomers away while there are too many. Connections from one address are not counted at all. Where:
+`WebRTCDirectListener`.
 
 The cure: the door for datagrams (`bounds/datagram_door.py`) from the first datagram on, and a place at the door
 (`bounds/door.py`) from the finished handshake on, at the address of ICE's nominated pair.

@@ -1,13 +1,14 @@
 """A browser that left over webrtc must not hold its place for good.
 
-What happens: a webrtc connection that its peer closed, or whose peer vanished, counts as open until the host stops;
-after 250 of them nobody gets in any more, by tcp neither. Why: nothing listens to aiortc once the handshake is over, so
-the library never learns that a connection has ended. Where: `wire_pc_to_connection`.
+The fault: a webrtc connection that its peer closed, or whose peer vanished, counts as open until the host stops; after
+250 of them nobody gets in any more, by tcp neither. Why: nothing listens to aiortc once the handshake is over, so the
+library never learns that a connection has ended. Where: `wire_pc_to_connection`.
 
-The cure: when aiortc says that the connection has ended (its peer said so, or was silent for 30 s), it is closed. So it
-is when the peer has ended SCTP, on which everything goes: js-libp2p on Node says goodbye there, and nowhere else. Who
-opens a stream just then is told: it waited in vain for ten seconds, and a browser that came back at once with it. The
-library's own record of each data channel goes when the channel does, not only with the connection.
+The cure: when aiortc reports that the connection has ended (its peer closed it, or was silent for 30 s), we close it.
+We also close it when the peer has ended SCTP, which carries everything: js-libp2p on Node closes that, and nothing
+else. A caller that opens a stream just then gets an error: it used to wait for ten seconds in vain, and so did a
+browser that came back at once. The library's own record of each data channel goes when the channel does, not only with
+the connection.
 
 Upstream: not reported.
 """
@@ -60,14 +61,14 @@ def _listen_on(stock: Wire) -> Wire:
 
 
 def _tell_of_changes(sctp: Any, look: Callable[[], None]) -> None:
-    """It has no event for them."""
+    """Calls `look` on each change of state; aiortc has no event for these."""
     stock = sctp._set_state
 
     def mended(state: Any) -> None:
         stock(state)
         if sctp.state in ENDED:
             for channel in {channel for channel, *_ in sctp._data_channel_queue if channel.id is None}:
-                channel._setReadyState("closed")  # aiortc does so with those that have their number
+                channel._setReadyState("closed")  # aiortc does so with channels that have their number
         look()
 
     sctp._set_state = mended  # of this one only
@@ -78,7 +79,7 @@ def _on_one_that_lives(stock: Open) -> Open:
         _require_alive(self)
         stream = await stock(self)
         try:
-            _require_alive(self)  # when it ended meanwhile, this stream was not told
+            _require_alive(self)  # if it ended meanwhile, nothing has closed this stream
         except WebRTCStreamError:
             self.remove_stream(cast("Any", stream).channel_id)
             raise
@@ -94,7 +95,7 @@ def _require_alive(connection: WebRTCConnection) -> None:
 
 
 def _end(connection: WebRTCConnection) -> None:
-    """From either thread."""
+    """Ends the connection, from either thread."""
     token = connection._trio_token
     if token is not None:
         with suppress(trio.RunFinishedError):
@@ -111,7 +112,7 @@ async def _close(connection: WebRTCConnection) -> None:
     with trio.move_on_after(CLOSE_SECONDS):
         try:
             await connection.close()
-        except Exception as error:  # noqa: BLE001  what is broken may fail to close in any way
+        except Exception as error:  # noqa: BLE001  a broken connection may fail to close in any way
             _log.debug("libp2p.close_failed", error=repr(error))
 
 

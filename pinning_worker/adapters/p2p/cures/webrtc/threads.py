@@ -1,10 +1,11 @@
 """A browser that reads slowly over webrtc must not stop the database.
 
-What happens: every write and every other call into aiortc holds one of the process's 40 worker threads until it is
-done; forty browsers that do not read hold them all, and nothing that needs a thread (disk, database) goes on. Why: the
-bridge between trio and aiortc's event loop waits for a result in a thread. Where: `AsyncioBridge.run_coro`.
+The fault: every write and every other call into aiortc holds one of the process's 40 worker threads until it is done;
+forty browsers that do not read hold them all, and nothing that needs a thread (disk, database) goes on. Why: the bridge
+between trio and aiortc's event loop waits for a result in a thread. Where: `AsyncioBridge.run_coro`.
 
-The cure: the event loop wakes the waiting task itself. No thread waits. Applied where webrtc-direct is listened on.
+The cure: the event loop wakes the waiting task itself, and no thread waits. Applied only when a host listens on
+webrtc-direct.
 
 Upstream: not reported.
 """

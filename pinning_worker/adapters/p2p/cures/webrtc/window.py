@@ -1,17 +1,18 @@
-"""What a browser sent over webrtc must reach its reader whole, however late that reads.
+"""Bytes that a browser sends over webrtc must reach their reader whole, however late it reads.
 
-What happens: while the worker is busy, 64 frames (1 MiB) of a stream may lie unread; those that come then are dropped
-with a line in the log, and so is the end of the stream. The reader gets bytes with a hole in them, or waits for ever.
-Why: the window that SCTP grants is given back as soon as a message is whole, read or not, so nobody holds the sender
-back. Where: `WebRTCStream._apply_batch_on_trio_thread`.
+The fault: while the worker is busy, 64 frames (1 MiB) of a stream may lie unread; later ones are dropped with a line in
+the log, and so is the end of the stream. The reader gets bytes with a hole in them, or waits for ever. Why: SCTP opens
+its window again as soon as a message is whole, read or not, so nothing holds the sender back. Where:
+`WebRTCStream._apply_batch_on_trio_thread`.
 
-The cure: what lies unread stays charged to the window of its connection (1 MiB, all streams together: SCTP knows no
-other), with something for each frame; so the sender waits, and nothing is dropped. What comes beyond the window is not
-acknowledged and will come again. When there is room again, the sender is told at once. A stream that nobody reads
-while the window is shut would hold up the others for good, and js-libp2p hangs up when a ping gets no answer for some
-seconds: after PATIENCE seconds without any reading the stream is reset, which its sender learns. A stream ends once:
-a peer that says so ten thousand times, in frames that cost no window, is answered once, and it is kept once. In
-all connections together no more lies unread than by tcp and ws; over it, streams that have waited longest are reset.
+The cure: unread bytes stay charged to the window of their connection (1 MiB, all streams together: SCTP knows no
+other), with an extra charge for each frame; so the sender waits, and nothing is dropped. Chunks beyond the window are
+not acknowledged and will come again. When there is room again, the sender learns it at once. A stream that nobody reads
+while the window is shut would hold up the others for good, and js-libp2p disconnects when a ping gets no answer for
+some seconds: after PATIENCE seconds without any reading the stream is reset, which its sender learns. A stream ends
+once: a peer that closes it ten thousand times, in frames that cost no window, gets one answer, and one close is kept.
+In all connections together no more lies unread than by tcp and ws; over it, the streams that have waited longest are
+reset.
 
 Upstream: not reported.
 """
@@ -40,7 +41,7 @@ from pinning_worker.adapters.p2p.cures.webrtc import bounds
 
 PER_FRAME = 64  # bytes: what a frame costs beside its payload
 SHUT = 256 * 1024  # less room than this: the sender may be waiting
-AT_ONCE = 64 * 1024  # given back together, so that not every read wakes aiortc's thread
+AT_ONCE = 64 * 1024  # released together, so that not every read wakes aiortc's thread
 MUCH = 2 * AT_ONCE  # unread: some of it can be read, and will make room
 LARGEST_CHUNK = 2_048  # of SCTP, in one datagram
 LARGEST_FRAME = 16 * 1024  # of libp2p's webrtc: with less room a sender may stand still, and fill no more of it
@@ -62,17 +63,18 @@ def mend() -> None:
 
 
 _windows: WeakSet[Window] = WeakSet()
-_all = Held()  # what all of them are charged
+_all = Held()  # the charges of all windows together
 
 
 class Window:
-    """Of one connection. Used on our thread; `charge` while aiortc's waits for it, what is given back goes to that."""
+    """The window of one connection. Used on our thread; `charge` runs while aiortc's thread waits for it, and releases
+    are handed to that thread."""
 
     def __init__(self, sctp: Any, loop: asyncio.AbstractEventLoop) -> None:
         self.unread: dict[WebRTCStream, Backlog] = {}
         self._sctp, self._loop = sctp, loop
         self._read = 0  # in all
-        self._owed = 0  # read, and not given back yet
+        self._owed = 0  # read, and not released yet
         self._watching = False
         _windows.add(self)
 
@@ -105,7 +107,7 @@ class Window:
 
     @property
     def _is_much(self) -> bool:
-        """Not how much room there is: that may go without a word, taken by frames of which a piece was lost."""
+        """Counts the unread bytes, not the room: lost pieces of frames take up room without a message to us."""
         return _unread(self._sctp) >= MUCH
 
     def _call(self, what: Callable[..., None], *args: Any) -> None:
@@ -147,7 +149,7 @@ class Window:
 
 def _make_room() -> None:
     waiting = [pair for window in _windows for pair in window.unread.items()]
-    _all.set(sum(backlog.unread for _, backlog in waiting))  # a connection that has ended did not tell
+    _all.set(sum(backlog.unread for _, backlog in waiting))  # a connection that has ended releases nothing itself
     chosen = unread.to_give_up(waiting, unread.MOST_OF_ALL)
     if chosen:
         _log.info("libp2p.streams_not_read", streams=len(chosen), peer=str(chosen[0].muxed_conn.peer_id))
@@ -184,7 +186,7 @@ class _Unread:
         self._window.release_all(self._stream)
 
     def drop(self) -> None:
-        """What is there will not be read."""
+        """Empties the queue unread."""
         with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
             while True:
                 self._receive.receive_nowait()
@@ -243,7 +245,7 @@ def _is_full(sctp: RTCSctpTransport) -> bool:
 
 
 def _room(sctp: RTCSctpTransport) -> float:
-    """Bytes; without an end while little is unread: then what fills the window is still on its way to the reader."""
+    """Bytes; infinite while little is unread: the bytes that fill the window are then on their way to the reader."""
     return sctp._advertised_rwnd if _unread(sctp) >= MUCH else math.inf
 
 
@@ -254,7 +256,7 @@ def _unread(sctp: RTCSctpTransport) -> int:
 def _not_while_shut(stock: Callable[[Any, Any], Awaitable[None]]) -> Callable[[Any, Any], Awaitable[None]]:
     async def mended(self: RTCSctpTransport, chunk: Any) -> None:
         if _is_full(self):
-            self._sack_needed = True  # says how far we are, and that there is no room; it will come again
+            self._sack_needed = True  # reports our progress, and that there is no room; it will come again
             return
         await stock(self, chunk)
 
@@ -263,7 +265,7 @@ def _not_while_shut(stock: Callable[[Any, Any], Awaitable[None]]) -> Callable[[A
 
 def _or_no_room(stock: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
     async def mended(self: RTCSctpTransport) -> None:
-        """A sender that was told of a little room takes what we do not acknowledge for lost, and us for dead."""
+        """A sender that sees a little room takes unacknowledged chunks for lost, and us for dead."""
         crumbs = max(0, self._advertised_rwnd) if _is_full(self) else 0
         self._advertised_rwnd -= crumbs
         try:
