@@ -1,6 +1,6 @@
-"""Who and where: what DHT messages say of peers, and how far a peer is from a key.
+"""Peers in DHT messages: their ids and addresses, and their distance from a key.
 
-Everything here comes from strangers: it is read within limits, and what cannot be read is left out.
+Everything here comes from strangers: it is read within limits, and unreadable parts are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from multiaddr.exceptions import Error as MultiaddrError
 
 from pinning_worker.adapters.p2p.addresses import is_readable
 
-CLOSEST = 20  # k: so many peers keep a record, and are told of in an answer
+CLOSEST = 20  # k: the number of peers that keep a record, and that an answer names
 MOST_ADDRESSES = 8
 LONGEST_ADDRESS = 256
 _SHA256 = b"\x12\x20"  # how the peer id of a long key (RSA) begins
@@ -42,7 +42,7 @@ class Contact:
 
 
 def place_of(key: bytes) -> int:
-    """Where a key, or a peer's binary id, stands in the space in which distances are taken (XOR)."""
+    """The place of a key, or of a peer's binary id, in the space in which distances are taken (XOR)."""
     return int.from_bytes(hashlib.sha256(key).digest(), "big")
 
 
@@ -70,7 +70,7 @@ def read_message(data: bytes | memoryview) -> Message:
 
 
 def read_contacts(peers: Iterable[Message.Peer]) -> list[Contact]:
-    """The first CLOSEST of them, each once, without those that cannot be read."""
+    """The first CLOSEST of them, each once, without the unreadable ones."""
     found: dict[str, Contact] = {}
     for _, said in zip(range(CLOSEST), peers, strict=False):
         if _is_peer_id(said.id):
@@ -86,8 +86,8 @@ def write_contact(into: Message.Peer, contact: Contact, *, connected: bool) -> N
 
 
 def _is_peer_id(data: bytes) -> bool:
-    """The hash of a public key, or a key of 42 bytes at most as it is. As text they begin with Qm or 1; of any other
-    bytes the text may be read as multibase, and so as another peer."""
+    """The hash of a public key, or the key itself if it has at most 42 bytes. As text these begin with Qm or 1; the
+    text of other bytes may be read as multibase, and so as another peer."""
     if data[:1] == b"\0":
         return 2 < len(data) <= 44 and data[1] == len(data) - 2
     return data[:2] == _SHA256 and len(data) == 34
@@ -101,6 +101,6 @@ def _read_addresses(addresses: Iterable[bytes], peer: str) -> list[str]:
                 address = Multiaddr(data)
             except (MultiaddrError, ValueError, KeyError, IndexError):
                 continue
-            if is_readable(address):  # or whoever asks us is not answered: it cannot be told on
+            if is_readable(address):  # else an answer that contains it could not be written
                 texts.append(str(address).removesuffix(f"/p2p/{peer}"))
     return texts

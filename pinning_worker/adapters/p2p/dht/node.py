@@ -1,12 +1,12 @@
-"""A node of the DHT: finds providers, tells others what we provide, keeps its table alive; as a server it answers.
+"""A node of the DHT: finds providers, announces our blocks, keeps its table alive; as a server it answers.
 
     dht = Dht(host, serves=False)
     nursery.start_soon(dht.run)
     await dht.find(multihash, lambda contact: …)
     await dht.provide(multihash)
 
-Whom it knows: peers that speak the protocol among those connected (bootstrap peers, whoever comes), and those that
-answered before. Nobody is asked by name, and no address of anybody stands in this code.
+It knows the connected peers that speak the protocol (bootstrap peers, inbound ones), and peers that answered before. No
+peer's name and no peer's address stands in this code.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ QUESTIONS_AT_ONCE = 4
 REFRESH_SECONDS = 600.0
 SWEEP_SECONDS = 30.0
 NOTICE_SECONDS = 0.5
-TELLING = 5  # peers told of a provider at the same time
+TELLING = 5  # peers that get a provider record at the same time
 
 _log = structlog.get_logger(__name__)
 
@@ -62,7 +62,7 @@ class Dht:
         await server.on_stream(stream)
 
     async def run(self) -> None:
-        """Until cancelled. A server answers while this runs; finding and providing need it for hanging up."""
+        """Runs until cancelled. A server answers while this runs; finding and providing need it for disconnecting."""
         if self.server is not None:
             for protocol in (PUBLIC, PRIVATE):
                 self._host.raw.set_stream_handler(protocol, partial(self._on_stream, self.server))
@@ -80,7 +80,7 @@ class Dht:
                     self._host.raw.remove_stream_handler(protocol)
 
     async def find(self, key: bytes, tell: Callable[[Contact], None]) -> None:
-        """Tells of each provider of a multihash once, as soon as it is found; returns when all were asked."""
+        """Calls `tell` once for each provider of a multihash, as soon as it is found. Returns at the end of the walk."""
         told: set[str] = {self._host.peer_id}
 
         def tell_once(contact: Contact) -> None:
@@ -103,14 +103,15 @@ class Dht:
 
     @asynccontextmanager
     async def visit(self, contact: Contact) -> AsyncGenerator[None, None]:
-        """Connected while the block runs, as far as it lies with us. Raises CannotConnect."""
+        """Stays connected while the block runs, as far as it lies with us. Raises CannotConnect."""
         if not contact.addresses and not self._host.is_connected(contact.peer):
             contact = await self._where(contact.peer)
         async with self._talk.visit(contact):
             yield
 
     async def provide(self, key: bytes) -> int:
-        """Those closest to a multihash are told that we have it; how many were. From now on we answer so as well."""
+        """Announces to the peers closest to a multihash that we have it; returns how many it reached. From now on our
+        own answers name us too."""
         self.provided.add(key)
         told = 0
         news = Message(type=Message.ADD_PROVIDER, key=key)
@@ -135,13 +136,15 @@ class Dht:
         return told
 
     def provide_no_more(self, key: bytes) -> None:
-        """We no longer say so; what others were told lapses within two days."""
+        """Ends our answers for it; the records at other peers lapse within two days."""
         self.provided.discard(key)
 
     async def _refresh(self) -> None:
-        """Asks for ourselves and for somewhere else now and then: who no longer answers is forgotten, others found.
+        """Walks to ourselves and to a random place now and then: peers that no longer answer leave the table, others
+        enter.
 
-        What those who are connected said of themselves lapses, and without it none that was forgotten is noticed again.
+        Identify results of connected peers lapse; without asking again, no peer that left the table would be noticed
+        again.
         """
         while True:
             for peer in self._host.peers():
@@ -171,7 +174,7 @@ class Dht:
         return answer
 
     async def _where(self, peer: str) -> Contact:
-        """With the addresses that others know of it: a record of who provides may have come without."""
+        """The peer with the addresses that others know of it: a provider record may have come without."""
         found = Contact(peer)
         key = binary_id(peer)
 
@@ -195,7 +198,7 @@ class Dht:
         return self.table.closest(key, CLOSEST)
 
     def _notice(self, peer: str) -> None:
-        """Takes in a connected peer that says it speaks the protocol."""
+        """Takes in a connected peer whose identify result names the protocol."""
         store, who = self._host.raw.get_peerstore(), ID.from_base58(peer)
         with suppress(PeerStoreError):
             if not {PUBLIC, PRIVATE}.isdisjoint(store.get_protocols(who)):

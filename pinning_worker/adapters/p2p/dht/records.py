@@ -1,7 +1,7 @@
-"""Who provides what: the records that a server keeps for others, for KEEP_SECONDS each.
+"""Provider records: those that a server keeps for other peers, for KEEP_SECONDS each.
 
 Anybody may send any number of them. So a key has at most CLOSEST providers, a peer at most MOST_OF_ONE records, all
-together MOST: when that is reached, the oldest goes. Of a peer's own addresses only a few are kept, as it said them.
+together MOST: when that is reached, the oldest goes. Of a peer's own addresses we keep only a few, as it sent them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict
 from pinning_worker.adapters.p2p.dht.contacts import CLOSEST, Contact
 
 KEEP_SECONDS = 48 * 3600.0  # as everywhere in this network
-MOST = 10_000  # 40 MB, with the longest keys and addresses that are taken
+MOST = 10_000  # 40 MB, with the longest keys and addresses allowed
 MOST_OF_ONE = 1_000
 
 _Entry = tuple[bytes, str]

@@ -1,8 +1,8 @@
-"""The answers of a DHT server: who is closer to a key, and who said that it provides it.
+"""The answers of a DHT server: the peers closer to a key, and its providers.
 
-Values (IPNS and public keys) are not kept: PUT_VALUE is refused, GET_VALUE says only who is closer. What one peer may
-cost is bounded: so many streams, and questions a second; whoever exceeds it, or sends nonsense, has its stream reset.
-Peers keep their streams for the next question: when all are taken, the one longest silent makes room.
+Values (IPNS and public keys) are not kept: PUT_VALUE is refused, GET_VALUE gets only closer peers. The cost of one peer
+is bounded: so many streams, and questions a second; a peer that exceeds it, or sends nonsense, has its stream reset.
+Peers keep their streams for the next question: when the server has no stream left, the one longest silent makes room.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Refused(BadMessage):
-    """A question that is not answered."""
+    """A question that gets no answer."""
 
 
 class Server:
-    """`closest(key)` are the peers to tell of; `ours(key)` are ourselves if we provide that key."""
+    """`closest(key)`: the peers to name in an answer; `ours(key)`: ourselves if we provide that key."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Server:
         finally:
             del self._silent[scope]
             self._streams[peer] -= 1
-            self._streams += Counter()  # those at zero go
+            self._streams += Counter()  # forgets the zeros
             await close_quietly(stream, reset=not whole)
 
     async def _converse(self, peer: str, stream: INetStream, scope: trio.CancelScope) -> None:
@@ -88,7 +88,7 @@ class Server:
                 await write_frame(stream, answer.SerializeToString())
 
     def answer(self, peer: str, question: Message, now: float) -> Message | None:
-        """None: heard, and nothing to be said. Raises Refused."""
+        """None: the message needs no answer. Raises Refused."""
         answer = Message(type=question.type, key=question.key)
         match question.type:
             case Message.PING:
@@ -108,7 +108,7 @@ class Server:
 
     def _take_record(self, peer: str, said: Message, now: float) -> None:
         for provider in read_contacts(said.providerPeers):
-            if provider.peer == peer and provider.addresses:  # nobody may speak for others
+            if provider.peer == peer and provider.addresses:  # no peer may announce another
                 self.records.add(said.key, provider, now)
 
     def _write(self, into: Message.Peer, contact: Contact) -> None:

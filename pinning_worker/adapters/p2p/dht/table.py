@@ -1,8 +1,8 @@
 """The routing table: peers that answered us, many near ourselves and a few everywhere else.
 
-Kademlia's rule: for each length of the prefix that a peer's place shares with ours there is a bucket of CLOSEST; who is
-known and answers is never pushed out by somebody new, or whoever makes up peer ids would soon be all that we know.
-Who does not answer is removed by whoever asked.
+Kademlia's rule: for each length of the prefix that a peer's place shares with ours there is a bucket of CLOSEST. A new
+peer never pushes out a known one that answers; otherwise an attacker that makes up peer ids would soon fill the table.
+The code that asked a peer in vain removes it.
 """
 
 from __future__ import annotations

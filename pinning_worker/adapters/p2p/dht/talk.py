@@ -1,8 +1,8 @@
 """A question to one peer of the DHT, and the way there.
 
-Strangers tell us whom to ask. So a peer that we are not connected with is dialled only at addresses that are worth
-dialling, at most DIALS of them, and never once half of our connections are in use; who was dialled for a question and
-is used for nothing else is hung up on when nobody has asked it anything for LINGER_SECONDS.
+Strangers name the peers that we ask. So a peer that we are not connected with is dialled only at addresses that are
+worth dialling, at most DIALS of them, and never once half of our connections are in use; a peer that was dialled for a
+question and is used for nothing else is disconnected when we have asked it nothing for LINGER_SECONDS.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HANG_UP_SECONDS = 5.0
 
 
 class NoAnswer(Exception):
-    """Not reached, silent, or nonsense."""
+    """The peer was not reached, stayed silent, or sent nonsense."""
 
 
 class Talk:
@@ -59,24 +59,24 @@ class Talk:
         return answer
 
     async def tell(self, contact: Contact, news: Message) -> None:
-        """Nothing is answered. Raises NoAnswer."""
+        """Sends a message that gets no answer. Raises NoAnswer."""
         await self._say(contact, news, answered=False)
 
     @asynccontextmanager
     async def visit(self, contact: Contact) -> AsyncGenerator[None, None]:
-        """Connected while the block runs, as far as it lies with us. Raises CannotConnect."""
+        """Stays connected while the block runs, as far as it lies with us. Raises CannotConnect."""
         await self._reach(contact)
         self._visits[contact.peer] += 1
         try:
             yield
         finally:
             self._visits[contact.peer] -= 1
-            self._visits += Counter()  # those at zero go
+            self._visits += Counter()  # forgets the zeros
             if contact.peer in self._dialled:
                 self._dialled[contact.peer] = trio.current_time()
 
     def idle(self) -> list[str]:
-        """Those to hang up on now; forgotten by this."""
+        """The peers to disconnect now; the call forgets them."""
         long_ago = trio.current_time() - LINGER_SECONDS
         found = [peer for peer, at in self._dialled.items() if at < long_ago and peer not in self._visits]
         for peer in found:

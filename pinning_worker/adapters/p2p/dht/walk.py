@@ -1,4 +1,4 @@
-"""One question to the network: those closest to a key that we know are asked for closer ones, until there are none.
+"""One question to the network: ask the known peers closest to a key for closer ones, until there are none.
 
 `Walk` is the bookkeeping, pure; `walk` runs it, with at most ALPHA peers asked at the same time, MOST_ASKED in all, and
 for WALK_SECONDS at most.
@@ -28,7 +28,7 @@ class Walk:
         self._learn(start)
 
     def next(self) -> Contact | None:
-        """Whom to ask now: the closest of those among the CLOSEST that are still to be asked."""
+        """The next peer to ask: the closest of the CLOSEST that nobody has asked yet."""
         if len(self._asked) >= MOST_ASKED:
             return None
         return next((contact for contact in self._near() if contact.peer not in self._asked), None)
@@ -44,7 +44,7 @@ class Walk:
         self._failed.add(peer)
 
     def found(self) -> list[Contact]:
-        """The closest that answered, closest first."""
+        """The closest peers that answered, closest first."""
         return [contact for contact in self._near() if contact.peer in self._answered]
 
     def _learn(self, contacts: Iterable[Contact]) -> None:
@@ -63,7 +63,8 @@ class Walk:
 async def walk(
     key: bytes, start: Iterable[Contact], ask: Callable[[Contact], Awaitable[list[Contact] | None]]
 ) -> list[Contact]:
-    """The closest to that key that answered. `ask` returns whom a peer calls closer, or None: no answer."""
+    """The closest peers to that key that answered. `ask` returns the peers that a peer calls closer, or None: no
+    answer."""
     way, busy, moved = Walk(key, start), 0, trio.Event()
 
     async def one(contact: Contact) -> None:

@@ -7,5 +7,5 @@
     mapped_ports    UPnP: ports that the router forwards; upnp_router speaks with it, blocking keeps it in threads
     invitation      all that another node needs to find this one, in one line of text
 
-Strangers who tell us of peers decide whom we dial, so every way says for itself which addresses it believes.
+Strangers that name peers decide which peers we dial, so every way states for itself which addresses it believes.
 """

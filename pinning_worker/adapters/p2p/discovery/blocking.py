@@ -1,7 +1,7 @@
-"""Calls that may take long, or for ever, in a thread of their own: waited for until a deadline, then left alone.
+"""Calls that may take long, or for ever, in a thread of their own: awaited until a deadline, then abandoned.
 
-A thread cannot be ended. One that is left goes on until its call returns, so there are at most LEFT of them: what comes
-then waits for a place, within its own deadline. The worker's end waits for none.
+A thread cannot be ended. An abandoned one goes on until its call returns, so there are at most LEFT of them: a further
+call waits for a place, within its own deadline. The worker's end waits for none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 async def within(seconds: float, call: Callable[[], T]) -> T:
-    """What `call` returns, or raises. Raises trio.TooSlowError."""
+    """Returns or raises the result of `call`. Raises trio.TooSlowError."""
     with trio.fail_after(seconds):
         return await trio.to_thread.run_sync(
             call,

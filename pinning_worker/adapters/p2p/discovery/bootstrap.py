@@ -1,5 +1,7 @@
-"""Staying connected to those whom the operator names (bootstrap and direct peers): dial, hold, dial again when lost,
-ever more patiently. A connection that is closed at once counts as a failure: who does not want us is not pestered."""
+"""Staying connected to the peers that the operator names (bootstrap and direct peers): dial, hold, dial again when
+lost, ever more patiently. A connection that is closed at once counts as a failure, so that a peer that refuses us is
+not pestered.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def stay_connected(host: Host, address: str, longest_wait: float = LONGEST_WAIT_SECONDS) -> None:
-    """Runs until cancelled. The first failure of a row is told, the others only at debug level."""
+    """Runs until cancelled. The first failure of a row is logged as a warning, the others at debug level."""
     peer = parse_peer(address).peer_id.to_base58()
     failures = 0
     while True:
@@ -42,11 +44,11 @@ async def stay_connected(host: Host, address: str, longest_wait: float = LONGEST
 
 
 def wait_after(failures: int, longest_wait: float = LONGEST_WAIT_SECONDS) -> float:
-    """Seconds to wait, doubling with each failure in a row; half of it by chance: workers shall not dial in step."""
+    """Seconds to wait, doubling with each failure in a row; half of it is random, lest workers dial in step."""
     longest = min(FIRST_WAIT_SECONDS * 2.0 ** min(failures, 16), longest_wait)
     return longest / 2 + random.random() * longest / 2  # noqa: S311  jitter, not a secret
 
 
 def longest_wait(is_direct: bool) -> float:
-    """A direct peer that was restarted is to be heard again soon."""
+    """Shorter for a direct peer, so that we reach it soon after its restart."""
     return LONGEST_WAIT_FOR_DIRECT_SECONDS if is_direct else LONGEST_WAIT_SECONDS

@@ -1,8 +1,8 @@
-"""Dialling those of whom strangers tell us. Who tells decides whom we knock on, so:
+"""Dialling peers that strangers name. The stranger chooses whom we knock on, so:
 
 one peer at a time and one a second, the same peer again after five minutes at the earliest, and nobody once half of our
-connections are in use. A relay that has to be dialled on the way to a peer counts as a peer. Which addresses are to be
-believed is for the way in which they were found (peer_exchange.py, mdns.py).
+connections are in use. A relay that has to be dialled on the way to a peer counts as a peer. Each way of finding
+decides which addresses to believe (peer_exchange.py, mdns.py).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Connect = Callable[[str, float], Awaitable[str]]
 class Dialler:
     """For one way of finding peers, whose name is in the log. One task asks `wants`, then `dial`s.
 
-    `connect`: `Host.connect`, or `Host.connect_on_hearsay` where addresses are no more than told.
+    `connect`: `Host.connect`, or `Host.connect_on_hearsay` where addresses are mere hearsay.
     """
 
     def __init__(self, host: Host, found_by: str, connect: Connect | None = None) -> None:
@@ -40,13 +40,13 @@ class Dialler:
         self._tried: OrderedDict[str, float] = OrderedDict()
 
     def wants(self, peer: str) -> bool:
-        """Shall it be dialled now? Who was wanted is not wanted again for a while, whatever came of it."""
+        """Shall it be dialled now? A wanted peer is not wanted again for a while, whatever came of it."""
         if peer == self._host.peer_id or self._host.is_connected(peer) or self._host.half_full:
             return False
         return not self._tried_lately(peer)
 
     async def dial(self, *addresses: str) -> None:
-        """One peer, by each of its `…/p2p/PEER` until one answers. A moment later the next one may be dialled."""
+        """Dials one peer, by each of its `…/p2p/PEER` until one answers. A moment later the next one may be dialled."""
         relays: set[str] = set()
         for address in addresses:
             if self._may_go_through(address, relays) and await self._answered(address):
@@ -54,7 +54,7 @@ class Dialler:
         await trio.sleep(BETWEEN_DIALS_SECONDS)
 
     def _may_go_through(self, address: str, relays: set[str]) -> bool:
-        """`relays`: those that this peer's other addresses went through; whom we know by then may be asked again."""
+        """`relays`: the relays of this peer's other addresses; the same relay may serve again."""
         try:
             circuit = parse_circuit(address)
         except BadAddress:

@@ -3,8 +3,8 @@
     pinning1:<base32 of: salt (16) || nonce (12) || ciphertext || checksum (4)>
 
 Inside is CBOR: {"peer": id, "addresses": [multiaddrs that end in /p2p/id], "swarm_key": 32 bytes or null}; a reader
-ignores other keys, so that a later worker can say more. The key is scrypt(passphrase in NFKC, salt, N = 2^16, r = 8,
-p = 1), the cipher ChaCha20-Poly1305 with the prefix as associated data. The checksum (of SHA-256, over prefix and all
+ignores other keys, so that a later worker can add some. The key is scrypt(passphrase in NFKC, salt, N = 2^16, r = 8, p
+= 1), the cipher ChaCha20-Poly1305 with the prefix as associated data. The checksum (of SHA-256, over prefix and all
 bytes) tells a slip of the hand from a wrong passphrase. Case and white space do not matter, so the line may be wrapped
 or read aloud. Another format gets another number in its prefix.
 """
@@ -37,7 +37,7 @@ _SCRYPT = {"n": 1 << 16, "r": 8, "p": 1, "dklen": 32, "maxmem": 128 << 20}  # 64
 
 
 class BadInvitation(ValueError):
-    """Not a connection string, or not one that can be used. The text says why, nothing of what is inside."""
+    """Not a usable connection string. The text says why, and nothing of its content."""
 
 
 class WrongPassphrase(BadInvitation):
@@ -82,7 +82,7 @@ def unseal(text: str, passphrase: str) -> Invitation:
 
 
 def require_whole(text: str) -> None:
-    """Raises BadInvitation when the text was cut or mistyped: to be known before a passphrase is asked for."""
+    """Raises BadInvitation when the text was cut or mistyped: call it before prompting for a passphrase."""
     _whole(text)
 
 
@@ -109,7 +109,7 @@ def _whole(text: str) -> bytes:
 
 
 def _read(inside: bytes) -> Invitation:
-    """What is authentic may still be of a faulty program: each part is looked at."""
+    """Authentic content may still come from a faulty program, so each part is checked."""
     try:
         told = cbor2.load(BytesIO(inside))
         return Invitation(told["peer"], tuple(told["addresses"]), told["swarm_key"])

@@ -1,6 +1,6 @@
 """The local networks that this machine is on: private addresses of its interfaces, each with its network.
 
-Not the loopback, whose peers are this machine's own affair; not a provider's public network; and no link-local IPv6,
+Excluded are the loopback, whose peers are this machine's own affair; a provider's public network; and link-local IPv6,
 which is dialled by interface, and a multiaddr names none.
 """
 
@@ -25,7 +25,7 @@ def local_interfaces() -> frozenset[Interface]:
 
 
 def is_near(address: str, interfaces: Iterable[Interface]) -> bool:
-    """Is that multiaddr one to dial (tcp, ws) within one of those networks? Raises BadAddress."""
+    """Is that multiaddr a dialable one (tcp, ws) within one of those networks? Raises BadAddress."""
     if not is_dialled_by_ip(address):
         return False
     ip = ip_address(address.split("/")[2])
@@ -33,7 +33,7 @@ def is_near(address: str, interfaces: Iterable[Interface]) -> bool:
 
 
 def near_addresses(listening: Iterable[Multiaddr], interfaces: Iterable[Interface]) -> list[str]:
-    """Where those who share a network with us reach what we listen on: tcp first, then ws."""
+    """The addresses at which peers in a shared network reach us: tcp first, then ws."""
     here = sorted(interfaces, key=lambda one: (one.version, int(one.ip)))
     found = [text for address in listening for text in _at(str(address), here)]
     return sorted(dict.fromkeys(found), key=lambda text: text.endswith("/ws"))

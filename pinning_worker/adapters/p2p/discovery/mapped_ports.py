@@ -1,10 +1,10 @@
-"""UPnP: the ports that we listen on, forwarded by the router in front of us, and told to peers while that holds.
+"""UPnP: the ports that we listen on, forwarded by the router in front of us, and announced to peers while that holds.
 
 Mapped are the tcp and udp ports on which we listen for the router's network; the same port outside where it is free,
-else another. The mapping is renewed long before its end, and the external address asked for again with it: home
-connections get a new one at night. What fails is tried again, ever more patiently; the log says what is mapped, or why
-nothing is. At the end the ports are given back, within a few seconds or not at all: then the lease ends by itself.
-A router that sends without end, or nothing, costs the process that asks it (upnp_process.py).
+else another. The mapping is renewed long before its end, and each renewal reads the external address again: home
+connections get a new one at night. A failed call is repeated, ever more patiently; the log names the mapped addresses,
+or the reason for none. At the end we give the ports back, within a few seconds or not at all: then the lease ends by
+itself. A router that sends without end, or nothing, costs the process that asks it (upnp_process.py).
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One that we listen on."""
+    """A port that we listen on."""
 
     protocol: Protocol
     number: int
 
 
 class MappedPorts:
-    """Of one host, from its making; `run` until cancelled."""
+    """The mapped ports of one host, from its making; `run` until cancelled."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -54,7 +54,7 @@ class MappedPorts:
         self._asking: Router | None = None  # the last one found
         self._outside = ""
         self._mapped: dict[Port, int] = {}
-        self._asked: set[tuple[Port, int]] = set()  # what may be forwarded, whether or not the router said so
+        self._asked: set[tuple[Port, int]] = set()  # possibly forwarded, whether or not the router confirmed it
         host.also_at.append(self._addresses)
 
     async def run(self) -> None:
@@ -79,7 +79,7 @@ class MappedPorts:
                 await self._leave_router()
 
     async def _renew(self) -> None:
-        """Everything is mapped that can be. Raises NotMapped: nothing is."""
+        """Maps every port that it can. Raises NotMapped: none is."""
         router = self._router
         if router is None:
             await self._leave_router()
@@ -97,7 +97,7 @@ class MappedPorts:
                 _log.warning("upnp.port_refused", reason=reason)
 
     async def _ask(self, router: Router, wanted: list[Port]) -> tuple[str, dict[Port, int], list[str]]:
-        """The external address, the external port of each that is mapped, and why others are not."""
+        """The external address, the external port of each mapped one, and the reasons why others are not."""
         outside = await router.external_address()
         mapped: dict[Port, int] = {}
         refused: list[str] = []
@@ -111,7 +111,7 @@ class MappedPorts:
         return outside, mapped, refused
 
     async def _forward(self, router: Router, port: Port) -> int:
-        """The external port. Raises NotMapped, with what was said to the first one asked for."""
+        """The external port. Raises NotMapped, with the router's answer for the first one tried."""
         others = random.sample(OTHER_PORTS, OTHER_PORTS_TRIED)
         refusal: NotMapped | None = None
         for external in dict.fromkeys([self._mapped.get(port, port.number), port.number, *others]):
@@ -133,7 +133,7 @@ class MappedPorts:
         return list(dict.fromkeys(port for address in self._host.listening if (port := _port_of(address, router.here))))
 
     def _addresses(self) -> list[Multiaddr]:
-        """Where we are reached from outside. None of /tls/ws: a certificate is for a name, which the operator knows."""
+        """Our addresses from outside. None of /tls/ws: a certificate is for a name, which the operator knows."""
         if self._router is None:
             return []
         found = []
@@ -169,7 +169,7 @@ async def _give_all_back(asked: list[tuple[Port, int]], router: Router | None) -
 
 
 def _port_of(address: Multiaddr, here: str) -> Port | None:
-    """None: nobody who comes through the router finds it."""
+    """None: a peer that comes through the router does not reach it."""
     _, kind, ip, protocol, port, *_ = str(address).split("/")
     if kind != "ip4" or ip not in ("0.0.0.0", here):  # noqa: S104  read, not bound
         return None

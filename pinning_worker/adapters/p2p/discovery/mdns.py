@@ -3,11 +3,11 @@
 Interoperates with Kubo and `@libp2p/mdns`. The service is `_p2p._udp.local` in a private network too: the spec has a
 name of its own for those, but Kubo and js-libp2p use the common one, and strangers fail at the handshake anyway.
 
-What is heard is signed by nobody. So: only addresses in the very networks that we hear it on are dialled, by the rules
-of `Dialler`; and who says nothing that we can use costs nothing but the reading. Told are our addresses in these
-networks, and nothing of the others; and nobody is answered who is in none of them.
+Records are not signed. So we dial only addresses in the very networks that we hear them on, by the rules of `Dialler`;
+and a record without a usable address costs nothing but the reading. We announce our addresses in these networks, and no
+others; and we answer no machine outside them.
 
-The DNS part is zeroconf's, which runs in a thread of its own; from there to here leads `_Ear`, a bounded queue.
+The DNS part is zeroconf's, which runs in a thread of its own; `_Ear`, a bounded queue, leads from there to here.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from pinning_worker.ungroup import one_error
 SERVICE = "_p2p._udp.local."
 QUERY, PTR, IN = 0, 12, 1
 FIRST_QUERY_SECONDS = 1.0
-LONGEST_QUERY_SECONDS = 60.0  # js-libp2p announces nothing: who comes later is found by asking again
-LOOK_SECONDS = 5.0  # whether the machine is in other networks now
+LONGEST_QUERY_SECONDS = 60.0  # js-libp2p announces nothing: asking again finds later peers
+LOOK_SECONDS = 5.0  # between two looks at the machine's networks
 REGISTER_SECONDS = 20.0  # takes two, to see that the name is free
 CLOSE_SECONDS = 3.0
 MOST_WAITING = 64
@@ -49,12 +49,12 @@ _log = structlog.get_logger(__name__)
 
 
 class LocalPeers:
-    """Of one host; `run` until cancelled, however often the machine's networks change."""
+    """The local peers of one host; `run` until cancelled, however often the machine's networks change."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._dialler = Dialler(host, "mDNS")
-        # It tells of packets that it cannot read, and of networks that went away: no stranger's way to our disk.
+        # It logs unreadable packets, and networks that went away: strangers must not fill our disk.
         logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
 
     async def run(self) -> None:
@@ -74,7 +74,7 @@ class LocalPeers:
                 await trio.sleep(LOOK_SECONDS)
 
     async def _in(self, networks: frozenset[Interface]) -> str:
-        """Speaks and listens there, until the machine's networks or our addresses change."""
+        """Announces and listens there, until the machine's networks or our addresses change."""
         told = self._addresses(networks)
         async with _open_zeroconf(networks, told) as (responder, ear):
             _log.info("mdns.on", told=told, networks=sorted(str(one.network) for one in networks))
@@ -99,13 +99,14 @@ class LocalPeers:
 
 
 class _Responder(Zeroconf):
-    """Zeroconf answers whoever asks it directly, from any network: our private addresses, and a large answer to a small
-    question with a forged sender. This one answers only who shares a network with us (RFC 6762, section 11)."""
+    """Zeroconf answers every direct question, from any network: it reveals our private addresses, and sends a large
+    answer to a small question with a forged sender. This one answers only machines that share a network with us (RFC
+    6762, section 11)."""
 
     def __init__(self, networks: Collection[Interface]) -> None:
         self._near = [one.network for one in networks]
         here = [str(one.ip) for one in networks if one.version == 4]
-        super().__init__(here, ip_version=IPVersion.V4Only, use_asyncio=False)  # opens sockets, asks nobody
+        super().__init__(here, ip_version=IPVersion.V4Only, use_asyncio=False)  # opens sockets, sends nothing
 
     def async_send(self, out: DNSOutgoing, addr: str | None = None, *args: Any, **kwargs: Any) -> None:
         if addr is None or any(ip_address(addr) in network for network in self._near):
@@ -113,8 +114,8 @@ class _Responder(Zeroconf):
 
 
 class _Ear(RecordUpdateListener):
-    """What peers say, from zeroconf's thread to ours. What comes faster than it is taken displaces the oldest: it will
-    be said again."""
+    """Records of peers, from zeroconf's thread to ours. When they come faster than we take them, the oldest is lost: it
+    will come again."""
 
     def __init__(self) -> None:
         self._waiting: deque[bytes] = deque(maxlen=MOST_WAITING)
@@ -122,7 +123,7 @@ class _Ear(RecordUpdateListener):
         self._news = trio.Event()
 
     def async_update_records(self, _zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
-        """In zeroconf's thread, with all records of one packet."""
+        """Runs in zeroconf's thread, with all records of one packet."""
         texts = (record.new for record in records if isinstance(record.new, DNSText))
         said = b"".join(text.text for text in texts if text.key.endswith(SERVICE) and not text.is_expired(now))
         if said:
@@ -149,7 +150,7 @@ class _Ear(RecordUpdateListener):
 async def _open_zeroconf(
     networks: Collection[Interface], told: Collection[str]
 ) -> AsyncGenerator[tuple[Zeroconf, _Ear], None]:
-    """Hears, and tells these addresses, at our IPv4 addresses in these networks.
+    """Listens, and announces these addresses, at our IPv4 addresses in these networks.
 
     Raises OSError, zeroconf.Error, trio.TooSlowError.
     """
@@ -163,11 +164,11 @@ async def _open_zeroconf(
         yield responder, ear
     finally:
         with trio.CancelScope(shield=True), suppress(trio.TooSlowError, OSError, zeroconf.Error):
-            await within(CLOSE_SECONDS, responder.close)  # says goodbye to the network
+            await within(CLOSE_SECONDS, responder.close)  # withdraws our record from the network
 
 
 def _service(told: Collection[str], here: Collection[str]) -> ServiceInfo:
-    """Under a random name, as the spec wants it; port and IP addresses are there because DNS wants them."""
+    """The record under a random name, as the spec requires; DNS requires its port and IP addresses."""
     name = secrets.token_hex(20)
     return ServiceInfo(
         SERVICE,
@@ -180,7 +181,7 @@ def _service(told: Collection[str], here: Collection[str]) -> ServiceInfo:
 
 
 async def _ask_again(responder: Zeroconf) -> None:
-    """Who is there? Ever more seldom."""
+    """Sends the query again and again, ever more seldom."""
     wait = FIRST_QUERY_SECONDS
     while True:
         question = DNSOutgoing(QUERY)

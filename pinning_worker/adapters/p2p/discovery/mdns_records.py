@@ -1,7 +1,7 @@
-"""What a peer says of itself by mDNS: one TXT record of strings `dnsaddr=/ip4/…/tcp/…/p2p/PEER`.
+"""The mDNS record of a peer: one TXT record of strings `dnsaddr=/ip4/…/tcp/…/p2p/PEER`.
 
-Spec: https://github.com/libp2p/specs/blob/master/discovery/mdns.md. js-libp2p makes a record of each string; put one
-after another they are the same. Anybody in the network may say anything: what is read is bounded, and proves nothing.
+Spec: https://github.com/libp2p/specs/blob/master/discovery/mdns.md. js-libp2p makes a record of each string; one after
+another they read the same. Anybody in the network may send anything: reading is bounded, and proves nothing.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ MOST_READ = 32
 
 
 def encode_txt(addresses: Iterable[str]) -> bytes:
-    """Of multiaddrs that end in /p2p/…: the first MOST_TOLD that are not too long."""
+    """The record of multiaddrs that end in /p2p/…: the first MOST_TOLD that are not too long."""
     strings = [KEY + address.encode() for address in addresses]
     fitting = [string for string in strings if len(string) <= LONGEST]
     return b"".join(bytes([len(string)]) + string for string in fitting[:MOST_TOLD])
 
 
 def decode_txt(txt: bytes) -> dict[str, list[str]]:
-    """The addresses of each peer that is named, of the first MOST_READ strings; what is no such string is left out."""
+    """The addresses of each peer named in the first MOST_READ strings; other strings are left out."""
     found: dict[str, list[str]] = {}
     for string in _strings(txt)[:MOST_READ]:
         if not string.startswith(KEY):

@@ -1,8 +1,8 @@
-"""Pubsub peer discovery: saying where we are every ten seconds, and dialling those we are not connected to.
+"""Pubsub peer discovery: announcing our addresses every ten seconds, and dialling peers that we are not connected to.
 
-Interoperates with `@libp2p/pubsub-peer-discovery`. Whoever writes here decides whom we dial, so: only a peer that
-signed for itself, by the rules of `Dialler`, at most three of its addresses, those without a relay first, and private
-addresses only when we are on a private network ourselves.
+Interoperates with `@libp2p/pubsub-peer-discovery`. A peer that writes here decides whom we dial, so: only a peer that
+signed for itself, by the rules of `Dialler`, at most three of its addresses, direct ones first, and private addresses
+only when we are on a private network ourselves.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_TRIES = 3
 
 
 class PeerExchange:
-    """On one topic; `run` until cancelled. `garbage` counts what was no peer record, or not the sender's own."""
+    """On one topic; `run` until cancelled. `garbage` counts messages that hold no peer record, or another peer's."""
 
     def __init__(self, host: Host, topic: Topic) -> None:
         self.garbage = 0

@@ -1,9 +1,9 @@
-"""What a peer says about itself on the discovery topic, as `@libp2p/pubsub-peer-discovery` writes it.
+"""The record of a peer on the discovery topic, as `@libp2p/pubsub-peer-discovery` writes it.
 
     message Peer { bytes publicKey = 1; repeated bytes addrs = 2; }
 
-`publicKey` is the libp2p PublicKey protobuf, `addrs` are binary multiaddrs. Anybody may send anything here: what is
-read is bounded, and says nothing about the sender until the message's signature names the same peer.
+`publicKey` is the libp2p PublicKey protobuf, `addrs` are binary multiaddrs. Anybody may send anything here: reading is
+bounded, and a record proves nothing about the sender until the message's signature names the same peer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class BadPeerRecord(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A peer and where it says it is. Addresses without its own `/p2p/…` at the end."""
+    """A peer and the addresses that it claims, without its own `/p2p/…` at the end."""
 
     peer: str
     addresses: tuple[str, ...]

@@ -1,6 +1,6 @@
-"""The router as the worker asks it: by a process of its own, which is ended when it takes too long or says too much.
+"""The worker's access to the router: a process of its own, killed when it takes too long or sends too much.
 
-A thread that waits for a router cannot be ended, and what the router sends would lie in our memory.
+A thread that waits for a router cannot be ended, and the router's bytes would lie in our memory.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Router:
         return public_address(str(await self.ask("external_address")))
 
     async def holder(self, protocol: Protocol, external: int) -> tuple[str, int] | None:
-        """To whom that external port is forwarded; None: to nobody."""
+        """The machine and port to which that external port is forwarded; None: it is not."""
         match await self.ask("holder", protocol, external):
             case [str(ip), int(port)]:
                 return ip, port
@@ -46,7 +46,7 @@ class Router:
         await self.ask("forward", protocol, external, port)
 
     async def give_back(self, protocol: Protocol, external: int, port: int) -> None:
-        """Forwards no longer, if that was to us."""
+        """Ends the forwarding, if it is to us."""
         await self.ask("give_back", protocol, external, port)
 
     async def ask(self, call: str, *arguments: object) -> object:

@@ -1,8 +1,8 @@
-"""A router that forwards ports when it is asked by UPnP (an Internet Gateway Device). Every call here blocks.
+"""A router that forwards ports at our request by UPnP (an Internet Gateway Device). Every call here blocks.
 
-What a router says is believed as far as it costs only us: the first device of the local network that calls itself one
-is asked. miniupnpc speaks the protocol; it raises plain `Exception`, with the router's words, and nothing else. It
-reads whatever a router sends, however much and however long: a process of its own runs it (`upnp_process.py`).
+A router is believed as far as its answers cost only us: we ask the first device of the local network that calls itself
+one. miniupnpc speaks the protocol; it raises plain `Exception`, with the router's words, and nothing else. It reads
+whatever a router sends, however much and however long: a process of its own runs it (`upnp_process.py`).
 
     python -m pinning_worker.adapters.p2p.discovery.upnp_router
     <- {"call": "find", "with": []}               -> {"said": "192.168.1.2"}
@@ -27,7 +27,7 @@ from typing import IO, Any, Literal
 import miniupnpc
 
 Protocol = Literal["tcp", "udp"]
-ANSWER_MILLISECONDS = 2000  # so long for routers to say that they are there
+ANSWER_MILLISECONDS = 2000  # for routers to answer the search
 LEASE_SECONDS = 900
 MOST_MEMORY = 256 * 1024 * 1024  # bytes of address space; Python and the library need less than half of it
 LONGEST_REASON = 500  # characters; some of them are the router's
@@ -54,7 +54,7 @@ class Router:
         return public_address(str(said or ""))
 
     def holder(self, protocol: Protocol, external: int) -> tuple[str, int] | None:
-        """To whom that external port is forwarded; None: to nobody. Raises NotMapped."""
+        """The machine and port to which that external port is forwarded; None: it is not. Raises NotMapped."""
         with _refused("the router does not say what it forwards"):
             held = self._device.getspecificportmapping(external, protocol.upper())
         return None if held is None else (str(held[0]), int(held[1]))
@@ -73,7 +73,7 @@ class Router:
                 self._add(protocol, external, port, _FOREVER)
 
     def give_back(self, protocol: Protocol, external: int, port: int) -> None:
-        """Forwards no longer, if that was to us. Raises NotMapped: the router refuses."""
+        """Ends the forwarding, if it is to us. Raises NotMapped: the router refuses."""
         if self.holder(protocol, external) != (self.here, port):
             return
         with _refused(f"the router does not stop forwarding {protocol} port {external}"):
@@ -97,7 +97,7 @@ def find_router(description: str = "") -> Router:
 
 
 def public_address(said: str) -> str:
-    """What a router said when asked for its external address, if it is one. Raises NotMapped."""
+    """The external address in a router's answer, if it is public. Raises NotMapped."""
     if not said:
         raise NotMapped("the router has no external address, or one that is not public (another router before it?)")
     try:
@@ -118,14 +118,14 @@ def _refused(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         why = str(error)
-        # Silence it calls so: the C library's errno, where there was no error.
+        # The library reports silence so: the C library's errno, where there was no error.
         raise NotMapped(what if why in ("", "Success") else f"{what}: {why}") from error
 
 
 def main() -> None:
     """The process: calls by line, answers by line."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever the library prints is no answer
+    os.dup2(2, 1)  # the library's own prints are no answer
     for each in (signal.SIGTERM, signal.SIGINT):  # they go to the whole worker, which gives its ports back by us
         signal.signal(each, signal.SIG_IGN)
     with suppress(OSError, ValueError):  # a sandbox may forbid it: then only the deadlines of our parent bound us
@@ -134,7 +134,7 @@ def main() -> None:
 
 
 def serve(calls: IO[str], answers: IO[str]) -> None:
-    """Until there are no more calls. The first one is `find`."""
+    """Answers calls until there are no more. The first one is `find`."""
     router: Router | None = None
     for line in calls:
         call = json.loads(line)

@@ -1,8 +1,8 @@
-"""Port Announcer: what the stories say, onto the content topic.
+"""Port Announcer: publishes the messages of the stories on the content topic.
 
-The publisher behind it sends at once while there is room and paces what does not fit, so that peers' queues lose
-nothing. Its own queue is bounded; what does not fit there is counted and lost: gossip is lossy, and a repeated
-request repeats its answer.
+The publisher behind it sends at once while there is room and paces the rest, so that peers' queues lose nothing. Its
+own queue is bounded; a message that does not fit there is counted and lost: gossip is lossy, and a repeated request
+repeats its answer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What one gossip frame says about meshes and messages, in few words: each topic and each message once.
+"""The control of one gossip frame without repetitions: each topic and each message once.
 
-A frame of 1 MiB can say GRAFT a hundred thousand times, and every time would be answered. It means no more than saying
-it once; and about topics that we are not on it means nothing to us. What is over the peer's budget is not looked at.
-Whom else a PRUNE names is not read: we dial by rules of our own (dialler.py).
+A frame of 1 MiB can hold GRAFT a hundred thousand times, and the library would answer each. Repetitions mean no more
+than one does; and topics that we are not on mean nothing to us. Control over the peer's budget is not looked at. The
+peers that a PRUNE names are not read: we dial by rules of our own (dialler.py).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class Intake(AsyncIterator[Heard]):
         return self._backlog.dropped
 
     def put(self, heard: Heard) -> bool:
-        """False, and counted: there was no room."""
+        """False: there was no room, and the loss is counted."""
         added = self._backlog.put(heard)
         if added:
             self._readers.unpark()
@@ -30,7 +30,7 @@ class Intake(AsyncIterator[Heard]):
 
     async def get(self) -> Heard:
         """The oldest message of the source whose turn it is; waits for one."""
-        await trio.lowlevel.checkpoint()  # before the look: between it and the taking nobody else may run
+        await trio.lowlevel.checkpoint()  # before the look: between it and the taking no other task may run
         while (heard := self._backlog.take()) is None:
             await self._readers.park()
         return heard

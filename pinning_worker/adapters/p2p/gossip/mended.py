@@ -20,7 +20,7 @@ WORTH_AN_IDONTWANT = 1024  # bytes of a message
 
 
 class MendedRouter(GossipSub):
-    """To which peers a message goes, and how many of our own may go."""
+    """Decides to which peers a message goes, and how many of our own may go."""
 
     def _get_peers_to_send(
         self, topic_ids: Iterable[str], msg_forwarder: ID, origin: ID, msg_id: bytes | None = None
@@ -29,7 +29,7 @@ class MendedRouter(GossipSub):
 
         The library sends them to its mesh alone. With more browsers around us than a mesh holds, some then hear an
         answer only by gossip, a second or more later, or never. go and js flood them, as gossipsub 1.1 recommends, and
-        browsers are connected to nobody but us. What we merely forward keeps to the mesh.
+        browsers are connected to nobody but us. Messages that we merely forward keep to the mesh.
         """
         topics = list(topic_ids)
         peers = set(super()._get_peers_to_send(topics, msg_forwarder=msg_forwarder, origin=origin, msg_id=msg_id))
@@ -39,12 +39,12 @@ class MendedRouter(GossipSub):
         return peers - {origin}
 
     def gossip_heartbeat(self) -> defaultdict[ID, dict[str, list[bytes]]]:
-        """Tells what we have to the peers that refused to be in our mesh, too.
+        """Gossips also to the peers that refused to be in our mesh.
 
         The library does not ask a peer into its mesh while the peer's back-off runs, which is right, and does not
-        gossip to it either, which is not: IHAVE is for those outside of the mesh. A peer that answers our GRAFT with
-        PRUNE would hear nothing of what others say through us for a minute, and then for the next: js-libp2p answers so
-        to every peer that it has named as a direct peer.
+        gossip to it either, which is not: IHAVE is for peers outside of the mesh. A peer that answers our GRAFT with
+        PRUNE would get no message that others publish through us for a minute, and then for the next: js-libp2p answers
+        so to every peer that it has named as a direct peer.
         """
         gossip = super().gossip_heartbeat()
         for topic, mesh in self.mesh.items():
@@ -70,7 +70,7 @@ class MendedRouter(GossipSub):
             await super()._emit_idontwant_for_message(msg_id, topic_ids)
 
     def _check_spam_protection(self, peer_id: ID, msg: rpc_pb2.Message) -> bool:
-        """Does not count what we publish ourselves; `publisher.py` paces it.
+        """Does not count our own messages; `publisher.py` paces them.
 
         The library's limit for each forwarding peer and topic treats us as one of them: of 200 answers in two seconds
         it sends 20, drops the rest without an error, and marks us for bad behaviour.
@@ -87,8 +87,8 @@ class MendedPubsub(Pubsub):
 
         The library begins at the second of its start and counts up by one. A worker that published faster than once a
         second begins in its own past after a restart, and for up to 120 s peers drop its answers, because they have
-        seen (sender, number). The clock is asked for each message: go-libp2p can be told to remember the highest number
-        of each peer and to drop what is below (`BasicSeqnoValidator`; Kubo does), so a worker that began while its
+        seen (sender, number). The clock is read for each message: go-libp2p has an option to remember the highest
+        number of each peer and to drop lower ones (`BasicSeqnoValidator`; Kubo does), so a worker that began while its
         clock was behind is heard as soon as its clock is right.
         """
         self.counter = max(self.counter + 1, time.time_ns())

@@ -1,13 +1,13 @@
-"""Publishing so that what is said arrives: oldest first, as fast as the peers' queues empty, and no faster.
+"""Publishing so that messages arrive: oldest first, as fast as the peers' queues empty, and no faster.
 
 Each peer has an outgoing queue. Before each message we look at those queues and wait while one holds ROOM messages: a
 single answer leaves at once, two hundred leave within a second or two, and the queues stay short. A peer whose queue
-does not move stands still or is hostile, and is waited for no longer than STUCK_SECONDS; until it moves again what is
-said waits in its queue, which is bounded (`bounds/outgoing_queue.py`); that peer alone loses the rest. Seconds in
-which our own process stood still (a busy machine, a long computation) do not count: no queue could move in them.
+does not move stands still or is hostile, and we wait for it no longer than STUCK_SECONDS; until it moves again messages
+wait in its queue, which is bounded (`bounds/outgoing_queue.py`); that peer alone loses the rest. Seconds in which our
+own process stood still (a busy machine, a long computation) do not count: no queue could move in them.
 
-What waits here is bounded; what does not fit is counted and told, and the newest loses. So is what is too large for
-one RPC: the library would drop it without a word.
+The messages that wait here are bounded; a new one that does not fit is lost, counted and logged. So is one too large
+for one RPC: the library would drop it silently.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ LARGEST = 1024 * 1024 - 16 * 1024  # an RPC has 1 MiB; signature, topic and the 
 ROOM = 16
 LOOK_AGAIN_SECONDS = 0.002
 STUCK_SECONDS = 0.5
-LAST_WRITE_SECONDS = 0.1  # what has left a queue may still be in the sender's hands, who tells nobody
-LONGEST_LOOK = 10 * LOOK_AGAIN_SECONDS  # what took longer than this was our own standstill
+LAST_WRITE_SECONDS = 0.1  # the task that sends may still hold a message after it left its queue, unseen
+LONGEST_LOOK = 10 * LOOK_AGAIN_SECONDS  # a look that took longer than this was our own standstill
 
 _log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class Sized(Protocol):
 
 
 class Publisher(Generic[PeerT]):
-    """`send(topic, data)` does the publishing; `queues()` are the peers' outgoing queues, as they are now."""
+    """`send(topic, data)` publishes; `queues()` are the peers' outgoing queues, as they are now."""
 
     def __init__(
         self, send: Callable[[str, bytes], Awaitable[None]], queues: Callable[[], Mapping[PeerT, Sized]]
@@ -53,7 +53,7 @@ class Publisher(Generic[PeerT]):
         self._stuck: set[PeerT] = set()
 
     def put(self, topic: str, data: bytes) -> bool:
-        """Takes a message to publish. Never waits. False, counted and told: it is too large, or there was no room."""
+        """Takes a message to publish. Never waits. False, counted and logged: it is too large, or there was no room."""
         if len(data) > LARGEST or len(self._waiting) >= MOST_MESSAGES or self._bytes + len(data) > MOST_BYTES:
             self.overflowed += 1
             _log.warning("pubsub.not_published", topic=topic, bytes=len(data), so_far=self.overflowed)
@@ -82,8 +82,8 @@ class Publisher(Generic[PeerT]):
             self._sending = 0
 
     async def said(self) -> None:
-        """Returns once all that was put has left the queues, but for those that do not move."""
-        while self.unsent or self._filled(1) - self._stuck:  # noqa: ASYNC110  a queue rings no bell
+        """Returns once all messages have left the queues, except the queues that do not move."""
+        while self.unsent or self._filled(1) - self._stuck:  # noqa: ASYNC110  a queue has no event
             await trio.sleep(LOOK_AGAIN_SECONDS)
         await trio.sleep(LAST_WRITE_SECONDS)
 

@@ -1,4 +1,5 @@
-"""Gossip: topics that we listen and speak on. gossipsub 1.0 to 1.2, every message signed and checked (StrictSign).
+"""Gossip: topics that we subscribe to and publish on. gossipsub 1.0 to 1.2, every message signed and checked
+(StrictSign).
 
     async with open_pubsub(host) as pubsub:
         topic = await pubsub.join("/doichain-nfc/1/message/proto")
@@ -6,10 +7,10 @@
         async for heard in topic.intake:
             ...
 
-A message is taken in by the topic's validator, which alone knows who handed it to us; our own echo is not. Reading
-slowly loses messages (counted), never memory; `bounds/flood_guard.py` limits what one peer may cause. Every peer that
-asks into our mesh is kept there, what we publish goes to every subscriber, and the host's direct peers get everything
-(`router.py`).
+The topic's validator takes in each message, because it alone knows which peer handed it to us; our own echo is dropped.
+Reading slowly loses messages (counted), never memory; `bounds/flood_guard.py` limits the messages of one peer. Every
+peer that asks into our mesh stays there, our messages go to every subscriber, and the host's direct peers get
+everything (`router.py`).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from pinning_worker.ungroup import one_error
 HANG_UP_SECONDS = 5.0
 LONGEST_PEER_ID = 64  # bytes; base58 takes quadratic time
 LONGEST_TOPIC = 256
-NUMBER_BYTES = 8  # of a message: go-libp2p and js-libp2p write so many, js-libp2p takes no other
+NUMBER_BYTES = 8  # of a message: as go-libp2p and js-libp2p write it; js-libp2p takes no other length
 _LIMITS = GossipLimits()
 
 _log = structlog.get_logger(__name__)
@@ -62,12 +63,13 @@ class Topic:
         self._host = host
 
     def publish(self, data: bytes) -> bool:
-        """Queued, to be sent at once or as soon as there is room, in order. False: too large (LARGEST), or no room."""
+        """Queues a message, to be sent at once or as soon as there is room, in order. False: too large (LARGEST), or no
+        room."""
         return self._publisher.put(self.name, data)
 
     @property
     def unsent(self) -> int:
-        """What was published on any topic and has not yet been handed to the peers' queues."""
+        """Messages published on any topic and not yet handed to the peers' queues."""
         return self._publisher.unsent
 
     @property
@@ -81,7 +83,7 @@ class Topic:
 
     @property
     def mesh_peers(self) -> list[str]:
-        """Peer ids of those that hand us every message, and we them."""
+        """Peer ids of the peers that exchange every message with us."""
         router = self._pubsub.router
         assert isinstance(router, Router)
         return [peer.to_base58() for peer in router.mesh.get(self.name, ())]
@@ -108,11 +110,11 @@ class PubSub:
         return self._raw.guard
 
     async def said(self) -> None:
-        """Returns once all that was published is on its way to every peer that takes it."""
+        """Returns once every published message is on its way to every peer that takes it."""
         await self.publisher.said()
 
     async def join(self, name: str) -> Topic:
-        """Subscribes. Once for each topic."""
+        """Subscribes. Call it once for each topic."""
         topic = Topic(name, self._raw, self.publisher, self._host)
         self._raw.set_topic_validator(name, topic.take, is_async_validator=False)
         await self._raw.subscribe(name)
@@ -145,7 +147,7 @@ async def open_pubsub(host: Host, limits: GossipLimits = _LIMITS) -> AsyncIterat
             async with background_trio_service(router), background_trio_service(raw), trio.open_nursery() as nursery:
                 await raw.wait_until_ready()
                 nursery.start_soon(pubsub.publisher.run)
-                for peer in host.swarm.connections:  # those who came before us
+                for peer in host.swarm.connections:  # peers that connected before pubsub began
                     raw.manager.run_task(raw._handle_new_peer_with_retry, peer)
                 yield pubsub
                 nursery.cancel_scope.cancel()
@@ -160,8 +162,8 @@ async def _hang_up(host: Host, peer: str) -> None:
 
 
 class _Pubsub(MendedPubsub):
-    """Messages are taken in by validators: the library's queue of 32 per topic would fill, unread. What the guard
-    does not admit is dropped before its signature is looked at, which is most of what a message costs."""
+    """Validators take in the messages: the library's queue of 32 per topic would fill, unread. A message that the guard
+    refuses is dropped before its signature is checked, which is most of a message's cost."""
 
     guard: FloodGuard
     address_of: Callable[[str], str]
@@ -178,8 +180,8 @@ class _Pubsub(MendedPubsub):
             self._handle_dead_peer(peer)
 
     async def _take(self, peer: ID, rpc: rpc_pb2.RPC) -> None:
-        """One message after the other, not each in a task of its own: they would all run in one turn of the loop. What
-        is looked at ends the turn, for it costs a signature; of what is dropped AT_ONCE make one."""
+        """Takes one message after the other, not each in a task of its own: all those tasks would run in one turn of
+        the loop. A message whose signature is checked ends the turn; of dropped ones AT_ONCE make one."""
         for number, message in enumerate(rpc.publish[:MOST_MESSAGES], 1):
             if len(message.topicIDs) != 1:
                 self.guard.malformed()
@@ -194,7 +196,7 @@ class _Pubsub(MendedPubsub):
             await self.router.handle_rpc(rpc, peer)
 
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
-        """Anything that somebody hands us, or that we publish."""
+        """Takes each message that a peer hands us, or that we publish."""
         if msg_forwarder == self.my_id:
             return await super().push_msg(msg_forwarder, msg)
         if len(msg.seqno) != NUMBER_BYTES:
@@ -218,19 +220,20 @@ class _Pubsub(MendedPubsub):
         return await trio.lowlevel.checkpoint()
 
     def _is_msg_seen(self, msg: rpc_pb2.Message) -> bool:
-        """The library looks in a way that makes it remember for longer, with every repetition. Two minutes after it
-        came first it is forgotten, as by go-libp2p."""
+        """The library's own look extends the memory of a message with every repetition. Here it is forgotten two
+        minutes after it first came, as by go-libp2p."""
         return self.get_message_id(msg) in self.seen_messages.cache
 
     async def validate_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
-        """The library comes here once the signature holds."""
+        """The library calls it once the signature holds."""
         if id(msg) in self._unverified:
             self._unverified.remove(id(msg))
             self.guard.signed(msg.from_id, trio.current_time())
         await super().validate_msg(msg_forwarder, msg)
 
     def handle_subscription(self, origin_id: ID, sub_message: rpc_pb2.RPC.SubOpts) -> None:
-        """The library counts the topics of a peer, not their length, nor how often it comes and goes."""
+        """The library limits the number of a peer's topics, not their length, nor how often it subscribes and
+        unsubscribes."""
         if len(sub_message.topicid) <= LONGEST_TOPIC and self.guard.subscribes(
             origin_id.to_bytes(), trio.current_time()
         ):

@@ -1,10 +1,10 @@
-"""From the content topic to the stories: what is heard is read, limited by origin, connection, address, in all, and
+"""From the content topic to the stories: messages are read, limited by origin, connection, address and in all, and
 handed on.
 
 Only requests are handed on; the rest is counted by kind and never answered (two workers on one topic stay silent to
-each other). Each origin has a budget of requests a minute: over it, it is told BUSY once in that minute, then nothing,
-so that a flood of questions is no flood of answers. Several readers work side by side, so that one slow answer (a
-LIST that scans) keeps nobody's NEW-CID waiting.
+each other). Each origin has a budget of requests a minute: over it, it gets BUSY once in that minute, then nothing, so
+that a flood of questions is no flood of answers. Several readers work side by side, so that one slow answer (a LIST
+that scans) does not delay a NEW-CID.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ READERS = 4
 
 @dataclass(slots=True)
 class RequestReader:
-    """`asked(ask, origin, forwarder, address)`, `ill_asked(bad)` and `listed(request)` are the stories' doors."""
+    """`asked(ask, origin, forwarder, address)`, `ill_asked(bad)` and `listed(request)` lead into the stories."""
 
     intake: Intake
     budget: RequestBudget

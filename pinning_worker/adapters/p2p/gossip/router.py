@@ -1,20 +1,20 @@
 """The gossipsub router as we run it: a hub, with direct peers.
 
-We are a hub for browsers that know nobody else, so whoever asks into our mesh is kept there. Direct peers (other
-pinning nodes, named by the operator) are handed every message of a topic that they subscribe to, whatever the mesh is.
+We are a hub for browsers that know nobody else, so every peer that asks into our mesh stays there. Direct peers (other
+pinning nodes, named by the operator) get every message of a topic that they subscribe to, whatever the mesh is.
 
 gossipsub 1.1 keeps the two apart ("explicit peering agreements": messages go to a direct peer outside of the mesh, and
-its GRAFT is refused), which works only when both sides name each other: who names us without being named hears our
-messages, and we hear its own by gossip at best. So we hand over as agreed, and graft besides: a direct peer that asks
-into our mesh is taken, and we ask into its mesh until it refuses, which is how js-libp2p and Kubo answer when they have
-named us; then they hand us everything without a mesh. The library's own `direct_peers` refuses GRAFT, yet sends it,
-dials whatever it once heard of, and looks every five minutes: it is left empty.
+its GRAFT is refused), which works only when both sides name each other: a node that names us, and that we do not name,
+hears our messages, and we hear its own by gossip at best. So we hand over as agreed, and graft besides: a direct peer
+that asks into our mesh gets in, and we ask into its mesh until it refuses, which is how js-libp2p and Kubo answer when
+they have named us; then they hand us everything without a mesh. The library's own `direct_peers` refuses GRAFT, yet
+sends it, dials any peer that it once heard of, and looks every five minutes: it is left empty.
 
-What a stranger says costs no more than the saying: of a frame's control each topic and each message is looked at once,
-within the peer's budget (control.py); a GRAFT that we refused is answered once a heartbeat; a message is told to who
-wants it a few times (bounds/retold.py), and no more at once than the lane to that peer holds. A prune bars no longer
-than LONGEST_BACK_OFF, and nothing is recorded for the parts that are off (the library keeps whole messages, and a time
-for each, for ever).
+A stranger's frame costs no more than its size: of a frame's control each topic and each message is looked at once,
+within the peer's budget (control.py); a GRAFT that we refused is answered once a heartbeat; a message goes to a peer
+that wants it only a few times (bounds/retold.py), and no more at once than the lane to that peer holds. A prune bars no
+longer than LONGEST_BACK_OFF, and nothing is recorded for the parts that are off (the library keeps whole messages, and
+a time for each, for ever).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from pinning_worker.adapters.p2p.gossip.mended import MendedRouter
 PROTOCOLS: list[TProtocol] = [PROTOCOL_ID_V12, PROTOCOL_ID_V11, PROTOCOL_ID]
 HEARTBEAT_SECONDS = 1
 MESH_WE_ASK_FOR = 8
-MESH_WE_KEEP = 10_000  # more than max_connections: nobody is pruned out of our mesh for there being too many
+MESH_WE_KEEP = 10_000  # more than max_connections: our mesh never prunes a peer for being too large
 FORWARDED_PER_SECOND = 100.0  # for each forwarding peer and topic
 MOST_TOLD = 5_000  # ids of messages that we have, to one peer and heartbeat: MaxIHaveLength
 
@@ -49,7 +49,8 @@ T = TypeVar("T")
 
 
 class Router(MendedRouter):
-    """What the library calls adaptive, diverse and scoring is off: it changes the mesh by guesses about the network."""
+    """The library's features called adaptive, diverse and scoring are off: they change the mesh by guesses about the
+    network."""
 
     def __init__(self, direct: Iterable[ID] = ()) -> None:
         super().__init__(
@@ -65,9 +66,9 @@ class Router(MendedRouter):
         )
         self.scorer = None
         self.direct = frozenset(direct)
-        self.guard: FloodGuard  # set by `open_pubsub` before anybody speaks
+        self.guard: FloodGuard  # set by `open_pubsub` before a peer speaks
         self._retold = Retold()
-        self._refused: set[tuple[ID, str]] = set()  # whose GRAFT, in this heartbeat
+        self._refused: set[tuple[ID, str]] = set()  # (peer, topic) of the GRAFTs refused in this heartbeat
 
     def _get_peers_to_send(
         self, topic_ids: Iterable[str], msg_forwarder: ID, origin: ID, msg_id: bytes | None = None
@@ -79,7 +80,7 @@ class Router(MendedRouter):
         return wanted - {msg_forwarder, origin}
 
     def mesh_heartbeat(self) -> tuple[defaultdict[ID, list[str]], defaultdict[ID, list[str]]]:
-        """Whom to graft and whom to prune; the library calls it once a second."""
+        """The peers to graft and the peers to prune; the library calls it once a second."""
         now = int(cast("Any", gossipsub).time.time())  # the clock by which the library bars
         for topic, barred in self.back_off.items():
             self.back_off[topic] = {peer: until for peer, until in barred.items() if until > now}
@@ -93,7 +94,7 @@ class Router(MendedRouter):
         return grafts, prunes
 
     async def handle_rpc(self, rpc: rpc_pb2.RPC, sender_peer_id: ID) -> None:
-        """The control of a frame; its messages and subscriptions have been dealt with."""
+        """Handles the control of a frame; its messages and subscriptions have been dealt with."""
         peer, now = sender_peer_id.to_bytes(), trio.current_time()
         words = FewWords(self.mesh.keys(), self.guard.budget(peer, now))
         control = await words.read(rpc.control)
@@ -102,7 +103,7 @@ class Router(MendedRouter):
         await super().handle_rpc(rpc_pb2.RPC(control=control), sender_peer_id)
 
     async def handle_graft(self, graft_msg: rpc_pb2.ControlGraft, sender_peer_id: ID) -> None:
-        """As gossipsub 1.1 has it, there is no answer for a topic of which we know nothing."""
+        """As in gossipsub 1.1, a GRAFT for an unknown topic gets no answer."""
         mesh = self.mesh.get(graft_msg.topicID)
         if mesh is None or sender_peer_id in mesh or (sender_peer_id, graft_msg.topicID) in self._refused:
             return
@@ -118,11 +119,11 @@ class Router(MendedRouter):
             await super().handle_prune(prune_msg, sender_peer_id)
 
     async def handle_ihave(self, ihave_msg: rpc_pb2.ControlIHave, sender_peer_id: ID) -> None:
-        """Asks for what we have not seen, as much as we would take."""
+        """Asks for messages that we have not seen, as many as we would take."""
         if ihave_msg.topicID not in self.mesh or self.pubsub is None:
             return
         ids = await _decoded(ihave_msg.messageIDs)
-        seen = self.pubsub.seen_messages.cache  # to ask it by `has` would make it remember for longer
+        seen = self.pubsub.seen_messages.cache  # its `has` would make it remember for longer
         unseen = [MessageID(each) for each in ids if each not in seen]
         now = trio.current_time()
         asked = self.guard.budget(sender_peer_id.to_bytes(), now).asked.take(len(unseen), now)
@@ -130,7 +131,7 @@ class Router(MendedRouter):
             await self.emit_iwant(unseen[:asked], sender_peer_id)
 
     async def handle_iwant(self, iwant_msg: rpc_pb2.ControlIWant, sender_peer_id: ID) -> None:
-        """Tells what is wanted, up to what the peer's lane holds: more would push out what it begins with."""
+        """Sends the wanted messages, as many as the peer's lane holds: more would push the first ones out."""
         peer, now = sender_peer_id.to_bytes(), trio.current_time()
         budget = self.guard.budget(peer, now).answered
         told, size = rpc_pb2.RPC(), 0
@@ -149,7 +150,7 @@ class Router(MendedRouter):
             self.send_rpc(sender_peer_id, told)
 
     async def handle_idontwant(self, idontwant_msg: rpc_pb2.ControlIDontWant, sender_peer_id: ID) -> None:
-        unwanted = self.dont_send_message_ids.get(sender_peer_id)  # None: we do not speak to it
+        unwanted = self.dont_send_message_ids.get(sender_peer_id)  # None: we have no stream to it
         if unwanted is not None:
             unwanted.update(idontwant_msg.messageIDs[: max(0, MOST_UNWANTED - len(unwanted))])
 
@@ -159,8 +160,8 @@ class Router(MendedRouter):
         peers_to_prune: dict[ID, list[str]],
         peers_to_gossip: dict[ID, dict[str, list[bytes]]],
     ) -> None:
-        """Peer by peer, everybody with a turn in between: of hundreds each may be told 5000 ids. The library besides
-        tells a peer what it has just told the one before."""
+        """Peer by peer, with a turn for all other tasks in between: each of hundreds may get 5000 ids. Besides, the
+        library sends a peer again what it has just sent to the one before."""
         for peer in {*peers_to_graft, *peers_to_prune, *peers_to_gossip}:
             await super()._emit_control_msgs(
                 _only(peer, peers_to_graft), _only(peer, peers_to_prune), _only(peer, peers_to_gossip)
@@ -168,7 +169,7 @@ class Router(MendedRouter):
             await trio.lowlevel.checkpoint()
 
     def gossip_heartbeat(self) -> defaultdict[ID, dict[str, list[bytes]]]:
-        """Whom to tell the ids of what we have."""
+        """The peers to gossip to, each with the ids of our messages."""
         gossip = super().gossip_heartbeat()
         for topics in gossip.values():
             for topic, ids in topics.items():
@@ -180,13 +181,14 @@ class Router(MendedRouter):
         self.recent_message_deliveries.clear()
 
     async def _do_px(self, px_peers: list[rpc_pb2.PeerInfo]) -> None:
-        """Whom strangers name is dialled by the rules of `dialler.py`, if at all."""
+        """Peers that strangers name are dialled by the rules of `dialler.py`, if at all."""
 
     def _check_equivocation(self, msg: rpc_pb2.Message) -> bool:
-        return True  # the second of two with one number was seen before, and came not so far
+        return True  # the second of two with one number counts as seen, and never gets here
 
     def _check_spam_protection(self, peer_id: ID, msg: rpc_pb2.Message) -> bool:
-        """What a direct peer hands us for our browsers is bounded by the flood guard alone, before it comes here."""
+        """The flood guard alone bounds the messages that a direct peer hands us for its browsers, before they come
+        here."""
         return peer_id in self.direct or super()._check_spam_protection(peer_id, msg)
 
     def _direct_subscribers(self, topic: str) -> set[ID]:
@@ -203,7 +205,8 @@ def _only(peer: ID, told: dict[ID, T]) -> dict[ID, T]:
 
 
 async def _decoded(ids: Sequence[bytes]) -> list[bytes]:
-    """Some write them in hexadecimal. There may be as many as a budget holds: everybody has a turn in between."""
+    """Some peers write ids in hexadecimal. There may be as many as a budget holds: all other tasks have a turn in
+    between."""
     decoded: list[bytes] = []
     for at in range(0, len(ids), AT_ONCE):
         decoded += [each for each in map(safe_bytes_from_hex, ids[at : at + AT_ONCE]) if each is not None]

@@ -1,11 +1,11 @@
-"""The streams on which peers gossip to us: one frame after the other, each parsed, and no more read than we can bear.
+"""The streams on which peers gossip to us: one frame after the other, each parsed, and read no faster than we can bear.
 
 Rules: a peer may be silent between two frames for as long as it likes, and takes at most frames.FRAME seconds for one;
-what is held of frames that have not ended is bounded (bounds/unfinished.py); who sends more frames or bytes than its
-budget is read more slowly (bounds/gossip_budget.py).
+the bytes of frames that have not ended are bounded (bounds/unfinished.py); a peer that sends more frames or bytes than
+its budget is read more slowly (bounds/gossip_budget.py).
 
 A frame of 1 MiB can hold half a million entries of two bytes: parsing it takes 45 ms and 36 MiB. So of the frames that
-are not SMALL one is dealt with at a time, whoever sent it, and everybody else has a turn in between.
+are not SMALL one is dealt with at a time, whatever peers sent them, and all other tasks have a turn in between.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pinning_worker.adapters.p2p.bounds.flood_guard import FloodGuard
 from pinning_worker.adapters.p2p.bounds.unfinished import Reading, Unfinished
 from pinning_worker.adapters.p2p.frames import BadFrame, FrameReader, StreamGone
 
-LARGEST_RPC = 1024 * 1024  # what other implementations take
+LARGEST_RPC = 1024 * 1024  # as much as other implementations take
 SMALL = 4 * 1024
 
 _log = structlog.get_logger(__name__)

@@ -1,4 +1,4 @@
-"""Connections: the one to take, when one has ended, and how a broken one is put away."""
+"""Connections: choosing one, awaiting its end, and cleaning up a broken one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def direct_to(swarm: Swarm, peer: ID) -> SwarmConn | None:
 
 
 async def ended(connection: Any) -> None:
-    """Returns when the connection has ended; one that cannot finish closing is given CLOSE_SECONDS."""
+    """Returns when the connection has ended, or CLOSE_SECONDS after it began to close."""
     closed: trio.Event | None = getattr(connection, "event_closed", None)
     if closed is None:
         while not connection.is_closed:  # noqa: ASYNC110  other muxers have no event to wait for
@@ -49,7 +49,7 @@ async def ended(connection: Any) -> None:
 
 
 async def quietly(cleanup: Callable[[], Awaitable[None]], seconds: float = CLEANUP_SECONDS) -> None:
-    """Runs a cleanup of what is broken, for so many seconds at most, and logs what it raises."""
+    """Runs the cleanup of a broken thing, for so many seconds at most, and logs its exception."""
     with trio.move_on_after(seconds):
         try:
             await cleanup()

@@ -1,10 +1,10 @@
 """Dialling one address that may be a name, as in /dns4/pin.example.org/tcp/4001.
 
 Names are looked up as this machine does it, /etc/hosts included; the library would ask DNS servers itself. A tcp
-address is then dialled by number; ws and wss by name, for it is what a proxy and a certificate go by, and at the
-numbers that were found all the same (dns_rebinding.py).
+address is then dialled by number; ws and wss by name, which a proxy and a certificate need, and yet at the numbers
+found (dns_rebinding.py).
 
-Whom a stranger's name leads to is known only now: `public_only` says that it must not be into our own network.
+A stranger's name shows only now where it leads: `public_only` forbids addresses in our own network.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FAMILIES = {"dns": socket.AF_UNSPEC, "dns4": socket.AF_INET, "dns6": socket.AF_
 
 
 async def dial(swarm: Swarm, address: Multiaddr, peer: ID, *, public_only: bool = False) -> SwarmConn:
-    """A new connection. Raises CannotConnect, and what the library and the system raise."""
+    """A new connection. Raises CannotConnect, and the exceptions of the library and the system."""
     _, kind, name, transport, port, *rest = str(address).split("/")
     if kind not in _FAMILIES:
         return await _dial(swarm, [address], peer)
@@ -47,7 +47,7 @@ async def dial(swarm: Swarm, address: Multiaddr, peer: ID, *, public_only: bool 
 
 
 async def _dial(swarm: Swarm, places: Sequence[Multiaddr], peer: ID) -> SwarmConn:
-    """One after the other, until one answers."""
+    """Tries one after the other, until one answers."""
     *others, last = places
     for place in others:
         try:

@@ -1,9 +1,9 @@
-"""While a name is dialled, it leads where it led when we looked.
+"""While a name is dialled, it leads where our own look-up led.
 
 ws and wss are dialled by name: it goes into the Host header, and the certificate must be for it. So the name is looked
-up once more when the socket is opened; and whoever answers for a stranger's name could say something else by then, and
-lead us into our own network after all ("DNS rebinding"). Within `leading_to`, therefore, every look-up is answered with
-what was found before. It goes by trio's own hook; outside, names are looked up as ever.
+up once more when the socket is opened; and the server that answers for a stranger's name could give another address by
+then, and lead us into our own network after all ("DNS rebinding"). Within `leading_to`, therefore, every look-up
+returns the earlier result. It uses trio's own hook; outside, names are looked up as ever.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def leading_to(numbers: Sequence[str]) -> Iterator[None]:
 
 
 def _answer_by_pins() -> None:
-    """From now on, in this run of trio. What was there before is asked where nothing is pinned."""
+    """Takes effect in this run of trio. The resolver that was there before still answers where nothing is pinned."""
     before = trio.socket.set_custom_hostname_resolver(None)
     after = before if isinstance(before, _Resolver) else _Resolver(before)
     trio.socket.set_custom_hostname_resolver(after)

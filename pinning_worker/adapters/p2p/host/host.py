@@ -1,4 +1,4 @@
-"""A running libp2p host: who is connected, dialling, and where we tell that we are. It is opened by open_host.py.
+"""A running libp2p host: connected peers, dialling, and the addresses that we announce. open_host.py opens it.
 
 `Host.raw` is the library's host, for the adapters in this package that speak protocols of their own over it.
 """
@@ -34,11 +34,11 @@ class DialCircuit(Protocol):
 class Host:
     """A running host. Made by `open_host` only, which gives its services to it (open_host.py).
 
-    `also_at`: each is asked, whenever our addresses are told, where else we are reached (a relay, a mapped port).
-    `dial_circuit` dials through a relay. `direct`: the peer ids of direct peers.
-    `note_use(peer)` is called whenever a peer asks for something, gives something, or hands us a message: a peer that
-    does none of it is the first to leave for others (bounds/who_leaves.py).
-    `address_of(peer)` and `address_under(connection)`: where it comes from, as it is counted (whereabouts.py).
+    `also_at`: callables that return further addresses of ours (a relay's, a mapped port's), called at each
+    announcement. `dial_circuit` dials through a relay. `direct`: the peer ids of direct peers. `note_use(peer)` is
+    called whenever a peer asks for something, gives something, or hands us a message: a peer that does none of it is
+    the first to leave for others (bounds/who_leaves.py). `address_of(peer)` and `address_under(connection)`: the
+    address at which it counts (whereabouts.py).
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Host:
 
     @property
     def addresses(self) -> list[str]:
-        """What we tell peers: multiaddrs that end in our peer id."""
+        """The addresses that we announce: multiaddrs that end in our peer id."""
         return [str(address) for address in self.raw.get_addrs()]
 
     @property
@@ -78,11 +78,11 @@ class Host:
 
     @property
     def listening(self) -> list[Multiaddr]:
-        """What we listen on, as the sockets have it."""
+        """The addresses that we listen on, as the sockets have them."""
         return [address for listener in self.swarm.listeners.values() for address in listener.get_addrs()]
 
     def peers(self) -> list[str]:
-        """Peer ids of those with a live connection."""
+        """Peer ids of the peers with a live connection."""
         return [peer.to_base58() for peer, conns in self.swarm.connections.items() if _any_live(conns)]
 
     def is_connected(self, peer: str) -> bool:
@@ -91,7 +91,7 @@ class Host:
 
     @property
     def half_full(self) -> bool:
-        """Is half of `max_connections` in use, direct peers not counted? Then we look for nobody."""
+        """Is half of `max_connections` in use, direct peers not counted? Then we look for no more peers."""
         swarm = self.swarm
         ours = sum(len(swarm.get_connections(addresses.parse_peer_id(peer))) for peer in self.direct)
         return (swarm.get_total_connections() - ours) * 2 >= swarm.connection_config.max_connections
@@ -121,7 +121,7 @@ class Host:
             return peer
         try:
             with trio.fail_after(deadline), one_error():
-                # Not `raw.connect`: that dials whatever else it knows, waits a quarter of a second even after
+                # Not `raw.connect`: that dials all other known addresses, waits a quarter of a second even after
                 # success, and refuses a peer for a minute after a failure.
                 if circuit is None:
                     await names.dial(self.swarm, info.addrs[0], info.peer_id, public_only=public_only)
@@ -136,7 +136,7 @@ class Host:
         return peer
 
     def ask_who(self, peer: str) -> None:
-        """What a connected peer said of itself is asked for again, if it has lapsed or was forgotten. Does not wait."""
+        """Identifies a connected peer again, if its record has lapsed or was forgotten. Does not wait."""
         self.raw._schedule_identify(addresses.parse_peer_id(peer), reason="asked again")
 
     async def disconnect(self, peer: str) -> None:

@@ -31,7 +31,7 @@ _LARGEST_FILE = 64 * 1024
 
 
 class BadKey(ValueError):
-    """Not a private key that this worker can use. The text says what was found, never the key."""
+    """Not a private key that this worker can use. The text describes the bytes found, never the key."""
 
 
 class KeyExists(Exception):
@@ -44,7 +44,7 @@ def new_key() -> KeyPair:
 
 
 def peer_id_of(key: KeyPair) -> str:
-    """The peer id, as everybody writes it (`12D3KooW…`)."""
+    """The peer id in its usual form (`12D3KooW…`)."""
     return ID.from_pubkey(key.public_key).to_base58()
 
 
@@ -108,14 +108,14 @@ def load_key(path: Path) -> KeyPair:
 
 
 def import_file(path: Path) -> KeyPair:
-    """`import_key` of what that file holds. Raises BadKey, FileNotFoundError, PermissionError."""
+    """`import_key` of that file's content. Raises BadKey, FileNotFoundError, PermissionError."""
     return import_key(_read(path))
 
 
 def save_key(key: KeyPair, path: Path) -> None:
     """Creates the file (0600) and its folder (0700). Whole or not at all, and on disk when this returns.
 
-    Raises KeyExists when there is a file of that name, whatever it holds.
+    Raises KeyExists when there is a file of that name, whatever its content.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -125,7 +125,7 @@ def save_key(key: KeyPair, path: Path) -> None:
             file.write(encode_key(key))
             file.flush()
             os.fsync(file.fileno())
-        os.link(draft, path)  # unlike a rename, a link never replaces what is there
+        os.link(draft, path)  # unlike a rename, a link never replaces a file
     except FileExistsError as error:
         raise KeyExists(f"{path} is there already; a key is never overwritten") from error
     finally:
@@ -134,7 +134,7 @@ def save_key(key: KeyPair, path: Path) -> None:
 
 
 def load_or_create(path: Path) -> KeyPair:
-    """The key in that file; on the first start, a new one is made and kept there. Raises BadKey, OSError."""
+    """The key in that file; the first start makes a new one and keeps it there. Raises BadKey, OSError."""
     try:
         return load_key(path)
     except FileNotFoundError:

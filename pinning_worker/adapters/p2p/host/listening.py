@@ -1,11 +1,11 @@
-"""Listening on every address that was asked for, or a clear refusal.
+"""Listening on every configured address, or a clear refusal.
 
 All of tcp, ws and wss that name the same IP address and port share one socket: the first three bytes tell them apart. A
-port alone goes through the same code, so that `on_port` sees every port. IPv4 and IPv6
-may use the same port number: their sockets are two.
+port alone goes through the same code, so that `on_port` sees every port. IPv4 and IPv6 may use the same port number:
+their sockets are two.
 
-py-libp2p starts a host whose ports are all busy as if nothing were wrong, with no addresses. Here each address is
-looked for after the start, and the reason for a missing one is asked of the kernel.
+py-libp2p starts a host whose ports are all busy as if nothing were wrong, with no addresses. This module looks for each
+address after the start, and finds the reason for a missing one by a bind of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pinning_worker.adapters.p2p.errors import CannotListen
 async def listen(swarm: Swarm, addresses: Iterable[Multiaddr], on_port: Callable[[PortDemultiplexer], None]) -> None:
     """`on_port` is called with each port for tcp, ws and wss before it listens.
 
-    Raises CannotListen, naming the first address that is not to be had.
+    Raises CannotListen, naming the first address that is not available.
     """
     wanted = list(addresses)
     await _open_ports(swarm, [address for address in wanted if is_tcp(address)], on_port)
@@ -35,7 +35,9 @@ async def listen(swarm: Swarm, addresses: Iterable[Multiaddr], on_port: Callable
         listener = swarm.listeners.get(str(address))
         if listener is None or not listener.get_addrs():
             raise CannotListen(f"cannot listen on {address}: {_reason(address)}")
-    swarm.listeners = {str(address): swarm.listeners[str(address)] for address in wanted}  # told in the order asked for
+    swarm.listeners = {
+        str(address): swarm.listeners[str(address)] for address in wanted
+    }  # announced in the configured order
 
 
 async def _open_ports(

@@ -1,9 +1,9 @@
-"""Who is connected: the host's notifications, told to whoever asked, and counted once per peer.
+"""Connected peers: the host's notifications, passed on to every subscriber, and counted once per peer.
 
 A peer may have several connections. `on_connected` is called for each new one, because a peer that comes back before
 its old connection has died must be served anew; `on_disconnected` when one has ended, with `is_connected` saying
-whether any is left. Callbacks are plain functions that must not block; one that raises is a bug, told as such, and
-keeps nobody else from hearing.
+whether any is left. Callbacks are plain functions that must not block; one that raises is a bug, logged as such, and
+does not keep the others from being called.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Neighbours(INotifee):
         for callback in tuple(callbacks):
             try:
                 callback(peer)
-            except Exception:  # noqa: BLE001  told with its traceback; the library would hide it in its own log
+            except Exception:  # noqa: BLE001  logged with its traceback; the library would hide it in its own log
                 _log.exception("libp2p.bug_in_our_callback", peer=peer)
         self._changed.set()
         self._changed = trio.Event()

@@ -1,7 +1,7 @@
-"""What is known of peers: keys, addresses, protocols, signed records. The library's store, with other bounds.
+"""Records of peers: keys, addresses, protocols, signed records. The library's store, with other bounds.
 
-The library's own keeps 1000 peers, and of more than that first throws out those without an address. That is ourselves,
-whose key it asks the store for whenever somebody comes. It counts when it is told an address, so those who tell none
+The library's own keeps 1000 peers, and beyond that first throws out those without an address. That is ourselves, whose
+key it reads from the store at each handshake. It counts only when a peer's addresses are added, so peers without any
 are not counted.
 
 Here we and the connected peers stay. Of the others the longest known go.
@@ -21,14 +21,14 @@ AT_ONCE = 100
 
 
 class KnownPeers(PeerStore):
-    """`connected` is told by whoever has the connections."""
+    """`connected` returns the connected peers; the owner of the swarm sets it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.connected: Callable[[], Collection[ID]] = tuple
 
     def add_pubkey(self, peer_id: ID, pubkey: PublicKey) -> None:
-        """With each handshake."""
+        """Called with each handshake."""
         super().add_pubkey(peer_id, pubkey)
         self._enforce_peer_limit()
 

@@ -51,7 +51,7 @@ class ProtectedConnection(RawConnection):
         return self._receiving.decrypt(data) if data else b""
 
     async def close(self) -> None:
-        """Also when a dial is given up: the library closes within the scope that was cancelled."""
+        """Shielded: for an abandoned dial, the library closes within the cancelled scope."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
             await super().close()
 
@@ -93,5 +93,5 @@ def _rotated(word: int, bits: int) -> int:
 
 
 def fingerprint(key: bytes) -> str:
-    """What names a private network without telling its key: the same 32 hex digits that Kubo prints at its start."""
+    """Identifies a private network without revealing its key: the same 32 hex digits that Kubo prints at its start."""
     return shake_128(Salsa20.new(key=key, nonce=b"finprint").encrypt(bytes(64))).hexdigest(16)

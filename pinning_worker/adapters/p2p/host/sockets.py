@@ -1,7 +1,7 @@
 """The socket under a connection, and the IP address that it comes from.
 
-The library wraps a socket many times (tcp, websocket, TLS, noise, the swarm key), and says where it comes from in few
-cases. A connection over webrtc has no socket of its own: its address is noted when it comes in.
+The library wraps a socket many times (tcp, websocket, TLS, noise, the swarm key), and in few cases reports its address.
+A connection over webrtc has no socket of its own: its address is noted when it comes in.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _came_from: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
 def note_ip(raw: Any, ip: str) -> None:
-    """Notes where a connection without a socket comes from."""
+    """Notes the address of a connection without a socket."""
     _came_from[raw] = ip
 
 

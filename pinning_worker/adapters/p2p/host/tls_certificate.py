@@ -1,8 +1,9 @@
 """The operator's TLS certificate for wss: read from two PEM files, and read again when they change.
 
 A renewed certificate is loaded into the context that the listeners use: the next handshake has it, connections stay.
-Files are replaced one after the other, so a pair that does not fit is never loaded, only told; the old one stays in use
-and the pair is tried again. What cannot change under a running process (systemd credentials) is read once.
+Files are replaced one after the other, so a pair that does not fit is never loaded, only logged; the old one stays in
+use, and the next change of a file is another try. Files that cannot change under a running process (systemd
+credentials) are read once.
 """
 
 from __future__ import annotations
@@ -51,19 +52,19 @@ class TlsCertificate:
             raise _refused(files, error) from error
 
     def reload(self) -> bool:
-        """Loads them if they have changed. False: as they were. Raises OSError (SSLError is one), ValueError."""
+        """Loads the files if they have changed. False: they have not. Raises OSError (SSLError is one), ValueError."""
         seen = tuple(_stamp(path) for path in (self.files.certificate, self.files.key))
         if seen == self._seen:
             return False
         self._seen = seen
-        expires = _checked(self.files)  # one that does not fit would spoil the live context
+        expires = _checked(self.files)  # a pair that does not fit would spoil the live context
         _load(self.context, self.files)
         tell = _log.warning if expires < datetime.now(UTC) + SOON else _log.info
         tell("tls.certificate", file=str(self.files.certificate), expires=expires.isoformat())
         return True
 
     async def watch(self) -> None:
-        """Looks every LOOK_SECONDS, until cancelled. Trouble is told once for each state of the files."""
+        """Looks every LOOK_SECONDS, until cancelled. A fault is logged once for each state of the files."""
         while True:
             await trio.sleep(LOOK_SECONDS)
             try:
@@ -73,7 +74,7 @@ class TlsCertificate:
 
 
 def end_of(files: CertificateFiles) -> datetime:
-    """Until when the certificate is good. Raises BadCertificate where a worker with these files would not start."""
+    """The end of the certificate's validity. Raises BadCertificate where a worker with these files would not start."""
     try:
         return _checked(files)
     except (OSError, ValueError) as error:

@@ -1,10 +1,11 @@
-"""webrtc-direct: a browser dials us on a UDP port, with no domain and no certificate that anybody else signed.
+"""webrtc-direct: a browser dials us on a UDP port, with no domain and no certificate of an authority.
 
-The address says the hash of our certificate (`/certhash/…`), so the certificate is kept: one PEM file with key and
+The address contains the hash of our certificate (`/certhash/…`), so we keep the certificate: one PEM file with key and
 certificate, made on the first start, good for ten years. The address that a page was built with stays valid over
-restarts; who deletes the file makes a new address. Spec: https://github.com/libp2p/specs/blob/master/webrtc/webrtc-direct.md
+restarts; deleting the file changes the address. Spec:
+https://github.com/libp2p/specs/blob/master/webrtc/webrtc-direct.md
 
-aiortc, which this needs, is an extra (`[webrtc]`): nothing here imports it before somebody wants to listen so.
+aiortc, which this needs, is an extra (`[webrtc]`): it is imported only when a host listens on webrtc-direct.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def _load_or_create(pem: Path) -> Pair:
 
 
 def _create(pem: Path) -> Pair:
-    """Whole or not at all: written beside it, synced, and renamed."""
+    """Creates the file whole or not at all: a draft beside it is written, synced, and renamed."""
     private, certificate = _new_pair()
     pkcs8, no = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     data = private.private_bytes(serialization.Encoding.PEM, pkcs8, no)
@@ -121,7 +122,7 @@ def _create(pem: Path) -> Pair:
 
 
 def _new_pair() -> Pair:
-    """P-256, as browsers ask for; it says nothing about us."""
+    """P-256, which browsers require; it reveals nothing about us."""
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "webrtc-direct")])
     now = datetime.now(UTC)

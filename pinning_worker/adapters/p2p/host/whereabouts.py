@@ -1,8 +1,8 @@
-"""From which address a peer comes, as it is counted when places and budgets are shared. This page is the only rule.
+"""The address at which a peer counts when places and budgets are shared. This page is the only rule.
 
-An IPv6 address is its /64. Who comes through a relay counts where the relay does, for circuits are made up for nothing,
-and so are relays. Of a peer behind a proxy nothing is known, nor of one whose socket is gone: it is empty, and such a
-peer is its own address (behind such a relay: the relay's peer id).
+An IPv6 address counts by its /64. A peer that comes through a relay counts where the relay does, for making up circuits
+costs nothing, and neither does making up relays. The address is empty for a peer behind a proxy, and for one whose
+socket is gone; such a peer is its own address (behind such a relay: the relay's peer id).
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Whereabouts:
         connections = self._host.swarm.get_connections(ID.from_base58(peer))
         newest = next((each.muxed_conn for each in reversed(connections) if not each.is_closed), None)
         if newest is None:
-            return ""  # not remembered: who has left is never forgotten
+            return ""  # not remembered: no event would make us forget it
         found = self.under(newest)
         if len(self._known) < MOST_REMEMBERED:
             self._known[peer] = found
         return found
 
     def under(self, connection: Any) -> str:
-        """Of one connection, as its muxer has it."""
+        """The address of one connection, as its muxer has it."""
         if relay := _relay_of(connection):
             wire = direct_to(self._host.swarm, ID.from_base58(relay))
             return (counted_as(ip_under(wire.muxed_conn), self._proxies) if wire else "") or relay

@@ -1,8 +1,8 @@
-"""A circuit: what comes on one stream goes out on the other, both ways, unread (it is encrypted end to end).
+"""A circuit: bytes that come on one stream go out on the other, both ways, unread (they are encrypted end to end).
 
-Rules: a piece is read when the one before it has been taken, so a slow reader slows its sender and costs no memory.
-A circuit ends when both sides have, when one breaks, when nothing has moved for IDLE seconds, when a piece is not
-taken within STALL seconds, or when it has carried its bytes.
+Rules: a piece is read when the peer has taken the one before it, so a slow reader slows its sender and costs no memory.
+A circuit ends when both sides have, when one breaks, when nothing has moved for IDLE seconds, when a piece is not taken
+within STALL seconds, or when it has carried its bytes.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from pinning_worker.adapters.p2p.relay.wire import ENDED, close, reset
 from pinning_worker.ungroup import one_error
 
 PIECE = 64 * 1024
-IDLE = 600.0  # connections inside a circuit say hello every 30 s or so
+IDLE = 600.0  # connections inside a circuit send a keepalive every 30 s or so
 STALL = 60.0
 
 
 async def carry(one: INetStream, other: INetStream, most_bytes: int, carried: Callable[[int], None]) -> None:
-    """Until the circuit ends, whatever ends it; then both streams are gone. `carried` is told of each piece."""
+    """Returns when the circuit has ended, for whatever reason; then both streams are gone. `carried` gets the size of
+    each piece."""
     meter = _Meter(most_bytes, carried)
     broken = True
     try:

@@ -1,12 +1,12 @@
 """Being reached through relays: a worker behind a firewall asks the peers that it is connected to for a place.
 
-Whoever comes by the bootstrap list or by discovery is asked once for each time that it comes, until `wanted` relays
+We ask every peer that comes by the bootstrap list or by discovery once each time that it comes, until `wanted` relays
 have given a place; each is renewed at half of its time, and a lost one is replaced. Our addresses then name the relays
-(`…/p2p/RELAY/p2p-circuit`). A relay that tells a Limit is of no use: js-libp2p and Kubo carry neither bitswap nor
-gossip over a limited circuit. It is named in the log, and its place is not kept.
+(`…/p2p/RELAY/p2p-circuit`). A relay that sends a Limit is of no use: js-libp2p and Kubo carry neither bitswap nor
+gossip over a limited circuit. The log names it, and its place is not kept.
 
-Any peer may say that it is a relay, so one is believed as little as any other stranger: half an address is not told on,
-and it brings so many circuits, finished or not, and no more.
+Any peer may claim to be a relay, so we trust one as little as any other stranger: we do not announce half an address of
+its, and it brings a bounded number of circuits, finished or not.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from pinning_worker.ungroup import one_error
 
 SHORTEST = 10.0  # seconds between two renewals
 LONGEST = 3600.0
-AGAIN = 300.0  # who has refused is asked again after so long
+AGAIN = 300.0  # until we ask a peer again that has refused
 MOST_ADDRESSES = 4  # of one relay
 _BEGINNINGS = ("/ip4/", "/ip6/", "/dns/", "/dns4/", "/dns6/")
 
@@ -43,7 +43,8 @@ _log = structlog.get_logger(__name__)
 
 
 class RelayClient:
-    """Of one host, from its making; `run` until cancelled. `streams`: so many may one peer have open towards us."""
+    """The relays of one host, from its making; `run` until cancelled. `streams`: the most that one peer may have open
+    towards us."""
 
     def __init__(self, host: Host, wanted: int, streams: int) -> None:
         self._host = host
@@ -61,12 +62,12 @@ class RelayClient:
 
     @property
     def relays(self) -> list[str]:
-        """Peer ids of those at which we have a place."""
+        """Peer ids of the relays at which we have a place."""
         return list(self._places)
 
     @property
     def addresses(self) -> list[Multiaddr]:
-        """Where we can be reached through them, without our own /p2p/ at the end."""
+        """Our addresses through them, without our own /p2p/ at the end."""
         return [address for addresses in self._places.values() for address in addresses]
 
     async def run(self) -> None:
@@ -87,7 +88,7 @@ class RelayClient:
         return [peer for peer in worth if now - self._asked.get(peer, -AGAIN) >= AGAIN][: max(free, 0)]
 
     async def _hold(self, peer: str) -> None:
-        """From the first request until the place is lost; at once, where there is none to be had."""
+        """Runs from the first request until the place is lost; returns at once if the relay gives none."""
         self._asked[peer] = trio.current_time()
         try:
             while True:
@@ -110,7 +111,8 @@ class RelayClient:
             self._news.set()
 
     async def _reserve(self, peer: str) -> messages.Reservation | None:
-        """None: there is none, or one that is of no use. Raises Gone: the peer is no relay, or went away."""
+        """Returns None if the relay refused or its offer is unusable. Raises Gone: the peer is no relay, or has
+        disconnected."""
         connection = self._direct_to(peer)
         if connection is None:
             return None
@@ -125,7 +127,7 @@ class RelayClient:
         return answer.reservation
 
     def _circuits(self, peer: str, place: messages.Reservation) -> list[Multiaddr]:
-        """Where the relay says that it is; if it does not, where we are connected to it."""
+        """At the relay's own addresses; if it names none, at the one where we are connected to it."""
         where = [address for data in place.addrs[:MOST_ADDRESSES] for address in _read(data)]
         if not where:
             connections = self._host.swarm.get_connections(parse_peer_id(peer))
@@ -135,7 +137,7 @@ class RelayClient:
         return [address.encapsulate(tail) for address in where]
 
     async def _on_stop(self, stream: INetStream) -> None:
-        """A relay brings somebody: a circuit is a connection like any other, noise and yamux inside."""
+        """A relay brings a peer: a circuit is a connection like any other, noise and yamux inside."""
         relay = stream.muxed_conn.peer_id.to_base58()
         try:
             request = await messages.read_message(stream, StopMessage)
@@ -150,7 +152,7 @@ class RelayClient:
                 circuit = as_connection(stream, ID(request.peer.id), initiator=False)
                 where = circuit.get_transport_addresses()[0]
                 await ended(await self._host.swarm.upgrade_inbound_raw_conn(circuit, where))
-        except Exception as error:  # noqa: BLE001  a handshake raises whatever a stranger's bytes provoke
+        except Exception as error:  # noqa: BLE001  a stranger's bytes may make a handshake raise anything
             _log.debug("relay.circuit_failed", relay=relay, reason=repr(error))
             await messages.reset(stream)
         return None
@@ -164,14 +166,15 @@ class RelayClient:
 
     @property
     def _most_circuits(self) -> int:
-        """Of one relay. All relays together fill half of our connections, and keep nobody out who comes without one.
-        Each circuit is a stream of the relay's, which has others to open: half of its streams at most."""
+        """The limit of one relay. All relays together fill half of our connections, and leave the rest to peers that
+        come without one. Each circuit is a stream of the relay's, which has others to open: half of its streams at
+        most."""
         connections = self._host.swarm.connection_config.max_connections // 2 // self._wanted
         return max(min(connections, self._streams // 2), 1)
 
     @contextmanager
     def _counted(self, relay: str) -> Iterator[None]:
-        """From our yes on, whether or not its handshake has finished."""
+        """Counts a circuit from our acceptance on, whether or not its handshake has finished."""
         self._brought[relay] += 1
         try:
             yield
@@ -180,7 +183,7 @@ class RelayClient:
             self._brought += Counter()  # forgets those with none
 
     def _tell_limit(self, relay: str, limit: messages.Limit) -> None:
-        """Once, as long as it is connected."""
+        """Logs it once, as long as the relay is connected."""
         if relay in self._limited:
             return
         self._limited.add(relay)
@@ -205,9 +208,8 @@ class RelayClient:
 
 
 def _read(data: bytes) -> list[Multiaddr]:
-    """One address without its /p2p/, or none: that of another circuit is none, and neither is half an address. The
-    library reads some of those, and raises when they are read with more behind them: in every message that we send.
-    """
+    """One address without its /p2p/, or none: another circuit's address is none, and neither is half an address. The
+    library reads some halves, and raises when they are read with more behind them: in every message that we send."""
     try:
         text = str(Multiaddr(data))
         whole = Multiaddr(text)

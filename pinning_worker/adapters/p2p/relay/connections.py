@@ -22,9 +22,8 @@ def as_connection(circuit: INetStream, peer: ID, *, initiator: bool) -> RawConne
 
 
 def _place(wire: Yamux) -> str:
-    """The relay's IP address and port. Identify tells them to the peer, and js-libp2p gives up at an address without an
-    IP; the library knows them for tcp, and not for ws.
-    """
+    """The relay's IP address and port. Identify sends them to the peer, and js-libp2p fails on an address without an
+    IP; the library knows them for tcp, and not for ws."""
     if told := wire.get_transport_addresses():
         return str(told[0])
     stream = socket_under(wire.secured_conn)

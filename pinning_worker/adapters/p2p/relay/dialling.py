@@ -1,11 +1,11 @@
 """Dialling through a relay: `…/p2p/RELAY/p2p-circuit/p2p/PEER`.
 
-On a direct connection to the relay, which is dialled if there is none, the relay is asked for the peer. The stream on
-which it says yes is from then on a wire to that peer, and becomes a connection like any other: the relay can neither
-read it nor put somebody else at its end.
+We ask the relay for the peer on a direct connection, which is dialled if there is none. After the relay's OK the stream
+is a wire to that peer, and becomes a connection like any other: the relay can neither read it nor put somebody else at
+its end.
 
-A circuit with a Limit is given up at once. js-libp2p and Kubo carry neither bitswap nor gossip over one, so whoever
-came to fetch would wait for nothing; and a connection that is there would keep us from trying another address.
+A circuit with a Limit is reset at once. js-libp2p and Kubo carry neither bitswap nor gossip over one, so a fetch would
+wait for nothing; and an existing connection would keep us from trying another address.
 """
 
 from __future__ import annotations
@@ -33,28 +33,27 @@ if TYPE_CHECKING:
 
 
 class CircuitDialler:
-    """Of one host. Every wait ends with the scope of whoever dials, and sooner if a relay falls silent."""
+    """Dials the circuits of one host. Every wait ends with the caller's scope, and sooner if a relay falls silent."""
 
     def __init__(self, swarm: Swarm) -> None:
         self._swarm = swarm
         self._dialling: WeakValueDictionary[ID, trio.Lock] = WeakValueDictionary()
 
     async def dial(self, circuit: Circuit, *, public_only: bool = False) -> None:
-        """A connection to the peer at its end. Raises NoCircuit, which says who is to blame; nothing is left open then
-        but the connection to the relay.
-        """
+        """Connects with the peer at its end. Raises NoCircuit, which names the side that failed; then only the
+        connection to the relay stays open."""
         connection = await self._to_relay(circuit, public_only=public_only)
         stream = await _opened(connection, circuit.peer)
         try:
             await self._upgrade(stream, circuit.peer)
         except BaseException as error:
             await messages.reset(stream)
-            if isinstance(error, Exception):  # a handshake raises whatever the other side's bytes provoke
+            if isinstance(error, Exception):  # the other side's bytes may make a handshake raise anything
                 raise NoCircuit(f"the relay let us through, but not to that peer: {root_cause(error)}") from error
             raise
 
     async def _to_relay(self, circuit: Circuit, *, public_only: bool) -> SwarmConn:
-        """Several who dial through one relay at the same time share one connection to it."""
+        """Several dials through one relay at the same time share one connection to it."""
         relay = circuit.relay
         if relay == self._swarm.get_peer_id():
             raise NoCircuit("we are that relay ourselves, and the peer is not connected")

@@ -1,8 +1,8 @@
 """Being a relay: a peer that nobody can dial reserves a place here, and others reach it through us.
 
-No Limit is told to anybody, for a limited circuit carries no bitswap; what a circuit may cost is enforced here
-instead: places in all, circuits in all and for each peer at either end, bytes for each circuit. Neither a place nor a
-circuit is given over a connection that is itself relayed. One request a stream, as everybody does.
+The relay sends no Limit, for a limited circuit carries no bitswap; it enforces its bounds itself instead: places in
+all, circuits in all and for each peer at either end, bytes for each circuit. It gives neither a place nor a circuit
+over a connection that is itself relayed. One request a stream, as in every implementation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RelayCaps:
-    """`circuits_per_peer` counts those that begin and those that end at a peer together."""
+    """`circuits_per_peer` counts circuits that begin and circuits that end at a peer together."""
 
     reservations: int = 128
     circuits: int = 256
@@ -52,7 +52,7 @@ class _NotServed(Exception):
 class Hop:
     """The relay of a host. It serves from its making until the host ends.
 
-    `welcome(peer)` says who is one of ours; until it is set everybody is a newcomer (see `Reservations`).
+    `welcome(peer)`: is it one of ours? Until it is set every peer is a newcomer (see `Reservations`).
     """
 
     def __init__(self, host: Host, caps: RelayCaps) -> None:
@@ -68,7 +68,7 @@ class Hop:
 
     @property
     def circuits(self) -> int:
-        """Those that are being opened or are open."""
+        """The number of circuits that are open or being opened."""
         return self._open
 
     async def _on_stream(self, stream: INetStream) -> None:
@@ -93,7 +93,7 @@ class Hop:
             raise _NotServed(Status.UNEXPECTED_MESSAGE, "neither RESERVE nor CONNECT")
 
     async def _reserve(self, stream: INetStream) -> None:
-        """For the peer at the other end of this connection, whatever it calls itself in the message."""
+        """Reserves for the peer at the other end of this connection, whatever peer the message names."""
         peer = stream.muxed_conn.peer_id.to_base58()
         seconds = self.reservations.ask(peer, trio.current_time(), self._host.address_of(peer))
         if seconds is None:
@@ -149,7 +149,7 @@ class Hop:
         finally:
             self._open -= 1
             self._circuits.subtract((source, target))
-            self._circuits = +self._circuits  # those at zero are forgotten
+            self._circuits = +self._circuits  # forgets the zeros
 
     def _carried(self, amount: int) -> None:
         self.carried_bytes += amount

@@ -1,12 +1,13 @@
-"""Who may be reached through us, and until when. Plain bookkeeping: time is an argument, in seconds of any clock.
+"""The peers that may be reached through us, and until when. Plain bookkeeping: time is an argument, in seconds of any
+clock.
 
-Rules: a peer that is welcome (subscribed to our topic) has a place for TERM, and again when it renews. A newcomer is
-given PROBATION first, once for each time that it comes: a browser reserves while it starts, its subscription follows.
-Newcomers hold at most a quarter of all places, so that strangers never keep our own peers out. Who has left, or has
-not renewed, has none.
+Rules: a peer that is welcome (subscribed to our topic) has a place for TERM, and again when it renews. A newcomer gets
+PROBATION first, once each time that it comes: a browser reserves while it starts, its subscription follows. Newcomers
+hold at most a quarter of all places, so that strangers never keep our own peers out. A peer that has left, or has not
+renewed, has none.
 
-Subscribing costs a stranger nothing. So when all places are taken the oldest of the address that has the most goes, for
-one whose address has less; sites are compared first (bounds/sites.py).
+Subscribing costs a stranger nothing. So when all places are taken, the oldest of the address that has the most makes
+way for a peer whose address has less; sites are compared first (bounds/sites.py).
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class Reservations:
         return len(self._until)
 
     def ask(self, peer: str, now: float, address: str = "") -> float | None:
-        """For how many seconds it has a place from now on; None if there is none for it. `address`: where it comes from
-        (whereabouts.py)."""
+        """The seconds for which it has a place from now on; None: there is none for it. `address`: the one at which it
+        counts (whereabouts.py)."""
         self._sweep(now)
         address = address or peer
         if self._welcome(peer):
@@ -44,7 +45,7 @@ class Reservations:
             self._on_probation.discard(peer)
             return self._place(peer, now, TERM, address)
         if peer in self._until and peer not in self._on_probation:
-            self.forget(peer)  # was ours once, and is no more
+            self.forget(peer)  # was one of ours, and is no more
         if peer in self._had_probation:
             return None
         among = self._on_probation if len(self._on_probation) >= max(1, self.most // 4) else self._until
@@ -58,12 +59,13 @@ class Reservations:
         return self._until.get(peer, 0.0) > now
 
     def forget(self, peer: str) -> None:
-        """It left: its place is free, and when it comes back it may be a newcomer again."""
+        """The peer left: its place is free, and when it comes back it may be a newcomer again."""
         self._give_up(peer)
         self._had_probation.discard(peer)
 
     def _make_room(self, among: Collection[str], address: str) -> bool:
-        """The oldest of the address that has the most of them goes, if it still has more than the newcomer's then."""
+        """Removes the oldest of the address that has the most of them, if that one still has more than the newcomer's
+        then."""
         counts = Counts(self._address[peer] for peer in among)
         greediest = counts.greediest()
         if counts.lead(greediest, over=address) <= 1:

@@ -1,6 +1,7 @@
 """HOP and STOP: one protobuf each way behind its length, then, on the same stream, the circuit's own bytes.
 
-Never a byte more is read than the message has: the peer may speak on at once. `Gone` is whatever ends a stream.
+Reading never takes a byte beyond the message: the peer may send the circuit's bytes at once. `Gone` covers every end of
+a stream.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from pinning_worker.domain.content.cid import encode_varint
 
 HOP = TProtocol("/libp2p/circuit/relay/0.2.0/hop")
 STOP = TProtocol("/libp2p/circuit/relay/0.2.0/stop")
-LARGEST = 4096  # what go-libp2p takes
+LARGEST = 4096  # as go-libp2p
 TALK_SECONDS = 15.0
 CLOSE_SECONDS = 2.0
 
 ENDED = (BaseLibp2pError, OSError, EOFError, trio.BrokenResourceError, trio.ClosedResourceError)
-"""What py-libp2p raises when a stream or its connection has ended."""
+"""The exceptions of py-libp2p when a stream or its connection has ended."""
 
 _MEANING = {
     Status.OK: "it said yes to something else",
@@ -45,7 +46,7 @@ Kind = TypeVar("Kind", HopMessage, StopMessage)
 
 
 class Gone(Exception):
-    """The stream or its connection ended, the peer was too slow, or what it sent is no message."""
+    """The stream or its connection ended, the peer was too slow, or its bytes are no message."""
 
 
 async def read_message(stream: INetStream, kind: type[Kind]) -> Kind:
@@ -78,13 +79,13 @@ async def ask(connection: SwarmConn, protocol: TProtocol, request: Kind) -> tupl
 
 
 def limit_of(message: HopMessage | StopMessage) -> Limit | None:
-    """What the relay lets a circuit carry; None: whatever comes."""
+    """The limit that the relay sets for a circuit; None: it sets none."""
     limit = message.limit
     return limit if limit.duration or limit.data else None
 
 
 def in_words(status: int) -> str:
-    """A refusal, for people: what it means, and its name in the specification."""
+    """A refusal, for people: its meaning, and its name in the specification."""
     if status not in _MEANING:
         return f"it refused with a status nobody knows ({status})"
     known = cast("Status.ValueType", status)
@@ -92,13 +93,14 @@ def in_words(status: int) -> str:
 
 
 async def open_stream(connection: SwarmConn, protocol: TProtocol) -> INetStream:
-    """On exactly that connection: `host.new_stream` would take any. Raises Gone, also if it is not spoken there."""
+    """Opens a stream on exactly that connection: `host.new_stream` would take any. Raises Gone, also if it does not
+    speak the protocol."""
     with talking():
         stream = await connection.new_stream()
         try:
             talk = MultiselectCommunicator(stream)
             stream.set_protocol(await MultiselectClient().select_one_of([protocol], talk, int(TALK_SECONDS)))
-        except BaseException:  # a cancellation too: nobody else knows this stream
+        except BaseException:  # a cancellation too: no other code knows this stream
             await reset(stream)
             raise
         return stream

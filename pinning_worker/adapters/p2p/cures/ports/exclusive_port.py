@@ -5,7 +5,7 @@ two. Why: listeners set SO_REUSEPORT, so that hole punching may dial from the li
 `libp2p.transport.tcp.tcp._set_reuse_flags`.
 
 The cure: listeners set only SO_REUSEADDR (TIME_WAIT does not stop a restart), and IPv6 listeners leave IPv4 alone. A
-busy port then fails to bind; the library still starts, with no addresses, and `listening.require_all` catches that.
+busy port then fails to bind; the library still starts, with no addresses, and `host/listening.py` catches that.
 
 Upstream: not reported.
 """
