@@ -80,7 +80,7 @@ class Dht:
                     self._host.raw.remove_stream_handler(protocol)
 
     async def find(self, key: bytes, tell: Callable[[Contact], None]) -> None:
-        """Calls `tell` once for each provider of a multihash, as soon as it is found. Returns at the end of the walk."""
+        """Calls `tell` once for each provider of a multihash, as soon as it is found. Returns when the walk ends."""
         told: set[str] = {self._host.peer_id}
 
         def tell_once(contact: Contact) -> None:
