@@ -1,5 +1,4 @@
-"""The block store as sessions see it: a block that another session is just writing is awaited, not asked of the
-network.
+"""The block store as sessions see it: a block that another session is writing is awaited, not asked of the network.
 
 Otherwise a session that looks for a block after its twin has received it, and before its twin has written it, would ask
 the network again; and Helia does not answer that for five seconds. A block in quarantine comes back when a session

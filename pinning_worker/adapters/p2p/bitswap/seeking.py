@@ -1,5 +1,4 @@
-"""Looking for other peers that have the blocks which the asker does not give: providers from a directory outside
-bitswap.
+"""Looking for other peers that have the blocks when the asker gives none: providers from a directory outside bitswap.
 
 It starts only when nothing came for SEEK_AFTER seconds, for it reveals our wants to strangers. At most MOST_TRIED of
 the providers found are dialled, AT_ONCE at a time, until MOST_REACHED are connected; the session asks them like any

@@ -1,6 +1,4 @@
-"""How many places each address has, and each site (domain/site.py): the ones with more give up places to those with
-less.
-"""
+"""How many places each address and each site (domain/site.py) has: those with more give up places to those with less."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Which connection leaves when the house is full and a newcomer comes: a useless one, from the address that has the
-most.
+"""Which connection leaves a full house when a newcomer comes: a useless one, from the address that has the most.
 
 A connection is of use when its peer asked us for something, gave us something, or handed us a message; one whose peer
 never did, or not for IDLE_SECONDS, is useless. It leaves if its address has more connections than the newcomer's has.

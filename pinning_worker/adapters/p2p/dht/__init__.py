@@ -1,5 +1,5 @@
-"""The DHT by which IPFS nodes find providers (Kademlia): we query it, announce our blocks in it, and, as a server,
-answer.
+"""The DHT by which IPFS nodes find providers (Kademlia): queries, announcements of our blocks, and, as a server,
+answers.
 
 Why our own, on the library's protobuf: py-libp2p's KadDHT dials any address that a stranger names, keeps as many
 provider and value records as they send (50 000 values of a mebibyte), repeats for two days what it once found, asks the

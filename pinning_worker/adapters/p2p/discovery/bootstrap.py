@@ -1,6 +1,7 @@
-"""Staying connected to the peers that the operator names (bootstrap and direct peers): dial, hold, dial again when
-lost, ever more patiently. A connection that is closed at once counts as a failure, so that a peer that refuses us is
-not pestered.
+"""Staying connected to the peers that the operator names (bootstrap and direct peers).
+
+Dial, hold, dial again when lost, ever more patiently. A connection that is closed at once counts as a failure, so that
+a peer that refuses us is not pestered.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Gossip: topics that we subscribe to and publish on. gossipsub 1.0 to 1.2, every message signed and checked
-(StrictSign).
+"""Gossip: our topics, over gossipsub 1.0 to 1.2, with every message signed and checked (StrictSign).
 
     async with open_pubsub(host) as pubsub:
         topic = await pubsub.join("/doichain-nfc/1/message/proto")

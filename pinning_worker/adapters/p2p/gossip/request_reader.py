@@ -1,5 +1,4 @@
-"""From the content topic to the stories: messages are read, limited by origin, connection, address and in all, and
-handed on.
+"""From the content topic to the stories: reads messages, limits them by origin, connection, address and in all.
 
 Only requests are handed on; the rest is counted by kind and never answered (two workers on one topic stay silent to
 each other). Each origin has a budget of requests a minute: over it, it gets BUSY once in that minute, then nothing, so

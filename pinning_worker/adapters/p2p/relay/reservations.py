@@ -1,5 +1,4 @@
-"""The peers that may be reached through us, and until when. Plain bookkeeping: time is an argument, in seconds of any
-clock.
+"""The peers that may be reached through us, and until when. Plain bookkeeping: time is an argument, in seconds.
 
 Rules: a peer that is welcome (subscribed to our topic) has a place for TERM, and again when it renews. A newcomer gets
 PROBATION first, once each time that it comes: a browser reserves while it starts, its subscription follows. Newcomers

@@ -91,8 +91,8 @@ def _with_a_door(stock: Callable[..., WebRTCDirectListener]) -> Callable[..., We
     def mended(self: WebRTCDirectTransport, handler: Handler) -> WebRTCDirectListener:
         door = _datagram_door(_behind.setdefault(self, Door()))
         listener = stock(self, _taking_a_place(door, handler))
-        listener._first_contact_limiter = door  # type: ignore[assignment]  # stands where its limiter stood
-        # The door lets newcomers in and ends old ones, which are there for a moment longer.
+        listener._first_contact_limiter = door  # type: ignore[assignment]  # replaces its limiter
+        # The door admits newcomers and ends old ones, which still count for a moment.
         listener._config = changed(listener._config, max_in_flight_connections=4 * door.door.rules.half_open)
         _doors[listener] = door
         return listener
@@ -145,7 +145,7 @@ def _until_it_leaves(stock: Callable[..., Awaitable[None]]) -> Callable[..., Awa
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
                 try:
                     await bridge.run_coro(_aiortc_helpers.close_peer_connection(pc))
-                except Exception as error:  # noqa: BLE001  closing what is broken may fail in any way
+                except Exception as error:  # noqa: BLE001  a broken connection may fail to close in any way
                     _log.debug("libp2p.close_failed", error=repr(error))
         if dialler.ended:
             _log.debug("libp2p.half_open_closed", ip=dialler.arrival.ip)
@@ -162,7 +162,7 @@ def _taking_a_place(door: DatagramDoor, handler: Handler) -> Handler:
             return await handler(connection)
         arrival = dialler.arrival
         if not door.over(dialler):
-            return await connection.close()  # ended a moment ago
+            return await connection.close()  # the door ended it a moment ago
         if dialler.deadline is not None:
             dialler.deadline.cancel()
         arrival.comes_from(dialler.shown)
