@@ -76,14 +76,16 @@ class HostConfig:
     """`listen`, `announce`, `bootstrap`, `direct_peers` are multiaddrs; the last two end in /p2p/ and a peer id.
 
     `direct_peers`: other pinning nodes; we stay connected with them and hand them every message (router.py). Ourselves
-    among them is no error: all nodes may share one list. `announce`: announced to peers instead of the addresses that
-    we listen on. `max_connections` bounds both directions together; `kept_for_dialling` of them never go to peers that
-    dial us: when all others are taken, a newcomer takes the place of one that is of no use. From one IP address,
-    `proxies` excepted, come `max_connections_per_address` (bounds/door.py). `relay`: be a relay, within these caps.
-    `swarm_key`: 32 bytes; we speak only with peers that hold the same (host/protected_connection.py). `stream_window`:
-    bytes that one stream may make us hold, for all hosts of the process. `certificate` is for the addresses that end in
-    /tls/ws; `webrtc_pem` keeps that of webrtc-direct. `relays_wanted`: be reachable through so many relays, found among
-    the peers (relay/client.py).
+    among them is no error: all nodes may share one list.
+    `announce`: announced to peers instead of the addresses that we listen on.
+    `max_connections` bounds both directions together; `kept_for_dialling` of them never go to peers that dial us: when
+    all others are taken, a newcomer takes the place of one that is of no use. From one IP address, `proxies` excepted,
+    come `max_connections_per_address` (bounds/door.py).
+    `relay`: be a relay, within these caps.
+    `swarm_key`: 32 bytes; we speak only with peers that hold the same (host/protected_connection.py).
+    `stream_window`: bytes that one stream may make us hold, for all hosts of the process.
+    `certificate` is for the addresses that end in /tls/ws; `webrtc_pem` keeps that of webrtc-direct.
+    `relays_wanted`: be reachable through so many relays, found among the peers (relay/client.py).
     """
 
     key: KeyPair

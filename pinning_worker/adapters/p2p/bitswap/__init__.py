@@ -5,7 +5,7 @@ Why our own: py-libp2p's engine answers on the stream that the wantlist came on,
 
     wire        messages to bytes and back: pure              asking           which peers to ask: pure
     walk        a DAG on its way: what is next, its cost      conduct          penalties and the ban
-    peer_wants  a peer's wants, to be answered: pure      arriving_blocks  the store, and blocks being written
+    peer_wants  a peer's wants, to be answered: pure          arriving_blocks  the store, and blocks being written
     session     one DAG from the network into the store       wants            all our wants, by peer and session
     wantlist    our wants of one peer, and sending them       receiver         peers' messages, and faults in them
     server      the answers to wants                          places           how many answers at a time

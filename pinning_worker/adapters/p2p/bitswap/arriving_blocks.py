@@ -24,7 +24,7 @@ class Shelf:
         self._writing: dict[Multihash, trio.Event] = {}
 
     async def put(self, multihash: Multihash, data: bytes) -> None:
-        """Raises what the store raises."""
+        """Raises the store's errors."""
         written = self._writing.setdefault(multihash, trio.Event())
         try:
             await self._blocks.put(multihash, data)

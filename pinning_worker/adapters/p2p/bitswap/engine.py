@@ -45,8 +45,8 @@ SWEEP = 30.0
 class Engine:
     """Implements `ports.Fetcher`, and serves `source` (by default all blocks of the store) to every peer.
 
-    `serves`: whether a block may leave for others. `providers`: a directory of other providers, searched when the peers
-    that asked don't give a block.
+    `serves`: whether a block may leave for others.
+    `providers`: a directory of other providers, searched when the peers that asked don't give a block.
     """
 
     def __init__(

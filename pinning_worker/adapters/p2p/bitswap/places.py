@@ -19,7 +19,7 @@ from pinning_worker.ungroup import one_error
 
 QUICK = 2.0
 PIECE = 128 * 1024
-UNTAKEN = 2  # pieces that go into the first window of a stream (yamux: 256 KiB), whether anybody reads or not
+UNTAKEN = 2  # pieces that go into the first window of a stream (yamux: 256 KiB), even if the peer reads nothing
 
 
 class Speed(Enum):

@@ -68,7 +68,7 @@ class Market(Protocol):
     def let_go(self, peer: str, multihash: Multihash, session: Session) -> None: ...
 
     def expect(self, multihash: Multihash, session: Session) -> None:
-        """From now on this block is handed to the session, whoever sends it."""
+        """From now on this block goes to the session, from whatever peer it comes."""
 
     def expect_no_more(self, multihash: Multihash, session: Session) -> None: ...
 
@@ -396,7 +396,5 @@ class Session:
         self._told = trio.current_time()
         asked = sum(WantType.BLOCK in want.asked.values() for want in self._open.values())
         under_way = min(self._trickle.unfinished, asked * (self._likely or LIKELY))
-        self._said = max(
-            self._said, self._walk.bytes + under_way
-        )  # bytes may be lost on their way: the figure never falls
+        self._said = max(self._said, self._walk.bytes + under_way)  # never falls, though bytes may be lost on their way
         await progress(len(self._walk.sizes), self._said)

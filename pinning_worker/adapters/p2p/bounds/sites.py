@@ -1,4 +1,4 @@
-"""How many places each address and each site (domain/site.py) has: those with more give up places to those with less."""
+"""How many places each address and each site (domain/site.py) has: one with more gives up a place to one with less."""
 
 from __future__ import annotations
 

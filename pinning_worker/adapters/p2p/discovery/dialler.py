@@ -1,6 +1,6 @@
 """Dialling peers that strangers name. The stranger chooses whom we knock on, so:
 
-one peer at a time and one a second, the same peer again after five minutes at the earliest, and nobody once half of our
+one peer at a time and one a second, the same peer again after five minutes at the earliest, and none once half of our
 connections are in use. A relay that has to be dialled on the way to a peer counts as a peer. Each way of finding
 decides which addresses to believe (peer_exchange.py, mdns.py).
 """

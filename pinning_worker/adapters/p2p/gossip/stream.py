@@ -34,7 +34,7 @@ Take = Callable[[rpc_pb2.RPC], Awaitable[None]]
 
 
 class Ears:
-    """All streams of one host on which peers speak. `address_under(connection)`: whereabouts.py."""
+    """All streams of one host on which peers gossip. `address_under(connection)`: whereabouts.py."""
 
     def __init__(self, guard: FloodGuard, address_under: Callable[[Any], str]) -> None:
         self.unfinished = Unfinished()

@@ -35,10 +35,11 @@ class Host:
     """A running host. Made by `open_host` only, which gives its services to it (open_host.py).
 
     `also_at`: callables that return further addresses of ours (a relay's, a mapped port's), called at each
-    announcement. `dial_circuit` dials through a relay. `direct`: the peer ids of direct peers. `note_use(peer)` is
-    called whenever a peer asks for something, gives something, or hands us a message: a peer that does none of it is
-    the first to leave for others (bounds/who_leaves.py). `address_of(peer)` and `address_under(connection)`: the
-    address at which it counts (whereabouts.py).
+    announcement.
+    `dial_circuit` dials through a relay. `direct`: the peer ids of direct peers.
+    `note_use(peer)` is called whenever a peer asks for something, gives something, or hands us a message: a peer that
+    does none of it is the first to leave for others (bounds/who_leaves.py).
+    `address_of(peer)` and `address_under(connection)`: the address at which it counts (whereabouts.py).
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 A peer is known by its peer id, the hash of its public key: browsers have ours written down, so losing the file loses
 them. Rules: a key file is created, never overwritten; it is whole or not there; only its owner may read it (0600).
 
-Our file is what every libp2p writes: the protobuf `PrivateKey { Type = 1; Data = 2 }` with Data = seed || public key
+Our file is in libp2p's own format: the protobuf `PrivateKey { Type = 1; Data = 2 }` with Data = seed || public key
 (64 bytes) for Ed25519. py-libp2p 0.8.1 reads and writes only the 32 bytes of the seed, hence the codec here.
 Spec: https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md. Nothing here starts a host.
 """

@@ -1,4 +1,4 @@
-"""The peers that may be reached through us, and until when. Plain bookkeeping: time is an argument, in seconds.
+"""The peers reachable through us, and until when. Plain bookkeeping: time is an argument, in seconds of any clock.
 
 Rules: a peer that is welcome (subscribed to our topic) has a place for TERM, and again when it renews. A newcomer gets
 PROBATION first, once each time that it comes: a browser reserves while it starts, its subscription follows. Newcomers

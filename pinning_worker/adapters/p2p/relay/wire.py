@@ -114,7 +114,7 @@ async def reset(*streams: INetStream) -> None:
 
 
 async def close(stream: INetStream) -> None:
-    """Closes it after the last message; what was written still arrives."""
+    """Closes the stream after the last message; bytes already written still arrive."""
     with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS), suppress(*ENDED):
         await stream.close()
 

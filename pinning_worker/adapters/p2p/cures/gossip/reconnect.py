@@ -50,10 +50,14 @@ Method = Callable[..., Awaitable[None]]
 
 
 class _Whereabouts:
-    """Streams of one Pubsub. `newest`: the connection on which each peer last opened its pubsub stream to us.
-    `speaks_on`: that stream, while it is open. `opening`: peers to which we are opening a stream just now. `silent`:
-    connected peers that have closed theirs. `unheard`: those of the silent to which a new stream of ours is due, though
-    the old one works."""
+    """Streams of one Pubsub.
+
+    `newest`: the connection on which each peer last opened its pubsub stream to us.
+    `speaks_on`: that stream, while it is open.
+    `opening`: peers to which we are opening a stream just now.
+    `silent`: connected peers that have closed theirs.
+    `unheard`: those of the silent to which a new stream of ours is due, though the old one works.
+    """
 
     def __init__(self) -> None:
         self.newest: dict[ID, Any] = {}

@@ -1,4 +1,5 @@
-"""Cures of what the whole process shares: exceptions that nobody caught, logging, the clock, the number of tasks.
+"""Cures of faults in things that the whole process shares: uncaught exceptions, logging, the clock, the number of
+tasks.
 
 Read `crash` first.
 """
