@@ -1,5 +1,4 @@
-"""The DHT by which IPFS nodes find providers (Kademlia): queries, announcements of our blocks, and, as a server,
-answers.
+"""The DHT by which IPFS nodes find providers (Kademlia): we ask it, announce our blocks, and, as a server, answer.
 
 Why our own, on the library's protobuf: py-libp2p's KadDHT dials any address that a stranger names, keeps as many
 provider and value records as they send (50 000 values of a mebibyte), repeats for two days what it once found, asks the

@@ -35,9 +35,7 @@ async def listen(swarm: Swarm, addresses: Iterable[Multiaddr], on_port: Callable
         listener = swarm.listeners.get(str(address))
         if listener is None or not listener.get_addrs():
             raise CannotListen(f"cannot listen on {address}: {_reason(address)}")
-    swarm.listeners = {
-        str(address): swarm.listeners[str(address)] for address in wanted
-    }  # announced in the configured order
+    swarm.listeners = {str(address): swarm.listeners[str(address)] for address in wanted}  # in the configured order
 
 
 async def _open_ports(
