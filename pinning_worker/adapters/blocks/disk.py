@@ -58,8 +58,7 @@ class DiskBlocks:
     """Port Blocks. Every method may raise Trouble (the disk fails); `put` and `sync` DiskFull as well."""
 
     def __init__(self, path: Path, most_unpaid: int | None = None) -> None:
-        """Use `open`, which makes the folders. `most_unpaid` limits the bytes in quarantine that were never paid
-        for."""
+        """Use `open`, which makes the folders. `most_unpaid` limits the quarantined bytes that were never paid for."""
         self._path = str(path)
         self._quarantine = Quarantine(f"{path}/{FREED}", most_unpaid)
         self._broken: set[Multihash] = set()  # found by a read, and not replaced yet
@@ -99,8 +98,7 @@ class DiskBlocks:
         await self._in_thread(make_durable, [self._file(multihash) for multihash in multihashes], self._path)
 
     async def audit(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
-        """Reads through the page cache: finds blocks that never arrived, were cut short or changed, not a dying
-        disk."""
+        """Reads through the page cache: finds blocks that are missing, cut short or changed, not a dying disk."""
         bad: set[Multihash] = set()
         for piece in _pieces(multihashes, _READS_AT_ONCE):
             bad |= await self._in_thread(self._audit, piece)
@@ -154,8 +152,7 @@ class DiskBlocks:
         return file_of(self._path, multihash)
 
     def _write(self, multihash: Multihash, data: bytes) -> None:
-        """Keeps a file of the right length, unless it is known to be broken. A shorter one is the trace of a power
-        cut."""
+        """Keeps a file of the right length, unless it is known to be broken. A power cut leaves a shorter one."""
         if self._size(multihash) == len(data) and multihash not in self._broken:
             return
         try:

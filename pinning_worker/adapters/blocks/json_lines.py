@@ -33,7 +33,7 @@ def line_of(values: Mapping[str, object]) -> bytes:
 
 
 def append_lines(file: Path, rows: Iterable[Mapping[str, object]], *, sync: bool = False) -> None:
-    """Raises OSError; at worst half a line stays written then."""
+    """Raises OSError; the file may then end with half a line."""
     lines = b"".join(map(line_of, rows))
     descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
