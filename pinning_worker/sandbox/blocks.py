@@ -103,8 +103,7 @@ def block_subsidy(height: int) -> int:
 
 
 def _prove_work_of_parent(block_hash: bytes, time: int) -> bytes:
-    """Makes an AuxPow for the block with this hash (internal order). Our chain is the only one in the merge-mined
-    tree."""
+    """Makes an AuxPow for the block with this hash (internal order). The merge-mined tree has no other chain."""
     tree_size, tree_nonce = struct.pack("<I", 1), bytes(4)
     commitment = _MERGED_MINING_MARK + block_hash[::-1] + tree_size + tree_nonce
     reward = TxOutput(Swartz(FIRST_SUBSIDY), Script(b"\x51"))

@@ -70,8 +70,7 @@ class SandboxControl:
         return cast("list[str]", await call(self._url, "sandbox.mine", blocks, auxpow))
 
     async def reorg(self, depth: int, *, confirm: bool = False) -> list[str]:
-        """Returns the hashes of the branch that replaces the last `depth` blocks; `confirm` puts their transactions in
-        it."""
+        """Replaces the last `depth` blocks, and returns the new hashes; `confirm` mines their transactions again."""
         return cast("list[str]", await call(self._url, "sandbox.reorg", depth, confirm))
 
     async def pay(self, address: str, amount: Swartz, name: str, cid: str, kind: Kind = "p2wpkh") -> Txid:
@@ -79,14 +78,15 @@ class SandboxControl:
         return Txid(str(await call(self._url, "sandbox.pay", address, amount.amount, name, cid, kind)))
 
     async def move_time(self, seconds: int) -> int:
-        """Moves the sandbox's clock, and returns its offset since the start. Mine six blocks for the median time to
-        follow."""
+        """Moves the sandbox's clock, and returns its offset since the start. The median time follows in six blocks."""
         return int(await call(self._url, "sandbox.move_time", seconds))
 
 
 async def serve_sandbox(directory: Path, say: Callable[[str], None], *, certificate: Certificate | None = None) -> None:
-    """Runs a sandbox until SIGINT or SIGTERM; `say` takes the lines to show. Raises ElectrumXFailed, DirectoryRefused,
-    OSError."""
+    """Runs until SIGINT or SIGTERM; `say` takes the lines to show.
+
+    Raises ElectrumXFailed, DirectoryRefused, OSError.
+    """
     with hold_directory(directory), trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with open_sandbox(directory, certificate=certificate) as sandbox:
             sandbox.rpc.methods.update(control_methods(sandbox))

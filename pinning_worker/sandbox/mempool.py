@@ -72,8 +72,7 @@ class Mempool:
                 self.evict(spender)
 
     def rebuild(self, transactions: Iterable[Transaction], next_height: int) -> None:
-        """Begins anew over the changed chain, and drops transactions that do not fit any more (their coins are
-        spent)."""
+        """Begins anew over the changed chain, and drops transactions that no longer fit (their coins are spent)."""
         self._created.clear()
         self._spender.clear()
         self._name.clear()

@@ -130,8 +130,7 @@ async def _receive(connection: h11.Connection, stream: trio.SocketStream) -> tup
 
 
 def _fit(parameters: Any, method: Method) -> bool:
-    """Whether the method accepts the parameters: a list of the right length, with the types that its signature
-    names."""
+    """Whether the method accepts the parameters: a list of the right length, with the types of its signature."""
     signature = inspect.signature(method, eval_str=True)
     try:
         bound = signature.bind(*parameters) if isinstance(parameters, list) else None

@@ -47,8 +47,7 @@ _BURNT = Script(b"\x6a")
 
 
 class Sandbox:
-    """The actions of a test or a person on the chain. Only `indexed` and `start_electrumx` wait for ElectrumX to catch
-    up."""
+    """The actions of a test or a person on the chain. Only `indexed` and `start_electrumx` wait for ElectrumX."""
 
     def __init__(self, directory: Path, node: Node, wallet: Wallet, rpc: RpcServer, electrumx: ElectrumX) -> None:
         self.directory = directory
@@ -89,8 +88,10 @@ class Sandbox:
         return self.send(self.wallet.pay(payment, kind))
 
     def pay_psbt(self, psbt: bytes) -> Txid:
-        """Signs a PSBT over the wallet's coins (binary), puts it into the mempool, and returns the txid. Raises
-        BadPsbt, Rejected."""
+        """Signs a PSBT over the wallet's coins (binary), puts it into the mempool, returns the txid.
+
+        Raises BadPsbt, Rejected.
+        """
         asked = parse_psbt(psbt)
         return self.send(sign(asked.unsigned, asked.spent, self.wallet.key))
 
@@ -103,8 +104,8 @@ class Sandbox:
         return self.node.broadcast(raw)
 
     def double_spend(self, txid: Txid) -> Txid:
-        """Drops a transaction from the mempool, returns its coins to the wallet by another, and returns the txid of
-        that one."""
+        """Drops a transaction from the mempool, and returns the txid of another that gives its coins back to the
+        wallet."""
         _, transaction = self.node.transaction(txid)
         conflicting = self.wallet.double_spend(transaction)
         self.node.evict(txid)

@@ -87,8 +87,7 @@ class Quarantine:
         self._recount()
 
     def make_room(self, size: int) -> int:
-        """Deletes blocks until the disk has `size` more bytes free, or none is left. Returns how many bytes became
-        free."""
+        """Deletes blocks until the disk has `size` more bytes free, or none is left. Returns the bytes freed."""
         freed = sum(self._delete(size, UNPAID, of_disk=True))
         if freed < size:
             freed += sum(self._delete(size - freed, PAID, of_disk=True))

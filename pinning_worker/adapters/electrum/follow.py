@@ -76,8 +76,7 @@ class Follower:
                 branch = await self._extended(branch, shown)
 
     async def _let_others_go_on(self, chain: HeaderChain, shown: ShownTip) -> None:
-        """Waits while other sessions make progress: fetching the same headers twice would only spend this server's
-        budget."""
+        """Waits while other sessions advance: fetching the same headers twice would waste this server's budget."""
         height = -1
         while height < chain.tip_height < shown.height:
             height = chain.tip_height

@@ -91,8 +91,7 @@ class HeaderFile:
         return chain
 
     def save(self, change: Snapshot) -> None:
-        """Stores the change so that it survives a power cut. Raises OSError (a full disk) and leaves the older chain
-        intact."""
+        """Stores the change so that it survives a power cut. Raises OSError (a full disk) and keeps the older chain."""
         stored = self._load_tip()
         if change.fork is None or (stored is not None and stored.base != change.tip.base):
             self._tip.unlink(missing_ok=True)

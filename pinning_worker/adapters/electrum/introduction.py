@@ -92,8 +92,7 @@ def _require_network(genesis_hash: str, network: Network) -> None:
 
 
 def _landmarks(network: Network) -> list[_Landmark]:
-    """The split comes first: a chain that differs there differs at every later block, and the split is the reason to
-    name."""
+    """The split comes first: a chain that differs there differs above it too, and the split is the reason to name."""
     marks = []
     if network.split_block is not None:
         marks.append(_Landmark(network.split_block, DeadChain, "it is on the dead side of the split"))

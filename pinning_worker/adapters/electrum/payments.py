@@ -92,8 +92,7 @@ class PaymentReader:
         return all_read
 
     async def _look_through(self, chain: HeaderChain) -> tuple[list[HistoryRow], bool]:
-        """Returns the rows that may be read now, and whether those are all: of a long history the most urgent of each
-        kind."""
+        """Returns the rows that may be read now, and whether those are all: of many, the most urgent of each kind."""
         rows, refusals, is_all = list[HistoryRow](), dict[str, _Refusal](), True
         for piece in self._view.sightings.shown(self._server):
             refusals |= {row.txid: self._refusals[row.txid] for row in piece if row.txid in self._refusals}
@@ -196,8 +195,7 @@ class PaymentReader:
 
     async def _prove(self, chain: HeaderChain, row: HistoryRow, header: Header, answered: Sequence[object]) -> bool:
         """Whether the branch leads to our header, which proves the transaction. `answered` holds the answers to
-        `_calls_for` the row. The branch comes first: then the bytes that we parse belong to a block, and nobody made
-        them up."""
+        `_calls_for` the row. The branch comes first: then we parse only bytes of a block, never made-up ones."""
         branch = read_branch(answered[0])
         try:
             root = fold_merkle_branch(row.txid, branch.siblings, branch.position)

@@ -110,8 +110,7 @@ class Session:
             await trio.sleep(min(rows / ROWS_A_SECOND, LONGEST_BREATH))
 
     async def _rest(self) -> None:
-        """Waits until the bell rings, a header that was ahead of our clock may be accepted, or a history may be read
-        again."""
+        """Waits until the bell rings, a header ahead of our clock may be accepted, or a history may be read again."""
         async with trio.open_nursery() as nursery:
             if self.waits_for is not None:
                 nursery.start_soon(self._ring_in_time, self.waits_for)

@@ -98,13 +98,12 @@ class Sightings:
             self._changed[txid] = None
 
     def withdraw(self, server: str) -> None:
-        """Forgets all that this server showed; a transaction without a proof that no other server shows is gone."""
+        """Forgets all that this server showed; a transaction that has no proof and no other server is gone."""
         for txid in self._shown.withdraw(server):
             self._let_go_unless_shown(txid)
 
     def settle(self) -> None:
-        """Called after a server has been read in full: a transaction that lost its proof and that no server shows is
-        gone."""
+        """Called after a server has been read in full. A transaction that lost its proof and has no server is gone."""
         for txid in self._unclaimed:
             self._let_go_unless_shown(txid)
         self._unclaimed.clear()
@@ -151,8 +150,7 @@ class Sightings:
 
     def in_turn(self, rows: Iterable[HistoryRow]) -> tuple[list[HistoryRow], list[HistoryRow], list[HistoryRow]]:
         """Sorts the rows into three kinds: in a block now and read in the mempool, the highest amount first; unread in
-        a block, and unread in the mempool, both the newest first. Each kind has a turn of its own, for each can be a
-        pile."""
+        a block, and unread in the mempool, both the newest first. Each kind has its own turn, for each can be large."""
         known, mined, unmined = list[HistoryRow](), list[HistoryRow](), list[HistoryRow]()
         for row in rows:
             (mined if row.height > 0 else unmined).append(row) if self.is_unread(row.txid) else known.append(row)
@@ -164,8 +162,7 @@ class Sightings:
     # --- known
 
     def learn(self, server: str, transaction: Transaction) -> None:
-        """Takes its bytes, which that server brought. They hash to the txid, so the server need not be believed for
-        them."""
+        """Takes its bytes, which that server brought. They hash to the txid, so they need no trust."""
         known = self._known.setdefault(transaction.txid, _Known(None, None))
         reading = read_for(transaction, self.scripts)
         if known.proof is None and not _is_small(transaction, reading):
@@ -180,8 +177,8 @@ class Sightings:
         return None
 
     def prove(self, transaction: Transaction | None, txid: Txid, proof: Proof) -> None:
-        """Takes a proof, and the bytes unless they are known. Does nothing if the transaction is not known as a payment
-        (any more)."""
+        """Takes a proof, and the bytes unless they are known. Ignores a transaction that is no known payment (any
+        more)."""
         known = self._known.get(txid)
         if transaction is not None:
             known = self._known.setdefault(txid, _Known(None, None))
@@ -275,8 +272,7 @@ class Sightings:
 
 
 def read_for(transaction: Transaction, scripts: Collection[Script]) -> Reading:
-    """Reads the outputs to our scripts. A transaction of 64 bytes is never a payment: it could be an inner node of a
-    merkle tree."""
+    """Reads the outputs to our scripts. 64 bytes could be an inner node of a merkle tree, and are never a payment."""
     if transaction.base_size == MERKLE_NODE_SIZE:
         return Reading(None, None, ())
     outputs = tuple(

@@ -144,8 +144,7 @@ class PaymentWatcher:
     # --- the service
 
     async def run(self, listener: ChainListener, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Runs until cancelled. It counts as started once the stored headers are verified, whether or not a server is
-        reachable."""
+        """Runs until cancelled. It has started once the stored headers are verified, even if no server is reachable."""
         self._started_at = trio.current_time()
         if self._headers is not None:
             chain = await trio.to_thread.run_sync(self._headers.load)

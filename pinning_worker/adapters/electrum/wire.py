@@ -153,8 +153,7 @@ class Wire:
     # --- hearing
 
     async def read(self) -> None:
-        """Reads frames until the link is lost or the server misbehaves, then fails all pending requests. Never
-        raises."""
+        """Reads frames until the link is lost or the server misbehaves, then fails pending requests. Never raises."""
         try:
             while True:
                 frame = await self._frames.receive(lambda: self._bound.size)

@@ -47,8 +47,7 @@ class CrashFile:
     @contextmanager
     def open(self) -> Iterator[None]:
         """Counts a crash for each piece of work at which the last run died. The notes of this run stay only if a fault
-        of ours ends the block. If the file cannot be written, the worker runs all the same: a death then blames
-        nobody."""
+        of ours ends the block. The worker also runs if the file cannot be written: a death then blames nobody."""
         path = self._file.with_name(AT_WORK)
         died_at = self._died_at(path)
         for name in died_at:
@@ -110,8 +109,7 @@ class CrashFile:
         return self._counts.get(name, 0)
 
     def forgive(self, subjects: str) -> int:
-        """Forgets the crashes of all work on that CID or transaction, and returns how many pieces of work. Raises
-        OSError."""
+        """Forgets the crashes of all work on that CID or transaction, and returns how many pieces. Raises OSError."""
         forgiven = [name for name in self._counts if subjects in name.split(" ")]
         for name in forgiven:
             del self._counts[name]

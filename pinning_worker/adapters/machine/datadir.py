@@ -78,8 +78,7 @@ def require_usable(path: Path, network: str) -> None:
 
 
 def strange_owner(path: Path) -> str | None:
-    """The directory's owner, if that is neither this user nor root. Files that root made there would be out of its
-    reach."""
+    """The directory's owner, if neither this user nor root: files that root made there would be out of its reach."""
     owner = path.stat().st_uid if path.exists() else os.geteuid()
     return user_name(owner) if owner not in (0, os.geteuid()) else None
 
@@ -105,8 +104,7 @@ def hold_for_restore(path: Path) -> Iterator[None]:
 
 
 def require_not_held(path: Path) -> None:
-    """Raises DataDirHeld if a worker runs on it. Ignores a directory that is missing or unreadable: other checks report
-    that."""
+    """Raises DataDirHeld if a worker runs on it. Other checks report a missing or unreadable directory."""
     for place in (path / LOCK, path):
         with suppress(OSError), _opened(place, os.O_RDONLY) as descriptor:
             _lock(descriptor, path)

@@ -10,8 +10,7 @@ import os
 
 
 def taken_by(descriptor: int) -> str | None:
-    """Takes the lock until the descriptor is closed, and returns None; else returns the pid of the holder, or
-    `unknown`."""
+    """Takes the lock until the descriptor is closed, and returns None; else returns the holder's pid, or `unknown`."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -103,8 +103,7 @@ class MemoryChain:
             await self.listener.payment_gone(txid)
 
     async def tell_everything(self) -> None:
-        """Announces everything that a watcher announces after a start: the tip, then the whole history of its
-        scripts."""
+        """Announces all that a watcher announces after a start: the tip, then the whole history of its scripts."""
         self.read = False
         await self._tell_tip(None)
         for block in self._blocks:

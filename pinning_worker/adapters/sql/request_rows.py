@@ -157,6 +157,5 @@ def _from_row(row: AnyRow, references: tuple[Root, ...]) -> Request:
 
 
 def _asker(stored: dict[str, Any]) -> Asker:
-    """A field that this version does not know raises TypeError: the row counts as damaged, and nothing is dropped
-    silently."""
+    """A field that this version does not know raises TypeError: the row counts as damaged."""
     return Asker(**{**stored, "origins": tuple(stored["origins"])})
