@@ -104,8 +104,7 @@ class Sandbox:
         return self.node.broadcast(raw)
 
     def double_spend(self, txid: Txid) -> Txid:
-        """Drops a transaction from the mempool, and returns the txid of another that gives its coins back to the
-        wallet."""
+        """Replaces a transaction in the mempool by one that returns its coins to the wallet, and returns that txid."""
         _, transaction = self.node.transaction(txid)
         conflicting = self.wallet.double_spend(transaction)
         self.node.evict(txid)

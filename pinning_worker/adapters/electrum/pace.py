@@ -39,8 +39,7 @@ class Pace:
 
     @property
     def is_strained(self) -> bool:
-        """True while the server answers slowly. It delays each request of a batch: urgent ones should not queue behind
-        many."""
+        """True while the server delays each request of a batch: an urgent one should not queue behind many."""
         self._refill()
         return self._burst - self._left > SOFT_LIMIT
 

@@ -2,8 +2,8 @@
 
 For each row, in one batch: the transaction unless we have it, and its merkle branch if the row names a block of ours.
 
-    in a block      accepted only with a branch that leads to our own header: read, proven and announced at once
-    in the mempool  accepted on the server's word, announced as unproven; so few and so small that lies fill no memory
+    in a block      accepted only with a branch that leads to our own header: read, proven and reported at once
+    in the mempool  accepted on the server's word, reported as unproven; so few and so small that lies fill no memory
 
 A payment made now does not wait for a backlog: years of history after lost books or for an address that was in use
 before, or ten thousand payments of a swartz each. Some rows of each kind go first, whatever budget is left:
@@ -113,7 +113,7 @@ class PaymentReader:
         return first, [row for kind in kinds for row in kind[self._first :]]
 
     async def _read_backlog(self, chain: HeaderChain, rows: list[HistoryRow], is_called: Callable[[], bool]) -> bool:
-        """Reads piece by piece and announces each. Returns whether it read all of them."""
+        """Reads piece by piece and reports each. Returns whether it read all of them."""
         sightings, all_read, has_read, at = self._view.sightings, True, False, 0
         try:
             while at < len(rows):

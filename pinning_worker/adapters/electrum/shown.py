@@ -37,7 +37,8 @@ class Shown:
         return txid in self._listed
 
     def replace(self, server: str, scripthash: str, history: Iterable[HistoryRow]) -> list[Txid]:
-        """Takes the whole history of one script, as that server lists it now. Returns the txids without a server."""
+        """Takes the whole history of one script, as that server lists it now. Returns the txids that no history lists
+        now."""
         place = (server, scripthash)
         before, now = self._rows.get(place, {}), {row.txid: row.height for row in history}
         self._rows[place] = now
@@ -47,7 +48,7 @@ class Shown:
         return [txid for txid in before if txid not in now and self._is_unlisted(txid, place)]
 
     def withdraw(self, server: str) -> list[Txid]:
-        """Forgets all that this server showed. Returns the txids without a server."""
+        """Forgets all that this server showed. Returns the txids that no other server shows."""
         places = [place for place in self._rows if place[0] == server]
         return [txid for place in places for txid in self._rows.pop(place) if self._is_unlisted(txid, place)]
 

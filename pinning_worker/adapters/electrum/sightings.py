@@ -6,8 +6,8 @@
 
 So one honest server is enough against any number that omit something, and proofs against any number that invent.
 
-Only transactions that pay one of our scripts are announced; those that spend from one, or only own a name output there,
-are known and not announced.
+Only transactions that pay one of our scripts are reported; those that spend from one, or only own a name output there,
+are known and not reported.
 
 A transaction is kept only as far as a story needs it (`Reading`), and each server may bring so many without a block;
 beyond that the smallest are put aside, and their rows remembered as read. An invention costs nothing, so no server's
@@ -31,7 +31,7 @@ from pinning_worker.domain.identities import NameBytes, Script, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Proof, Sighting
 
 MOST_IN_MEMPOOL = 1_000  # unproven transactions kept from one server
-MOST_UNPROVEN_OUTPUTS = 20  # to us, of one unproven transaction; one with more is announced once it is proven
+MOST_UNPROVEN_OUTPUTS = 20  # to us, of one unproven transaction; one with more is reported once it is proven
 LARGEST_UNPROVEN = 20_000  # bytes hashed for the txid; a browser's payment has less than a thousand
 ROWS_AT_ONCE = 2_000  # of a server's histories, looked through without a pause: some milliseconds
 TOLD_AT_ONCE = 50  # changes; the most urgent come first
@@ -52,14 +52,14 @@ class Reading:
 
 @dataclass(slots=True)
 class _Known:
-    """One transaction. Without a reading: remembered from an earlier run, or announced and put aside."""
+    """One transaction. Without a reading: remembered from an earlier run, or reported and put aside."""
 
     reading: Reading | None
     proof: Proof | None
     told: bool = False
     brought_by: str = ""  # the server, while there is no proof
     scripts: int = 0  # number of scripts watched when it was read
-    told_of: frozenset[str] = frozenset()  # the servers that were announced as showing it
+    told_of: frozenset[str] = frozenset()  # the servers already reported as showing it
 
 
 class Sightings:
@@ -92,18 +92,19 @@ class Sightings:
             self._tell_again(row.txid, server)
 
     def _tell_again(self, txid: Txid, server: str) -> None:
-        """Announces an unproven transaction again when another server shows it: two servers weigh more than one."""
+        """Reports an unproven transaction again when another server shows it: two servers weigh more than one."""
         known = self._known.get(txid)
         if known is not None and known.told and known.proof is None and known.reading and server not in known.told_of:
             self._changed[txid] = None
 
     def withdraw(self, server: str) -> None:
-        """Forgets all that this server showed; a transaction that has no proof and no other server is gone."""
+        """Forgets all that this server showed, and drops unproven transactions that only it showed."""
         for txid in self._shown.withdraw(server):
             self._let_go_unless_shown(txid)
 
     def settle(self) -> None:
-        """Called after a server has been read in full. A transaction that lost its proof and has no server is gone."""
+        """Called after a server has been read in full. Drops transactions that lost their proof and that no server
+        shows."""
         for txid in self._unclaimed:
             self._let_go_unless_shown(txid)
         self._unclaimed.clear()
@@ -177,8 +178,7 @@ class Sightings:
         return None
 
     def prove(self, transaction: Transaction | None, txid: Txid, proof: Proof) -> None:
-        """Takes a proof, and the bytes unless they are known. Ignores a transaction that is no known payment (any
-        more)."""
+        """Takes a proof, and the bytes unless they are known. Does nothing if the transaction is no known payment."""
         known = self._known.get(txid)
         if transaction is not None:
             known = self._known.setdefault(txid, _Known(None, None))
@@ -218,7 +218,7 @@ class Sightings:
             self._put_aside(server, txid, self._known[txid])
 
     def _put_aside(self, server: str, txid: Txid, known: _Known) -> None:
-        """Drops its reading. If it was announced, it stays announced until it is gone."""
+        """Drops its reading. If it was reported, it stays reported until it is gone."""
         self._disown(txid, known)
         self._aside.setdefault(server, set()).add(txid)
         known.reading = None
@@ -226,7 +226,7 @@ class Sightings:
         if not known.told:
             del self._known[txid]
 
-    # --- to be announced
+    # --- to be reported
 
     def take_changes(self) -> list[Sighting | Txid]:
         """Takes some of the changes: a sighting as it is now, or the txid of a transaction that is gone. A few changes
@@ -283,7 +283,8 @@ def read_for(transaction: Transaction, scripts: Collection[Script]) -> Reading:
 
 
 def _is_small(transaction: Transaction, reading: Reading) -> bool:
-    """Whether it is small enough to be kept without a proof: browsers make no larger one, or blocks accept none."""
+    """Whether it may be kept without a proof: no larger than browsers make it, and within the limits of a block for
+    names."""
     return (
         transaction.base_size <= LARGEST_UNPROVEN
         and len(reading.outputs) <= MOST_UNPROVEN_OUTPUTS

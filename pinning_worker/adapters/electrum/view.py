@@ -25,7 +25,7 @@ from pinning_worker.ports.world import Clock
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """The changes, to be announced in this order: the tip, then transactions (the txid of those that are gone).
+    """The changes, to be reported in this order: the tip, then transactions (the txid of those that are gone).
 
     `is_all` is False if more is left: the next take then includes whatever is more urgent by then.
     """
@@ -37,7 +37,7 @@ class News:
 
 
 class ChainView:
-    """`ring` wakes the tasks that announce the news and store the headers; `ring_sessions` wakes the sessions;
+    """`ring` wakes the tasks that report the news and store the headers; `ring_sessions` wakes the sessions;
     `everybody_heard` says whether every server has been read in full, or could not be reached."""
 
     def __init__(self, network: Network, clock: Clock, remembered: Mapping[Txid, Proof | None]) -> None:

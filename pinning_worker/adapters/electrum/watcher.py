@@ -45,8 +45,8 @@ _log = structlog.get_logger(__name__)
 class PaymentWatcher:
     """The port `Chain`, and the service that keeps it true.
 
-    `remembered` holds the transactions announced in an earlier run, with their last proof. Those whose proof stands are
-    neither requested nor announced again; the others are announced with their new state.
+    `remembered` holds the transactions reported in an earlier run, with their last proof. Those whose proof stands are
+    neither requested nor reported again; the others are reported with their new state.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class PaymentWatcher:
         return self.sight.is_seen()
 
     async def is_read(self) -> bool:
-        """True for good once we have read a fresh server in full, have heard all others, and have announced all that
+        """True for good once we have read a fresh server in full, have heard all others, and have reported all that
         they had shown by then. A server that shows new things without end does not delay it."""
         if not self._is_read:
             told = not self._is_telling and not self._news.is_set()
@@ -108,7 +108,7 @@ class PaymentWatcher:
         return self._view.chain is not None and self._view.chain.has_block(height, block_hash)
 
     async def watch(self, scripts: Collection[Script]) -> None:
-        """Adds payment scripts to those watched; their whole history is announced as it is read."""
+        """Adds payment scripts to those watched; their whole history is reported as it is read."""
         self._view.watch(scripts)
 
     async def name_ops(self, height: int) -> BlockOfNames | None:

@@ -1,4 +1,4 @@
-"""The chain twin: blocks of transactions in a list, mined, reorganised and announced as the real watcher does."""
+"""The chain twin: blocks of transactions in a list, mined, reorganised and reported as the real watcher does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class MemoryChain:
     mempool: dict[str, Sighting] = field(default_factory=dict)
     scripts: set[Script] = field(default_factory=set)
     seen: bool = True
-    read: bool = False  # as of a watcher after a start, until it has announced everything
+    read: bool = False  # as of a watcher after a start, until it has reported everything
     _blocks: list[_Block] = field(default_factory=list)
     _mined: int = 0
 
@@ -103,7 +103,7 @@ class MemoryChain:
             await self.listener.payment_gone(txid)
 
     async def tell_everything(self) -> None:
-        """Announces all that a watcher announces after a start: the tip, then the whole history of its scripts."""
+        """Reports all that a watcher reports after a start: the tip, then the whole history of its scripts."""
         self.read = False
         await self._tell_tip(None)
         for block in self._blocks:
