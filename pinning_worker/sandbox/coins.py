@@ -60,6 +60,4 @@ class Coins:
         self._unspent |= self._spent_by_block.pop()
         for transaction in transactions:
             for vout in range(len(transaction.outputs)):
-                self._unspent.pop(
-                    (transaction.txid, vout), None
-                )  # spent in its own block: restored above, and removed here
+                self._unspent.pop((transaction.txid, vout), None)  # spent in its own block: restored, now removed

@@ -151,9 +151,7 @@ class PaymentReader:
 
     async def _read_piece(self, chain: HeaderChain, rows: Sequence[HistoryRow]) -> bool:
         """Returns whether the server answered every request."""
-        rows = [
-            row for row in rows if self._is_to_be_read(chain, row)
-        ]  # check again: other sessions were at work meanwhile
+        rows = [row for row in rows if self._is_to_be_read(chain, row)]  # again: other sessions worked meanwhile
         headers = {row.height: chain.header_at(row.height) for row in rows if row.height > 0}
         calls = [self._calls_for(row) for row in rows]
         answers = iter(await self._wire.batch(call for each in calls for call in each))

@@ -37,8 +37,7 @@ class Shown:
         return txid in self._listed
 
     def replace(self, server: str, scripthash: str, history: Iterable[HistoryRow]) -> list[Txid]:
-        """Takes the whole history of one script, as that server lists it now. Returns the txids that no history lists
-        now."""
+        """Takes the whole history of one script from that server. Returns the txids that no history lists now."""
         place = (server, scripthash)
         before, now = self._rows.get(place, {}), {row.txid: row.height for row in history}
         self._rows[place] = now

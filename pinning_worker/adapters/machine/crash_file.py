@@ -77,9 +77,7 @@ class CrashFile:
         """Called when a stop has been ordered: a death from now on is no crash. Does nothing before `open`, while the
         file still describes the last run."""
         if self._is_open:
-            with suppress(
-                OSError
-            ):  # a disk that has become read-only; the next start then counts too many crashes once
+            with suppress(OSError):  # a disk that has become read-only; the next start then counts too many once
                 self._file.with_name(AT_WORK).unlink(missing_ok=True)
 
     def _died_at(self, path: Path) -> set[str]:

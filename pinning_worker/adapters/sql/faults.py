@@ -1,5 +1,4 @@
-"""Turns errors of the database into Trouble that may pass, DiskFull, or NeedsMending for a file that somebody must
-mend.
+"""Turns errors of the database into Trouble that may pass, DiskFull, or NeedsMending for a file to be mended.
 
 Any other error is a defect of ours, and gives None. The driver's words stand in brackets, so that a search finds them.
 """

@@ -32,9 +32,7 @@ def insert_new(connection: Connection, table: Table) -> sqlite.Insert | postgres
     """INSERT that leaves an existing row unchanged (the rowcount is then 0)."""
     if connection.dialect.name == "postgresql":
         statement = postgresql.insert(table).on_conflict_do_nothing()
-        return statement.execution_options(
-            preserve_rowcount=True
-        )  # else SQLAlchemy does not read psycopg's rowcount after an INSERT
+        return statement.execution_options(preserve_rowcount=True)  # else SQLAlchemy reads none after an INSERT
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
