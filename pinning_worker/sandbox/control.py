@@ -163,7 +163,7 @@ def _introduction(sandbox: Sandbox) -> list[str]:
 
 
 def _port() -> int:
-    """The first free port from 4001 on: Kubo, or a worker that earns, may have that one."""
+    """The first free port from 4001 on: Kubo, or a worker that earns, may hold 4001."""
     for port in range(FIRST_PORT, FIRST_PORT + 100):
         with socket.socket() as tried:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

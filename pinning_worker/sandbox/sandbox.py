@@ -47,7 +47,7 @@ _BURNT = Script(b"\x6a")
 
 
 class Sandbox:
-    """The actions of a test or a person on the chain. Only `indexed` and `start_electrumx` wait for ElectrumX."""
+    """The actions of a test or a person on the chain. Only the async methods wait for ElectrumX."""
 
     def __init__(self, directory: Path, node: Node, wallet: Wallet, rpc: RpcServer, electrumx: ElectrumX) -> None:
         self.directory = directory

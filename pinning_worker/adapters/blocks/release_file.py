@@ -1,5 +1,4 @@
-"""The operator's permission to free blocks, `<path>/release.json`: `blocks release` writes it, the next sweep spends
-it.
+"""Permission to free blocks, `<path>/release.json`: `blocks release` writes it, the worker's next sweep spends it.
 
 The worker need not run when it is written: a released block is freed only once a run has read the chain. It holds for
 one sweep, and lapses after a day: a forgotten permission must not meet other books beside the blocks.
