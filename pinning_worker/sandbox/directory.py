@@ -1,7 +1,7 @@
 """The sandbox's directory: one sandbox at a time, and nothing else in it.
 
-A sandbox begins by deleting the index of the one before, so it refuses a directory, whoever owns it, that holds anything
-which no sandbox has made. The lock is `sandbox.lock` (`adapters/machine/process_lock.py`).
+A sandbox begins by deleting the index of the one before, so it refuses a directory, whoever owns it, that holds
+anything which no sandbox has made. The lock is `sandbox.lock` (`adapters/machine/process_lock.py`).
 
 Workers that sell on a sandbox may have their data here too, each under a name of its own (`worker-…`): the chain of a
 sandbox is gone with it, and a worker that remembers it would wait for it for ever.
