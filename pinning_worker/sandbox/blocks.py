@@ -1,6 +1,6 @@
 """Blocks of a Doichain regtest chain: coinbases, headers with work in them, and merge mining.
 
-The genesis block is rebuilt from its parts and checked against the network's row, so what stands on it is Doichain's
+The genesis block is rebuilt from its parts and checked against the network's row, so every chain on it is Doichain's
 own regtest (doichain-core, src/chainparams.cpp). Every other header carries the chain id in its version, since regtest
 is strict about it. A merge-mined block has no work of its own: its version says AuxPow, and between header and
 transactions stands the proof that the work was done on another chain's block (src/auxpow.h):
@@ -81,7 +81,7 @@ def genesis_block() -> Block:
 
 
 def mine_block(previous: str, time: int, block_transactions: Sequence[Transaction], *, auxpow: bool) -> Block:
-    """A block of these transactions, the coinbase first, on top of `previous` (its hash, hex)."""
+    """Mines a block of these transactions, the coinbase first, on top of `previous` (its hash, hex)."""
     root = merkle_root([transaction.txid for transaction in block_transactions])
     version = DOICHAIN_REGTEST.auxpow_chain_id << 16 | _BASE_VERSION
     before = bytes.fromhex(previous)[::-1]
@@ -98,12 +98,12 @@ def coinbase_transaction(height: int, reward: TxOutput) -> Transaction:
 
 
 def block_subsidy(height: int) -> int:
-    """What a block may create, in swartz: 50 DOI, halved every 150 blocks on regtest."""
+    """The amount that a block may create, in swartz: 50 DOI, halved every 150 blocks on regtest."""
     return FIRST_SUBSIDY >> height // HALVING_INTERVAL
 
 
 def _prove_work_of_parent(block_hash: bytes, time: int) -> bytes:
-    """An AuxPow for the block with this hash (internal order); our chain is the only one in the merge-mined tree."""
+    """Makes an AuxPow for the block with this hash (internal order). The merge-mined tree has no other chain."""
     tree_size, tree_nonce = struct.pack("<I", 1), bytes(4)
     commitment = _MERGED_MINING_MARK + block_hash[::-1] + tree_size + tree_nonce
     reward = TxOutput(Swartz(FIRST_SUBSIDY), Script(b"\x51"))
@@ -116,12 +116,12 @@ def _prove_work_of_parent(block_hash: bytes, time: int) -> bytes:
 
 
 def _branch(siblings: Sequence[bytes]) -> bytes:
-    """A merkle branch as AuxPow writes it, for the leaf at index 0."""
+    """Writes a merkle branch in the form of AuxPow, for the leaf at index 0."""
     return compact_size(len(siblings)) + b"".join(siblings) + struct.pack("<i", 0)
 
 
 def _work(version: int, previous: bytes, root: bytes, time: int) -> bytes:
-    """A header whose hash meets regtest's target: about every second nonce does."""
+    """Finds a header whose hash meets regtest's target: about every second nonce does."""
     nonce = 0
     while int.from_bytes(double_sha256(header := _header(version, previous, root, time, nonce)), "little") > _TARGET:
         nonce += 1
@@ -133,5 +133,5 @@ def _header(version: int, previous: bytes, root: bytes, time: int, nonce: int) -
 
 
 def _script_number(number: int) -> bytes:
-    """A script's way to write a number above 0: little endian, the top bit kept clear."""
+    """Writes a number above 0 as a script does: little endian, the top bit kept clear."""
     return number.to_bytes(number.bit_length() // 8 + 1, "little")

@@ -1,4 +1,4 @@
-"""The coins of a chain: which outputs exist and are unspent. Blocks are applied, and taken back in reverse order."""
+"""The coins of a chain: its unspent outputs. Blocks are applied, and taken back in reverse order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IN_MEMPOOL = -1
 
 @dataclass(frozen=True, slots=True)
 class Coin:
-    """An output that can be spent; `height` is its block's, or IN_MEMPOOL."""
+    """An output that can be spent; `height` is that of its block, or IN_MEMPOOL."""
 
     output: TxOutput
     height: int
@@ -34,7 +34,7 @@ def new_coins(transaction: Transaction, height: int, *, is_coinbase: bool) -> di
 
 
 class Coins:
-    """The unspent outputs at the tip, and what each block above genesis has spent."""
+    """The unspent outputs at the tip, and the coins that each block above genesis has spent."""
 
     def __init__(self) -> None:
         self._unspent: dict[Outpoint, Coin] = {}
@@ -47,7 +47,7 @@ class Coins:
         return self._unspent.items()
 
     def apply(self, transactions: Iterable[Transaction], height: int) -> None:
-        """The next block's transactions, the coinbase first. They have been checked: KeyError is a bug."""
+        """Applies the next block's transactions, the coinbase first. They are checked already: KeyError is a bug."""
         spent: dict[Outpoint, Coin] = {}
         for place, transaction in enumerate(transactions):
             if place > 0:
@@ -56,8 +56,8 @@ class Coins:
         self._spent_by_block.append(spent)
 
     def take_back(self, transactions: Iterable[Transaction]) -> None:
-        """The last block applied, with the same transactions."""
+        """Takes back the last applied block, given the same transactions."""
         self._unspent |= self._spent_by_block.pop()
         for transaction in transactions:
             for vout in range(len(transaction.outputs)):
-                self._unspent.pop((transaction.txid, vout), None)  # spent in its own block: it came back, and goes
+                self._unspent.pop((transaction.txid, vout), None)  # spent in its own block: restored, now removed

@@ -1,7 +1,7 @@
-"""The sandbox as a process of its own, and how other processes tell it what to do.
+"""The sandbox as a process of its own, controlled from other processes.
 
-`serve_sandbox` opens a sandbox, says where it is, and adds five methods to the node's JSON-RPC; `SandboxControl` calls
-them. The address to call, password included, stands in the file `control-url` of the sandbox's directory while it runs,
+`serve_sandbox` opens a sandbox, prints where it is, and adds five methods to the node's JSON-RPC; `SandboxControl`
+calls them. The URL to call, password included, is in the file `control-url` of the sandbox's directory while it runs,
 readable by its owner only.
 """
 
@@ -35,10 +35,11 @@ FIRST_PORT = 4001
 
 @dataclass(frozen=True)
 class SandboxInfo:
-    """Where a running sandbox is: its Electrum servers by scheme, an address for a worker to be paid at, the wallet's
-    coins that can be spent, the height of the chain, and how far its clock is ahead (seconds).
+    """The state of a running sandbox: its Electrum servers by scheme, an address at which a worker receives payments,
+    the wallet's spendable balance, the height of the chain, and how far its clock is ahead (seconds).
 
-    The address is not the wallet's own: a payer's change would count as part of its payment."""
+    The address is not the wallet's own: a payer's change would count as part of its payment.
+    """
 
     electrum_urls: dict[str, str]
     address: str
@@ -49,7 +50,7 @@ class SandboxInfo:
 
 
 class SandboxControl:
-    """A running sandbox, seen from another process. Every call raises Rejected for what the sandbox refuses, and
+    """A running sandbox, seen from another process. Every call raises Rejected if the sandbox refuses it, and
     SandboxUnreachable if nobody answers."""
 
     def __init__(self, url: str) -> None:
@@ -65,25 +66,27 @@ class SandboxControl:
         return SandboxInfo(**said | {"balance": Swartz(said["balance"])})
 
     async def mine(self, blocks: int = 1, *, auxpow: bool = False) -> list[str]:
-        """The hashes of the new blocks; the first holds what waited in the mempool."""
+        """Returns the hashes of the new blocks; the first holds the transactions of the mempool."""
         return cast("list[str]", await call(self._url, "sandbox.mine", blocks, auxpow))
 
     async def reorg(self, depth: int, *, confirm: bool = False) -> list[str]:
-        """The hashes of the branch that replaces the last `depth` blocks; `confirm` puts their transactions in it."""
+        """Replaces the last `depth` blocks, and returns the new hashes; `confirm` mines their transactions again."""
         return cast("list[str]", await call(self._url, "sandbox.reorg", depth, confirm))
 
     async def pay(self, address: str, amount: Swartz, name: str, cid: str, kind: Kind = "p2wpkh") -> Txid:
-        """The txid of a payment as the deployed browser makes it."""
+        """Pays as the deployed browser does, and returns the txid."""
         return Txid(str(await call(self._url, "sandbox.pay", address, amount.amount, name, cid, kind)))
 
     async def move_time(self, seconds: int) -> int:
-        """Moves the sandbox's clock; the offset since its start. Mine six blocks for the median time to follow."""
+        """Moves the sandbox's clock, and returns its offset since the start. The median time follows in six blocks."""
         return int(await call(self._url, "sandbox.move_time", seconds))
 
 
 async def serve_sandbox(directory: Path, say: Callable[[str], None], *, certificate: Certificate | None = None) -> None:
-    """Runs a sandbox until SIGINT or SIGTERM; `say` takes the lines to show. Raises ElectrumXFailed,
-    DirectoryRefused, OSError."""
+    """Runs until SIGINT or SIGTERM; `say` takes the lines to show.
+
+    Raises ElectrumXFailed, DirectoryRefused, OSError.
+    """
     with hold_directory(directory), trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with open_sandbox(directory, certificate=certificate) as sandbox:
             sandbox.rpc.methods.update(control_methods(sandbox))
@@ -98,7 +101,7 @@ async def serve_sandbox(directory: Path, say: Callable[[str], None], *, certific
 
 
 def control_methods(sandbox: Sandbox) -> dict[str, Method]:
-    """What the node's JSON-RPC does for `SandboxControl`."""
+    """The methods that `SandboxControl` calls, for the node's JSON-RPC."""
 
     def mine(blocks: int, auxpow: bool) -> list[str]:
         if not 0 < blocks <= MOST_BLOCKS_AT_ONCE:
@@ -140,7 +143,8 @@ def _info(sandbox: Sandbox) -> dict[str, Any]:
 
 
 def _introduction(sandbox: Sandbox) -> list[str]:
-    """What a worker on this machine needs to sell on the sandbox: every line of its `.env`, the rest as comments.
+    """The settings with which a worker on this machine sells on the sandbox: every line of its `.env`, the rest as
+    comments.
 
     The data directory is a new one each time: the chain that a former one knows is gone. The clock's file comes last.
     """
@@ -159,7 +163,7 @@ def _introduction(sandbox: Sandbox) -> list[str]:
 
 
 def _port() -> int:
-    """The first from 4001 on that nobody has: Kubo, or a worker that earns, may have that one."""
+    """The first free port from 4001 on: Kubo, or a worker that earns, may hold 4001."""
     for port in range(FIRST_PORT, FIRST_PORT + 100):
         with socket.socket() as tried:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -168,7 +172,7 @@ def _port() -> int:
             except OSError:
                 continue
             return port
-    return FIRST_PORT  # `run` will say that it is taken
+    return FIRST_PORT  # taken: `run` reports it
 
 
 def _operator(sandbox: Sandbox) -> Wallet:

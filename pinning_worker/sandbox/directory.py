@@ -1,9 +1,10 @@
 """The sandbox's directory: one sandbox at a time, and nothing else in it.
 
-A sandbox begins by throwing away the index of the one before, so a directory that holds something it did not make is
-refused, whoever's it is. The lock is `sandbox.lock` (`adapters/machine/process_lock.py`).
-Workers that sell on a sandbox may have their data here too, each under a name of its own (`worker-…`): the chain of
-a sandbox is gone with it, and a worker that remembers it would wait for it for ever.
+A sandbox begins by deleting the index of the one before, so it refuses a directory, whoever owns it, that holds
+anything which no sandbox has made. The lock is `sandbox.lock` (`adapters/machine/process_lock.py`).
+
+Workers that sell on a sandbox may have their data here too, each under a name of its own (`worker-…`): the chain of a
+sandbox is gone with it, and a worker that remembers it would wait for it for ever.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _OURS = frozenset({LOCK, CONTROL_URL_FILE, CLOCK_OFFSET_FILE, f"{CLOCK_OFFSET_FI
 
 
 class DirectoryRefused(Exception):
-    """It holds something else. The text says what, and what to do."""
+    """The directory holds something else. The text says what, and what to do."""
 
 
 class DirectoryHeld(DirectoryRefused):
@@ -32,7 +33,7 @@ class DirectoryHeld(DirectoryRefused):
 
 @contextmanager
 def hold_directory(path: Path) -> Iterator[None]:
-    """Makes it, and holds it for this process while the block runs. Raises DirectoryRefused, DirectoryHeld, OSError."""
+    """Makes it, and locks it for this process while the block runs. Raises DirectoryRefused, DirectoryHeld, OSError."""
     if path.exists():
         _refuse_others(path)
     path.mkdir(parents=True, exist_ok=True, mode=0o700)

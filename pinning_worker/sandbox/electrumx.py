@@ -1,8 +1,8 @@
-"""A real ElectrumX beside the node: started, asked how far it is, stopped by its process id, started again.
+"""A real ElectrumX beside the node: started, watched until it has caught up, stopped by its process id, started again.
 
 It indexes the node's chain into a LevelDB of its own and serves Electrum on loopback: tcp and ws, with a certificate
-ssl and wss too. The ports stay the same over a restart, as those of a server that went away and came back would. What
-it prints goes to a file. Its limits are ElectrumX's own: a client that is throttled here is throttled anywhere.
+ssl and wss too. The ports stay the same over a restart, like those of a server that goes away and comes back. Its
+output goes to a file. Its limits are ElectrumX's own: a client that is throttled here is throttled anywhere.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Certificate:
 
 @dataclass
 class ElectrumX:
-    """One ElectrumX. `directory` (made if missing) takes its database and its log; `node_url` carries the password;
-    `settings` are environment variables of ElectrumX that are to differ."""
+    """One ElectrumX. `directory` (made if missing) holds its database and its log; `node_url` carries the password;
+    `settings` override environment variables of ElectrumX."""
 
     directory: Path
     node_url: str
@@ -60,13 +60,13 @@ class ElectrumX:
     _process: trio.Process | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        # ws is the last: ElectrumX opens them in this order, and whoever is let in there is let in everywhere.
+        # ws is the last: ElectrumX opens them in this order, so once ws accepts connections, all of them do.
         schemes = ["tcp", "ssl", "wss", "ws"] if self.certificate else ["tcp", "ws"]
         self.ports = dict(zip(schemes, _free_ports(len(schemes)), strict=True))
 
     @property
     def urls(self) -> dict[str, str]:
-        """Where clients connect: tcp://…, ws://… and so on, by scheme."""
+        """The addresses for clients: tcp://…, ws://… and so on, by scheme."""
         return {scheme: f"{scheme}://127.0.0.1:{port}" for scheme, port in self.ports.items()}
 
     @property
@@ -76,7 +76,7 @@ class ElectrumX:
     async def start(self, tip: bytes) -> None:
         """Returns once it serves and its tip is this 80-byte header. Raises ElectrumXFailed.
 
-        An index that stands in the directory is gone on with: it must be of the node's own chain.
+        It continues with an index in the directory, which must be of the node's own chain.
         """
         assert self._process is None, "it runs already"
         if importlib.util.find_spec("electrumx") is None:
@@ -98,7 +98,7 @@ class ElectrumX:
             raise
 
     async def stop(self) -> None:
-        """Ends the process: asked at first (it takes a second), killed if it does not hear. The index stays."""
+        """Terminates the process (that takes a second), and kills it after STOP_SECONDS. The index stays."""
         if self._process is not None:
             self._process.terminate()
             with trio.move_on_after(STOP_SECONDS):
@@ -106,7 +106,7 @@ class ElectrumX:
         await self.kill()
 
     async def kill(self) -> None:
-        """Ends the process at once. The index may be broken."""
+        """Kills the process at once. The index may be broken."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -117,7 +117,7 @@ class ElectrumX:
             await process.stdin.aclose()
 
     async def until_indexed(self, tip: bytes) -> None:
-        """Returns once clients are told that this 80-byte header is the tip. Raises ElectrumXFailed."""
+        """Returns once ElectrumX shows this 80-byte header to its clients as the tip. Raises ElectrumXFailed."""
         with trio.move_on_after(READY_SECONDS):
             while not await self._follows_to(tip):
                 if self._process is None or self._process.poll() is not None:
@@ -127,7 +127,7 @@ class ElectrumX:
         raise self._failure(f"not there after {READY_SECONDS} s")
 
     async def _follows_to(self, tip: bytes) -> bool:
-        """Listens to its new headers until this one comes; False if it lets nobody in (yet) or breaks off."""
+        """Reads its new headers until this one comes; False if it refuses the connection (yet) or closes it."""
         try:
             async with open_websocket_url(self.urls["ws"]) as connection:
                 for request_id, (method, parameters) in enumerate(_FOLLOW):
@@ -140,7 +140,7 @@ class ElectrumX:
             return False
 
     def _environment(self, database: Path) -> dict[str, str]:
-        """Nothing of ours goes along but what Python needs: an operator's settings and secrets are not its business."""
+        """Passes on only what Python needs: an operator's settings and secrets are not ElectrumX's business."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         package = Path(pinning_worker.__file__).parent.parent
         own = {
@@ -169,14 +169,14 @@ class ElectrumX:
 
 
 def _tip_in(message: dict[str, Any]) -> bytes | None:
-    """The 80-byte header that an answer or a notification says is the tip, if it does."""
+    """The 80-byte header of the tip in an answer or a notification, if there is one."""
     is_notification = message.get("method") == "blockchain.headers.subscribe"
     said = message["params"][0] if is_notification else message.get("result")
     return bytes.fromhex(said["hex"])[:80] if isinstance(said, dict) else None
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on: ElectrumX cannot be asked which ones it got."""
+    """Ports of 127.0.0.1 without a listener: ElectrumX cannot report which ports it got."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:

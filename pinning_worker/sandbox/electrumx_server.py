@@ -4,7 +4,7 @@
 
 Settings come from the environment, as ElectrumX documents them, with COIN=Doichain and NET=regtest. ElectrumX looks
 coins up among the attributes of its module `electrumx.lib.coins`, so the class is set there before its `main` runs.
-Standard input is a leash: when it ends, whoever started this process is gone, and so is this process.
+Standard input is a leash: when it ends, the process that started this one is gone, and this one exits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST
 
 
 class DoichainRegtest(coins.Namecoin):  # type: ignore[misc]  # electrumx has no types
-    """Namecoin's indexing of names and AuxPow headers, with Doichain's numbers and its one name operation more."""
+    """Namecoin's indexing of names and AuxPow headers, with Doichain's numbers and its additional name operation."""
 
     NAME = "Doichain"
     SHORTNAME = "DOI"

@@ -1,6 +1,7 @@
-"""Transactions that wait for a block, in the order they came. No two spend the same coin; one may spend another's.
+"""Unconfirmed transactions, in the order in which they came. No two spend the same coin; one may spend another's.
 
-No two register the same name either: neither spends anything of it, so nothing else would keep them apart.
+No two register the same name either: a registration spends no output of the name, so nothing else would keep them
+apart.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pinning_worker.sandbox.transaction_rules import check_transaction
 
 
 class Mempool:
-    """The transactions that were taken over the coins and names of a chain."""
+    """The unconfirmed transactions over the coins and names of a chain."""
 
     def __init__(self, coins: Coins, names: Names) -> None:
         self._coins = coins
@@ -41,7 +42,7 @@ class Mempool:
         return name in self._name.values()
 
     def accept(self, transaction: Transaction, next_height: int) -> None:
-        """Takes it in, or raises Rejected. What is here already is taken again without a word."""
+        """Adds it, or raises Rejected. Accepts a transaction that is here already again."""
         if transaction.txid in self.transactions:
             return
         if any(self.is_spent(outpoint(spent)) for spent in transaction.inputs):
@@ -49,7 +50,7 @@ class Mempool:
         fee = check_transaction(transaction, self.coin_at, self._names, next_height)
         if (name := _name(transaction)) is not None:
             if self.waits(name) and not self._names.living(name, next_height):
-                raise Rejected("txn-mempool-name-error")  # Namecoin core's reason; 31.1's own was not seen
+                raise Rejected("txn-mempool-name-error")  # Namecoin core's reason; 31.1's own is unknown
             self._name[transaction.txid] = name
         self.transactions[transaction.txid] = transaction
         self.fees[transaction.txid] = fee
@@ -57,7 +58,7 @@ class Mempool:
         self._created |= new_coins(transaction, IN_MEMPOOL, is_coinbase=False)
 
     def evict(self, txid: Txid) -> None:
-        """Forgets it, and what spends its outputs. Raises Rejected if it is not here."""
+        """Drops it and all that spend its outputs. Raises Rejected if it is not here."""
         if txid not in self.transactions:
             raise Rejected(f"{txid} is not in the mempool")
         transaction = self.transactions.pop(txid)
@@ -71,7 +72,7 @@ class Mempool:
                 self.evict(spender)
 
     def rebuild(self, transactions: Iterable[Transaction], next_height: int) -> None:
-        """Begins anew over the changed chain: those that do not fit any more (their coins are spent) are gone."""
+        """Begins anew over the changed chain, and drops transactions that no longer fit (their coins are spent)."""
         self._created.clear()
         self._spender.clear()
         self._name.clear()

@@ -1,4 +1,4 @@
-"""The name database: who owns a name now, until which block, and what a payment under it must spend.
+"""The name database: who owns a name now, until which block, and which output a payment under it must spend.
 
 doichain-core 31.1 enforces this since block 431 017; the sandbox does from genesis on:
 
@@ -6,12 +6,12 @@ doichain-core 31.1 enforces this since block 431 017; the sandbox does from gene
     the name is free   (never registered, or expired) a NAME_DOI spends no name output at all
 
 A name is expired in block h if (height of its last operation + life) <= h. The database knows blocks only: in the
-mempool a name whose registration waits is still free, so what builds on that registration is refused. A block's own
-transactions are in it one after the other, so a registration and its renewal can stand in one block. As in Namecoin
-core, the mempool takes a renewal on top of one that waits (whether 31.1 does was not seen).
+mempool a name with an unconfirmed registration is still free, so a transaction that builds on that registration is
+refused. A block's own transactions enter one after the other, so a registration and its renewal can stand in one block.
+As in Namecoin core, the mempool accepts a renewal on top of an unconfirmed one (not verified for 31.1).
 
 Reasons: `tx-namedoi-freename-with-input` is 31.1's, `tx-namenew-with-name-input` is Namecoin core's. The other three
-(without-input, name-mismatch, old-input) are ours: what 31.1 says there was not seen.
+(without-input, name-mismatch, old-input) are ours: those of 31.1 are unknown.
 """
 
 from __future__ import annotations
@@ -53,23 +53,23 @@ class Names:
         return record if record and height < record.free_from else None
 
     def copy(self) -> Names:
-        """The same names, to try a block's transactions on one by one (`note`)."""
+        """Returns a copy, on which a block's transactions can be tried one by one (`note`)."""
         tried = Names()
         tried._last = dict(self._last)
         return tried
 
     def note(self, transaction: Transaction, height: int) -> None:
-        """The next transaction of a block that is tried."""
+        """Adds the next transaction of a block under trial."""
         self._last |= dict(_records(transaction, height))
 
     def apply(self, transactions: Iterable[Transaction], height: int) -> None:
-        """The next block. Its transactions have been checked."""
+        """Adds the next block, whose transactions are checked already."""
         changed = dict(record for each in transactions for record in _records(each, height))
         self._before_block.append({name: self._last.get(name) for name in changed})
         self._last |= changed
 
     def take_back(self) -> None:
-        """The last block applied."""
+        """Takes back the last applied block."""
         for name, record in self._before_block.pop().items():
             if record is None:
                 del self._last[name]
@@ -78,8 +78,10 @@ class Names:
 
 
 def check_ownership(name_op: NameOp, spent: tuple[Outpoint, Coin] | None, names: Names, height: int) -> None:
-    """Whether a transaction for the block at `height` may publish `name_op`, spending this name output or none.
-    Raises Rejected."""
+    """Checks that a transaction for the block at `height` may publish `name_op`, spending this name output or none.
+
+    Raises Rejected.
+    """
     if name_op.op is NameOpCode.NAME_NEW:
         if spent:
             raise Rejected("tx-namenew-with-name-input")
@@ -100,8 +102,8 @@ def _check_spends(name: NameBytes | None, spent: tuple[Outpoint, Coin] | None, r
     of_input = parse_name_op(coin.output.script)
     if of_input is None or of_input.name != name:
         raise Rejected("tx-namedoi-name-mismatch")
-    # An output that waits in the mempool spends the record's (by way of others, perhaps): it was checked when it came.
-    # One that is confirmed, and not the record's, is from an earlier life of the name.
+    # An output in the mempool spends the record's, perhaps through others: it was checked when it arrived.
+    # A confirmed output other than the record's is from an earlier life of the name.
     if at != record.at and coin.height != IN_MEMPOOL:
         raise Rejected("tx-namedoi-old-input")
 

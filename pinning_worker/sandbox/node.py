@@ -1,7 +1,7 @@
 """The regtest node: one chain, one mempool, and a clock that can be moved.
 
-Everything happens at once and in order: no call awaits, so whoever asks in between sees a whole state. Only the node's
-own blocks come onto its chain, each made of transactions that were checked. The rules it keeps: `transaction_rules.py`.
+Everything happens at once and in order: no call awaits, so every caller in between sees a whole state. Only the node's
+own blocks come onto its chain, each made of checked transactions. `transaction_rules.py` holds the rules.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Node:
         self._height_of_block[genesis.block_hash] = 0
         self._height_of_transaction[genesis.transactions[0].txid] = 0
 
-    # --- what there is
+    # --- state
 
     @property
     def height(self) -> int:
@@ -48,7 +48,7 @@ class Node:
 
     @property
     def median_time(self) -> int:
-        """The median time of the last 11 headers, which the next one's must be above."""
+        """The median time of the last 11 headers; the next header's time must be above it."""
         return median_high(block.time for block in self.blocks[-MEDIAN_SPAN:])
 
     def block(self, block_hash: str) -> tuple[int, Block]:
@@ -59,7 +59,7 @@ class Node:
         return height, self.blocks[height]
 
     def transaction(self, txid: Txid) -> tuple[int | None, Transaction]:
-        """(height, or None while it waits for a block; transaction). Raises Rejected."""
+        """(height, or None while unconfirmed; transaction). Raises Rejected."""
         if waiting := self.mempool.transactions.get(txid):
             return None, waiting
         height = self._height_of_transaction.get(txid)
@@ -76,10 +76,10 @@ class Node:
     def _is_mature(self, coin: Coin) -> bool:
         return self.height + 1 - coin.height >= COINBASE_MATURITY
 
-    # --- what can be done
+    # --- changes
 
     def broadcast(self, raw: bytes) -> Txid:
-        """The txid of a transaction that was taken into the mempool. Raises Rejected."""
+        """Adds a transaction to the mempool, and returns its txid. Raises Rejected."""
         try:
             transaction = parse_transaction(raw)
         except BadTransaction as error:
@@ -97,19 +97,19 @@ class Node:
         auxpow: bool = False,
         at_time: int | None = None,
     ) -> str:
-        """The hash of a new block of what waits in the mempool, all of it or only these txids; the reward is paid to
-        the script `pay_to`. Raises Rejected if the chosen transactions cannot stand without others."""
+        """Mines a block of the mempool's transactions, all of them or only these txids, and returns its hash. The
+        script `pay_to` gets the reward. Raises Rejected if the chosen transactions depend on others."""
         waiting = self.mempool.transactions.values()
         chosen = [tx for tx in waiting if transactions is None or tx.txid in transactions]
         return self._append(chosen, pay_to, auxpow=auxpow, at_time=at_time)
 
     def mine_exactly(self, transactions: Sequence[Transaction], pay_to: Script, *, auxpow: bool = False) -> str:
-        """The hash of a new block of transactions that need not have been in the mempool: what conflicts with them
-        there is gone afterwards. Raises Rejected."""
+        """Mines a block of transactions that need not have been in the mempool, and returns its hash. The mempool drops
+        all that conflict with them. Raises Rejected."""
         return self._append(transactions, pay_to, auxpow=auxpow, at_time=None)
 
     def invalidate(self, height: int) -> None:
-        """Takes the blocks from `height` up off the chain. Their transactions wait in the mempool again."""
+        """Takes the blocks from `height` up off the chain. Their transactions return to the mempool."""
         if not 0 < height <= self.height:
             raise Rejected("Block height out of range")
         returned: list[Transaction] = []
@@ -142,7 +142,7 @@ class Node:
         return block.block_hash
 
     def _check_block(self, chosen: Iterable[Transaction], height: int) -> Swartz:
-        """The fees of transactions that can follow one another in the block at `height`. Raises Rejected."""
+        """Returns the fees, if the transactions can follow one another in the block at `height`. Raises Rejected."""
         names = self.names.copy()
         only = Mempool(self.coins, names)
         for transaction in chosen:

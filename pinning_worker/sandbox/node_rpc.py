@@ -1,4 +1,4 @@
-"""The node's JSON-RPC methods: those of doichaind that an ElectrumX asks for, in its words and with its error codes."""
+"""The node's JSON-RPC methods: those of doichaind that an ElectrumX calls, with its names and error codes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pinning_worker.sandbox.rejected import Rejected
 
 Method = Callable[..., Any]
 
-_RELAY_FEE = 0.00001  # DOI for 1000 bytes: told to those who ask, not enforced
+_RELAY_FEE = 0.00001  # DOI for 1000 bytes: reported, not enforced
 _VERSION = 200000
 
 
@@ -64,7 +64,7 @@ def node_methods(node: Node) -> dict[str, Method]:
 
 
 def _describe(node: Node, height: int | None, transaction: Transaction) -> dict[str, Any]:
-    """The verbose form, as far as anybody should read it: a worker asks for the raw one and reads that itself."""
+    """The verbose form, as far as anybody should read it: a worker requests the raw one and parses that itself."""
     description: dict[str, Any] = {
         "txid": transaction.txid,
         "version": transaction.version,

@@ -1,8 +1,8 @@
 """Partially signed transactions, version 0 (BIP174), as far as a wallet needs them to sign: read, never written.
 
-A PSBT is the unsigned transaction and, for each input, the output that it spends, so that a signer sees the amounts.
-For an input that brings the whole previous transaction its hash must be the txid spent: then nobody can lie about the
-amount. One that brings only the output (segwit) lies at its own cost: the signature commits to the amount.
+A PSBT is the unsigned transaction and, for each input, the output that it spends, so that a signer sees the amounts. If
+an input brings the whole previous transaction, its hash must be the txid spent, so nobody can lie about the amount. An
+input that brings only the output (segwit) lies at its own cost: the signature commits to the amount.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class BadPsbt(ValueError):
 
 @dataclass(frozen=True)
 class Psbt:
-    """What is to be signed, and for each input the output that it spends."""
+    """The transaction to sign, and for each input the output that it spends."""
 
     unsigned: Transaction
     spent: tuple[TxOutput, ...]
 
 
 def parse_psbt(raw: bytes) -> Psbt:
-    """The PSBT that `raw` (binary, as in a .psbt file) is, whole. Raises BadPsbt."""
+    """Parses all of `raw` (binary, as in a .psbt file). Raises BadPsbt."""
     try:
         return _parse(raw)
     except BadTransaction as error:
@@ -92,7 +92,7 @@ def _whole_output(raw: bytes) -> TxOutput:
 
 
 def _read_map(raw: bytes, at: int) -> tuple[Fields, int]:
-    """(the fields up to the separator, the position after it). A key twice is refused, as BIP174 wants."""
+    """(the fields up to the separator, the position after it). Refuses a repeated key, as BIP174 requires."""
     fields: Fields = {}
     while True:
         key, at = read_var_bytes(raw, at)

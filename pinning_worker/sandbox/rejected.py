@@ -1,7 +1,7 @@
-"""Why the node takes a transaction or a request not."""
+"""The reason why the node refuses a transaction or a request."""
 
 from __future__ import annotations
 
 
 class Rejected(Exception):
-    """The node refuses it. The text begins with the reason in doichain-core's words, where it has words for it."""
+    """The node refuses it. The text begins with doichain-core's own reason, where there is one."""

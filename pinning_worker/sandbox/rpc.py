@@ -1,7 +1,8 @@
 """JSON-RPC over HTTP, as bitcoind speaks it: POST, basic authentication, one object or an array of them.
 
-h11 reads and writes the HTTP, trio moves the bytes. Loopback only; the password is random, so another user of the
-machine cannot mine. Requests and connections have limits; an idle connection is kept for ElectrumX, but not for ever.
+h11 parses and writes the HTTP, trio moves the bytes. Loopback only; the password is random, so another user of the
+machine cannot mine. Requests and connections have limits; an idle connection stays open for ElectrumX, but not for
+ever.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ Method = Callable[..., Any | Awaitable[Any]]
 
 @dataclass(frozen=True)
 class RpcServer:
-    """`methods` by name; positional parameters. A method may be async, and raises Rejected for what it refuses."""
+    """`methods` by name; positional parameters. A method may be async, and raises Rejected to refuse a request."""
 
     methods: dict[str, Method]
     user: str
     password: str
 
     async def serve(self, task_status: TaskStatus[int]) -> None:
-        """Runs until cancelled, on a free port of 127.0.0.1, which is what `nursery.start` gives back."""
+        """Runs until cancelled, on a free port of 127.0.0.1, which `nursery.start` returns."""
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1", backlog=MAX_CONNECTIONS)
         task_status.started(listeners[0].socket.getsockname()[1])
         limit = trio.CapacityLimiter(MAX_CONNECTIONS)
@@ -64,7 +65,7 @@ class RpcServer:
                 if connection.our_state is h11.DONE and connection.their_state is h11.DONE:
                     connection.start_next_cycle()
         except (h11.RemoteProtocolError, trio.BrokenResourceError, trio.TooSlowError):
-            pass  # a client that breaks off or talks nonsense ends its own connection, nothing else
+            pass  # a client that breaks off or sends nonsense closes its own connection, nothing else
         finally:
             await trio.aclose_forcefully(stream)
 
@@ -110,7 +111,7 @@ class RpcServer:
 
 
 async def _receive(connection: h11.Connection, stream: trio.SocketStream) -> tuple[h11.Request | None, bytes]:
-    """The next request and its body; no request when the client has gone."""
+    """The next request and its body; None as the request if the client has gone."""
     request, body = None, bytearray()
     while True:
         event = connection.next_event()
@@ -129,7 +130,7 @@ async def _receive(connection: h11.Connection, stream: trio.SocketStream) -> tup
 
 
 def _fit(parameters: Any, method: Method) -> bool:
-    """Whether the method can be called so: a list, as many as it takes, of the types that its signature names."""
+    """Whether the method accepts the parameters: a list of the right length, with the types of its signature."""
     signature = inspect.signature(method, eval_str=True)
     try:
         bound = signature.bind(*parameters) if isinstance(parameters, list) else None

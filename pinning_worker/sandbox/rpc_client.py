@@ -20,7 +20,7 @@ class SandboxUnreachable(Exception):
 
 
 async def call(url: str, method: str, *parameters: Any) -> Any:
-    """The result of one method at http://user:password@host:port/. Raises Rejected, SandboxUnreachable."""
+    """Returns the result of one method at http://user:password@host:port/. Raises Rejected, SandboxUnreachable."""
     try:
         with trio.fail_after(CALL_SECONDS):
             status, body = await _post(url, json.dumps({"id": 0, "method": method, "params": parameters}).encode())

@@ -6,9 +6,10 @@
         sandbox.mine(6)
         await sandbox.indexed()
 
-Doichain regtest only, loopback only, and the node's RPC asks for a random password: nothing here can be reached from,
+Doichain regtest only, loopback only, and the node's RPC requires a random password: nothing here can be reached from,
 or mistaken for, a network where coins are worth something. The chain lives in memory and begins anew each time.
-Whatever is written stands in `directory`:
+
+It writes only into `directory`:
 
     clock-offset    how many seconds the sandbox's clock is ahead, decimal; a worker reads it on doichain-regtest only
     electrumx/      ElectrumX's database and its log
@@ -46,7 +47,7 @@ _BURNT = Script(b"\x6a")
 
 
 class Sandbox:
-    """What a test or a person does to the chain. Nothing waits for ElectrumX but what says so."""
+    """The actions of a test or a person on the chain. Only the async methods wait for ElectrumX."""
 
     def __init__(self, directory: Path, node: Node, wallet: Wallet, rpc: RpcServer, electrumx: ElectrumX) -> None:
         self.directory = directory
@@ -71,64 +72,66 @@ class Sandbox:
         return self.directory / CLOCK_OFFSET_FILE
 
     def mine(self, blocks: int = 1, *, auxpow: bool = False, transactions: Collection[Txid] | None = None) -> list[str]:
-        """The hashes of new blocks; the first holds what waits in the mempool, or only these txids of it. Rewards go to
-        the wallet. Raises Rejected if the chosen transactions cannot stand without others."""
+        """Mines blocks and returns their hashes. The first holds the mempool's transactions, or only these txids of it.
+        The wallet gets the rewards. Raises Rejected if the chosen transactions depend on others."""
         script = self.wallet.script
         kinds: list[Kind] = ["p2wpkh", "p2pkh"]
         return [self.node.mine(script(kinds[self.node.height % 2]), transactions, auxpow=auxpow) for _ in range(blocks)]
 
     def pay(self, address: str, amount: Swartz, name: str, cid: str, kind: Kind = "p2wpkh") -> Txid:
-        """The txid of a payment as the deployed browser makes it, now in the mempool. A further one under that name
-        has to wait for its block. Raises BadAddress, Rejected."""
+        """Puts a payment into the mempool as the deployed browser makes it, and returns the txid. A further payment
+        under that name has to wait for its block. Raises BadAddress, Rejected."""
         return self.send(self.wallet.pay(browser_payment(address, amount, name, cid), kind))
 
     def pay_as(self, payment: Payment, kind: Kind = "p2wpkh") -> Txid:
-        """The txid of any payment, now in the mempool. Raises Rejected."""
+        """Puts any payment into the mempool, and returns the txid. Raises Rejected."""
         return self.send(self.wallet.pay(payment, kind))
 
     def pay_psbt(self, psbt: bytes) -> Txid:
-        """The txid of a PSBT over the wallet's coins (binary), signed by it, now in the mempool. Raises BadPsbt,
-        Rejected."""
+        """Signs a PSBT over the wallet's coins (binary), puts it into the mempool, returns the txid.
+
+        Raises BadPsbt, Rejected.
+        """
         asked = parse_psbt(psbt)
         return self.send(sign(asked.unsigned, asked.spent, self.wallet.key))
 
     def send(self, transaction: Transaction) -> Txid:
-        """Its txid, now that it is in the mempool. Raises Rejected."""
+        """Puts a transaction into the mempool, and returns its txid. Raises Rejected."""
         return self.broadcast(transaction.serialise())
 
     def broadcast(self, raw: bytes) -> Txid:
-        """The txid of these bytes, now in the mempool. Raises Rejected."""
+        """Puts these bytes into the mempool, and returns the txid. Raises Rejected."""
         return self.node.broadcast(raw)
 
     def double_spend(self, txid: Txid) -> Txid:
-        """Drops a transaction from the mempool; its coins go back to the wallet by another, whose txid this is."""
+        """Replaces a transaction in the mempool by one that returns its coins to the wallet, and returns that txid."""
         _, transaction = self.node.transaction(txid)
         conflicting = self.wallet.double_spend(transaction)
         self.node.evict(txid)
         return self.send(conflicting)
 
     def reorg(self, depth: int, *, confirm: bool = False, auxpow: bool = False) -> list[str]:
-        """The hashes of a branch that is one block longer than the `depth` blocks that it replaces. Their transactions
-        wait in the mempool afterwards, or are confirmed again in the new branch. Raises Rejected."""
+        """Replaces the last `depth` blocks by a branch that is one block longer, and returns its hashes. The replaced
+        transactions return to the mempool, or the new branch confirms them again. Raises Rejected."""
         self.node.invalidate(self.node.height - depth + 1)
         return self.mine(depth + 1, auxpow=auxpow, transactions=None if confirm else ())
 
     def move_time(self, seconds: int) -> int:
-        """Moves the clock, by default forward; the offset since the start. Blocks mined from now on carry it: six of
-        them move the median time. Times of headers never go back."""
+        """Moves the clock by `seconds`, and returns the offset since the start. Blocks mined from now on carry it: six
+        of them move the median time. Times of headers never go back."""
         self.node.clock_offset += seconds
         _write_whole(self.clock_offset_file, f"{self.node.clock_offset}\n")
         return self.node.clock_offset
 
     async def indexed(self) -> None:
-        """Returns once ElectrumX tells its clients of the node's tip. Raises ElectrumXFailed."""
+        """Returns once ElectrumX shows the node's tip to its clients. Raises ElectrumXFailed."""
         await self.electrumx.until_indexed(self.node.blocks[-1].header)
 
     async def stop_electrumx(self) -> None:
         await self.electrumx.stop()
 
     async def start_electrumx(self) -> None:
-        """On the same ports. Returns when it has caught up. Raises ElectrumXFailed."""
+        """Starts it on the same ports, and returns when it has caught up. Raises ElectrumXFailed."""
         await self.electrumx.start(self.node.blocks[-1].header)
 
 
@@ -157,12 +160,12 @@ async def open_sandbox(
                 await sandbox.start_electrumx()
                 yield sandbox
             finally:
-                await electrumx.kill()  # its index is of no use without this node's chain
+                await electrumx.kill()  # its index is useless without this node's chain
                 nursery.cancel_scope.cancel()
 
 
 def _mine_first_coins(node: Node, wallet: Wallet) -> None:
-    """A past of ten-minute blocks up to now, in which the wallet mined coins of each kind that are mature today."""
+    """Mines a past of ten-minute blocks up to now, so that the wallet has mature coins of each kind."""
     scripts = [wallet.script("p2wpkh")] * FIRST_COINS + [wallet.script("p2pkh")] * FIRST_COINS
     scripts += [_BURNT] * COINBASE_MATURITY
     now = int(time.time())
@@ -171,7 +174,7 @@ def _mine_first_coins(node: Node, wallet: Wallet) -> None:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """A reader finds the old text or the new one, never a half."""
+    """Readers find the old text or the new one, never a half."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.new")
     beside.write_text(text)

@@ -1,9 +1,11 @@
-"""Is this input allowed to spend that output? For the two kinds of output that the sandbox's wallet owns.
+"""Checks that an input may spend an output, for the two kinds of output that the sandbox's wallet owns.
 
 p2pkh: the scriptSig is exactly a signature and a public key. p2wpkh: the witness is, and the scriptSig is empty. The
-key must hash to what the output names, and the signature (DER, low S, SIGHASH_ALL) must fit the key and the
-transaction. Outputs of any other kind can be paid to but not spent here: there is no script interpreter.
-As in doichain-core, a name output is owned by the script that follows its name prefix.
+key must hash to the output's key hash, and the signature (DER, low S, SIGHASH_ALL) must fit the key and the
+transaction. Outputs of any other kind can receive coins, and nobody can spend them here: there is no script
+interpreter.
+
+As in doichain-core, the script that follows the name prefix owns a name output.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ def hash160(data: bytes) -> bytes:
 
 
 def owner_script(script: Script) -> Script:
-    """Who may spend an output: the script after its NameOp, or all of it."""
+    """The script that owns an output: the part after its NameOp, or all of it."""
     name_op = parse_name_op(script)
     return name_op.address_script if name_op else script
 

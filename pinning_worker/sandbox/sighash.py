@@ -1,7 +1,7 @@
-"""What a signature signs: the hash of a transaction as one of its inputs sees it, with SIGHASH_ALL.
+"""The message of a signature: the hash of a transaction as one of its inputs sees it, with SIGHASH_ALL.
 
 Legacy inputs (p2pkh): the transaction with every scriptSig empty but this input's, which holds the script code. Witness
-version 0 (p2wpkh): BIP143, which also covers the amount that is spent. The other sighash types are not for the sandbox.
+version 0 (p2wpkh): BIP143, which also covers the amount that is spent. The sandbox has no other sighash types.
 """
 
 from __future__ import annotations

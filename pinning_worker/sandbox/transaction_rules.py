@@ -1,10 +1,10 @@
-"""When the node takes a transaction: the rules of doichain-core that a payer can break, with its reasons.
+"""The rules of doichain-core that a payer can break, with its reasons for a refusal.
 
 Inputs exist, are unspent and mature; nothing is created out of nothing; every signature fits; a transaction of version
 0x7100 has exactly one name output of at least 0.01 DOI and spends at most one, and any other has none, nor spends one;
-a NAME_DOI spends the output of its name if that lives, and else none (`names.py`). Left out, because nobody who pays
-for a pin meets them: NAME_FIRSTUPDATE and NAME_UPDATE (they are refused), how a NAME_NEW is redeemed, locktimes, script
-kinds other than p2pkh and p2wpkh, size and fee policy.
+a NAME_DOI spends the output of its name if that lives, and else none (`names.py`). Left out, because no payer for a pin
+meets them: NAME_FIRSTUPDATE and NAME_UPDATE (they are refused), how a NAME_NEW is redeemed, locktimes, script kinds
+other than p2pkh and p2wpkh, size and fee policy.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COINBASE_MATURITY = 100
 def check_transaction(
     transaction: Transaction, coin_at: Callable[[Outpoint], Coin | None], names: Names, height: int
 ) -> Swartz:
-    """The network fee of a transaction that could stand in the block at `height`. Raises Rejected."""
+    """Returns the network fee of a transaction that may stand in the block at `height`. Raises Rejected."""
     if not transaction.outputs:
         raise Rejected("bad-txns-vout-empty")
     coins = _spent_coins(transaction, coin_at)

@@ -1,9 +1,9 @@
 """A wallet for the sandbox: keys, and the transactions that a browser or a prankster would make, really signed.
 
 The payment is the deployed browser's (docs/protocol.md): version 0x7100; output 0 the NAME_DOI with 1 000 000 swartz
-and the value `ipfs://<cid>`; output 1 the fee; output 2 the change; network fee (inputs + outputs) x 180 + 102 000.
-A payment under a name that lives spends that name's output as its first input, and its money with it.
-`Payment` says what may differ, for tests. Keys follow from a seed: the sandbox's money is worth nothing.
+and the value `ipfs://<cid>`; output 1 the fee; output 2 the change; network fee (inputs + outputs) x 180 + 102 000. A
+payment under a name that lives spends that name's output as its first input, and its money with it. `Payment` holds the
+fields that tests may vary. Keys follow from a seed: the sandbox's money is worth nothing.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Key:
 
 @dataclass(frozen=True)
 class Payment:
-    """What a payment says and pays. `name_script`, if given, stands in place of the NAME_DOI; `owner` owns the name
-    (an output script; the wallet's own by default); `fees` are the outputs after it, usually one."""
+    """The content of a payment. `name_script`, if set, replaces the NAME_DOI; `owner` owns the name (an output script;
+    the wallet's own by default); `fees` are the outputs after it, usually one."""
 
     name: NameBytes
     value: bytes
@@ -70,7 +70,7 @@ class Payment:
 
 
 def browser_payment(address: str, amount: Swartz, name: str, cid: str) -> Payment:
-    """What the deployed browser makes of a quote. Raises BadAddress."""
+    """The payment that the deployed browser makes for a quote. Raises BadAddress."""
     fee = TxOutput(amount, address_to_script(address, DOICHAIN_REGTEST))
     return Payment(NameBytes(name.encode()), f"ipfs://{cid}".encode(), [fee])
 
@@ -95,14 +95,14 @@ class Wallet:
         return address
 
     def balance(self) -> Swartz:
-        """What could be spent now: confirmed, mature, and not in a transaction that waits."""
+        """The spendable amount: confirmed, mature, and not spent in the mempool."""
         return Swartz.total(
             coin.output.amount for kind in ("p2wpkh", "p2pkh") for _, coin in self.node.spendable(self.script(kind))
         )
 
     def pay(self, payment: Payment, kind: Kind = "p2wpkh") -> Transaction:
-        """The signed transaction, not sent. Raises Rejected if the coins of that kind do not suffice, if the name is
-        somebody else's, or if what was last done to it waits for a block."""
+        """Returns the signed transaction, unsent. Raises Rejected if the coins of that kind do not suffice, if somebody
+        else owns the name, or if an operation of it is unconfirmed."""
         owner = payment.owner or self.script(kind)
         name_script = payment.name_script or name_doi_script(payment.name, payment.value, owner)
         outputs = [TxOutput(payment.name_amount, name_script), *payment.fees]
@@ -115,8 +115,8 @@ class Wallet:
         kind: Kind = "p2wpkh",
         first: Sequence[tuple[Outpoint, Coin]] = (),
     ) -> Transaction:
-        """A signed transaction with these outputs and the change as the last one. It spends the coins `first`, and as
-        many of the wallet's as are needed besides. Raises Rejected."""
+        """Returns a signed transaction with these outputs and the change as the last one. It spends the coins `first`,
+        and as many of the wallet's as it needs besides. Raises Rejected."""
         needed = Swartz.total(output.amount for output in outputs)
         coins, more = list(first), self.node.spendable(self.script(kind))
         while True:
@@ -129,8 +129,8 @@ class Wallet:
             coins.append(more.pop(0))
 
     def double_spend(self, transaction: Transaction) -> Transaction:
-        """Another transaction of the same coins, which gives them all back to the wallet. A name stays where it was:
-        it is no money."""
+        """Returns another transaction of the same coins, which gives them all back to the wallet. A name stays where it
+        was: it is no money."""
         coins: list[tuple[Outpoint, Coin]] = []
         for spent in transaction.inputs:
             coin = self.node.mempool.coin_at(outpoint(spent))
@@ -144,7 +144,7 @@ class Wallet:
         return self._signed(coins, [TxOutput(change, self.script())], version=2)
 
     def _name_coins(self, name_script: Script) -> list[tuple[Outpoint, Coin]]:
-        """The name's own output, which a payment with this name output must spend, if the name lives."""
+        """The output of a living name, which a payment with this name output must spend."""
         name_op = parse_name_op(name_script)
         if name_op is None or name_op.name is None:
             return []
@@ -172,8 +172,8 @@ def browser_fee(inputs: int, outputs: int) -> Swartz:
 
 
 def sign(unsigned: Transaction, spent: Sequence[TxOutput], key: Key) -> Transaction:
-    """With a signature of `key` for each input; `spent` are the outputs that they spend, p2pkh or p2wpkh. Whether the
-    key owns them is for the node to say."""
+    """Adds a signature of `key` to each input. `spent` are the outputs that they spend, p2pkh or p2wpkh. The node
+    decides whether the key owns them."""
     witnesses: list[tuple[bytes, ...]] = []
     inputs: list[TxInput] = []
     for index, (each, output) in enumerate(zip(unsigned.inputs, spent, strict=True)):

@@ -1,11 +1,11 @@
-"""Blocks on disk, by multihash, and what must outlive the database beside them.
+"""Blocks on disk, by multihash, and the files beside them that must outlive the database.
 
-disk              the port: one file for each block, whole or not there
+disk              the port: one file for each block, whole or absent
 quarantine        where freed blocks wait
 durability        fsync of a few, syncfs of many
-receipt_journal   receipts once more; quote_journal: quotes once more; json_lines: their form
+receipt_journal   the receipts a second time; quote_journal: the quotes a second time; json_lines: their form
 mark_file         the mark that database and blocks share
-release_file      what the operator lets go
+release_file      the operator's permission to free blocks
 rights            whether this user may use the folder
 block_copy        blocks into another folder, verified (for back-ups)
 """

@@ -1,8 +1,8 @@
-"""Blocks copied from one block folder into another, each verified by its hash on the way.
+"""Copies blocks from one block folder into another, and verifies each by its hash on the way.
 
 A copy is read and written: no hard link and no shared extents (`cp --reflink`), because one fault of the disk would
-then take both. It appears whole, by a rename, or not at all. The source may belong to a worker that runs: a block that
-it frees meanwhile is found in its quarantine.
+then take both. It appears whole, by a rename, or not at all. The source may belong to a running worker: the quarantine
+holds a block that it frees meanwhile.
 
 These functions block, sync nothing, and raise OSError.
 """
@@ -39,7 +39,7 @@ def is_whole(folder: Path, multihash: Multihash) -> bool:
 
 
 def copy_block(source: Path, target: Path, multihash: Multihash) -> int | None:
-    """Its bytes; None where the source has no whole one, and then nothing is written."""
+    """Returns the size in bytes; None if the source has no whole copy, and then nothing is written."""
     for file in _places(source, multihash):
         data = _read(file)
         if data is not None and is_hash_of(multihash, data):
@@ -49,7 +49,7 @@ def copy_block(source: Path, target: Path, multihash: Multihash) -> int | None:
 
 
 def blocks_in(folder: Path) -> Iterator[Multihash]:
-    """By their names; other files are left out."""
+    """Lists the blocks by their file names; skips other files."""
     for last_byte in range(256):
         with suppress(FileNotFoundError):
             for name in sorted(os.listdir(folder / f"{last_byte:02x}")):
@@ -62,7 +62,7 @@ def remove_block(folder: Path, multihash: Multihash) -> None:
 
 
 def _places(folder: Path, multihash: Multihash) -> Iterator[str]:
-    """Where it lies, or waits; and where it lies once more, for what is just being taken back."""
+    """The block's place, then its places in quarantine; then its own place again, in case it is just being recalled."""
     shelf = file_of(str(folder), multihash)
     yield shelf
     for _, day in reversed(list(day_folders(f"{folder}/{FREED}"))):

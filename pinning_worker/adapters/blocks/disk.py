@@ -4,11 +4,11 @@
     <path>/aside/…      blocks being written; emptied by `open`
     <path>/freed/…      quarantine (`quarantine.py`)
 
-Rules: a file appears whole (written aside, then renamed), or not at all. Nothing is synced by a put: a power cut may
-take or shorten what no `sync` named, so the story syncs and audits before it promises. A read checks the hash: what is
-served is never what a disk made of it. One worker has the folder to itself. Disk calls happen in threads, one hop for
-each call of the port (for long lists: for each piece of it), at most eight at once; a call that has begun is finished
-even if the asking task is cancelled.
+Rules: a file appears whole (written aside, then renamed), or not at all. A put syncs nothing: a power cut may take or
+shorten all that no `sync` named, so the story syncs and audits before it promises. A read checks the hash, so no
+corrupted block is served. One worker has the folder to itself. Disk calls happen in threads, one hop for each call of
+the port (for long lists: for each piece of it), at most eight at once; a call that has begun is finished even if the
+calling task is cancelled.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _ROTTEN = frozenset({errno.EIO, errno.EBADMSG, errno.EUCLEAN})  # this file cann
 
 
 def file_of(path: str, multihash: Multihash) -> str:
-    """Where a block lies in a block folder."""
+    """The path of a block in a block folder."""
     return f"{path}/{multihash[-1]:02x}/{b32encode(multihash).decode().rstrip('=').lower()}"
 
 
@@ -58,17 +58,17 @@ class DiskBlocks:
     """Port Blocks. Every method may raise Trouble (the disk fails); `put` and `sync` DiskFull as well."""
 
     def __init__(self, path: Path, most_unpaid: int | None = None) -> None:
-        """Use `open`, which makes the folders. `most_unpaid`: bytes in quarantine that were never paid for."""
+        """Use `open`, which makes the folders. `most_unpaid` limits the quarantined bytes that were never paid for."""
         self._path = str(path)
         self._quarantine = Quarantine(f"{path}/{FREED}", most_unpaid)
-        self._broken: set[Multihash] = set()  # found by a read, and not yet replaced
+        self._broken: set[Multihash] = set()  # found by a read, and not replaced yet
         self.found_broken: Callable[[Multihash], None] = lambda _multihash: None
         self._threads = trio.CapacityLimiter(_AT_ONCE)
         self._numbers = count()
 
     @classmethod
     async def open(cls, path: Path, most_unpaid: int | None = None) -> Self:
-        """Makes what is missing, and throws away what a killed worker had half written. Raises Trouble, DiskFull."""
+        """Makes missing folders, and removes files that a killed worker left half written. Raises Trouble, DiskFull."""
         blocks = cls(path, most_unpaid)
         await blocks._in_thread(blocks._prepare)
         return blocks
@@ -98,7 +98,7 @@ class DiskBlocks:
         await self._in_thread(make_durable, [self._file(multihash) for multihash in multihashes], self._path)
 
     async def audit(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
-        """Reads through the page cache: finds what never arrived, was cut short or changed, not a dying disk."""
+        """Reads through the page cache: finds blocks that are missing, cut short or changed, not a dying disk."""
         bad: set[Multihash] = set()
         for piece in _pieces(multihashes, _READS_AT_ONCE):
             bad |= await self._in_thread(self._audit, piece)
@@ -125,7 +125,7 @@ class DiskBlocks:
         return await self._in_thread(self._quarantine.days)
 
     async def all(self) -> AsyncGenerator[Sequence[Multihash], None]:
-        """Of blocks that come or go meanwhile, some are seen and some not."""
+        """Blocks that come or go meanwhile may be missed or listed."""
         for last_byte in range(256):
             for piece in _pieces(await self._in_thread(self._list, last_byte), _NAMES_AT_ONCE):
                 yield piece
@@ -152,7 +152,7 @@ class DiskBlocks:
         return file_of(self._path, multihash)
 
     def _write(self, multihash: Multihash, data: bytes) -> None:
-        """A file of the right length stays, unless it is known to be broken; a shorter one is what a power cut left."""
+        """Keeps a file of the right length, unless it is known to be broken. A power cut leaves a shorter one."""
         if self._size(multihash) == len(data) and multihash not in self._broken:
             return
         try:
@@ -243,7 +243,7 @@ class DiskBlocks:
 
 
 def multihash_of(name: str) -> Multihash | None:
-    """Of a file by its name; None for one that is no block."""
+    """The multihash in a file name; None if the file is no block."""
     try:
         return Multihash(b32decode(name.upper() + "=" * (-len(name) % 8)))
     except (BadBase32, ValueError):

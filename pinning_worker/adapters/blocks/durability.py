@@ -1,8 +1,8 @@
-"""How files outlive a power cut: a few by `fsync` of each and of its folder, many by one `syncfs`.
+"""How files survive a power cut: a few by `fsync` of each and of its folder, many by one `syncfs`.
 
-An fsync waits for the disk's journal each time, so a closure of ten thousand blocks would take minutes; `syncfs`
-writes back the whole file system at once, other programs' data included, which a handful of blocks should not wait
-for. Since Linux 5.8 syncfs reports what could not be written; before, only the audit that follows would find out.
+An fsync waits for the disk's journal each time, so a closure of ten thousand blocks would take minutes; `syncfs` writes
+back the whole file system at once, other programs' data included, which a handful of blocks should not wait for. Since
+Linux 5.8 syncfs reports failed writes; before that, only the audit that follows would find them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ A_FEW = 16
 
 
 def make_durable(files: Sequence[str], folder: str) -> None:
-    """After it, these files (or folders) of `folder`'s file system, and their names, are on the disk.
+    """Puts these files (or folders) of `folder`'s file system, and their names, on the disk. Ignores missing ones.
 
-    Those not there are no error. Raises OSError.
+    Raises OSError.
     """
     if len(files) > A_FEW and sys.platform == "linux":
         _syncfs_of(folder)
@@ -47,7 +47,7 @@ def _syncfs_of(folder: str) -> None:
 
 
 def syncfs(descriptor: int) -> None:
-    """Linux's call, which Python does not have. Raises OSError."""
+    """The system call of Linux, which Python lacks. Raises OSError."""
     if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

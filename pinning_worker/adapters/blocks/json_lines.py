@@ -1,7 +1,7 @@
 """Files of one JSON object a line, which outlive the database; and small files of one JSON object.
 
-Rules: they are read as a stranger's would be: whatever is wrong with a line costs that line, whatever is wrong with a
-file is one exception of ours. A line that a power cut shortened is ended before the next one is appended.
+They are read like a stranger's files: a bad line costs only that line, and a bad file raises one exception of ours.
+Before a line is appended, a line that a power cut shortened is ended.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pinning_worker.adapters.machine.disk_faults import trouble_of
 from pinning_worker.domain.money.swartz import Swartz
 
 Row = TypeVar("Row")
-LONGEST = 64 * 1024  # bytes of a small file
-_END_BYTES = 1024 * 1024  # of a long one, in which the newest line is looked for
-# What reading JSON of unknown origin into a type of ours may raise, beside what the disk does.
+LONGEST = 64 * 1024  # bytes of a small file, at most
+_END_BYTES = 1024 * 1024  # of a long one, searched for the newest line
+# Raised when JSON of unknown origin does not fit a type of ours; errors of the disk come on top.
 UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, AttributeError)
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ def line_of(values: Mapping[str, object]) -> bytes:
 
 
 def append_lines(file: Path, rows: Iterable[Mapping[str, object]], *, sync: bool = False) -> None:
-    """Raises OSError; what of it was written then is at worst half a line."""
+    """Raises OSError; the file may then end with half a line."""
     lines = b"".join(map(line_of, rows))
     descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
@@ -49,7 +49,7 @@ def append_lines(file: Path, rows: Iterable[Mapping[str, object]], *, sync: bool
 
 
 def read_lines(file: Path, read: Callable[[dict[str, Any]], Row]) -> Iterator[Row]:
-    """One after the other. A file that is missing has none. Raises Trouble."""
+    """Yields one row after the other; none if the file is missing. Raises Trouble."""
     try:
         with file.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
@@ -66,7 +66,7 @@ def read_lines(file: Path, read: Callable[[dict[str, Any]], Row]) -> Iterator[Ro
 
 
 def read_newest(file: Path, read: Callable[[dict[str, Any]], Row]) -> Row | None:
-    """The last that can be read; None where there is none. Of a long file only the end is read. Raises Trouble."""
+    """The last readable row, or None if there is none. Of a long file it reads only the end first. Raises Trouble."""
     try:
         with file.open("rb") as lines:
             begin = max(0, lines.seek(0, os.SEEK_END) - _END_BYTES)
@@ -83,7 +83,7 @@ def read_newest(file: Path, read: Callable[[dict[str, Any]], Row]) -> Row | None
 
 
 def read_object(file: Path) -> dict[str, Any] | None:
-    """None where there is no such file. Raises OSError, and ValueError for whatever else is wrong with it."""
+    """None if the file is missing. Raises OSError, and ValueError for anything else that is wrong with it."""
     try:
         with file.open("rb") as opened:
             data = opened.read(LONGEST + 1)
@@ -101,14 +101,14 @@ def read_object(file: Path) -> dict[str, Any] | None:
 
 
 def whole_number(value: object) -> int:
-    """Of a file. Raises ValueError."""
+    """Checks a number from a file. Raises ValueError."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
         raise ValueError(f"has {str(value)[:40]!r} where a number should be")
     return value
 
 
 def plain(value: object) -> object:
-    """As JSON has it."""
+    """Converts a value for JSON."""
     match value:
         case Swartz():
             return value.amount

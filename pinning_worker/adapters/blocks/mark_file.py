@@ -1,6 +1,6 @@
-"""The mark of a block folder, `<path>/store.json`, and whether there is any block.
+"""The mark of a block folder, `<path>/store.json`, and whether the folder has any block.
 
-These functions block; they run before the blocks are opened, and make nothing but the mark.
+These functions block; they run before the blocks are opened, and create nothing but the mark.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MARK_FILE = "store.json"
 
 
 def read_mark(folder: Path) -> Mark | None:
-    """None where there is none. Raises Trouble: it cannot be read, or is not what was written."""
+    """None if there is no mark. Raises Trouble if it cannot be read, or is damaged."""
     file = folder / MARK_FILE
     try:
         data = read_object(file)
@@ -54,7 +54,7 @@ def write_mark(folder: Path, mark: Mark) -> None:
 
 
 def has_any_block(folder: Path) -> bool:
-    """Also one in quarantine. Raises Trouble."""
+    """Counts quarantined blocks too. Raises Trouble."""
     shelves = (folder / f"{last_byte:02x}" for last_byte in range(256))
     days = (Path(day) for _, day in day_folders(f"{folder}/{FREED}"))
     try:

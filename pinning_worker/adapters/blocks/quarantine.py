@@ -1,12 +1,12 @@
-"""Where freed blocks wait: out of sight, and for some days not out of reach.
+"""Where freed blocks wait: out of sight, and within reach for some days.
 
     <path>/paid/2026-11-29/ciqovs…     freed that day; paid for once, or of unknown origin
     <path>/unpaid/2026-11-29/ciqovs…   freed that day, and never paid for
 
-Rules: a block comes and goes by a rename or a link, so it costs no room and no copying. Nobody who pays nothing can
-push out what was paid: unpaid blocks have room for `most_unpaid` bytes, beyond which their oldest go. A tiny block
-counts as what its file takes of the disk. A day folder goes whole when its day is over; `make_room` takes from the
-oldest, unpaid first; a copy of a block that was brought back is a second name of one file, and gives no room.
+Rules: a block comes and goes by a rename or a link, so it costs no room and no copying. Unpaid blocks cannot push out
+paid ones: they have room for `most_unpaid` bytes, beyond which the oldest of them go. A tiny block counts as the room
+of its file on the disk. A day folder is deleted whole when its day is over; `make_room` deletes the oldest, unpaid
+first; the copy of a recalled block is a second name of one file, and gives no room.
 
 These functions block, and are called from several threads.
 """
@@ -30,7 +30,7 @@ PAID, UNPAID = "paid", "unpaid"
 
 
 class Quarantine:
-    """`most_unpaid`: bytes, None for no limit. Every method may raise OSError."""
+    """`most_unpaid` is in bytes, None for no limit. Every method may raise OSError."""
 
     def __init__(self, path: str, most_unpaid: int | None) -> None:
         self._path, self._most_unpaid = path, most_unpaid
@@ -43,13 +43,13 @@ class Quarantine:
         self._recount()
 
     def take(self, file: str, day: date, *, was_paid: bool) -> None:
-        """Moves a block's file here; one that is not there is no error."""
+        """Moves a block's file here; ignores a missing one."""
         folder = f"{self._path}/{PAID if was_paid else UNPAID}/{day.isoformat()}"
         place = f"{folder}/{os.path.basename(file)}"
         try:
             size = os.stat(file).st_size
             os.makedirs(folder, exist_ok=True)
-            if _is_same(file, place):  # it was recalled today: a rename of one link onto another does nothing
+            if _is_same(file, place):  # recalled today: a rename of one link onto another does nothing
                 return os.unlink(file)
             os.replace(file, place)
         except FileNotFoundError:
@@ -58,20 +58,20 @@ class Quarantine:
             self._count_unpaid(disk_room(size, 1))
 
     def link(self, file: str, day: date) -> None:
-        """A second name of a block's file, among the paid ones. Where the file system has no links there is none."""
+        """Adds a second name of a block's file, among the paid ones. Does nothing if the file system has no links."""
         folder = f"{self._path}/{PAID}/{day.isoformat()}"
         os.makedirs(folder, exist_ok=True)
         _link(file, f"{folder}/{os.path.basename(file)}")
 
     def give_back(self, multihash: Multihash, file: str) -> bytes | None:
-        """A whole copy becomes that file, and stays here too: only its day takes it away. Where the file system has no
-        links its bytes are returned, for the caller to write."""
+        """Links a whole copy to that file; the copy stays here until its day is over. If the file system has no links,
+        returns the bytes for the caller to write."""
         name = os.path.basename(file)
         for _, folder in day_folders(self._path):
             try:
                 with open(f"{folder}/{name}", "rb") as copy:
                     data = copy.read()
-            except OSError:  # gone just now, or rotten: a peer may have it
+            except OSError:  # gone just now, or unreadable: a peer may have it
                 continue
             if is_hash_of(multihash, data):
                 return None if _link(f"{folder}/{name}", file) else data
@@ -87,7 +87,7 @@ class Quarantine:
         self._recount()
 
     def make_room(self, size: int) -> int:
-        """Deletes blocks until the disk has so many bytes more, if there are so many; how many it has."""
+        """Deletes blocks until the disk has `size` more bytes free, or none is left. Returns the bytes freed."""
         freed = sum(self._delete(size, UNPAID, of_disk=True))
         if freed < size:
             freed += sum(self._delete(size - freed, PAID, of_disk=True))
@@ -114,7 +114,8 @@ class Quarantine:
             self._unpaid_room = sum(file.room for file in unpaid)
 
     def _delete(self, room: int, kind: str, *, of_disk: bool = False) -> Iterator[int]:
-        """Blocks of the oldest days, until so much room is there; that of each. `of_disk`: as the disk sees it."""
+        """Deletes blocks of the oldest days until `room` is free, and yields the room of each. `of_disk` counts only
+        room that the disk gets back."""
         for _, folder in list(day_folders(self._path, kind)):
             for file in _files(folder):
                 if room <= 0:
@@ -124,12 +125,12 @@ class Quarantine:
                     given = file.room if file.is_alone or not of_disk else 0
                     room -= given
                     yield given
-            with suppress(OSError):  # somebody is just putting something in
+            with suppress(OSError):  # another thread has just put a file in
                 os.rmdir(folder)
 
 
 def day_folders(path: str, *kinds: str) -> Iterator[tuple[str, str]]:
-    """(kind, folder) of each day in the quarantine at `path`: unpaid first, of each kind the newest last."""
+    """(kind, folder) of each day in the quarantine at `path`: unpaid first, and of each kind the newest last."""
     for kind in kinds or (UNPAID, PAID):
         with suppress(FileNotFoundError):
             for day in sorted(os.listdir(f"{path}/{kind}")):
@@ -146,7 +147,7 @@ def _is_same(file: str, place: str) -> bool:
 
 
 def _link(copy: str, file: str) -> bool:
-    """False where links cannot be made here, or the copy has just gone."""
+    """False if links cannot be made here, or the copy has just gone."""
     try:
         os.link(copy, file)
     except FileExistsError:
@@ -160,7 +161,7 @@ def _link(copy: str, file: str) -> bool:
 class _File:
     path: str
     size: int
-    is_alone: bool  # no other name of it lies anywhere
+    is_alone: bool  # the file has no other name
 
     @property
     def room(self) -> int:

@@ -1,8 +1,8 @@
-"""The quotes once more, beside the blocks: `<path>/quotes.jsonl`, one JSON object a line.
+"""The quotes a second time, beside the blocks: `<path>/quotes.jsonl`, one JSON object a line.
 
-A payer who was quoted pays what he was told, also when the database was lost meanwhile: what his money buys is then
-judged by the same quote. A line is appended before the database has it and not synced, because quotes cost nothing to
-ask for: a power cut may take the last seconds of this file, and a lost database is another day.
+A payer with a quote pays its amount, even if the database was lost meanwhile: with this file the same quote decides
+what the money buys. A line is appended before the database has it, and not synced, because anyone may ask for quotes
+for free: a power cut may take the last seconds of this file, and rarely comes on the day when the database is lost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import Swartz
 
 JOURNAL = "quotes.jsonl"
-_TOLD_ONLY = ("foreign",)  # never charged, and as long as a stranger likes
+_TOLD_ONLY = ("foreign",)  # informative only, never charged for, and as long as a stranger likes
 
 
 class QuoteJournal:
@@ -42,12 +42,12 @@ class QuoteJournal:
 
 
 def read_quotes(folder: Path) -> Iterator[Quote]:
-    """As they were given. Lines that cannot be read are logged and skipped. Raises Trouble."""
+    """Yields the quotes in the order in which they were issued. Logs and skips unreadable lines. Raises Trouble."""
     return read_lines(folder / JOURNAL, _quote)
 
 
 def newest_quote(folder: Path) -> Quote | None:
-    """Whatever the file's length, which strangers make grow. Raises Trouble."""
+    """Quick for any length of the file, which strangers make grow. Raises Trouble."""
     return read_newest(folder / JOURNAL, _quote)
 
 

@@ -1,11 +1,11 @@
-"""The receipts once more, beside the blocks that they are about: `<path>/receipts.jsonl`, one JSON object a line.
+"""The receipts a second time, beside their blocks: `<path>/receipts.jsonl`, one JSON object a line.
 
-A database can be lost while the blocks are not. What was paid stands in the chain; what was promised for it (months, at
-which price) stands only in the books. This journal, and that of the quotes, lets them promise the same again.
+A database can be lost while the blocks are not. The payment is in the chain; the promise for it (months, at which
+price) is only in the books. This journal and that of the quotes allow the same promise again.
 
-Rules: a line is appended and synced before the database has it, so the journal never knows less. The last line of a
-key counts. What a journal lacks (of an earlier version, or damaged) is added at the start; it is written anew when most
-of it is outdated.
+Rules: a line is appended and synced before the database has it, so the journal is never behind. The last line of a key
+counts. A start adds the receipts that a journal lacks (of an earlier version, or damaged), and writes the journal anew
+if most of it is outdated.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.ports.books import Receipts
 
 JOURNAL = "receipts.jsonl"
-_OUTDATED = 4  # lines for each receipt, above which it is written anew
+_OUTDATED = 4  # lines for each receipt, above which the journal is written anew
 
 
 class JournaledReceipts:
-    """Port Receipts: those of `receipts`, and a line in the journal for each that is put there. Raises Trouble.
+    """Port Receipts: reads from `receipts`, and writes each receipt to the journal too. Raises Trouble.
 
-    `knew_more`: at the start the journal had a receipt that `receipts` had not.
+    `knew_more` says that at the start the journal had a receipt that `receipts` lacked.
     """
 
     def __init__(self, receipts: Receipts, file: Path) -> None:
@@ -76,7 +76,7 @@ class JournaledReceipts:
 
 
 def read_journal(folder: Path) -> list[Receipt]:
-    """The last of each key. Lines that cannot be read are logged and skipped. Raises Trouble."""
+    """The last receipt of each key. Logs and skips unreadable lines. Raises Trouble."""
     return list({receipt.key: receipt for receipt in read_lines(folder / JOURNAL, _receipt)}.values())
 
 

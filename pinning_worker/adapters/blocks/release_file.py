@@ -1,7 +1,7 @@
-"""What the operator lets go, `<path>/release.json`: written by `blocks release`, spent by the worker's next sweep.
+"""Permission to free blocks, `<path>/release.json`: `blocks release` writes it, the worker's next sweep spends it.
 
-The worker may run or not when it is written: what is released is freed only once a run has read the chain. It is for
-one sweep, and lapses after a day: nobody remembers it when other books lie beside the blocks.
+The worker need not run when it is written: a released block is freed only once a run has read the chain. It holds for
+one sweep, and lapses after a day: a forgotten permission must not meet other books beside the blocks.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import structlog
 from pinning_worker.adapters.blocks.json_lines import read_object, whole_number
 from pinning_worker.adapters.machine.private_file import replace
 
-LIFE_SECONDS = 86_400.0  # by the time of the file system
+LIFE_SECONDS = 86_400.0  # by the clock of the file system
 RELEASE_FILE = "release.json"
 
 log = structlog.get_logger(__name__)
 
 
 class ReleaseFile:
-    """Blocks that nothing in the books holds, up to so many bytes, once."""
+    """Permission to free blocks that nothing in the books holds, up to so many bytes, once."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / RELEASE_FILE
 
     def bytes(self) -> int:
-        """0 where nothing is released."""
+        """0 if nothing is released."""
         try:
             found = read_object(self._file)
             if found is None or time.time() - self._file.stat().st_mtime > LIFE_SECONDS:

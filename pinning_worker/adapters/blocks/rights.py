@@ -1,6 +1,6 @@
-"""Whether this user may use a block folder, seen before anything is written there.
+"""Whether this user may use a block folder, checked before anything is written there.
 
-Later it would be too late: the first receipt is written when somebody has paid.
+A later check would come too late: the first receipt is written when somebody has paid.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FOLDERS, _FILES = (ASIDE, FREED), (MARK_FILE, RECEIPTS, QUOTES)
 
 
 def require_usable(folder: Path) -> None:
-    """A folder that is missing will be made. Raises NeedsMending, with the first thing that is not ours to use."""
+    """Accepts a missing folder: it will be made. Raises NeedsMending, with the first path that is not ours to use."""
     for place in _places(folder):
         if not os.path.lexists(place):
             continue

@@ -1,7 +1,7 @@
-"""What Electrum servers answer, read into values of ours. A server's word has no shape until it has passed here.
+"""Parses the answers of Electrum servers into typed values.
 
-Protocol 1.4 to 1.4.3. Every reader raises ServerMisbehaved on anything but the shape that the protocol names; what the
-values *claim* is judged elsewhere, against our own headers.
+Covers protocol 1.4 to 1.4.3. Every reader raises ServerMisbehaved on anything but the shape that the protocol names.
+Readers do not judge whether the values are true: other modules check them against our own headers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pinning_worker.domain.identities import Txid
 
 PROTOCOL_VERSIONS = ("1.4", "1.4.3")  # from 1.7 on the scripthash methods are gone; the Doichain fork knows up to 1.4.2
 
-LARGEST_AT_ONCE = 20_000  # bytes of a transaction that is read without a thread: a few milliseconds
+LARGEST_AT_ONCE = 20_000  # bytes; a larger transaction is parsed in a thread, a smaller one takes a few milliseconds
 
 _HIGHEST = 1 << 31
 _HASH = re.compile("[0-9a-f]{64}")
@@ -65,8 +65,8 @@ class ShownLeaf:
     siblings: tuple[str, ...]
 
     def ends_within(self) -> int:
-        """The lowest level at which the leaf's node is paired with itself: if the leaf is the first below that node,
-        the block has at most 2^level transactions from it on."""
+        """The lowest level at which the tree pairs the leaf's node with itself. If the leaf is the first below that
+        node, the block has at most 2^level transactions from it on."""
         node = bytes.fromhex(self.txid)[::-1]
         for level, sibling in enumerate(self.siblings):
             if bytes.fromhex(sibling)[::-1] == node:
@@ -76,7 +76,7 @@ class ShownLeaf:
 
 
 def read_tip(answer: object) -> ShownTip:
-    """Of `blockchain.headers.subscribe`, the answer and the notification alike."""
+    """Parses `blockchain.headers.subscribe`, the answer and the notification alike."""
     fields = _object(answer, "the tip")
     data = _bytes(fields.get("hex"), "the tip's header")
     try:
@@ -86,12 +86,12 @@ def read_tip(answer: object) -> ShownTip:
 
 
 def read_headers(answer: object) -> bytes:
-    """Of `blockchain.block.headers`: headers with their AuxPow, end to end; empty above the server's tip."""
+    """Parses `blockchain.block.headers`: headers with their AuxPow, end to end; empty above the server's tip."""
     return _bytes(_object(answer, "headers").get("hex"), "headers")
 
 
 def read_block_hash(answer: object) -> str:
-    """Of `blockchain.block.header`: the hash of the header, hex in display order."""
+    """Parses `blockchain.block.header` and returns the hash of the header, hex in display order."""
     try:
         return parse_header(_bytes(answer, "a header")[:80]).block_hash
     except BadHeader as error:
@@ -99,19 +99,19 @@ def read_block_hash(answer: object) -> str:
 
 
 def read_genesis_hash(answer: object) -> str:
-    """Of `server.features`."""
+    """Parses `server.features`."""
     return _text(_object(answer, "features").get("genesis_hash"), "the genesis hash")
 
 
 def read_status(answer: object) -> str | None:
-    """Of `blockchain.scripthash.subscribe`: changes whenever the script's history does. None: there is none."""
+    """Parses `blockchain.scripthash.subscribe`. The status changes with the script's history; None if that is empty."""
     return None if answer is None else _text(answer, "a status")
 
 
 def read_history(answer: object) -> list[HistoryRow]:
-    """Of `blockchain.scripthash.get_history`; a transaction listed twice (just mined) counts at its height.
+    """Parses `blockchain.scripthash.get_history`. A transaction listed twice (just mined) counts at its height.
 
-    Raises RequestRefused above MOST_ROWS: a server may tell more, and we cannot follow it.
+    Raises RequestRefused above MOST_ROWS: the server may be honest, but we do not follow so long a history.
     """
     if not isinstance(answer, list):
         raise ServerMisbehaved("a history is a list")
@@ -128,7 +128,7 @@ def read_history(answer: object) -> list[HistoryRow]:
 
 
 def read_branch(answer: object) -> ShownBranch:
-    """Of `blockchain.transaction.get_merkle`."""
+    """Parses `blockchain.transaction.get_merkle`."""
     fields = _object(answer, "a merkle branch")
     siblings, position = fields.get("merkle"), fields.get("pos")
     if not isinstance(siblings, list) or type(position) is not int:
@@ -137,10 +137,10 @@ def read_branch(answer: object) -> ShownBranch:
 
 
 async def read_transaction_of(txid: Txid, answer: object, largest: int = LARGEST_TRANSACTION) -> Transaction:
-    """Of `blockchain.transaction.get`, raw: the transaction whose txid, recomputed, is the one that was asked for.
+    """Parses `blockchain.transaction.get` (raw), and checks that the transaction hashes to the requested txid.
 
-    Nothing is built from its bytes before they have that txid: else a few made-up megabytes would fill the memory. A
-    large one is read in a thread. Raises TooMuch above `largest` bytes.
+    The hash is checked before anything is built from the bytes: otherwise a few made-up megabytes would fill the
+    memory. A thread parses a large transaction. Raises TooMuch above `largest` bytes.
     """
     if len(_text(answer, "a transaction")) > 2 * largest:
         raise TooMuch(f"a transaction of more than {largest} bytes")
@@ -160,7 +160,7 @@ def _parse_transaction(txid: Txid, raw: bytes) -> Transaction:
 
 
 def read_txid(answer: object) -> Txid:
-    """As `blockchain.transaction.id_from_pos` answers it."""
+    """Parses `blockchain.transaction.id_from_pos` without a branch."""
     return Txid(_read_hash(answer))
 
 
@@ -172,7 +172,7 @@ def _read_hash(answer: object) -> str:
 
 
 def read_leaf(answer: object) -> ShownLeaf:
-    """Of `blockchain.transaction.id_from_pos` with its merkle branch."""
+    """Parses `blockchain.transaction.id_from_pos` with its merkle branch."""
     fields = _object(answer, "a leaf")
     siblings = fields.get("merkle")
     if not isinstance(siblings, list):
@@ -181,7 +181,7 @@ def read_leaf(answer: object) -> ShownLeaf:
 
 
 def read_parameters(parameters: Sequence[object], count: int) -> Sequence[object]:
-    """Of a notification: at least so many."""
+    """Checks that a notification has at least `count` parameters."""
     if len(parameters) < count:
         raise ServerMisbehaved("a notification that says nothing")
     return parameters

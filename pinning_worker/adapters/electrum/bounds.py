@@ -1,12 +1,12 @@
 """How large an answer may be, for each method: in bytes of JSON, and in JSON elements.
 
-    bytes      judged while the frame comes in: what is over is never collected
+    bytes      checked while the frame arrives: an excess is never buffered
     elements   commas and opening brackets, counted before the JSON is parsed: `[],` ten million times is 31 MB of text
                and 1 GB of Python; a parser that runs in C holds the interpreter, so a thread would not help
 
-What an honest server can have to send decides each bound: the chain's own limits for headers and transactions, what a
-node relays for the mempool, `MOST_ROWS` for a history. A frame may answer whatever waits for an answer, and nothing
-else but be one notification. `Talk` bounds those: a server that notifies without end is no news.
+Each bound covers the most that an honest server may have to send: the chain's own limits for headers and transactions,
+the relay limits of a node for the mempool, `MOST_ROWS` for a history. A frame holds answers to pending requests, or one
+notification. `Talk` limits the rate of notifications, so that a server cannot notify without end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ROW_BYTES, _ROW_ELEMENTS = 160, 6
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a frame may be at most."""
+    """The largest frame that we accept."""
 
     size: int  # bytes
     elements: int
@@ -39,7 +39,7 @@ class Bound:
         return Bound(self.size - other.size, self.elements - other.elements)
 
     def exceeded_by(self, frame: bytes) -> str:
-        """What is too large about the frame; empty if nothing is."""
+        """Describes how the frame exceeds the bound; empty if it does not."""
         if len(frame) > self.size:
             return f"{len(frame)} bytes, where {self.size} are more than enough"
         elements = frame.count(b",") + frame.count(b"[") + frame.count(b"{")
@@ -64,7 +64,7 @@ _OF_METHOD = {
 
 
 def answer_bound(method: str) -> Bound:
-    """Of one answer to that method, with its envelope."""
+    """The bound of one answer to that method, with its envelope."""
     return _OF_METHOD.get(method, _SMALL)
 
 
@@ -73,7 +73,7 @@ def sum_of(bounds: Iterable[Bound]) -> Bound:
 
 
 class Talk:
-    """A bucket of what a server may say without being asked: so many frames, each 16 KiB counted as one more."""
+    """A token bucket for notifications: each costs one, and one more for every 16 KiB."""
 
     BURST, PER_SECOND, PIECE = 2_000.0, 20.0, 16 << 10
 
@@ -81,7 +81,7 @@ class Talk:
         self._left, self._counted_at = self.BURST, 0.0
 
     def is_too_much(self, size: int, now: float) -> bool:
-        """Counts a notification of that size, at that moment in seconds."""
+        """Counts a notification of `size` bytes at `now` (seconds)."""
         self._left = min(self.BURST, self._left + (now - self._counted_at) * self.PER_SECOND)
         self._counted_at = now
         self._left -= 1 + size / self.PIECE

@@ -2,15 +2,15 @@
 
     tcp://host[:50001]    ssl://host[:50002]    ws://host[:50003][/path]    wss://host[:50004][/path]
 
-TLS (ssl, wss) verifies the certificate against the system's authorities, host name included. Most Electrum servers
-sign their own; for those, say which certificate is meant:
+TLS (ssl, wss) verifies the certificate against the system's authorities, host name included. Most Electrum servers sign
+their own; for those, name the certificate:
 
     ssl://host:50002?cert=sha256:<64 hex digits>   exactly this one (SHA-256 of the DER; colons between bytes allowed)
     ssl://host:50002?ca=/etc/ssl/my-ca.pem         one that these authorities signed (may be the certificate itself)
 
-`openssl s_client -connect host:50002 </dev/null | openssl x509 -noout -fingerprint -sha256` prints the fingerprint.
-No certificate at all is not on offer, and need not be: a server is believed for proofs only, so what a forged one can
-do is to say nothing. Say `tcp` where that is good enough.
+`openssl s_client -connect host:50002 </dev/null | openssl x509 -noout -fingerprint -sha256` prints the fingerprint. TLS
+without verification is not supported, and nobody needs it: the worker believes only proofs, so a forged server can do
+no more than withhold answers. Use `tcp` where that is good enough.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TLS, _WEBSOCKET = ("ssl", "wss"), ("ws", "wss")
 
 
 class BadServerUrl(ValueError):
-    """Not the address of an Electrum server; the text says what is wrong with it."""
+    """The text is not the address of an Electrum server; the message says why."""
 
 
 class WrongCertificate(Exception):
@@ -39,14 +39,14 @@ class WrongCertificate(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server is and how it is spoken to. `url` is what was written; logs name the server by it."""
+    """Where a server is and how to reach it. `url` is the text as configured; logs name the server by it."""
 
     url: str
     scheme: str
     host: str
     port: int
     path: str = "/"
-    certificate: bytes | None = None  # SHA-256 of the DER that it must show
+    certificate: bytes | None = None  # SHA-256 of the DER that the server must present
     ca_file: str | None = None
 
     @property
@@ -63,7 +63,7 @@ def parse_server_url(url: str) -> Endpoint:
     try:
         parts = urlsplit(url)
         scheme, host, port = parts.scheme, parts.hostname, parts.port
-        (host or "").encode("idna")  # what the resolver will do: raises UnicodeError, a ValueError
+        (host or "").encode("idna")  # as the resolver does: raises UnicodeError, a ValueError
     except ValueError as error:
         _refuse(url, str(error))
     if scheme not in DEFAULT_PORTS:
@@ -98,16 +98,15 @@ def _refuse(url: str, why: str) -> NoReturn:
 
 
 async def open_stream(endpoint: Endpoint) -> trio.SocketStream | trio.SSLStream:
-    """A connected byte stream, its certificate checked. The caller owns the deadline.
+    """Connects, and checks the certificate. The caller owns the deadline.
 
-    Raises OSError (ssl.SSLError and a CA file that cannot be read included), trio.BrokenResourceError,
-    WrongCertificate.
+    Raises OSError (ssl.SSLError and an unreadable CA file included), trio.BrokenResourceError, WrongCertificate.
     """
     stream = await trio.open_tcp_stream(endpoint.host, endpoint.port)
     if not endpoint.is_tls:
         return stream
     try:
-        # https_compatible: no server out there waits for the goodbye of TLS.
+        # https_compatible: servers in the field do not wait for the TLS close_notify.
         tls = trio.SSLStream(
             stream, _context(endpoint), server_hostname=endpoint.host.partition("%")[0], https_compatible=True
         )
@@ -122,7 +121,7 @@ async def open_stream(endpoint: Endpoint) -> trio.SocketStream | trio.SSLStream:
 
 def _context(endpoint: Endpoint) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=endpoint.ca_file)
-    if endpoint.certificate is not None:  # the pin says more than any authority could
+    if endpoint.certificate is not None:  # the pin replaces the authorities
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
@@ -131,7 +130,7 @@ def _context(endpoint: Endpoint) -> ssl.SSLContext:
 def _require_certificate(endpoint: Endpoint, tls: trio.SSLStream) -> None:
     if endpoint.certificate is None:
         return
-    certificate = cast("bytes", tls.getpeercert(binary_form=True))  # the stubs know only its other form
+    certificate = cast("bytes", tls.getpeercert(binary_form=True))  # the stubs know only the other overload
     shown = hashlib.sha256(certificate).digest()
     if not hmac.compare_digest(shown, endpoint.certificate):
         raise WrongCertificate(f"the certificate is sha256:{shown.hex()}, not the pinned one")

@@ -1,7 +1,8 @@
-"""What can go wrong with an Electrum server, by whose fault it is and what follows.
+"""The ways in which an Electrum server can fail, whose fault each is, and what follows.
 
-`LinkLost` is nobody's: connect again, soon, and what the server said still stands. `ServerMisbehaved` is the server's:
-let it go for long, and forget what it alone said without a proof. `RequestRefused` is an answer like any other.
+`LinkLost` is nobody's fault: the worker reconnects soon, and everything that the server showed still stands.
+`ServerMisbehaved` is the server's: the worker avoids it for a long time, and drops all that this server alone showed
+without a proof. `RequestRefused` is an ordinary answer.
 
 `mend` says what an operator can do about it; it ends a line of the log and of `check-config --connect`.
 """
@@ -14,23 +15,23 @@ from pinning_worker.ports.world import Trouble
 
 
 class ElectrumTrouble(Trouble):
-    """An Electrum server did not do what was asked of it."""
+    """An Electrum server did not fulfil a request."""
 
     mend: ClassVar[str] = "nothing, if another server answers; if it stays, name another one"
 
 
 class LinkLost(ElectrumTrouble):
-    """No connection, none any more, or no answer in time."""
+    """The connection failed or closed, or an answer missed its deadline."""
 
 
 class Unreachable(LinkLost):
-    """No connection came about."""
+    """The connection could not be opened."""
 
     mend = "look at its address, its certificate and the firewall, or take it out of PINNING_ELECTRUM_SERVERS"
 
 
 class OtherProtocol(LinkLost):
-    """It is no Electrum server, or speaks no version that we speak."""
+    """The peer is no Electrum server, or shares no protocol version with us."""
 
     mend = "name an ElectrumX that speaks protocol 1.4, or take it out of PINNING_ELECTRUM_SERVERS"
 
@@ -48,13 +49,13 @@ class BehindCheckpoint(BehindAnchor):
 
 
 class ServerMisbehaved(ElectrumTrouble):
-    """The server broke the protocol, or said what its proofs do not bear out."""
+    """The server broke the protocol, or claimed something that its proofs contradict."""
 
     mend = "take it out of PINNING_ELECTRUM_SERVERS if it goes on"
 
 
 class TooMuch(ServerMisbehaved):
-    """It sent more than any honest server has to send."""
+    """The server sent more than an honest server ever has to send."""
 
     mend = "no honest server sends that: take it out of PINNING_ELECTRUM_SERVERS if it does so again"
 
@@ -66,7 +67,7 @@ class OtherNetwork(ServerMisbehaved):
 
 
 class DeadChain(ServerMisbehaved):
-    """It follows the chain that old nodes went on with after the split."""
+    """The server follows the chain that old nodes continued after the split."""
 
     mend = "its node is older than doichain-core 31.1: have it upgraded, or take it out of PINNING_ELECTRUM_SERVERS"
 

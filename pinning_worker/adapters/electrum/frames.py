@@ -1,7 +1,7 @@
 """Whole messages over a byte stream: lines (tcp, ssl) or WebSocket messages (ws, wss).
 
-A frame is one JSON text. Whoever receives it says how large it may be (`bounds.py`), and may say so anew while it comes
-in; a server that sends more than that is not to be listened to any longer.
+A frame is one JSON text. The receiver passes a limit for its size (`bounds.py`), and the limit may change while the
+frame arrives. A server that exceeds it has misbehaved, and the connection closes.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ Limit = Callable[[], int]  # bytes that the frame may have, as of now
 
 
 class Frames(Protocol):
-    """A duplex of frames. After any error it is of no more use."""
+    """A duplex of frames. It is unusable after any error."""
 
     async def send(self, frame: bytes) -> None:
         """Raises LinkLost."""
 
     async def receive(self, limit: Limit) -> bytes:
-        """Raises LinkLost when the server has closed, TooMuch when a frame is over the limit, or over the largest."""
+        """Raises LinkLost if the server has closed, TooMuch if a frame exceeds the limit or the absolute maximum."""
 
     async def aclose(self) -> None: ...
 
@@ -61,7 +61,7 @@ async def open_frames(endpoint: Endpoint, nursery: trio.Nursery, largest: int = 
 async def _connect(endpoint: Endpoint, nursery: trio.Nursery, largest: int) -> Frames:
     try:
         stream = await open_stream(endpoint)
-    except trio.BrokenResourceError as error:  # TLS: the cause says what is wrong with the certificate
+    except trio.BrokenResourceError as error:  # TLS: the cause names the fault of the certificate
         raise Unreachable(f"cannot connect: {error.__cause__ or error!r}") from error
     except (OSError, WrongCertificate) as error:
         raise Unreachable(f"cannot connect: {error}") from error
@@ -82,8 +82,8 @@ async def _shake_hands(
     reader = _Reader(nursery)
     with reader.handshake:
         return await wrap_client_stream(
-            cast("trio.Nursery", reader),  # of which it uses start_soon, once
-            cast("trio.SSLStream", stream),  # of which it uses what every stream has
+            cast("trio.Nursery", reader),  # the library uses only start_soon, once
+            cast("trio.SSLStream", stream),  # the library uses only the methods of every stream
             f"{endpoint.host}:{endpoint.port}",
             endpoint.path,
             max_message_size=largest,
@@ -95,9 +95,9 @@ async def _shake_hands(
 class _Reader:
     """Stands in for the nursery in which trio-websocket starts its reader.
 
-    The reader raises what the server does to it (seen in 0.12: a rejected handshake, what is no HTTP at all, a reset
-    while it answers): here that ends this connection and not the worker. When it ends during the handshake, whoever
-    waits for that would wait for ever: so the handshake ends with it.
+    The reader raises on everything the server does to it (seen in 0.12: a rejected handshake, an answer that is no
+    HTTP, a reset while it answers). Such an error ends this connection and not the worker. If the reader ends during
+    the handshake, the handshake would wait for ever, so it is cancelled too.
     """
 
     def __init__(self, nursery: trio.Nursery) -> None:
@@ -167,11 +167,11 @@ class WebSocketFrames:
     async def send(self, frame: bytes) -> None:
         try:
             await self._socket.send_message(frame.decode())
-        except (ConnectionClosed, wsproto.utilities.ProtocolError) as error:  # the latter between its goodbye and ours
+        except (ConnectionClosed, wsproto.utilities.ProtocolError) as error:  # the latter between its close and ours
             raise LinkLost("the connection broke") from error
 
     async def receive(self, limit: Limit) -> bytes:
-        """The library collects a message up to the largest before anybody can look at it."""
+        """The library buffers a message up to the largest size before anybody can look at it."""
         self._stream.limit = limit
         try:
             message = await self._socket.get_message()
@@ -190,5 +190,5 @@ class WebSocketFrames:
     async def aclose(self) -> None:
         try:
             await self._socket.aclose()
-        finally:  # it leaves the stream open where it ended the conversation itself (1009)
+        finally:  # the library leaves the stream open if it closed with 1009 itself
             await trio.aclose_forcefully(self._stream)

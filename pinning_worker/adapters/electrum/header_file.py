@@ -1,4 +1,4 @@
-"""Our verified headers on disk: a flat file of 80 bytes each, and beside it which of them count.
+"""Our verified headers on disk: a flat file of 80 bytes each, and beside it a small file that says which of them count.
 
     headers-doichain.bin    position = (height - base) * 80
     headers-doichain.tip    {"base": 431396, "height": …, "hash": "…", "work": "0x…"}
@@ -6,11 +6,11 @@
 The small file is replaced as a whole (written aside, synced, renamed), and it is the truth: it never names a header
 that is not safely in the big one. So headers are first appended and synced, then the tip moves up; in a reorg the tip
 first moves *down* to the fork, then the headers above it are replaced. A power cut at any moment leaves a chain that is
-at worst a little shorter, and what lies above the tip is cut off by the next save.
+at worst a little shorter, and the next save cuts off all headers above the tip.
 
-At the start everything is verified again but the work (the AuxPow is not kept): linkage back from the tip's hash, the
-anchor, the sum of work. A chain that fails is not used: it can be had again from any server. One that is sound and has
-another block at the operator's checkpoint stops the start: one of the two is wrong, and only the operator knows which.
+A start verifies everything again but the work (the AuxPow is not kept): linkage back from the tip's hash, the anchor,
+the sum of work. A chain that fails is ignored: any server can supply it again. A sound chain that has another block at
+the operator's checkpoint stops the start: one of the two is wrong, and only the operator knows which.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StoredTip:
-    """Which headers of the file count: those from `base` up to `height`, the last of which has this hash."""
+    """Says which headers of the file count: those from `base` up to `height`, the last of which has this hash."""
 
     base: int
     height: int
@@ -46,10 +46,8 @@ class StoredTip:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is to be stored: the headers from `from_height` up to the tip; those below have not changed since the last.
-
-    `fork` is the header below them (None where there is none).
-    """
+    """The headers to be stored, from `from_height` up to the tip; those below have not changed since the last save.
+    `fork` is the header below them (None if there is none)."""
 
     from_height: int
     headers: bytes
@@ -58,7 +56,7 @@ class Snapshot:
 
 
 def snapshot(chain: HeaderChain, from_height: int) -> Snapshot:
-    """A copy, to be written in a thread while the chain moves on."""
+    """Copies the headers, so that a thread can write them while the chain moves on."""
     from_height = max(from_height, chain.base_height)
     fork = _stored_tip(chain, from_height - 1) if chain.has(from_height - 1) else None
     return Snapshot(from_height, chain.raw_from(from_height), fork, _stored_tip(chain, chain.tip_height))
@@ -77,7 +75,7 @@ class HeaderFile:
         self._tip = directory / f"headers-{network.name}.tip"
 
     def load(self) -> HeaderChain | None:
-        """The stored chain, verified; None where there is none that can be used. Raises WrongCheckpoint."""
+        """Returns the stored chain, verified, or None if there is no usable one. Raises WrongCheckpoint."""
         tip = self._load_tip()
         if tip is None:
             return None
@@ -93,7 +91,7 @@ class HeaderFile:
         return chain
 
     def save(self, change: Snapshot) -> None:
-        """After it, the chain outlives a power cut. Raises OSError (a full disk), with the older chain still good."""
+        """Stores the change so that it survives a power cut. Raises OSError (a full disk) and keeps the older chain."""
         stored = self._load_tip()
         if change.fork is None or (stored is not None and stored.base != change.tip.base):
             self._tip.unlink(missing_ok=True)
@@ -133,7 +131,7 @@ class HeaderFile:
 
 
 def _sync_directory(directory: Path) -> None:
-    """The rename itself outlives a power cut only after this."""
+    """Makes the rename itself survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

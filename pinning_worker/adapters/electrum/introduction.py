@@ -1,10 +1,10 @@
-"""The first words with a server: which protocol it speaks, and which chain it follows.
+"""The first exchange with a server: which protocol it speaks, and which chain it follows.
 
     protocol version; genesis; tip; then the blocks by which our chain is known, at their heights:
     the split block (another one there: the dead chain), the anchor, the operator's checkpoint
 
-All of it is the server's word. It sorts out who can be of use, and says why not; what counts is verified later, header
-by header.
+All of it is the server's word. It sorts out useless servers and says why they are useless; `follow.py` verifies the
+chain later, header by header.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TIP = "blockchain.headers.subscribe"
 
 @dataclass(frozen=True, slots=True)
 class _Landmark:
-    """A block that our chain has, and what it means that a server's has another one there."""
+    """A block of our chain, and the fault of a server that has another block at its height."""
 
     block: PinnedBlock
     fault: type[ServerMisbehaved]
@@ -49,7 +49,7 @@ class _Landmark:
 
 
 async def introduce(wire: Wire, network: Network) -> ShownTip:
-    """The tip that the server shows, if it follows our chain as far as it says. Subscribes to its headers.
+    """Returns the server's tip, if the server says that it follows our chain. Subscribes to its headers.
 
     Raises OtherProtocol, OtherNetwork, BehindAnchor, DeadChain, OtherAnchor, OtherCheckpoint; LinkLost,
     ServerMisbehaved.
@@ -77,7 +77,7 @@ def require_anchor_reached(tip: ShownTip, network: Network) -> None:
 
 
 def require_answers(answers: Sequence[object]) -> Sequence[object]:
-    """The same, where none is an error. Raises LinkLost."""
+    """Returns the answers if none is an error. Raises LinkLost."""
     for answer in answers:
         if isinstance(answer, RequestRefused):
             raise LinkLost(f"it does not answer: {answer}")
@@ -92,14 +92,14 @@ def _require_network(genesis_hash: str, network: Network) -> None:
 
 
 def _landmarks(network: Network) -> list[_Landmark]:
-    """The split first: what differs there differs above it, too, and that is the reason to name."""
+    """The split comes first: a chain that differs there differs above it too, and the split is the reason to name."""
     marks = []
     if network.split_block is not None:
         marks.append(_Landmark(network.split_block, DeadChain, "it is on the dead side of the split"))
     if network.checkpoint is not None:
         marks.append(_Landmark(network.checkpoint, OtherCheckpoint, "it is not at PINNING_CHECKPOINT"))
     anchor = anchor_of(network)
-    if anchor.height > 0:  # the genesis block has been compared
+    if anchor.height > 0:  # at height 0 the anchor is the genesis block, already compared
         block = PinnedBlock(anchor.height, anchor.block_hash)
         marks.append(_Landmark(block, OtherAnchor, "it is not at our anchor"))
     return marks

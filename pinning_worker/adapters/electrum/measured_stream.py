@@ -1,8 +1,8 @@
-"""What a server sends beside its messages, under a WebSocket: pings, pongs, and messages cut into pieces without end.
+"""Limits the WebSocket traffic beside messages: pings, pongs, and messages fragmented without end.
 
-The library deals with them and tells nobody; millions of two bytes each keep it busy for as long as the server likes.
-So the bytes of the connection are counted against those of the messages that came of them. What is over is a message
-on its way, within its own limit, or frames that say nothing.
+The library handles these frames and reports nothing; millions of two bytes each keep it busy for as long as the server
+likes. So this stream counts the bytes of the connection against the bytes of the messages that came out of them. The
+difference is a message on its way, within its own limit, or frames without content.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Callable
 
 import trio
 
-MOST_BESIDE = 128 << 10  # bytes that came to no message, at any moment
-BESIDE_A_MESSAGE = 512  # forgiven with each: its header, and the pings of a minute
-AT_ONCE = 8 << 10  # bytes handed to the library: of frames of two bytes that is some milliseconds
+MOST_BESIDE = 128 << 10  # bytes outside of messages, at any moment
+BESIDE_A_MESSAGE = 512  # bytes forgiven with each message: its header, and the pings of a minute
+AT_ONCE = 8 << 10  # bytes handed to the library: as frames of two bytes they take some milliseconds
 
 
 class MeasuredStream(trio.abc.Stream):
-    """`limit` says how large the next message may be. `is_flooded`: it broke because of what came beside messages."""
+    """`limit` returns the largest size of the next message. `is_flooded` is set once the traffic beside messages
+    exceeded its bound."""
 
     def __init__(self, stream: trio.abc.Stream, limit: Callable[[], int]) -> None:
         self._stream = stream

@@ -4,14 +4,14 @@
     their txids              together they fold to the merkle root of our own header
     each transaction, raw    hashes to its txid
 
-So nothing can be left out, and nothing slipped in. One trick is left: to give a list of inner nodes of the tree (64
-bytes each) for a list of transactions. The first transaction of a block is its coinbase, which spends nothing, and no
-inner node looks like that.
+So a server can neither omit a transaction nor insert one. One trick is left: a list of inner nodes of the tree (64
+bytes each) instead of a list of transactions. The first transaction of a block is its coinbase, which spends nothing,
+and no inner node looks like that.
 
-Why not ask on until "no tx at position": ElectrumX counts every error as much as 100 transactions (aiorpcx:
-`error_base_cost`), and throttled us to five seconds a block for ten such questions. The shape tells as well. With
-2^(d-1) < n <= 2^d transactions a branch has d siblings; and where a node has no neighbour to its right, the tree pairs
-it with itself, so that in the branch of a position a sibling equal to the node says how far the block ends beyond it.
+Asking on until "no tx at position" is too dear: ElectrumX counts every error as much as 100 transactions (aiorpcx:
+`error_base_cost`), and throttled us to five seconds a block for ten such questions. The shape gives the count as well.
+With 2^(d-1) < n <= 2^d transactions a branch has d siblings; and if a node has no neighbour to its right, the tree
+pairs it with itself, so in the branch of a position a sibling equal to the node shows how far the block ends beyond it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ async def read_name_ops(wire: Wire, pace: Pace, height: int, header: Header) -> 
 
 
 async def _verified_txids(wire: Wire, pace: Pace, height: int, header: Header) -> list[Txid]:
-    """Asked for twice if need be: the server may have moved to our block between two answers."""
+    """Asks a second time if need be: the server may have moved to our block between two answers."""
     for _ in range(2):
         txids = await _read_txids(wire, pace, height)
         try:
@@ -81,7 +81,7 @@ async def _verified_txids(wire: Wire, pace: Pace, height: int, header: Header) -
 
 
 async def _read_txids(wire: Wire, pace: Pace, height: int) -> list[Txid]:
-    """The txids of that block in their order, as the server tells them."""
+    """Returns the txids of that block in their order, as the server lists them."""
     first = await _read_leaf(wire, height, 0)
     if len(first.siblings) > DEEPEST_TREE:
         raise ServerMisbehaved(f"its block at {height} is larger than any")
@@ -99,7 +99,7 @@ async def _read_txids(wire: Wire, pace: Pace, height: int) -> list[Txid]:
 
 
 async def _count_transactions(wire: Wire, height: int, depth: int) -> int:
-    """How many transactions a block has whose tree is so deep: at most `depth` questions, mostly none or one."""
+    """Counts the transactions of a block whose tree has that depth: at most `depth` questions, mostly none or one."""
     if depth == 0:
         return 1
     there, beyond = 1 << depth - 1, depth - 1  # this position exists, and at most 2^beyond do from it on
@@ -119,7 +119,7 @@ async def _read_transactions(wire: Wire, txids: Sequence[Txid]) -> list[Transact
     calls: list[Call] = [("blockchain.transaction.get", (txid,)) for txid in txids]
     answers = await wire.batch(calls)
     for at, answer in enumerate(answers):
-        if isinstance(answer, RequestRefused):  # the batch's answer grew too large: alone it may go
+        if isinstance(answer, RequestRefused):  # the answer to the batch grew too large: ask for this one alone
             answers[at] = await wire.call("blockchain.transaction.get", txids[at])
     return [await read_transaction_of(txid, answer) for txid, answer in zip(txids, answers, strict=True)]
 

@@ -2,21 +2,20 @@
 
 For each row, in one batch: the transaction unless we have it, and its merkle branch if the row names a block of ours.
 
-    in a block      taken only with a branch that leads to our own header: read, proven and told at once
-    in the mempool  taken on the server's word, told as unproven; so few and so small that lies fill no memory
+    in a block      accepted only with a branch that leads to our own header: read, proven and reported at once
+    in the mempool  accepted on the server's word, reported as unproven; so few and so small that lies fill no memory
 
-A payment that is made now does not wait for a backlog: that of years, where books were lost or an address was in use
-before, or ten thousand of a swartz each that somebody sends. Some of each kind go first, whatever the server may still
-be asked: of what was read in the mempool and is in a block now, by what it pays, and of the newest in the blocks and in
-the mempool. The others are read piece by piece, as many as the server may be asked for (`pace.py`), in small pieces
-once it answers slowly, and not by two sessions at a time. What is left is left for the next look, so that new blocks
-and payments do not wait for it.
+A payment made now does not wait for a backlog: years of history after lost books or for an address that was in use
+before, or ten thousand payments of a swartz each. Some rows of each kind go first, whatever budget is left:
+transactions read in the mempool that a block contains now, by amount, and the newest unread ones of the blocks and of
+the mempool. The rest is read piece by piece within the server's budget (`pace.py`), in small pieces once the server
+answers slowly, and never by two sessions at a time. Rows beyond the budget wait for the next look, so that they hold up
+neither new blocks nor new payments.
 
-A request that is refused costs as much as a hundred others. So a row that was refused waits before it is asked for
-again, ever longer; after a refusal the backlog waits for the next look, for the history may have changed, and fewer go
-first.
+A refused request costs as much as a hundred others. So a refused row waits before the next attempt, ever longer; after
+a refusal the backlog waits for the next look, for the history may have changed, and fewer rows go first.
 
-A branch that does not lead to our header may be the honest race with a reorg: the server is asked once more, for the
+A branch that does not lead to our header may be the honest race with a reorg: we ask the server once more, for the
 header too. If it has the same block and the branch fails again, it lies.
 """
 
@@ -44,12 +43,12 @@ from pinning_worker.domain.chain.headers import Header
 from pinning_worker.domain.chain.transaction import BadMerkleBranch, fold_merkle_branch
 from pinning_worker.domain.money.payment import Proof
 
-NEVER_WAIT = 10  # transactions of each kind that go first
-READ_AT_ONCE = 50  # if all are refused, the server still does not hang up
+NEVER_WAIT = 10  # rows of each kind that go first
+READ_AT_ONCE = 50  # if all are refused, the server still does not close the connection
 READ_AT_ONCE_SLOWLY = 5
 SLOW_PIECE_SECONDS = 1.0
-MOST_WAITING, MOST_OF_A_KIND = 8_000, 1_500  # rows that one look has in mind; above the first only so many of a kind
-TELL_AGAIN_SECONDS = 600.0  # what comes and goes, in the log
+MOST_WAITING, MOST_OF_A_KIND = 8_000, 1_500  # rows that one look holds; above the first, only so many of a kind
+TELL_AGAIN_SECONDS = 600.0  # between two log lines about the same server
 REFUSED_AGAIN_SECONDS, REFUSED_AGAIN_AT_MOST = 60.0, 3600.0
 
 _log = structlog.get_logger(__name__)
@@ -57,7 +56,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """A row that the server would not answer for. `wait`: the seconds between that and `again_at`."""
+    """A row for which the server refused an answer. `wait` is the delay in seconds until `again_at`."""
 
     height: int
     wait: float
@@ -65,18 +64,18 @@ class _Refusal:
 
 
 class PaymentReader:
-    """Reads what one server shows, over one connection to it. Everything is judged before the view hears of it."""
+    """Reads the payments that one server shows, over one connection. It verifies everything before the view sees it."""
 
     def __init__(self, server: str, wire: Wire, pace: Pace, view: ChainView) -> None:
         self._server, self._wire, self._pace, self._view = server, wire, pace, view
         self._refusals: dict[str, _Refusal] = {}
         self._first = NEVER_WAIT  # fewer after a refusal
         self._has_backlog, self._told_until = False, 0.0
-        self._at_once = READ_AT_ONCE_SLOWLY * 2  # of a backlog; more while it is quick
+        self._at_once = READ_AT_ONCE_SLOWLY * 2  # of a backlog; more while the server is quick
 
     async def read(self, chain: HeaderChain, is_called: Callable[[], bool]) -> bool:
-        """What is still to be read of that server's histories. False: not all, because it was called to
-        look again, or enough was asked of the server for now. Raises LinkLost, ServerMisbehaved."""
+        """Reads the rest of that server's histories. Returns False if some of it is left, because the session was
+        called to look again or the server's budget is spent for now. Raises LinkLost, ServerMisbehaved."""
         rows, is_all = await self._look_through(chain)
         first, others = self._in_turn(rows)
         is_answered = await self._read_piece(chain, first)
@@ -87,13 +86,13 @@ class PaymentReader:
             return True
         all_read = is_answered and await self._read_backlog(chain, others, is_called) and is_all
         if not all_read and not self._has_backlog and trio.current_time() >= self._told_until:
-            self._told_until = trio.current_time() + TELL_AGAIN_SECONDS  # of every look it would be a line a second
+            self._told_until = trio.current_time() + TELL_AGAIN_SECONDS  # else it would log a line a second
             _log.info("electrum.payments_left_to_read", server=self._server, transactions=len(others))
         self._has_backlog = not all_read
         return all_read
 
     async def _look_through(self, chain: HeaderChain) -> tuple[list[HistoryRow], bool]:
-        """What may be read now, and whether that is all: of a long history the most urgent of each kind."""
+        """Returns the rows that may be read now, and whether those are all: of many, the most urgent of each kind."""
         rows, refusals, is_all = list[HistoryRow](), dict[str, _Refusal](), True
         for piece in self._view.sightings.shown(self._server):
             refusals |= {row.txid: self._refusals[row.txid] for row in piece if row.txid in self._refusals}
@@ -106,7 +105,7 @@ class PaymentReader:
         return rows, is_all
 
     def _in_turn(self, rows: list[HistoryRow]) -> tuple[list[HistoryRow], list[HistoryRow]]:
-        """What is read at once, and the backlog, both in the order of their urgency."""
+        """Splits the rows into those to read at once and the backlog, both in the order of their urgency."""
         if len(rows) <= READ_AT_ONCE and not self._pace.is_strained:
             return rows, []
         kinds = self._view.sightings.in_turn(rows)
@@ -114,7 +113,7 @@ class PaymentReader:
         return first, [row for kind in kinds for row in kind[self._first :]]
 
     async def _read_backlog(self, chain: HeaderChain, rows: list[HistoryRow], is_called: Callable[[], bool]) -> bool:
-        """Piece by piece, and each told; whether all of it was read."""
+        """Reads piece by piece and reports each. Returns whether it read all of them."""
         sightings, all_read, has_read, at = self._view.sightings, True, False, 0
         try:
             while at < len(rows):
@@ -130,12 +129,12 @@ class PaymentReader:
                 self._adapt(trio.current_time() - began)
             return all_read
         finally:
-            if has_read:  # others may have left it to us; who left all to others is rung by them
+            if has_read:  # sessions that left rows to us look again; a session that left all its rows is rung by others
                 self._view.ring_sessions()
 
     def _adapt(self, seconds: float) -> None:
-        """Whatever makes the server slow (others behind our address, its other clients), a payment that is made now
-        should stand behind a short piece."""
+        """Keeps pieces short while the server is slow, for whatever reason (others behind our address, its other
+        clients): a payment made now should wait for no more than one short piece."""
         if seconds > SLOW_PIECE_SECONDS:
             self._at_once = max(READ_AT_ONCE_SLOWLY, self._at_once // 2)
         elif seconds < SLOW_PIECE_SECONDS / 2:
@@ -151,8 +150,8 @@ class PaymentReader:
             self._view.ring()
 
     async def _read_piece(self, chain: HeaderChain, rows: Sequence[HistoryRow]) -> bool:
-        """Whether every request was answered."""
-        rows = [row for row in rows if self._is_to_be_read(chain, row)]  # still: others were at work meanwhile
+        """Returns whether the server answered every request."""
+        rows = [row for row in rows if self._is_to_be_read(chain, row)]  # again: other sessions worked meanwhile
         headers = {row.height: chain.header_at(row.height) for row in rows if row.height > 0}
         calls = [self._calls_for(row) for row in rows]
         answers = iter(await self._wire.batch(call for each in calls for call in each))
@@ -160,7 +159,7 @@ class PaymentReader:
         for row, asked in zip(rows, calls, strict=True):
             answered = [next(answers) for _ in asked]
             if any(isinstance(answer, RequestRefused) for answer in answered):
-                self._put_off(row)  # it left the mempool, or its block the chain: the bell rings for it
+                self._put_off(row)  # it left the mempool, or its block left the chain: a notification rings the bell
                 all_answered = False
             elif row.height <= 0:
                 transaction = await read_transaction_of(row.txid, answered[0], LARGEST_RELAYED)
@@ -193,8 +192,8 @@ class PaymentReader:
         return refusal is not None and refusal.height == row.height and trio.current_time() < refusal.again_at
 
     async def _prove(self, chain: HeaderChain, row: HistoryRow, header: Header, answered: Sequence[object]) -> bool:
-        """Whether the branch leads to our header, which proves the transaction. `answered`: to `_calls_for` the row.
-        The branch is judged first: then nobody's made-up bytes are read, but a block's."""
+        """Whether the branch leads to our header, which proves the transaction. `answered` holds the answers to
+        `_calls_for` the row. The branch comes first: then we parse only bytes of a block, never made-up ones."""
         branch = read_branch(answered[0])
         try:
             root = fold_merkle_branch(row.txid, branch.siblings, branch.position)
@@ -203,7 +202,7 @@ class PaymentReader:
         if root != header.merkle_root:
             return False
         transaction = await read_transaction_of(row.txid, answered[1]) if len(answered) > 1 else None
-        if chain.hash_at(row.height) == header.block_hash:  # still: our chain may have moved while we asked
+        if chain.hash_at(row.height) == header.block_hash:  # check again: our chain may have moved while we asked
             proof = Proof(row.height, header.block_hash, header_time(header))
             self._view.sightings.prove(transaction, row.txid, proof)
         return True
@@ -217,6 +216,6 @@ class PaymentReader:
         if any(isinstance(answer, RequestRefused) for answer in (shown, *answered)):
             return
         if read_block_hash(shown) != header.block_hash:
-            return  # it is on another branch than we are, and need not be lying
+            return  # the server is on another branch and need not be lying
         if not await self._prove(chain, row, header, answered):
             raise ServerMisbehaved(f"its proof of {row.txid} at {row.height} leads elsewhere")

@@ -1,7 +1,7 @@
 """One look at one Electrum server, for an operator: which chain it follows, how fresh it is, how fast it answers.
 
-The same introduction as the worker's (`introduction.py`), then the histories of the payment scripts; no header is
-verified. A server that is in order here may still turn out to lie. One that is not is of no use to the worker either.
+The introduction is the worker's own (`introduction.py`), then the histories of the payment scripts follow; no header is
+verified. A server that passes may still turn out to lie. One that fails is of no use to the worker either.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ _HISTORY = "blockchain.scripthash.get_history"
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The findings of one look. `fault` is empty where the server is in order; `mend` says what to do about it."""
+    """The findings of one look. `fault` is empty if the server is in order; `mend` says what to do about it."""
 
     url: str
     height: int | None = None  # of the tip that it shows
     age: timedelta | None = None  # of that tip's header, by our clock; below zero: ahead of it
-    round_trip: float | None = None  # seconds, of one small question
+    round_trip: float | None = None  # seconds, of one small request
     fault: str = ""
     mend: str = ""
 
 
 def about_the_clock(probes: Collection[Probe]) -> str:
-    """A word where this machine's clock and the chain's newest blocks differ; empty where they do not.
+    """Compares this machine's clock with the chain's newest blocks; empty if they agree.
 
-    The middle of all servers counts: one that is cut off, or lies, says nothing about our clock.
+    The median of all servers counts: a single server that is cut off, or lies, says nothing about our clock.
     """
     ages = [probe.age for probe in probes if probe.age is not None]
     if not ages:
@@ -69,16 +69,16 @@ def about_the_clock(probes: Collection[Probe]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Prober:
-    """The measure for every server."""
+    """The settings that every probe shares."""
 
     network: Network
     clock: Clock
     longest_unseen: timedelta
     patience: Patience
-    scripts: Collection[Script] = ()  # payment scripts whose history it must tell
+    scripts: Collection[Script] = ()  # payment scripts whose history the server must list
 
     async def probe_all(self, endpoints: Sequence[Endpoint]) -> list[Probe]:
-        """One look at each, all at the same time, in the order in which they are named."""
+        """Probes all servers at the same time; returns the findings in the order of `endpoints`."""
         found: dict[Endpoint, Probe] = {}
 
         async def look(endpoint: Endpoint) -> None:

@@ -1,10 +1,10 @@
 """One Electrum server, for as long as the worker runs: visited, lost, visited again.
 
-    lost (closed, silent, stale, unreachable)   again after 0.5 s, 1 s, 2 s … 1 min; what it showed still stands
-    misbehaved (broke the protocol, lied)       again after 5 min … 1 h; what it alone showed without proof is withdrawn
+    lost (closed, silent, stale, unreachable)   again after 0.5 s, 1 s, 2 s … 1 min; all that it showed still stands
+    misbehaved (broke the protocol, lied)       again after 5 min … 1 h; all that it alone showed unproven is withdrawn
 
-A visit that went well for as long as the longest wait takes the count back to none. Whatever a server does,
-`run` goes on; only a bug of ours ends it.
+A visit that lasts longer than the longest wait resets the count of failures. No behaviour of a server ends `run`; only
+a bug of ours does.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """How it stands with one server, for logs, metrics and health checks."""
+    """The state of one server, for logs, metrics and health checks."""
 
     url: str
     connected: bool
     height: int | None  # of the tip that it shows
     tip_hash: str | None  # of that tip, hex in display order
     tip_time: int | None  # of that tip's header, seconds since 1970
-    tells_payments: bool  # every payment script is subscribed to, and its history was told
-    waits_for: str  # the header that is too far ahead of our clock; empty if none is
-    fault: str  # what ended the last conversation; empty if nothing did yet
-    mend: str  # what an operator can do about that
+    tells_payments: bool  # we subscribe to every payment script, and the server lists the history of each
+    waits_for: str  # the header that is too far ahead of our clock; empty if there is none
+    fault: str  # the reason why the last conversation ended; empty before the first end
+    mend: str  # an operator's remedy for that
 
 
 class Server:
-    """`session` is the conversation while there is one; `fault` what ended the last."""
+    """`session` is the current conversation, if any; `fault` ended the last one."""
 
     def __init__(self, endpoint: Endpoint, view: ChainView, patience: Patience) -> None:
         self.endpoint = endpoint
@@ -57,12 +57,12 @@ class Server:
 
     @property
     def is_heard(self) -> bool:
-        """Looked at in full, or tried in vain."""
+        """True once the server has been read in full, or a visit has failed."""
         return self.fault is not None or (self.session is not None and self.session.has_looked)
 
     @property
     def refuses_history(self) -> bool:
-        """It was looked at, and does not tell the history of a script."""
+        """True if the connected server does not list the history of a script."""
         return self.session is not None and self.session.refuses_history
 
     def state(self) -> ServerState:
@@ -95,7 +95,7 @@ class Server:
         if isinstance(fault, ServerMisbehaved):
             self._offences += 1
             seconds = self._patience.trust_again_after(self._offences)
-            log = _log.warning if is_new else _log.debug  # of one that does the same at each visit one line is enough
+            log = _log.warning if is_new else _log.debug  # one line is enough for a fault that repeats at each visit
             log(
                 "electrum.server_misbehaved", server=self.name, why=str(fault), mend=fault.mend, again_in=round(seconds)
             )
@@ -107,7 +107,7 @@ class Server:
         return seconds
 
     async def _visit(self) -> ElectrumTrouble:
-        """Connects and converses until that fails; why it did."""
+        """Connects and converses until that fails. Returns the reason."""
         async with trio.open_nursery() as nursery:
             fault = await self._converse(nursery)
             if isinstance(fault, ServerMisbehaved):

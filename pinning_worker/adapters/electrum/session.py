@@ -3,12 +3,12 @@
     introduce:  protocol version, the chain that it follows, its tip (`introduction.py`)
     then, whenever the bell rings:
         1. our headers follow its tip
-        2. the history of each script whose status moved
-        3. the transactions that we do not have, and proofs for those without one (`payments.py`); if there are many, as
-       many as may be asked for now, until the bell rings again
-    and after a minute of silence its tip and statuses are asked for again: a server that stops can be half dead.
+        2. read the history of each script whose status changed
+        3. read the transactions that we do not have, and proofs for those without one (`payments.py`); if there are
+           many, as many as the budget allows, until the bell rings again
+    and after a minute of silence request its tip and statuses again: a server that stops can be half dead.
 
-A notification only rings the bell; what is asked then is judged against our own headers, txids and scripts.
+A notification only rings the bell; the session then judges the answers against our own headers, txids and scripts.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from pinning_worker.domain.chain.headerchain import MOST_AHEAD_SECONDS, FromTheF
 from pinning_worker.domain.chain.headers import Header
 from pinning_worker.ports.chain import NameOpAt
 
-STATUSES_AT_ONCE = 100  # asked for again in one check-in
-LONG_HISTORY = 1_000  # rows; one that is longer costs so much that it is not read at each news
-AGAIN_AT_ONCE, AGAIN_SLOWLY = 100.0, 40.0  # of cost a second, spent on reading it again and again
-ROWS_A_SECOND, LONGEST_BREATH = 20_000, 10.0  # rows of its histories that are looked through, and seconds between looks
-COST_OF_ROW = 100 * COST_PER_BYTE  # of a history: some 99 bytes
+STATUSES_AT_ONCE = 100  # requested again in one check-in
+LONG_HISTORY = 1_000  # rows; a longer history costs too much to be read at each change
+AGAIN_AT_ONCE, AGAIN_SLOWLY = 100.0, 40.0  # cost a second that reading it again and again may spend
+ROWS_A_SECOND, LONGEST_BREATH = 20_000, 10.0  # rows of its histories looked through, and seconds between two looks
+COST_OF_ROW = 100 * COST_PER_BYTE  # of a history: some 99 bytes each
 
 _SCRIPT = "blockchain.scripthash.subscribe"
 
@@ -60,16 +60,16 @@ class Session:
         self.server = server
         self.wire = Wire(frames, self._hear, self.ring, pace, patience.answer)
         self.shown_tip: ShownTip | None = None
-        self.has_looked = False  # at everything, once
-        self.tells_payments = False  # it lets us subscribe to every script, and tells the history of each
+        self.has_looked = False  # all histories were read once
+        self.tells_payments = False  # it accepts a subscription to every script, and lists the history of each
         self._view, self._pace, self._patience = view, pace, patience
         self._follower = Follower(self.wire, pace, view, patience.courtesy)
         self._reader = PaymentReader(server, self.wire, pace, view)
-        self._statuses: dict[str, str | None] = {}  # by scripthash: those that are subscribed to
+        self._statuses: dict[str, str | None] = {}  # scripthash of a subscribed script -> its status
         self._to_read: set[str] = set()  # scripthashes whose history is to be read
         self._not_before: dict[str, float] = {}  # scripthash of a long history -> when it may be read again
-        self._refused: set[str] = set()  # scripthashes whose history it did not tell
-        self._told_until: dict[str, float] = {}  # that it did not tell it: one that does now and then is told once
+        self._refused: set[str] = set()  # scripthashes whose history it refused
+        self._told_until: dict[str, float] = {}  # scripthash -> until when its refusal is not logged again
         self._ask_again_at, self._refusal_wait = 0.0, patience.check_in
         self._turn: deque[str] = deque()  # scripthashes, the next one to check in on first
         self._bell = trio.Event()
@@ -85,11 +85,11 @@ class Session:
         return bool(self._refused)
 
     def ring(self) -> None:
-        """Look again."""
+        """Makes the session look again."""
         self._bell.set()
 
     async def converse(self) -> None:
-        """Until the link is lost or the server misbehaves, which it raises (LinkLost, ServerMisbehaved)."""
+        """Runs until the link is lost or the server misbehaves, and raises that (LinkLost, ServerMisbehaved)."""
         await self._introduce()
         while True:
             self._bell = trio.Event()
@@ -103,14 +103,14 @@ class Session:
             self._require_fresh()
 
     async def _breathe(self) -> None:
-        """Each look goes through all that the server shows. One that shows much and notifies of every moment would have
-        us do nothing else."""
+        """Pauses between looks. Each look goes through all that the server shows, so a server that shows much and
+        notifies all the time would keep us busy with nothing else."""
         rows = self._view.sightings.rows_shown_by(self.server)
         if rows > LONG_HISTORY:
             await trio.sleep(min(rows / ROWS_A_SECOND, LONGEST_BREATH))
 
     async def _rest(self) -> None:
-        """Until the bell rings, or a header that waits for its time may be taken, or a history read again."""
+        """Waits until the bell rings, a header ahead of our clock may be accepted, or a history may be read again."""
         async with trio.open_nursery() as nursery:
             if self.waits_for is not None:
                 nursery.start_soon(self._ring_in_time, self.waits_for)
@@ -129,7 +129,7 @@ class Session:
         self.ring()
 
     async def name_ops(self, height: int, header: Header) -> tuple[NameOpAt, ...]:
-        """All NameOps of that block. Raises ElectrumTrouble; a server that lied has been given up by then."""
+        """Returns all NameOps of that block. Raises ElectrumTrouble; after a lie the link is closed already."""
         try:
             return await read_name_ops(self.wire, self._pace, height, header)
         except ServerMisbehaved as fault:
@@ -153,7 +153,7 @@ class Session:
             hash_, status = read_parameters(parameters, 2)[:2]
             if isinstance(hash_, str) and hash_ in self._statuses:
                 self._statuses[hash_] = read_status(status)
-                self._to_read.add(hash_)  # even with the status that it had: a reorg may put all back in its place
+                self._to_read.add(hash_)  # even if the status is the same: a reorg may restore all rows
         self.ring()
 
     def _move_tip(self, shown: ShownTip) -> None:
@@ -161,7 +161,7 @@ class Session:
             self.shown_tip, self._tip_since = shown, trio.current_time()
 
     async def _check_in(self) -> None:
-        """Asks for what a notification would have told."""
+        """Requests the values that a missed notification would have brought."""
         due = list(islice(self._turn, STATUSES_AT_ONCE))
         self._turn.rotate(-len(due))
         answers = require_answers(
@@ -177,7 +177,7 @@ class Session:
         self._statuses[scripthash_] = status
 
     def _require_fresh(self) -> None:
-        """Raises LinkLost where connecting again, here or to another, is the better idea."""
+        """Raises LinkLost if a new connection, to this server or another, is the better idea."""
         now, shown, ours = trio.current_time(), self.shown_tip, self._view.tip()
         if shown is None or ours is None or shown.height >= ours.height:
             self._level_since = now
@@ -193,7 +193,7 @@ class Session:
         assert shown is not None, "the introduction asks for the tip"
         await self._follower.follow(shown)
         if self._view.chain is None or self._view.tip() is None:
-            return  # no server's chain has been followed to its end yet: nothing can be proven
+            return  # our chain has not reached any server's tip yet: nothing can be proven
         await self._subscribe()
         await self._read_histories()
         all_read = await self._reader.read(self._view.chain, self._is_called)
@@ -213,8 +213,8 @@ class Session:
             self._turn.append(hash_)
 
     async def _read_histories(self) -> None:
-        """Of the scripts whose status moved. One that is refused is asked for again, further and further apart: the
-        server may be busy, or never want to tell it; until it does, nothing is gone because it does not show it."""
+        """Reads the histories of the scripts whose status changed. After a refusal it asks again at growing intervals:
+        the server may be busy, or may never list it. Until it does, its silence makes nothing disappear."""
         now = trio.current_time()
         if now >= self._ask_again_at:
             self._to_read |= self._refused

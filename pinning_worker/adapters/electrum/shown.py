@@ -1,7 +1,8 @@
-"""Who shows which transaction: the histories that servers tell, script by script. Plain bookkeeping, no I/O.
+"""Which server shows which transaction: the histories that servers list, script by script. Plain bookkeeping, no I/O.
 
-What a server showed stands while it is away, until it comes back and says otherwise, or is found to lie (`withdraw`).
-The order in which transactions arrived is remembered: of those in no block it is the only sign of which are new.
+A server's histories stand while it is away, until it comes back and lists something else, or is found to lie
+(`withdraw`). The order in which transactions arrived is kept: for those in no block it is the only sign of which are
+new.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class _Listed:
 
 
 class Shown:
-    """The rows of all histories. Its size is that of what `read_history` lets in."""
+    """The rows of all histories. `read_history` bounds their number."""
 
     def __init__(self) -> None:
         self._rows: dict[Place, dict[Txid, int]] = {}  # heights
@@ -36,7 +37,7 @@ class Shown:
         return txid in self._listed
 
     def replace(self, server: str, scripthash: str, history: Iterable[HistoryRow]) -> list[Txid]:
-        """The whole history of one script, as that server tells it now. Returns what nobody shows any more."""
+        """Takes the whole history of one script from that server. Returns the txids that no history lists now."""
         place = (server, scripthash)
         before, now = self._rows.get(place, {}), {row.txid: row.height for row in history}
         self._rows[place] = now
@@ -46,19 +47,19 @@ class Shown:
         return [txid for txid in before if txid not in now and self._is_unlisted(txid, place)]
 
     def withdraw(self, server: str) -> list[Txid]:
-        """Forgets what that server showed. Returns what nobody shows any more."""
+        """Forgets all that this server showed. Returns the txids that no other server shows."""
         places = [place for place in self._rows if place[0] == server]
         return [txid for place in places for txid in self._rows.pop(place) if self._is_unlisted(txid, place)]
 
     def rows_of(self, server: str) -> Iterator[HistoryRow]:
-        """As they are now, however long it takes to go through them."""
+        """A snapshot of that server's rows: later changes do not disturb the iteration."""
         return (HistoryRow(txid, height) for txid, height in self._merged(server).items())
 
     def unmined_of(self, server: str) -> set[Txid]:
         return {txid for txid, height in self._merged(server).items() if height <= 0}
 
     def count_of(self, server: str) -> int:
-        """A row of two scripts counts twice."""
+        """Counts the rows of that server; a transaction in two histories counts twice."""
         return sum(len(rows) for (shown_by, _), rows in self._rows.items() if shown_by == server)
 
     def _merged(self, server: str) -> dict[Txid, int]:
@@ -69,17 +70,17 @@ class Shown:
         return merged
 
     def scripthashes_of(self, txid: Txid) -> set[str]:
-        """The scripts in whose histories it is listed."""
+        """The scripts whose histories list it."""
         listed = self._listed.get(txid)
         return {scripthash for _, scripthash in listed.places} if listed is not None else set()
 
     def servers_of(self, txid: Txid) -> frozenset[str]:
-        """Who shows it."""
+        """The servers that show it."""
         listed = self._listed.get(txid)
         return frozenset(server for server, _ in listed.places) if listed is not None else frozenset()
 
     def arrival(self, txid: Txid) -> int:
-        """Higher: later."""
+        """The number of its arrival: a later transaction has a higher one."""
         listed = self._listed.get(txid)
         return listed.arrival if listed is not None else -1
 
@@ -91,7 +92,7 @@ class Shown:
             listed.places.add(place)
 
     def _is_unlisted(self, txid: Txid, place: Place) -> bool:
-        """Takes it out of that place; whether it was the last one."""
+        """Takes it out of that place; True if that was the last one."""
         places = self._listed[txid].places
         places.discard(place)
         if not places:

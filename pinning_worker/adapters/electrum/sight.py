@@ -1,9 +1,9 @@
-"""Whether we see the chain: a payment that is made now would be noticed soon.
+"""Whether we see the chain: whether the worker would soon notice a payment made now.
 
     seen        our headers have reached a server's tip in this run, and within `longest_unseen` a connected server that
-                tells of our payments showed a tip of our chain that is fresh: its header is no older than that itself
-    not seen    before that, and after it. The reason is told server by server, every ten minutes: first when the sight
-                is lost; after a start when every server has been heard, or after a quarter of a minute
+                lists our payments showed a fresh tip of our chain: its header is no older than `longest_unseen` either
+    not seen    before that, and after it. The reason is logged server by server, every ten minutes: first when the
+                sight is lost; after a start when every server has been heard, or after a quarter of a minute
 
 On a network whose blocks come on demand (regtest) every tip is fresh: there a connected server is enough.
 """
@@ -31,7 +31,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Blindness:
-    """Why the chain is not seen: a sentence for each server, with what can be done about it."""
+    """Why the chain is not seen: a sentence for each server, with a remedy."""
 
     servers: tuple[str, ...]
 
@@ -46,12 +46,12 @@ class Sight:
         self._view, self._servers, self._longest_unseen = view, servers, longest_unseen
         self._fresh_at: float | None = None
         self._is_seen = False
-        self._is_starting = True  # nothing has been told yet
+        self._is_starting = True  # nothing has been reported yet
         self._complain_at = float("inf")
         self.changed: Callable[[Blindness | None], None] = lambda _reason: None
 
     def is_seen(self) -> bool:
-        """As it is now; a change is told before the answer."""
+        """Looks now, and reports a change before it returns."""
         self.look()
         return self._is_seen
 

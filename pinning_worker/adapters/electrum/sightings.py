@@ -1,16 +1,17 @@
-"""What all servers together show of payments, and what is proven of it. Plain bookkeeping, no I/O.
+"""All payments that the servers together show, and the proofs for them. Plain bookkeeping, no I/O.
 
 - A server *shows* a transaction while its history of a script lists it (`shown.py`).
 - A *proof* is ours, from a branch that folded to our own header: no server can give or take it. A reorg can.
-- What is neither proven nor shown by anybody is gone.
+- A transaction that is neither proven nor shown by any server is gone.
 
-So one honest server is enough against any number that leave something out, and proofs against any number that invent.
-Only transactions that pay one of our scripts are told of; those that spend from one, or only own a name output there,
-are known and kept quiet about.
+So one honest server is enough against any number that omit something, and proofs against any number that invent.
 
-Of a transaction only what a story needs is kept (`Reading`), and of those without a block so many for each server that
-brought them; beyond that the least ones are put aside, and their rows remembered as read. An invention costs nothing,
-so no server's inventions may push out what another server brought.
+Only transactions that pay one of our scripts are reported; those that spend from one, or only own a name output there,
+are known and not reported.
+
+A transaction is kept only as far as a story needs it (`Reading`), and each server may bring so many without a block;
+beyond that the smallest are put aside, and their rows remembered as read. An invention costs nothing, so no server's
+inventions may push out what another server brought.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ from pinning_worker.domain.chain.transaction import MERKLE_NODE_SIZE, Transactio
 from pinning_worker.domain.identities import NameBytes, Script, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Proof, Sighting
 
-MOST_IN_MEMPOOL = 1_000  # transactions without a proof that are kept of what one server brought
-MOST_UNPROVEN_OUTPUTS = 20  # to us, of one transaction without a proof; one with more is told once it is proven
+MOST_IN_MEMPOOL = 1_000  # unproven transactions kept from one server
+MOST_UNPROVEN_OUTPUTS = 20  # to us, of one unproven transaction; one with more is reported once it is proven
 LARGEST_UNPROVEN = 20_000  # bytes hashed for the txid; a browser's payment has less than a thousand
-ROWS_AT_ONCE = 2_000  # of a server's histories, looked through in one go: some milliseconds
-TOLD_AT_ONCE = 50  # changes; those that weigh most come first
+ROWS_AT_ONCE = 2_000  # of a server's histories, looked through without a pause: some milliseconds
+TOLD_AT_ONCE = 50  # changes; the most urgent come first
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a transaction says to us. No outputs: it is none of ours."""
+    """The part of a transaction that concerns us. Without outputs it does not pay us."""
 
     name: NameBytes | None
     value: bytes | None
@@ -51,39 +52,39 @@ class Reading:
 
 @dataclass(slots=True)
 class _Known:
-    """One transaction. Without a reading: remembered from an earlier run, or told and put aside."""
+    """One transaction. Without a reading: remembered from an earlier run, or reported and put aside."""
 
     reading: Reading | None
     proof: Proof | None
     told: bool = False
     brought_by: str = ""  # the server, while there is no proof
-    scripts: int = 0  # that were watched when it was read
-    told_of: frozenset[str] = frozenset()  # the servers that were told of as showing it
+    scripts: int = 0  # number of scripts watched when it was read
+    told_of: frozenset[str] = frozenset()  # the servers already reported as showing it
 
 
 class Sightings:
-    """What all servers together show, and what is proven of it."""
+    """All payments that the servers together show, and the proofs for them."""
 
     def __init__(self, remembered: Mapping[Txid, Proof | None]) -> None:
         self.scripts: set[Script] = set()
-        self._watched: dict[str, int] = {}  # scripthash -> how many scripts there were then
+        self._watched: dict[str, int] = {}  # scripthash -> number of scripts when it was added
         self._known = {txid: _Known(None, proof, told=True) for txid, proof in remembered.items()}
         self._shown = Shown()
-        self._unproven: dict[str, set[Txid]] = {}  # server -> what it brought
-        self._aside: dict[str, set[Txid]] = {}  # server -> txids of its mempool that are not read again
+        self._unproven: dict[str, set[Txid]] = {}  # server -> unproven txids that it brought
+        self._aside: dict[str, set[Txid]] = {}  # server -> txids of its mempool that we do not read again
         self._unclaimed = {txid for txid, proof in remembered.items() if proof is None}
         self._changed: dict[Txid, None] = {}  # ordered, each once
 
-    # --- what servers say
+    # --- from the servers
 
     def add_scripts(self, scripts: Collection[Script]) -> None:
-        """Transactions read already may pay them, too: those that their histories list are read again."""
+        """Adds scripts. Transactions read already may pay them, too: those that their histories list are read again."""
         self.scripts |= set(scripts)
         for script in scripts:
             self._watched.setdefault(scripthash(script), len(self.scripts))
 
     def show(self, server: str, scripthash: str, history: Iterable[HistoryRow]) -> None:
-        """The whole history of one script, as that server tells it now."""
+        """Takes the whole history of one script, as that server lists it now."""
         history = list(history)
         for txid in self._shown.replace(server, scripthash, history):
             self._let_go_unless_shown(txid)
@@ -91,18 +92,19 @@ class Sightings:
             self._tell_again(row.txid, server)
 
     def _tell_again(self, txid: Txid, server: str) -> None:
-        """One more server shows what was told without a proof: its word is worth more than one's."""
+        """Reports an unproven transaction again when another server shows it: two servers weigh more than one."""
         known = self._known.get(txid)
         if known is not None and known.told and known.proof is None and known.reading and server not in known.told_of:
             self._changed[txid] = None
 
     def withdraw(self, server: str) -> None:
-        """Forgets what that server showed; what it alone showed, and is not proven, is gone."""
+        """Forgets all that this server showed, and drops unproven transactions that only it showed."""
         for txid in self._shown.withdraw(server):
             self._let_go_unless_shown(txid)
 
     def settle(self) -> None:
-        """After a server has been looked at in full: what nobody showed again since it lost its proof is gone."""
+        """Called after a server has been read in full. Drops transactions that lost their proof and that no server
+        shows."""
         for txid in self._unclaimed:
             self._let_go_unless_shown(txid)
         self._unclaimed.clear()
@@ -117,11 +119,11 @@ class Sightings:
         if known.told:
             self._changed[txid] = None
 
-    # --- what is to be asked
+    # --- to be read
 
     def shown(self, server: str) -> Iterator[list[HistoryRow]]:
-        """The rows of that server, in the order of its histories: piece by piece, for there may be a hundred thousand
-        of them, and others have work to do."""
+        """Yields the rows of that server in the order of its histories, piece by piece: there may be a hundred thousand
+        of them, and other tasks have work to do."""
         if aside := self._aside.get(server):
             aside &= self._shown.unmined_of(server)
         rows = self._shown.rows_of(server)
@@ -132,14 +134,14 @@ class Sightings:
         return self._shown.count_of(server)
 
     def is_wanted(self, server: str, row: HistoryRow) -> bool:
-        """Whether it is to be read or proven."""
+        """Whether the row is to be read or proven."""
         if self.is_unread(row.txid):
             return row.height > 0 or row.txid not in self._aside.get(server, ())
         known = self._known[row.txid]
         return row.height > 0 and known.proof is None and known.reading is not None and bool(known.reading.outputs)
 
     def is_unread(self, txid: Txid) -> bool:
-        """Its bytes are needed: it is new, or has neither bytes nor proof, or may pay a script watched since."""
+        """Whether we need its bytes: it is new, or has neither bytes nor proof, or may pay a script watched since."""
         known = self._known.get(txid)
         if known is None or known.reading is None:
             return known is None or known.proof is None
@@ -148,8 +150,8 @@ class Sightings:
         return any(self._watched.get(each, 0) > known.scripts for each in self._shown.scripthashes_of(txid))
 
     def in_turn(self, rows: Iterable[HistoryRow]) -> tuple[list[HistoryRow], list[HistoryRow], list[HistoryRow]]:
-        """What was read in the mempool and is in a block now, what pays most first; what is in a block, and what is in
-        the mempool, both unread, the newest first. Each kind has a turn of its own, for each can be a pile."""
+        """Sorts the rows into three kinds: in a block now and read in the mempool, the highest amount first; unread in
+        a block, and unread in the mempool, both the newest first. Each kind has its own turn, for each can be large."""
         known, mined, unmined = list[HistoryRow](), list[HistoryRow](), list[HistoryRow]()
         for row in rows:
             (mined if row.height > 0 else unmined).append(row) if self.is_unread(row.txid) else known.append(row)
@@ -158,10 +160,10 @@ class Sightings:
         unmined.sort(key=lambda row: self._shown.arrival(row.txid), reverse=True)
         return known, mined, unmined
 
-    # --- what is known
+    # --- known
 
     def learn(self, server: str, transaction: Transaction) -> None:
-        """Its bytes, which that server brought; nobody need be believed for them."""
+        """Takes its bytes, which that server brought. They hash to the txid, so they need no trust."""
         known = self._known.setdefault(transaction.txid, _Known(None, None))
         reading = read_for(transaction, self.scripts)
         if known.proof is None and not _is_small(transaction, reading):
@@ -176,7 +178,7 @@ class Sightings:
         return None
 
     def prove(self, transaction: Transaction | None, txid: Txid, proof: Proof) -> None:
-        """Its bytes, unless they are known. Nothing happens where it is not known to be a payment (any more)."""
+        """Takes a proof, and the bytes unless they are known. Does nothing if the transaction is no known payment."""
         known = self._known.get(txid)
         if transaction is not None:
             known = self._known.setdefault(txid, _Known(None, None))
@@ -199,7 +201,7 @@ class Sightings:
         return bool(fallen)
 
     def unproven_of(self, server: str) -> int:
-        """How many transactions without a proof are kept of what that server brought."""
+        """Counts the unproven transactions from that server that we hold."""
         return len(self._unproven.get(server, ()))
 
     def _disown(self, txid: Txid, known: _Known) -> None:
@@ -207,7 +209,7 @@ class Sightings:
         known.brought_by = ""
 
     def _make_room(self, server: str) -> None:
-        """Of what that server brought the least is put aside, of equals the oldest; a tenth at a time."""
+        """Puts the smallest of that server's transactions aside, of equals the oldest; a tenth at a time."""
         brought = self._unproven[server]
         if len(brought) <= MOST_IN_MEMPOOL:
             return
@@ -216,7 +218,7 @@ class Sightings:
             self._put_aside(server, txid, self._known[txid])
 
     def _put_aside(self, server: str, txid: Txid, known: _Known) -> None:
-        """What was told of it stays told, and is told gone when it is."""
+        """Drops its reading. If it was reported, it stays reported until it is gone."""
         self._disown(txid, known)
         self._aside.setdefault(server, set()).add(txid)
         known.reading = None
@@ -224,12 +226,12 @@ class Sightings:
         if not known.told:
             del self._known[txid]
 
-    # --- what is told
+    # --- to be reported
 
     def take_changes(self) -> list[Sighting | Txid]:
-        """Some of what changed: a sighting as it is now, or the txid of what is gone. In the order of the changes while
-        they are few; of many the proven come first, and those that pay most: of what has no proof each server's in its
-        turn, for great inventions cost no more than small ones."""
+        """Takes some of the changes: a sighting as it is now, or the txid of a transaction that is gone. A few changes
+        come in their order. Of many the proven come first, highest amount first; then the unproven, each server in its
+        turn, for a large invention costs no more than a small one."""
         taken: list[Txid] = list(self._changed)
         if len(taken) > TOLD_AT_ONCE:
             taken = self._most_urgent(taken)
@@ -270,7 +272,7 @@ class Sightings:
 
 
 def read_for(transaction: Transaction, scripts: Collection[Script]) -> Reading:
-    """64 bytes could be an inner node of a merkle tree, passed off as a transaction: never a payment."""
+    """Reads the outputs to our scripts. 64 bytes could be an inner node of a merkle tree, and are never a payment."""
     if transaction.base_size == MERKLE_NODE_SIZE:
         return Reading(None, None, ())
     outputs = tuple(
@@ -281,7 +283,8 @@ def read_for(transaction: Transaction, scripts: Collection[Script]) -> Reading:
 
 
 def _is_small(transaction: Transaction, reading: Reading) -> bool:
-    """What no browser makes, or no block takes, is not kept without a proof."""
+    """Whether it may be kept without a proof: no larger than browsers make it, and within the limits of a block for
+    names."""
     return (
         transaction.base_size <= LARGEST_UNPROVEN
         and len(reading.outputs) <= MOST_UNPROVEN_OUTPUTS

@@ -1,8 +1,8 @@
-"""What we know of the chain: our verified headers, and what all servers together show of payments. No I/O.
+"""Our knowledge of the chain: our verified headers, and the payments that all servers together show. No I/O.
 
-Many sessions write to it, each from what its own server says, and none of them awaits while it does: first the network,
-then all at once. So there is no lock, and a server that stalls holds up nobody. What changed is gathered as *news*
-until somebody takes it; ten changes of one transaction are told as what it is now.
+Many sessions write to it, each from its own server, and none of them awaits while it writes: first the network, then
+all at once. So there is no lock, and a stalled server holds up nobody. Changes gather as *news* until somebody takes
+them; ten changes of one transaction become one, as it is now.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pinning_worker.ports.world import Clock
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What changed, to be told in this order: the tip, then transactions (the txid of those that are gone).
+    """The changes, to be reported in this order: the tip, then transactions (the txid of those that are gone).
 
-    `is_all`: there is no more; else it is taken next, with whatever is more urgent by then.
+    `is_all` is False if more is left: the next take then includes whatever is more urgent by then.
     """
 
     tip: Tip | None
@@ -37,30 +37,30 @@ class News:
 
 
 class ChainView:
-    """`ring` wakes whoever tells the news and stores the headers; `ring_sessions` those who ask servers;
-    `everybody_heard` says whether every server has been looked at in full, or could not be reached."""
+    """`ring` wakes the tasks that report the news and store the headers; `ring_sessions` wakes the sessions;
+    `everybody_heard` says whether every server has been read in full, or could not be reached."""
 
     def __init__(self, network: Network, clock: Clock, remembered: Mapping[Txid, Proof | None]) -> None:
         self.network, self.clock = network, clock
         self.chain: HeaderChain | None = built_in_chain(network)
         self.sightings = Sightings(remembered)
-        self.being_read: set[Txid] = set()  # of a backlog that one session asks for just now
+        self.being_read: set[Txid] = set()  # rows of a backlog that a session is reading right now
         self.ring: Callable[[], None] = lambda: None
         self.ring_sessions: Callable[[], None] = lambda: None
         self.everybody_heard: Callable[[], bool] = lambda: True
         self._unsaved_from = self.chain.base_height if self.chain is not None else None
-        self._caught_up = False  # a server's tip was reached once: before, our own is no news
+        self._caught_up = False  # our chain has reached a server's tip once: before that our own tip is no news
         self._tip_moved = False
         self._fork_height: int | None = None
 
     # --- headers
 
     def take_up(self, chain: HeaderChain) -> None:
-        """A chain that was stored by an earlier run."""
+        """Takes a chain that an earlier run stored."""
         self.chain, self._unsaved_from = chain, None
 
     def start(self, data: bytes) -> HeaderChain:
-        """A chain from the anchor's headers, unless another session was faster. Raises ServerMisbehaved."""
+        """Starts a chain from the anchor's headers, unless another session was faster. Raises ServerMisbehaved."""
         if self.chain is None:
             try:
                 self.chain = start_chain(self.network, data)
@@ -70,7 +70,7 @@ class ChainView:
         return self.chain
 
     def adopt(self, branch: Branch) -> bool:
-        """Whether the branch is ours now. Raises Overtaken."""
+        """Adopts the branch if it is better, and returns whether it did. Raises Overtaken."""
         assert self.chain is not None, "a branch grows from a chain"
         old_height = self.chain.tip_height
         first_new = self.chain.adopt(branch)
@@ -85,7 +85,7 @@ class ChainView:
         return True
 
     def catch_up(self) -> None:
-        """A server's tip has been reached: from now on our tip is the chain's, as far as anybody says."""
+        """Called when our chain has reached a server's tip: from now on our tip counts as the chain's."""
         if not self._caught_up:
             self._caught_up = self._tip_moved = True
             self._drop_fallen_proofs(0, range(0))
@@ -93,18 +93,19 @@ class ChainView:
             self.ring_sessions()
 
     def tip(self) -> Tip | None:
-        """None during the first download: a tip that is years old would be taken for today's."""
+        """None during the first download: otherwise a tip that is years old would pass for today's."""
         return self.chain.tip() if self.chain is not None and self._caught_up else None
 
     def header_at(self, height: int) -> Header | None:
-        """None where our chain has no such height."""
+        """None if our chain has no such height."""
         return self.chain.header_at(height) if self.chain is not None and self.chain.has(height) else None
 
     def _drop_fallen_proofs(self, first_new: int, replaced: range) -> None:
-        """Nothing changed below `first_new`; `replaced` are the heights whose blocks are ours no longer.
+        """Takes away the proofs of blocks that left our chain. Nothing changed below `first_new`; `replaced` are the
+        heights whose blocks are ours no longer.
 
-        A block above our tip that was not among them is not known yet, for our headers may be had anew. A proof there
-        stands until they say otherwise.
+        A block above our tip that was not among them is unknown, for our headers may be fetched anew. A proof there
+        stands until the headers contradict it.
         """
         chain = self.chain
         assert chain is not None
@@ -118,7 +119,7 @@ class ChainView:
             self.ring_sessions()
 
     def take_unsaved(self) -> Snapshot | None:
-        """The headers that are not stored yet; from now on they count as stored."""
+        """Returns the headers that are not stored yet; from now on they count as stored."""
         from_height, self._unsaved_from = self._unsaved_from, None
         return snapshot(self.chain, from_height) if self.chain is not None and from_height is not None else None
 
@@ -133,8 +134,8 @@ class ChainView:
         self.ring()
 
     def settle(self) -> None:
-        """After a full look at a server. What lost its proof, or is remembered without one, and is shown by nobody is
-        gone; but not before everybody has been heard who can be."""
+        """Called after a full look at a server. A transaction without a proof (lost, or never had) that no server shows
+        is gone; but not before every server has been heard that can be."""
         if self.everybody_heard():
             self.sightings.settle()
         self.ring()

@@ -4,11 +4,11 @@
                              headers=HeaderFile(data_directory, DOICHAIN), remembered={txid: proof, …})
     await nursery.start(watcher.run, lifecycle)
 
-- Every server is visited all the time (`server.py`); what they show is one union (`view.py`). One honest server is
+- Every server is visited all the time (`server.py`); their histories form one union (`view.py`). One honest server is
   enough against omission, proofs against invention.
-- The listener is told one thing after another, in an order that makes sense: the tip, then the payments. It hears what
-  *is*, not what was: ten changes while it was busy are one. At a restart everything but `remembered` is told again.
-- How deep is deep enough, the story decides. Whether anything would be seen at all, `sight.py` knows.
+- The listener receives one thing after another: the tip, then the payments. It receives the state as it *is*: ten
+  changes while it was busy are one. After a restart it receives everything but `remembered` again.
+- The story decides how deep is deep enough. `sight.py` knows whether the worker would notice a payment at all.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pinning_worker.ports.world import Clock, Trouble
 
 MOST_SERVERS = 16
 LONGEST_UNSEEN = timedelta(hours=2)
-WAIT_FOR_ALL_SECONDS = 900.0  # until every server has been heard; then one that has been read is enough
+WAIT_FOR_ALL_SECONDS = 900.0  # while some server is unheard; after that, one server read in full is enough
 
 _log = structlog.get_logger(__name__)
 
@@ -45,8 +45,8 @@ _log = structlog.get_logger(__name__)
 class PaymentWatcher:
     """The port `Chain`, and the service that keeps it true.
 
-    `remembered`: transactions told in an earlier run, with their last proof. Those whose proof stands are neither asked
-    for nor told again; of the others it is told what became of them.
+    `remembered` holds the transactions reported in an earlier run, with their last proof. Those whose proof stands are
+    neither requested nor reported again; the others are reported with their new state.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class PaymentWatcher:
         return self.sight.is_seen()
 
     async def is_read(self) -> bool:
-        """True for good once a fresh server was read in full, the others were heard, and all that they had shown by
-        then has been told: whoever shows ever new things may not put it off."""
+        """True for good once we have read a fresh server in full, have heard all others, and have reported all that
+        they had shown by then. A server that shows new things without end does not delay it."""
         if not self._is_read:
             told = not self._is_telling and not self._news.is_set()
             self._is_read = told and self._servers_are_read()
@@ -108,17 +108,17 @@ class PaymentWatcher:
         return self._view.chain is not None and self._view.chain.has_block(height, block_hash)
 
     async def watch(self, scripts: Collection[Script]) -> None:
-        """Adds payment scripts to those watched; their whole history is told as it is read."""
+        """Adds payment scripts to those watched; their whole history is reported as it is read."""
         self._view.watch(scripts)
 
     async def name_ops(self, height: int) -> BlockOfNames | None:
-        """None where our chain has no such block. Raises ElectrumTrouble when no server gives it."""
+        """None if our chain has no such block. Raises ElectrumTrouble when no server gives it."""
         if self._view.header_at(height) is None:
             return None
         trouble = ElectrumTrouble("no Electrum server that has this block is connected")
         for session in self._sessions_with(height):
             header = self._view.header_at(height)
-            if header is None:  # a reorg while the last one was asked
+            if header is None:  # a reorg while we asked the last server
                 return None
             try:
                 ops = await session.name_ops(height, header)
@@ -131,20 +131,20 @@ class PaymentWatcher:
         raise trouble
 
     def _sessions_with(self, height: int) -> list[Session]:
-        """Of servers that show this height: those with patience left first, of them WebSockets (the others hold small
-        answers back)."""
+        """Sessions with servers that show this height: those with budget left first, and among them WebSockets first
+        (the other transports delay small answers)."""
         by_speed = sorted(self._servers, key=lambda server: (server.pace.is_spent, not server.endpoint.is_websocket))
         sessions = [server.session for server in by_speed if server.session is not None]
         return [session for session in sessions if session.shown_tip and session.shown_tip.height >= height]
 
     def servers(self) -> list[ServerState]:
-        """In the order in which they were configured."""
+        """The states in the order of the configuration."""
         return [server.state() for server in self._servers]
 
     # --- the service
 
     async def run(self, listener: ChainListener, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled. Started once the stored headers are verified, whether or not any server can be reached."""
+        """Runs until cancelled. It has started once the stored headers are verified, even if no server is reachable."""
         self._started_at = trio.current_time()
         if self._headers is not None:
             chain = await trio.to_thread.run_sync(self._headers.load)
@@ -170,7 +170,7 @@ class PaymentWatcher:
                 server.session.ring()
 
     async def _tell(self, listener: ChainListener) -> None:
-        """The one task that speaks to the listener, so that it hears things in order."""
+        """The only task that calls the listener, so that the listener receives everything in order."""
         while True:
             self._is_telling = False
             await self._news.wait()
@@ -189,7 +189,7 @@ class PaymentWatcher:
             self._is_read = self._is_read or is_read_by_then
 
     async def _until_taken(self, tell: Callable[[], Awaitable[None]]) -> None:
-        """A listener that cannot store it now is told the same again, and nothing else before."""
+        """Repeats the call until the listener could store it, and makes no other call before."""
         while True:
             try:
                 return await tell()
@@ -198,8 +198,8 @@ class PaymentWatcher:
                 await trio.sleep(self._put_off)
 
     async def _keep_headers(self, file: HeaderFile) -> None:
-        """Stores what changed. A disk that is full now may have room at the next block; meanwhile nothing is lost that
-        any server could not give again."""
+        """Stores changed headers. If the disk is full now, it may have room at the next block; until then nothing is
+        lost, for any server can supply the headers again."""
         while True:
             await self._unsaved.wait()
             self._unsaved = trio.Event()

@@ -1,12 +1,12 @@
 """Requests and answers over frames: JSON-RPC 2.0, its bytes by aiorpcx, its bookkeeping here (aiorpcx's is asyncio).
 
-- Every request has a number of its own; answers may come in any order. An answer to nothing that was asked, or one
-  that is neither result nor error, is the server's fault.
+- Every request has a number of its own; answers may come in any order. An answer to no request of ours, or one that is
+  neither result nor error, is the server's fault.
 - A notification only says "look again": it goes to `notify` at once, nothing is queued, so nothing can overflow.
 - Many requests go in batches of 100, four at a time: ElectrumX holds back each small answer on tcp and ssl for up to a
   second, batches 4 000 times as many requests through the same second.
-- Every answer has a deadline. A server that misses it is stalled: the link is given up, and with it all that waits.
-- A frame is measured before it is parsed (`bounds.py`): by what waits for an answer, a notification besides.
+- Every answer has a deadline. A server that misses it is stalled: the link closes, and all pending requests fail.
+- A frame is measured before it is parsed (`bounds.py`): by the pending requests, and a notification besides.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Notify = Callable[[str, Sequence[object]], None]
 
 
 class _Pending:
-    """One request that waits for its answer: a result, or why there is none."""
+    """One pending request: its result, or the reason why there is none."""
 
     __slots__ = ("answered", "bound", "result")
 
@@ -55,7 +55,7 @@ class Wire:
     """The client's end of one connection. `read` runs beside the calls, for as long as the connection is used.
 
     `notify` is called with every notification's method and parameters (it may raise ServerMisbehaved); `at_end` once or
-    more when the link is given up.
+    more when the link closes.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Wire:
     # --- asking
 
     async def call(self, method: str, *params: object) -> object:
-        """The result. Raises RequestRefused, LinkLost, ServerMisbehaved."""
+        """Returns the result. Raises RequestRefused, LinkLost, ServerMisbehaved."""
         (pending,) = await self._send([(method, params)])
         result = await self._result_of(pending)
         if isinstance(result, RequestRefused):
@@ -80,7 +80,8 @@ class Wire:
         return result
 
     async def batch(self, calls: Iterable[Call]) -> list[object]:
-        """The results in the order of the calls; a RequestRefused stands where the server refused one.
+        """Returns the results in the order of the calls; a RequestRefused stands in place of each result that the
+        server refused.
 
         Raises LinkLost, ServerMisbehaved.
         """
@@ -96,7 +97,7 @@ class Wire:
         return results
 
     def give_up(self, fault: ElectrumTrouble) -> None:
-        """Ends the link for everybody who waits on it; the first fault counts."""
+        """Closes the link for all callers that wait on it; the first fault counts."""
         if self._fault is None:
             self._fault = fault
         for pending in self._pending.values():
@@ -106,7 +107,7 @@ class Wire:
         self._at_end()
 
     def require_link(self) -> None:
-        """Raises what ended the link, if anything did."""
+        """Raises the fault that closed the link, if there is one."""
         if self._fault is not None:
             raise self._fault
 
@@ -132,7 +133,7 @@ class Wire:
         except LinkLost as fault:
             self._lose(fault)
         finally:
-            if not whole:  # half a frame may be out: nothing can follow it
+            if not whole:  # half a frame may have been sent: nothing can follow it
                 self.give_up(LinkLost("a request was broken off"))
 
     async def _result_of(self, pending: _Pending) -> object:
@@ -152,7 +153,7 @@ class Wire:
     # --- hearing
 
     async def read(self) -> None:
-        """Takes in frames until the link is lost or the server misbehaves; then all who wait are told. Never raises."""
+        """Reads frames until the link is lost or the server misbehaves, then fails pending requests. Never raises."""
         try:
             while True:
                 frame = await self._frames.receive(lambda: self._bound.size)
@@ -167,7 +168,7 @@ class Wire:
 
     @property
     def _bound(self) -> Bound:
-        """Of the next frame."""
+        """The bound of the next frame."""
         return self._awaited + NOTIFICATION
 
     def _take(self, frame: bytes) -> None:
@@ -184,7 +185,7 @@ class Wire:
                 self._take_notification(item, len(frame))
             else:
                 raise ServerMisbehaved("a request: it is the server that is asked")
-        except (ProtocolError, ValueError, RecursionError) as error:  # nesting without end; a number of 5 000 digits
+        except (ProtocolError, ValueError, RecursionError) as error:  # endless nesting; a number of 5 000 digits
             raise ServerMisbehaved(f"not JSON-RPC: {str(error)[:200]}") from error
 
     def _take_notification(self, notification: Notification, size: int) -> None:

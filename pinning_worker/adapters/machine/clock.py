@@ -1,7 +1,7 @@
 """The clock of this machine; on doichain-regtest moved by the sandbox, so that months can pass in a demo.
 
-The sandbox writes the offset (whole seconds) into a file, whole or not at all; it is looked at anew at most five times
-a second. A settings check keeps the file away from other networks.
+The sandbox writes the offset (whole seconds) into a file, atomically; the clock reads it at most five times a second. A
+settings check keeps the file away from other networks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class SystemClock:
-    """Port `Clock`. `offset_file` None: the time is what the machine says."""
+    """Port `Clock`. With `offset_file` None it returns the machine's time."""
 
     def __init__(self, offset_file: Path | None = None) -> None:
         self._offset_file = offset_file
@@ -26,13 +26,13 @@ class SystemClock:
         self._looked_at = float("-inf")
 
     def now(self) -> datetime:
-        """UTC, aware."""
+        """Returns an aware datetime in UTC."""
         if self._offset_file is not None:
             self._follow(self._offset_file)
         return datetime.now(UTC) + self._offset
 
     async def sleep(self, seconds: float) -> None:
-        """Until so many seconds have passed. Time that the sandbox moves forward has passed, too."""
+        """Sleeps for that many seconds. A jump that the sandbox makes counts as passed time."""
         if self._offset_file is None:
             return await trio.sleep(seconds)
         end, offset = trio.current_time() + seconds, self._offset
@@ -54,7 +54,7 @@ class SystemClock:
 
 
 def _read_offset(path: Path) -> timedelta | None:
-    """None: there is nothing to follow (the sandbox has gone, or its file is not one); the last offset stays."""
+    """None if there is no offset to read (the sandbox has gone, or the file is not one); the last offset then stays."""
     try:
         return timedelta(seconds=int(path.read_text("ascii")))
     except (OSError, ValueError, OverflowError):

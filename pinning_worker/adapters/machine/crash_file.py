@@ -1,13 +1,13 @@
-"""What the worker is at, and how often that ended in a crash: two files in the data directory.
+"""The work under way, and how often each piece ended in a crash: two files in the data directory.
 
     at-work        when the machine was started; then one slot of 512 bytes for each piece of work under way, as text.
                    Written without a sync: the page cache outlives a process, whatever ends it.
     crashes.json   {"version": …, "crashes": {work: count}}: replaced whole, on each crash and when one is forgiven
 
-A worker that ends in order leaves no `at-work`: it goes with the order, for what comes after that may be SIGKILL. One
-that is there at a start names what the last run died at: each of these has crashed once more. Not so if the machine was
-started since: a power cut or a reset is nobody's fault, and finds work that takes long again and again. Another version
-of this program forgives all: the fault may be mended.
+A worker that stops in order leaves no `at-work`: it removes the file when the order comes, for a SIGKILL may follow. If
+a start finds the file, it names the work of the last run at its death: each piece has crashed once more. None of it
+counts if the machine was started since: a power cut or a reset is nobody's fault, and would hit long work again and
+again. Another version of this program forgives all: the fault may be mended.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from pinning_worker.ports.world import Trouble
 
 AT_WORK, CRASHES = "at-work", "crashes.json"
 SLOT_BYTES = 512
-SAME_START_SECONDS = 10  # by so much a clock may have been set: a note that reached the disk was there for longer
-_WORK = re.compile("[a-z-]+ [0-9A-Za-z]+( [0-9a-f]+)?")  # `work_name`; what a disk made of it names nothing
-MOST_REMEMBERED = 200  # of what crashed: a small file; the longest remembered is forgotten first
+SAME_START_SECONDS = 10  # a clock may have been set by this much; a note needs longer to reach the disk
+_WORK = re.compile("[a-z-]+ [0-9A-Za-z]+( [0-9a-f]+)?")  # as `work_name` writes it; a corrupted line matches nothing
+MOST_REMEMBERED = 200  # crashed pieces of work: a small file; the oldest entry is dropped first
 
 log = structlog.get_logger(__name__)
 
@@ -46,8 +46,8 @@ class CrashFile:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Counts what the last run died at. The notes of this run stay only where a fault of ours ends the block.
-        Without a file that can be written the worker runs all the same: a death then blames nobody."""
+        """Counts a crash for each piece of work at which the last run died. The notes of this run stay only if a fault
+        of ours ends the block. The worker also runs if the file cannot be written: a death then blames nobody."""
         path = self._file.with_name(AT_WORK)
         died_at = self._died_at(path)
         for name in died_at:
@@ -74,9 +74,10 @@ class CrashFile:
                 os.close(self._at_work)
 
     def forget_at_work(self) -> None:
-        """Somebody has ordered the end: what dies from now on dies by that. Before `open` it says of the last run."""
+        """Called when a stop has been ordered: a death from now on is no crash. Does nothing before `open`, while the
+        file still describes the last run."""
         if self._is_open:
-            with suppress(OSError):  # on a disk that has become read-only; the next start then blames too many once
+            with suppress(OSError):  # a disk that has become read-only; the next start then counts too many once
                 self._file.with_name(AT_WORK).unlink(missing_ok=True)
 
     def _died_at(self, path: Path) -> set[str]:
@@ -106,7 +107,7 @@ class CrashFile:
         return self._counts.get(name, 0)
 
     def forgive(self, subjects: str) -> int:
-        """Forgets the crashes of all work on that CID or transaction. Returns of how many pieces. Raises OSError."""
+        """Forgets the crashes of all work on that CID or transaction, and returns how many pieces. Raises OSError."""
         forgiven = [name for name in self._counts if subjects in name.split(" ")]
         for name in forgiven:
             del self._counts[name]
@@ -138,8 +139,8 @@ class CrashFile:
 
 
 def read_crash_file(folder: Path, version: str, booted_at: int | None = None) -> CrashFile:
-    """Those of another version are forgotten, and so is what cannot be read. `booted_at`: when the machine was started,
-    in seconds since 1970; None: as the machine says."""
+    """Reads the counts; forgets those of another version, and an unreadable file. `booted_at` is the start of the
+    machine in seconds since 1970; None takes it from the machine."""
     try:
         found = read_object(folder / CRASHES) or {}
         crashes = found.get("crashes") if found.get("version") == version else None

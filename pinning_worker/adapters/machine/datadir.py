@@ -1,9 +1,9 @@
 """The data directory: ours alone (mode 0700), of one network, with one worker at a time.
 
-A file `network` marks a directory as ours; one that holds other things and no mark is refused, so that a slip in a
-setting tightens nobody's home directory. The lock is `worker.lock` (`process_lock.py`), and the directory itself,
-for a file can be removed while a worker runs; readers take none. A folder `.restoring` is half a restore, which nobody
-starts.
+A file `network` marks a directory as ours. A directory that holds other things and no mark is refused, so that a wrong
+setting does not change the mode of somebody's home directory. The lock covers `worker.lock` (`process_lock.py`) and the
+directory itself, for a file can be removed while a worker runs; readers take no lock. A folder `.restoring` marks an
+unfinished restore, and no worker starts on that.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pinning_worker.adapters.machine.process_lock import note_pid, taken_by
 
 MARK = "network"
 LOCK = "worker.lock"
-RESTORING = ".restoring"  # a restore that is going on, or was cut short
-RESTORED = ".restored"  # what is left of one that was finished; nobody reads it
-# What may be there before the mark is: a fresh volume's own, and all that an operator brings along from a back-up.
+RESTORING = ".restoring"  # a restore under way, or cut short
+RESTORED = ".restored"  # left over from a finished restore; nobody reads it
+# Allowed in a directory without a mark: a fresh volume's own, and all that an operator brings along from a back-up.
 _WELCOME = frozenset(
     {"lost+found", "identity.key", "swarm.key", "bootstrap.peers", "webrtc.pem", "blocks", LOCK, RESTORED}
     | {"pinning.db", "pinning.db-wal", "pinning.db-shm"}
 )
 _HEADERS = "headers-"
-_HALF_A_MARK = f".{MARK}."  # of one who was killed while he wrote it
+_HALF_A_MARK = f".{MARK}."  # left by a process that was killed while it wrote the mark
 
 
 class DataDirRefused(Exception):
@@ -39,7 +39,7 @@ class DataDirHeld(DataDirRefused):
 
 
 def prepare_data_dir(path: Path, network: str) -> None:
-    """Makes the directory and its parents, marks it, and closes it to others. Repeatable. Raises DataDirRefused."""
+    """Makes the directory and its parents, marks it, and sets mode 0700. Repeatable. Raises DataDirRefused."""
     require_usable(path, network)
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -52,7 +52,7 @@ def prepare_data_dir(path: Path, network: str) -> None:
 
 
 def require_usable(path: Path, network: str) -> None:
-    """Whether `prepare_data_dir` would take it; one that is missing would be made. Changes nothing.
+    """Checks whether `prepare_data_dir` would accept it; a missing one would be made. Changes nothing.
 
     Raises DataDirRefused.
     """
@@ -78,14 +78,14 @@ def require_usable(path: Path, network: str) -> None:
 
 
 def strange_owner(path: Path) -> str | None:
-    """Whose it is, where that is neither this user nor root: what root makes there would be out of its reach."""
+    """The directory's owner, if neither this user nor root: files that root made there would be out of its reach."""
     owner = path.stat().st_uid if path.exists() else os.geteuid()
     return user_name(owner) if owner not in (0, os.geteuid()) else None
 
 
 @contextmanager
 def hold_data_dir(path: Path, network: str) -> Iterator[None]:
-    """Prepares it, and holds it for this process while the block runs. Raises DataDirRefused, DataDirHeld."""
+    """Prepares it, and locks it for this process while the block runs. Raises DataDirRefused, DataDirHeld."""
     prepare_data_dir(path, network)
     with _held(path):
         yield
@@ -93,7 +93,7 @@ def hold_data_dir(path: Path, network: str) -> Iterator[None]:
 
 @contextmanager
 def hold_for_restore(path: Path) -> Iterator[None]:
-    """As above, and leaves it unmarked: nothing is there yet that a worker could start on."""
+    """Like `hold_data_dir`, but leaves it unmarked: there is nothing yet that a worker could start on."""
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.chmod(0o700)
@@ -104,8 +104,7 @@ def hold_for_restore(path: Path) -> Iterator[None]:
 
 
 def require_not_held(path: Path) -> None:
-    """Raises DataDirHeld where a worker runs on it. One that is missing, or not ours to read, is somebody else's to
-    tell of."""
+    """Raises DataDirHeld if a worker runs on it. Other checks report a missing or unreadable directory."""
     for place in (path / LOCK, path):
         with suppress(OSError), _opened(place, os.O_RDONLY) as descriptor:
             _lock(descriptor, path)
@@ -120,7 +119,7 @@ def _held(path: Path) -> Iterator[None]:
         except OSError as error:
             raise _refused(path, error) from error
         _lock(file, path)
-        with suppress(OSError):  # a file system that locks no directories (NFS): there the file is all
+        with suppress(OSError):  # a file system that locks no directories (NFS): there the file alone is locked
             _lock(folder, path)
         _write_pid(file, path)
         yield
@@ -190,7 +189,7 @@ def _write_pid(descriptor: int, path: Path) -> None:
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    """Raises DataDirHeld; OSError where the file system has no such lock."""
+    """Raises DataDirHeld; OSError if the file system has no such lock."""
     if (holder := taken_by(descriptor)) is not None:
         raise DataDirHeld(
             f"another worker (pid {holder}) runs on {path}: stop it, or let PINNING_DATA_DIR name another directory"

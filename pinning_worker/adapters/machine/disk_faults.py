@@ -1,6 +1,6 @@
-"""What an error of the disk means to whoever starts a worker: try again later, or mend something first.
+"""Sorts errors of the disk at a start: those that may pass, and those that somebody must mend first.
 
-A path whose rights or kind are wrong stays wrong until somebody mends it; anything else may pass.
+A path with wrong rights or of the wrong kind stays wrong until somebody mends it; any other error may pass.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ _STAYS_WRONG = _NO_RIGHTS | {errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEX
 
 
 def trouble_of(what: str, error: OSError) -> Trouble:
-    """`what`: the beginning of the sentence, with the file in it. The path that the system names is added."""
+    """`what` is the beginning of the sentence, with the file in it. The path that the system names is added."""
     kind = NeedsMending if error.errno in _STAYS_WRONG else Trouble
     return kind(f"{what}: {reason_of(error)}")
 
 
 def reason_of(error: OSError) -> str:
-    """`Permission denied: /srv/blocks/7f (this is user pinning-worker)`"""
+    """For example `Permission denied: /srv/blocks/7f (this is user pinning-worker)`."""
     named = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
     us = f" (this is user {user_name()})" if error.errno in _NO_RIGHTS else ""
     return f"{error.strerror or error}{named}{us}"
 
 
 def is_usable(place: Path) -> bool:
-    """Whether this user may read and write it, and go into it where it is a folder."""
+    """Whether this user may read and write it, and enter it if it is a folder."""
     return os.access(place, os.R_OK | os.W_OK | (os.X_OK if place.is_dir() else 0))
 
 
 def user_name(number: int | None = None) -> str:
-    """Of that user, else of the one whose rights count here."""
+    """The name of that user, by default of the effective one."""
     user = os.geteuid() if number is None else number
     try:
         return pwd.getpwuid(user).pw_name

@@ -1,4 +1,4 @@
-"""Files for the worker's user alone (0600): whole or not there, and on disk when the call returns."""
+"""Files for the worker's user alone (0600): whole or absent, and on disk when the call returns."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def create(path: Path, data: bytes) -> None:
-    """Raises FileExistsError: a file of that name is there, and is left as it is."""
+    """Raises FileExistsError if a file of that name exists, and leaves that as it is."""
     with _draft(path, data) as draft:
-        os.link(draft, path)  # unlike a rename, a link never replaces what is there
+        os.link(draft, path)  # unlike a rename, a link never replaces an existing file
     _sync_folder(path.parent)
 
 

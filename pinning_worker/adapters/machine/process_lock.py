@@ -1,6 +1,6 @@
-"""One process at a time: flock(2) on a file that holds the pid of whoever has it. Or on a folder, without a pid.
+"""One process at a time: flock(2) on a file that holds the pid of its holder, or on a folder, without a pid.
 
-The kernel lets go of it when the process ends, however it ends, so there is no stale lock to remove.
+The kernel releases the lock when the process ends, however it ends, so there is no stale lock to remove.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 
 
 def taken_by(descriptor: int) -> str | None:
-    """None: it is ours from now on, until the descriptor is closed. Else the pid of whoever has it, or `unknown`."""
+    """Takes the lock until the descriptor is closed, and returns None; else returns the holder's pid, or `unknown`."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,8 +1,8 @@
-"""What systemd is told: ready, stopping, and that the loop still turns. Without systemd, nothing is said.
+"""Notifies systemd: ready, stopping, and that the loop still turns. Does nothing without systemd.
 
 The protocol is one datagram of `NAME=value` lines to the unix socket in $NOTIFY_SOCKET; an address that begins with @
-is abstract (sd_notify(3)). `watch` pings twice per $WATCHDOG_USEC from inside the trio loop: a loop that hangs falls
-silent, and systemd ends and restarts the worker.
+is abstract (sd_notify(3)). `watch` pings twice per $WATCHDOG_USEC from inside the trio loop: a loop that hangs stops
+pinging, and systemd kills and restarts the worker.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Systemd:
-    """`address` of the notify socket, or None; `watchdog_seconds` after which silence is taken for death, or None."""
+    """`address` is that of the notify socket, or None; after `watchdog_seconds` of silence systemd restarts the worker
+    (None: no watchdog)."""
 
     address: str | None = None
     watchdog_seconds: float | None = None
@@ -36,18 +37,18 @@ class Systemd:
         return cls(told.get("NOTIFY_SOCKET") or None, int(usec) / 1_000_000 if watched else None)
 
     def ready(self, status: str) -> None:
-        """Everything has started; `status` is what `systemctl status` shows."""
+        """Reports that everything has started; `systemctl status` shows `status`."""
         self._tell(f"READY=1\nSTATUS={status}")
 
     def status(self, text: str) -> None:
-        """What `systemctl status` shows from now on, in one line."""
+        """Sets the line that `systemctl status` shows from now on."""
         self._tell(f"STATUS={' '.join(text.split())[:LONGEST_STATUS]}")
 
     def stopping(self) -> None:
         self._tell("STOPPING=1\nSTATUS=draining")
 
     async def watch(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Says that the loop turns, until cancelled; returns at once where nobody asked for it."""
+        """Pings the watchdog until cancelled; returns at once if systemd has not asked for it."""
         task_status.started()
         if self.watchdog_seconds is None:
             return

@@ -1,7 +1,7 @@
 """Blocks in a dict, with a quarantine beside it, on a disk that can fill up, rot and lose power.
 
 `capacity` may be set at any time; `data` is open, so a story can damage a block or take one away; `power_cut` forgets
-what was not synced, as a disk may.
+unsynced blocks, as a disk may.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _PIECE = 1000
 
 
 class MemoryBlocks:
-    """Port Blocks. `capacity`: bytes, None for no limit; what is in quarantine does not count, for it would make room.
-    `most_unpaid`: room in quarantine for what was never paid for."""
+    """Port Blocks. `capacity` is in bytes, None for no limit; quarantined blocks do not count, for they would make
+    room. `most_unpaid` is the room in quarantine for blocks that were never paid for."""
 
     def __init__(self, capacity: int | None = None, most_unpaid: int | None = None) -> None:
         self.capacity, self.most_unpaid = capacity, most_unpaid
@@ -123,7 +123,7 @@ class MemoryBlocks:
             yield piece
 
     def power_cut(self) -> None:
-        """Every block that no `sync` named is gone."""
+        """Drops every block that no `sync` named."""
         for multihash in self._unsynced:
             self.data.pop(multihash, None)
         self._unsynced.clear()

@@ -1,7 +1,7 @@
 """Books in dicts: the twin of the SQL books, and their measure.
 
 Each method is a checkpoint first and then one uninterrupted piece of work, so a commit happens wholly or not at all,
-and a task that is cancelled has changed nothing.
+and a cancelled task has changed nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class MemoryBooks:
         self._holders: Counter[Multihash] = Counter()
 
     async def commit(self, change: Change) -> bool:
-        """Rewritten (a bug) leaves the books as they were, like a refused change."""
+        """Rewritten (a bug) leaves the books unchanged, like a refused change."""
         await checkpoint()
         if not (self._is_current(change) and self._is_written_once(change)):
             return False
@@ -58,7 +58,7 @@ class MemoryBooks:
         return True
 
     def _is_written_once(self, change: Change) -> bool:
-        """False for a payment that somebody booked meanwhile. Raises Rewritten."""
+        """False for a payment that another change has booked meanwhile. Raises Rewritten."""
         quotes, payments = dict(self._quotes), dict(self._payments)
         for quote in change.quotes:
             require_same_quote(quotes.setdefault(quote.id, quote), quote)
@@ -69,7 +69,7 @@ class MemoryBooks:
         return True
 
     def _is_current(self, change: Change) -> bool:
-        """The same request or pin twice in one change is a conflict with itself."""
+        """The same request or pin twice in one change conflicts with itself."""
         requests = {row.root: row.version for row in (*change.requests, *change.forget)}
         pins = {new.key: new.version for new in change.pins}
         return (
@@ -217,7 +217,7 @@ def _key_of(payment: Payment) -> PinKey:
 
 
 def _place(row: Request | Pin) -> tuple[int, bytes, bytes]:
-    """Of those due at the same moment: requests before pins, then by key."""
+    """The order of rows due at the same moment: requests before pins, then by key."""
     return (1, row.root, row.name) if isinstance(row, Pin) else (0, row.root, b"")
 
 

@@ -1,4 +1,4 @@
-"""The chain twin: blocks of transactions in a list, mined, reorganised and told of as the real watcher tells it."""
+"""The chain twin: blocks of transactions in a list, mined, reorganised and reported as the real watcher does."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class _Block:
 
 @dataclass(slots=True)
 class MemoryChain:
-    """A chain of its own, starting with one empty block. `listener` hears of it while it is set."""
+    """A chain of its own, starting with one empty block. `listener` receives the news while it is set."""
 
     clock: Clock
     listener: ChainListener | None = None
     mempool: dict[str, Sighting] = field(default_factory=dict)
     scripts: set[Script] = field(default_factory=set)
     seen: bool = True
-    read: bool = False  # as a watcher is after a start: until everything has been told
+    read: bool = False  # as of a watcher after a start, until it has reported everything
     _blocks: list[_Block] = field(default_factory=list)
     _mined: int = 0
 
@@ -65,7 +65,7 @@ class MemoryChain:
         )
         return BlockOfNames(height, block.hash, block.time, ops)
 
-    # ---------------------------------------------------------------- what happens to it
+    # ---------------------------------------------------------------- what a test does to it
 
     async def broadcast(self, sighting: Sighting) -> None:
         self.mempool[sighting.txid] = replace(sighting, proof=None)
@@ -85,8 +85,8 @@ class MemoryChain:
             await self._tell_tip(None)
 
     async def reorg(self, depth: int, *, drop: Collection[str] = ()) -> None:
-        """Replaces the last `depth` blocks by `depth + 1` empty ones; their transactions go back to the mempool,
-        but those in `drop` (double spent) are gone."""
+        """Replaces the last `depth` blocks by `depth + 1` empty ones. Their transactions go back to the mempool, but
+        those in `drop` (double spent) are gone."""
         fork = len(self._blocks) - depth
         undone = [tx for block in self._blocks[fork:] for tx in block.transactions]
         del self._blocks[fork:]
@@ -103,7 +103,7 @@ class MemoryChain:
             await self.listener.payment_gone(txid)
 
     async def tell_everything(self) -> None:
-        """What a watcher says after a start: the tip, then its scripts' whole history."""
+        """Reports all that a watcher reports after a start: the tip, then the whole history of its scripts."""
         self.read = False
         await self._tell_tip(None)
         for block in self._blocks:

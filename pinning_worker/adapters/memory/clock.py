@@ -1,5 +1,7 @@
-"""The clock twin: trio's own time, counted from a chosen day. Under `trio.testing.MockClock(autojump_threshold=0)`
-months of simulated life pass in seconds, and everything that waits wakes in order.
+"""The clock twin: trio's own time, counted from a chosen day.
+
+Under `trio.testing.MockClock(autojump_threshold=0)` months of simulated life pass in seconds, and everything that waits
+wakes in order.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 class MemoryClock:
-    """`moved` seconds can be added, as an operator's clock that is set does; sleepers do not notice."""
+    """`moved` adds seconds, as an operator who sets the clock does; sleepers do not notice."""
 
     def __init__(self, start: datetime = START) -> None:
         self._start = start - timedelta(seconds=trio.current_time())

@@ -1,4 +1,4 @@
-"""The memory twin of the crash file: `die` is what a death of the process leaves to the next run."""
+"""The memory twin of the crash file: `die` leaves to the next run what a death of the process leaves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class MemoryCrashNotes:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._at_work: Counter[str] = Counter()
-        self.crashed: list[str] = []  # all that ever did, forgiven or not
+        self.crashed: list[str] = []  # all work that ever crashed, forgiven or not
 
     def counts(self) -> Mapping[str, int]:
         return self._counts
@@ -30,6 +30,6 @@ class MemoryCrashNotes:
         return self._counts[name]
 
     def die(self) -> None:
-        """The process ends by no order of anybody's: the next run counts what was under way."""
+        """Ends the process without an order: the next run counts the work under way."""
         self._counts.update(set(self._at_work))
         self._at_work.clear()

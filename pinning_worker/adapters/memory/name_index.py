@@ -1,4 +1,4 @@
-"""The name index in a dict of blocks: the measure for the SQL one."""
+"""The name index in a dict of blocks: the measure for the SQL index."""
 
 from __future__ import annotations
 

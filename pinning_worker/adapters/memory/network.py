@@ -1,4 +1,4 @@
-"""Twins of what the network does for the story: peers that hold DAGs, and a topic that hears what is said."""
+"""Twins of the network: a fetcher with peers that hold DAGs, and an announcer that records its messages."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pinning_worker.ports.world import DiskFull
 
 @dataclass(slots=True)
 class MemoryAnnouncer:
-    """`telling` hears each message the moment it is said."""
+    """`telling` is called with each message at once."""
 
     said: list[Message] = field(default_factory=list)
     telling: Callable[[Message], Awaitable[None]] | None = None
 
     async def say(self, message: Message) -> None:
-        message.encode()  # what cannot be encoded is a bug wherever it is said
+        message.encode()  # a message that cannot be encoded is a bug, with any announcer
         self.said.append(message)
         if self.telling is not None:
             await self.telling(message)
@@ -33,7 +33,7 @@ class MemoryAnnouncer:
 
 @dataclass(slots=True)
 class MemoryFetcher:
-    """`peers[name]` maps multihash to block; any connected peer may serve. `seconds_per_block` is how slow they are."""
+    """`peers[name]` maps multihash to block; any connected peer may serve. `seconds_per_block` is their speed."""
 
     store: Blocks
     peers: dict[str, dict[Multihash, bytes]] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class MemoryFetcher:
 
 
 async def _wait(seconds: float, is_over: Callable[[], bool]) -> float:
-    """How long it was."""
+    """Returns how long it waited, in seconds."""
     began = trio.current_time()
     while (left := began + seconds - trio.current_time()) > 0 and not is_over():  # noqa: ASYNC110  the port says: asked every second
         await trio.sleep(min(left, 1.0))

@@ -1,4 +1,4 @@
-"""The memory twin of receipts: what the SQL one keeps over a restart, this one keeps while the process lives."""
+"""The memory twin of receipts: it keeps for the life of the process what the SQL one keeps over a restart."""
 
 from __future__ import annotations
 

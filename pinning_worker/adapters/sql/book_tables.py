@@ -1,8 +1,8 @@
-"""The tables of the books and the receipts: one for each kind of row, children for what is asked for by itself.
+"""The tables of the books and the receipts: one for each kind of row, child tables for parts that queries look up.
 
-`root` is the CIDv1 bytes of a CID. `version` is what compare-and-swap compares. An output's primary key is
-(txid, vout) and its transaction the payment's: no output can be booked twice. Lists that nobody asks for by content
-(askers, foreign links) are JSON in one column.
+`root` is the CIDv1 bytes of a CID. `version` is what compare-and-swap compares. An output's primary key is (txid, vout)
+and its transaction the payment's: no output can be booked twice. Lists that no query searches (askers, foreign links)
+are JSON in one column.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ block_references = Table(
     Column("root", LargeBinary, primary_key=True),
     Column("multihash", LargeBinary, primary_key=True),
     Index(None, "multihash"),
-    sqlite_with_rowid=False,  # the rows lie in the order of their key: half the space, and a whole closure at once
+    sqlite_with_rowid=False,  # rows in the order of their key: half the space, a closure in one piece
 )
 
 receipts = Table(

@@ -1,6 +1,6 @@
-"""Books in SQL: each method is one transaction; what it does with each kind of row is in `<kind>_rows.py`.
+"""Books in SQL: each method is one transaction; `<kind>_rows.py` holds its part for each kind of row.
 
-A change is stored in the order of its rules: first compare and swap, so that a conflict costs nothing; then what is
+A change is stored in a fixed order: first compare and swap, so that a conflict costs nothing; then the rows that are
 written once; then the block references, released before held.
 """
 
@@ -27,7 +27,7 @@ from pinning_worker.ports.books import Change, Dossier
 class SqlBooks:
     """Port Books. Every method may raise Trouble, and DamagedRow for a row that cannot be read.
 
-    `note_quotes` is awaited before quotes are stored: who keeps them elsewhere as well never knows less.
+    `note_quotes` is awaited before quotes are stored, so a second record of the quotes is never behind the books.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class SqlBooks:
         self._database, self._note_quotes = database, note_quotes
 
     async def commit(self, change: Change) -> bool:
-        """Rewritten (a bug) leaves the books as they were, like a refused change."""
+        """Rewritten (a bug) leaves the books unchanged, like a refused change."""
         if change.quotes and self._note_quotes is not None:
             await self._note_quotes(change.quotes)
         try:
@@ -138,7 +138,7 @@ def _store(change: Change, connection: Connection) -> None:
 
 
 def _names_each_row_once(change: Change) -> bool:
-    """The same request or pin twice in one change is a conflict with itself, even if the versions follow each other."""
+    """The same request or pin twice in one change conflicts with itself, even if the versions follow each other."""
     roots = [request.root for request in (*change.requests, *change.forget)]
     keys = [pin.key for pin in change.pins]
     return len(set(roots)) == len(roots) and len(set(keys)) == len(keys)

@@ -1,7 +1,7 @@
-"""How our values lie in columns, on SQLite and PostgreSQL alike; each comes back exactly as it went in.
+"""How our values are stored in columns, on SQLite and PostgreSQL alike; each is read back exactly as it was written.
 
-Times are whole microseconds since 1970 in UTC, money is whole swartz, both in 64 bits. Text that a stranger wrote may
-hold what databases refuse (NUL, halves of surrogate pairs): those are escaped, and so is the backslash itself.
+Times are whole microseconds since 1970 in UTC, money is whole swartz, both in 64 bits. Text of strangers may hold
+characters that databases refuse (NUL, halves of surrogate pairs): those are escaped, and so is the backslash itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ESCAPED = re.compile(r"\\u([0-9a-f]{4})")
 
 
 class Moment(TypeDecorator[datetime]):
-    """An aware datetime; comes back in UTC."""
+    """An aware datetime, read back in UTC."""
 
     impl = BigInteger
     cache_ok = True
@@ -49,7 +49,7 @@ class Money(TypeDecorator[Swartz]):
 
 
 class AnyText(TypeDecorator[str]):
-    """Any Python string at all. Ordinary text lies there as it is."""
+    """Any Python string at all. Ordinary text is stored unchanged."""
 
     impl = Text
     cache_ok = True

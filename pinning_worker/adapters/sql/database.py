@@ -1,11 +1,11 @@
-"""One database: who may talk to it at once, and what its errors mean.
+"""One database: how many may use it at once, and which exception each of its errors becomes.
 
 A transaction is a plain function of a Connection, run in a thread: writers one at a time, readers four. Rules:
 - A function that returns is committed, one that raises is rolled back. A transaction that has begun is finished even
-  if the asking task is cancelled meanwhile, and the task then learns its outcome: an acknowledged commit is a fact.
-- SQLite: WAL, so that readers never wait; synchronous=FULL, so that a commit outlives a power cut; writers say
-  BEGIN IMMEDIATE, because a reader that turns writer is refused without waiting (measured: 10 of 60 got through).
-- What happens any day (busy, no room, server away, a damaged page) is Trouble (`faults.py`); any other error of the
+  if the calling task is cancelled meanwhile, and the task then learns its outcome: an acknowledged commit is a fact.
+- SQLite: WAL, so that readers never wait; synchronous=FULL, so that a commit survives a power cut; writers use
+  BEGIN IMMEDIATE, because SQLite refuses a reader that turns writer without waiting (measured: 10 of 60 got through).
+- An ordinary failure (busy, no room, server away, a damaged page) is Trouble (`faults.py`); any other error of the
   database is a bug.
 """
 
@@ -28,14 +28,14 @@ from pinning_worker.adapters.sql.rows import DamagedRow
 Result = TypeVar("Result")
 
 READERS = 4
-_WAIT_SECONDS = 30  # for another process that writes: `migrate`, or a command line
+_WAIT_SECONDS = 30  # for a write lock that another process holds: `migrate`, or a command line
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "journal_size_limit=67108864")
 _WRITES = "writes"
 
 
 class Database:
-    """`url`: `sqlite:///<path>` or `postgresql://…`. Opens nothing until it is first used; may be used by one run of
-    trio at a time."""
+    """`url` is `sqlite:///<path>` or `postgresql://…`. Nothing opens before the first use. One run of trio may use it
+    at a time."""
 
     def __init__(self, url: str) -> None:
         self._engine = engine_of(url)
@@ -43,15 +43,15 @@ class Database:
         self._few_readers = trio.CapacityLimiter(READERS)
 
     async def read(self, ask: Callable[[Connection], Result]) -> Result:
-        """Everything that `ask` reads is of one moment. Raises Trouble."""
+        """Runs `ask` on one consistent snapshot. Raises Trouble."""
         return await trio.to_thread.run_sync(self._transact, ask, False, limiter=self._few_readers)
 
     async def write(self, change: Callable[[Connection], Result]) -> Result:
-        """Raises Trouble, DiskFull: then nothing was changed. What `change` raises passes through."""
+        """Raises Trouble or DiskFull, and then nothing has changed. Exceptions of `change` pass through."""
         return await trio.to_thread.run_sync(self._transact, change, True, limiter=self._one_writer)
 
     async def close(self) -> None:
-        """Closes every connection, also when the closing task is cancelled already."""
+        """Closes every connection, even if the calling task is already cancelled."""
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self._engine.dispose)
 
@@ -70,7 +70,7 @@ class Database:
 
 @asynccontextmanager
 async def open_database(url: str) -> AsyncGenerator[Database, None]:
-    """It is closed at the end, however that comes."""
+    """Closes the database on every exit."""
     database = Database(url)
     try:
         yield database
@@ -79,7 +79,7 @@ async def open_database(url: str) -> AsyncGenerator[Database, None]:
 
 
 def engine_of(url: str) -> Engine:
-    """An engine as the module's rules want it. Raises ValueError for a database that is neither of the two."""
+    """Makes an engine that follows the module's rules. Raises ValueError for any other kind of database."""
     parsed = make_url(url)
     match parsed.get_backend_name():
         case "sqlite":
@@ -104,7 +104,7 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _prepare(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    """No implicit transactions by the driver: `_begin` says when."""
+    """Turns off the driver's implicit transactions: `_begin` starts each one."""
     connection.isolation_level = None
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}").fetchall()

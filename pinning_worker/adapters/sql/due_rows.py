@@ -1,4 +1,4 @@
-"""What is due: one question over requests and pins, answered from the index of each in one transaction."""
+"""The requests and pins that are due: one query over both, answered from the index of each in one transaction."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pinning_worker.domain.pin import ACTIVE, Pin, Request
 
 
 def due(connection: Connection, now: datetime, limit: int) -> Sequence[Request | Pin]:
-    """The longest overdue first; of those due at the same moment requests before pins."""
+    """The longest overdue first; of rows due at the same moment requests before pins."""
     idle = requests.c.state.not_in([state.value for state in ACTIVE])
     asked = select(requests).where(requests.c.due_at <= now, idle).order_by(requests.c.due_at, requests.c.root)
     kept = select(pins).where(pins.c.due_at <= now).order_by(pins.c.due_at, pins.c.root, pins.c.name)
     overdue: list[Request | Pin] = [*request_rows.find(connection, asked.limit(limit))]
     overdue += pin_rows.find(connection, kept.limit(limit))
-    return sorted(overdue, key=lambda row: row.due_at or now)[:limit]  # stable; none of them is undated
+    return sorted(overdue, key=lambda row: row.due_at or now)[:limit]  # the sort is stable, and every row has a date
 
 
 def waiting(connection: Connection, limit: int, *, paid_for: bool) -> Sequence[Request]:

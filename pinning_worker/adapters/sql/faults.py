@@ -1,6 +1,6 @@
-"""What an error of the database means: Trouble that may pass, DiskFull, or a file that somebody has to mend.
+"""Turns errors of the database into Trouble that may pass, DiskFull, or NeedsMending for a file to be mended.
 
-Anything else is a defect of ours, and None. The driver's words stand in brackets: they are what a search finds.
+Any other error is a defect of ours, and gives None. The driver's words stand in brackets, so that a search finds them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pinning_worker.ports.world import DiskFull, NeedsMending, Trouble
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR})
 _NOT_OURS_TO_USE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
-_NOT_UTF8 = "Could not decode to UTF-8"  # without a code: pysqlite says so itself
+_NOT_UTF8 = "Could not decode to UTF-8"  # without a code: pysqlite raises it itself
 _PG_DISK_FULL = "53100"
 _PG_DAMAGED = ("XX001", "XX002")  # data_corrupted, index_corrupted
 WAY_OUT = (
@@ -25,7 +25,7 @@ WAY_OUT = (
 
 
 def meaning_of(error: DBAPIError, url: URL) -> Trouble | None:
-    """What it is to a person; None: a defect of ours."""
+    """The exception for this error; None for a defect of ours."""
     inner = error.orig
     if isinstance(inner, sqlite3.Error):
         return sqlite_meaning(inner, url.database or "")
@@ -43,15 +43,15 @@ def name_of(url: URL) -> str:
 
 
 def way_out(url: URL) -> str:
-    """What to do about damage."""
+    """The remedy for damage."""
     return (
         WAY_OUT if url.get_backend_name() == "sqlite" else "put its newest backup back, then `pinning-worker recover`"
     )
 
 
 def sqlite_meaning(error: sqlite3.Error, file: str) -> Trouble | None:
-    """The same, of the driver's own error."""
-    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:  # the rest is the extended code
+    """The same for an error of the SQLite driver itself."""
+    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:  # the higher bits hold the extended code
         case sqlite3.SQLITE_FULL:
             return DiskFull(f"no room for the database {file}: {error}")
         case sqlite3.SQLITE_CORRUPT:

@@ -1,11 +1,11 @@
-"""The database's revision: brought up to this program's, or refused with a word on what to do.
+"""Brings the database to this program's revision, or refuses it and says what to do.
 
 A database that has yet to be made, migrated or started is UnusableDatabase; one that somebody has to mend first
-(damaged, another program's, of a newer version, not ours to use) is NeedsMending.
+(damaged, another program's, of a newer version, without rights for us) is NeedsMending.
 
 Revisions are Alembic's, in `migrations/` beside the package in a checkout, inside it in the wheel; so this works from
 any folder. A migration is one transaction: it happens wholly or not at all, and a second one meanwhile waits and then
-finds nothing to do. There is no way down: the cure for a bad upgrade is a copy made before.
+finds nothing to do. There is no downgrade: the cure for a bad upgrade is a copy made before.
 
 These functions block: they run before the worker's loop does.
 """
@@ -38,7 +38,7 @@ class UnusableDatabase(Exception):
 
 
 def migrate(url: str) -> str:
-    """Brings the database to this program's revision, which it returns; makes what is missing, keeps every row.
+    """Brings the database to this program's revision, and returns that. Creates missing tables, keeps every row.
 
     Raises UnusableDatabase, DiskFull, NeedsMending.
     """
@@ -54,7 +54,7 @@ def migrate(url: str) -> str:
 
 
 def revision_of(url: str) -> str | None:
-    """None where nothing was ever migrated; a file that is missing is not made. Raises as `require_current`."""
+    """None if nothing was ever migrated. Never creates a missing file. Raises as `require_current`."""
     if not is_there(url):
         return None
     require_ours(url)
@@ -73,7 +73,7 @@ def require_current(url: str) -> None:
 
 
 def require_ready(url: str) -> None:
-    """All that can be seen before a worker starts on it. Raises UnusableDatabase, NeedsMending."""
+    """Checks everything that can be checked before a worker starts on it. Raises UnusableDatabase, NeedsMending."""
     require_current(url)
     require_writable(url)
 
@@ -88,7 +88,7 @@ def _make_folder(url: str) -> None:
 
 
 def require_known(revision: str | None) -> None:
-    """An older one is known. Raises UnusableDatabase."""
+    """Accepts this program's revision and every older one. Raises NeedsMending."""
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if revision is not None and revision not in known:
         raise NeedsMending(
@@ -98,7 +98,7 @@ def require_known(revision: str | None) -> None:
 
 
 def _require_whole(connection: Connection) -> None:
-    """SQLite checks no foreign key while tables are copied; so all at once, before the commit."""
+    """SQLite checks no foreign key while tables are copied, so all are checked at once before the commit."""
     if connection.dialect.name == "sqlite" and (lost := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
         raise UnusableDatabase(f"the migration would leave rows without their parents: {lost[:3]}. Nothing was changed")
 
@@ -125,7 +125,7 @@ def _transaction(url: str, writes: bool) -> Iterator[Connection]:
 
 
 def _without_foreign_keys(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    """Batch mode drops the old table after copying it: its children must not mind."""
+    """Batch mode drops the old table after it has copied it: foreign keys of child tables must not object."""
     connection.execute("PRAGMA foreign_keys=OFF")
 
 
@@ -136,7 +136,7 @@ def _config() -> Config:
 
 
 def _scripts() -> Path:
-    """In the wheel inside the package, in a checkout beside it."""
+    """The folder is inside the package in the wheel, beside it in a checkout."""
     package = Path(str(files("pinning_worker")))
     inside = package / "migrations"
     return inside if inside.exists() else package.parent / "migrations"

@@ -1,7 +1,7 @@
-"""The name index in SQL: filter, day and page are the database's work; a page costs a page, not the table.
+"""The name index in SQL: the database filters by kind and day and cuts the page; a page costs a page, not the table.
 
-`NameRow.matches` decides once, when a row is added, which filters select it; a question only names the column. What
-becomes known of the content behind a name moves its rows in or out of `collections`.
+`NameRow.matches` decides once, when a row is added, which filters select it; a query only names the column. When the
+content behind a name becomes known, its rows move in or out of `collections`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _find(
 
 
 def _heights(connection: Connection, times: range) -> range:
-    """From the lowest to the highest block of that time which holds a name."""
+    """The heights from the lowest to the highest block of that time that holds a name."""
     lowest, highest = connection.execute(
         select(func.min(name_blocks.c.height), func.max(name_blocks.c.height)).where(*_within(times, name_blocks))
     ).one()
@@ -67,14 +67,14 @@ def _heights(connection: Connection, times: range) -> range:
 
 
 def _all_within(connection: Connection, times: range, heights: range) -> bool:
-    """Whether each block between is of that time: a block's time may be before that of the one below it."""
+    """Whether each block in that range is of that time: a block's time may be before that of the block below it."""
     before_or_after = (name_blocks.c.blocktime < times.start) | (name_blocks.c.blocktime >= times.stop)
     stranger = select(name_blocks.c.height).where(*_between(heights, name_blocks), before_or_after).limit(1)
     return connection.execute(stranger).one_or_none() is None
 
 
 def page(wanted: NameFilter, times: range | None, heights: range | None, offset: int, limit: int) -> Select[Any]:
-    """The one question of a LIST: its keys by the filter's index alone, then the rows of that page."""
+    """The query of a LIST: the keys from the filter's index alone, then the rows of that page."""
     keys = (
         select(name_ops.c.height, name_ops.c.position)
         .where(*_selected(wanted), *_within(times, name_ops), *_between(heights, name_ops))
@@ -121,7 +121,7 @@ def _note(connection: Connection, root: Root, has_images: bool) -> None:
 
 
 def _has_images(connection: Connection, roots: Collection[Root]) -> Mapping[Root, bool]:
-    """What is known of the content of each."""
+    """Whether the content of each root has images, for the roots whose content is known."""
     query = select(name_metadata.c.root, name_metadata.c.has_images).where(name_metadata.c.root.in_(roots))
     return {row.root: row.has_images for row in connection.execute(query)}
 

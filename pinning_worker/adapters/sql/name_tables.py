@@ -1,8 +1,8 @@
 """The tables of the name index.
 
-`name_progress` has one row: the height to index next. `name_blocks` says which block was indexed at each height,
-`name_ops` what it held (times in seconds since 1970, amounts in swartz), `name_metadata` what is known of the content
-that names point to. A row's `root` is the CIDv1 bytes of the CID in its value, null where that names none.
+`name_progress` has one row: the height to index next. `name_blocks` holds the hash of the block indexed at each height,
+`name_ops` its name operations (times in seconds since 1970, amounts in swartz), `name_metadata` our knowledge of the
+content that names point to. A row's `root` is the CIDv1 bytes of the CID in its value, null if the value has none.
 
 Each filter of LIST is a column that says whether it selects the row, and an index of those rows alone in the order of
 every answer: a page from any offset is a walk along that index, and reads no row but its own.
@@ -40,7 +40,7 @@ name_blocks = Table(
     metadata,
     Column("height", Integer, primary_key=True, autoincrement=False),
     Column("hash", String(64), nullable=False),
-    Column("blocktime", BigInteger, index=True),  # null where it holds no name: no answer asks for its time
+    Column("blocktime", BigInteger, index=True),  # null if the block holds no name: no answer needs its time
 )
 
 SELECTED_BY = {
@@ -74,7 +74,7 @@ for selected in SELECTED_BY.values():
     Index(
         f"ix_name_ops_{selected}",
         *(name_ops.c[column] for column in ("height", "position", "blocktime")),
-        sqlite_where=text(f"{selected} = 1"),  # as SQLAlchemy writes the question for each database
+        sqlite_where=text(f"{selected} = 1"),  # as SQLAlchemy writes the condition for each database
         postgresql_where=text(selected),
     )
 

@@ -1,7 +1,7 @@
-"""Paid to our address, and never quoted by us: the trace of a second worker that sells under the same address.
+"""Payments to our address that we never quoted: the trace of a second worker that sells under the same address.
 
-The chain tells both workers of every payment. To the one that was not asked it is money for what it never offered. Dust
-has no pin, and is no trace of anything.
+The chain shows every payment to both workers. The worker that did not quote it sees money for something that it never
+offered. Dust has no pin, and is no trace of anything.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pinning_worker.adapters.sql.database import Database
 
 
 async def paid_and_never_quoted(database: Database) -> int:
-    """How many CIDs: those for which we had given no quote when the payment was first seen. Raises Trouble.
+    """Counts the CIDs without a quote of ours at the moment when their payment was first seen. Raises Trouble.
 
-    A quote is never deleted, and `recover` makes them anew from the receipts; what is offered after a payment that
-    came unasked is later than that.
+    A quote is never deleted, and `recover` restores quotes from the receipts. A quote given after an unsolicited
+    payment is later than that payment.
     """
     offered = exists().where(quotes.c.root == payments.c.root, quotes.c.issued <= payments.c.first_seen)
     has_pin = exists().where(pins.c.root == payments.c.root, pins.c.name == payments.c.name)

@@ -1,4 +1,4 @@
-"""Payments: a row for each transaction, and a child row for each output to us, entered once and never again."""
+"""Payments: a row for each transaction, and a child row for each output to us, inserted once and never changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pinning_worker.domain.pin import PinKey, State
 
 
 def find(connection: Connection, query: Select[Any]) -> list[Payment]:
-    """The payments that a query over the table selects, in its order. Raises DamagedRow."""
+    """Returns the payments that the query selects, in its order. Raises DamagedRow."""
     rows = connection.execute(query).all()
     outputs: defaultdict[str, list[PaidOutput]] = defaultdict(list)
     for txids in pieces([row.txid for row in rows]):
@@ -57,7 +57,7 @@ def unsettled(connection: Connection) -> Sequence[PinKey]:
 
 
 def store(connection: Connection, payment: Payment) -> None:
-    """Inserts it with its outputs, or updates what we learned since. Raises Rewritten, Conflict."""
+    """Inserts the payment with its outputs, or updates the fields that may change. Raises Rewritten, Conflict."""
     known = one(connection, payment.txid)
     if not is_same_sighting(known, payment):
         raise Conflict

@@ -14,7 +14,7 @@ from pinning_worker.domain.pin import STANDING, Pin, PinKey, State
 
 
 def find(connection: Connection, query: Select[Any]) -> list[Pin]:
-    """The pins that a query over the table selects, in its order. Raises DamagedRow."""
+    """Returns the pins that the query selects, in its order. Raises DamagedRow."""
     rows = connection.execute(query).all()
     return [read_row("pin", row.root, _from_row, row) for row in rows]
 

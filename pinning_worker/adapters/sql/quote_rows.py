@@ -18,7 +18,7 @@ from pinning_worker.domain.pin import State
 
 
 def of_root(connection: Connection, root: Root) -> Sequence[Quote]:
-    """Oldest first. Raises DamagedRow."""
+    """Returns the oldest first. Raises DamagedRow."""
     rows = connection.execute(select(quotes).where(quotes.c.root == root).order_by(quotes.c.issued, quotes.c.id))
     return [_read(row) for row in rows]
 
@@ -31,7 +31,7 @@ def scripts_in_use(connection: Connection, now: datetime) -> set[Script]:
 
 
 def store(connection: Connection, quote: Quote) -> None:
-    """A quote that is there already may be stored again as it is. Raises Rewritten, Conflict."""
+    """Accepts an existing quote again if nothing in it has changed. Raises Rewritten, Conflict."""
     row = connection.execute(select(quotes).where(quotes.c.id == quote.id)).one_or_none()
     if row is not None:
         require_same_quote(_read(row), quote)

@@ -41,7 +41,7 @@ from pinning_worker.domain.pin import ACTIVE, LIVE, Asker, Request, Share, State
 
 
 def find(connection: Connection, query: Select[Any]) -> list[Request]:
-    """The requests that a query over the table selects, in its order. Raises DamagedRow."""
+    """Returns the requests that the query selects, in its order. Raises DamagedRow."""
     rows = connection.execute(query).all()
     named: defaultdict[Root, list[Root]] = defaultdict(list)
     for roots in pieces([row.root for row in rows]):
@@ -87,7 +87,7 @@ def count_active(connection: Connection, *, paid_for: bool) -> int:
 
 
 def is_active(*, paid_for: bool) -> ColumnElement[bool]:
-    """`paid_for`: a pin of the root `keeps` (Pin.keeps, in SQL)."""
+    """With `paid_for`: a pin of the root `keeps` (Pin.keeps, in SQL)."""
     owed = and_(pins.c.state == State.OWED.value, pins.c.ends.is_not(None), pins.c.due_at.is_not(None))
     kept = exists().where(pins.c.root == requests.c.root, or_(_is_live(), owed))
     active = requests.c.state.in_([state.value for state in ACTIVE])
@@ -157,5 +157,5 @@ def _from_row(row: AnyRow, references: tuple[Root, ...]) -> Request:
 
 
 def _asker(stored: dict[str, Any]) -> Asker:
-    """A field that this version does not know is a TypeError: damage, not silence."""
+    """A field that this version does not know raises TypeError: the row counts as damaged."""
     return Asker(**{**stored, "origins": tuple(stored["origins"])})

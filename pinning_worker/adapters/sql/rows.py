@@ -1,4 +1,4 @@
-"""What every kind of row needs: inserts that give way, long lists in pieces, a clear word when a row is damaged."""
+"""Shared by every kind of row: inserts that give way, long lists in pieces, a clear error for a damaged row."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ _LONGEST_LIST = 1000  # placeholders of one statement; SQLite takes 32 766, Post
 
 
 class DamagedRow(NeedsMending):
-    """A stored row is not what this version writes: the database is damaged, or a newer version wrote it.
+    """A stored row has a form that this version does not write: the database is damaged, or a newer version wrote it.
 
-    Nothing was changed. Restore a copy of the database, or run the version that wrote it.
+    Nothing has changed. Restore a copy of the database, or run the version that wrote it.
     """
 
 
 class Conflict(Exception):
-    """Somebody was faster; the transaction is rolled back."""
+    """Another transaction was faster; this one is rolled back."""
 
 
 def insert_new(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """INSERT that leaves a row that is there already as it is (the rowcount is then 0)."""
+    """INSERT that leaves an existing row unchanged (the rowcount is then 0)."""
     if connection.dialect.name == "postgresql":
         statement = postgresql.insert(table).on_conflict_do_nothing()
-        return statement.execution_options(preserve_rowcount=True)  # psycopg's is else not asked for after an INSERT
+        return statement.execution_options(preserve_rowcount=True)  # else SQLAlchemy reads none after an INSERT
     return sqlite.insert(table).on_conflict_do_nothing()
 
 
 def pieces(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
-    """The list in parts that one statement can ask for."""
+    """Splits the list into parts that fit into one statement."""
     for start in range(0, len(values), _LONGEST_LIST):
         yield values[start : start + _LONGEST_LIST]
 
 
 def read_row(kind: str, key: bytes | str, parse: Callable[..., Value], *given: object) -> Value:
-    """What `parse` makes of what the row gave. Raises DamagedRow where it can't."""
+    """Returns `parse` of the given values. Raises DamagedRow if it fails."""
     try:
         return parse(*given)
     except (ValueError, TypeError, KeyError) as error:
@@ -52,7 +52,7 @@ def read_row(kind: str, key: bytes | str, parse: Callable[..., Value], *given: o
 
 
 def are_set(*columns: object) -> bool:
-    """Whether columns that stand or fall together stand. Raises ValueError for half of them."""
+    """Whether columns that belong together are set. Raises ValueError if only some are."""
     unset = [column is None for column in columns]
     if any(unset) and not all(unset):
         raise ValueError(f"only some are set of {columns}")
@@ -60,7 +60,7 @@ def are_set(*columns: object) -> bool:
 
 
 def texts_to_json(texts: Sequence[str]) -> str:
-    """Escaped to ASCII, so any string goes in and comes back."""
+    """Escapes to ASCII, so any string survives the round trip."""
     return json.dumps(texts)
 
 

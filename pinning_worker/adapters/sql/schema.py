@@ -1,4 +1,4 @@
-"""The one MetaData that every table module hangs its tables on; the migrations are compared with it.
+"""The one MetaData of all table modules; a test compares the migrations with it.
 
 The names of keys and constraints are fixed here, so that a migration can name them on SQLite and PostgreSQL alike.
 """

@@ -1,10 +1,10 @@
-"""A copy of a SQLite database of one moment, taken while a worker writes, and what stands in one.
+"""A consistent copy of a SQLite database, taken while a worker writes, and the contents of such a copy.
 
 SQLite's own backup makes it, in one step: in WAL mode a reader keeps no writer waiting, however long it reads. In many
 small steps it would begin anew after every write of another process, and never end beside a busy worker.
 
-The copy is one file, without a log beside it (`-wal`), so that its hash is that of everything; it is checked before it
-is called one. It is read without locks, and nothing is written beside it: it may lie on a read-only disk.
+The copy is one file, without a log beside it (`-wal`), so that one hash covers everything, and it is checked before
+`take_snapshot` returns. Reading it takes no locks and writes nothing beside it: it may be on a read-only disk.
 
 These functions block.
 """
@@ -26,12 +26,12 @@ _WAIT_SECONDS = 30
 
 
 class UnreadableDatabase(Exception):
-    """It cannot be copied, or the copy is not sound. The text names the file."""
+    """The database cannot be copied, or the copy is not sound. The text names the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a copy says of itself. `held`: every block that a root references, in order."""
+    """The contents of a copy. `held` lists every block that a root references, in order."""
 
     revision: str | None
     mark: Mark | None
@@ -39,7 +39,7 @@ class Contents:
 
 
 def take_snapshot(source: Path, target: Path) -> None:
-    """`target` must not be there. Raises UnreadableDatabase."""
+    """`target` must not exist. Raises UnreadableDatabase."""
     with (
         _meant(f"the database {source} cannot be copied to {target}"),
         closing(_open(source, "mode=rw")) as live,
@@ -53,7 +53,7 @@ def take_snapshot(source: Path, target: Path) -> None:
 
 
 def read_snapshot(file: Path) -> Contents:
-    """Of any revision, also one from before the marks. Raises UnreadableDatabase."""
+    """Reads a copy of any revision, also one from before the marks. Raises UnreadableDatabase."""
     with _meant(f"the database {file} cannot be read"), closing(_open(file, "mode=ro&immutable=1")) as copy:
         tables = {row[0] for row in copy.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
 

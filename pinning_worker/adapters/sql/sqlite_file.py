@@ -1,7 +1,7 @@
-"""The file of a SQLite database, looked at before anything is opened to write: is it there, ours, writable, whole?
+"""Checks the file of a SQLite database before anything opens it to write: is it there, ours, writable, whole?
 
-Everything here reads only: another program's file is not even switched to write-ahead logging. For a database on a
-server all of it is true: what is wrong there the server says. These functions block.
+Everything here reads only: another program's file is not even switched to write-ahead logging. A database on a server
+passes every check: the server itself reports its faults. These functions block.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE
 
 
 def sqlite_path(url: str) -> Path | None:
-    """None: it is no SQLite database."""
+    """None for any other database."""
     parsed = make_url(url)
     return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
 
 
 def is_there(url: str) -> bool:
-    """Raises NeedsMending: nobody lets us look."""
+    """Raises NeedsMending if we have no right to look."""
     path = sqlite_path(url)
     try:
         return path is None or path.exists()
@@ -38,7 +38,7 @@ def is_there(url: str) -> bool:
 
 
 def require_ours(url: str) -> None:
-    """A file that is missing or empty will be. Raises NeedsMending, Trouble."""
+    """Accepts a file that is missing or empty: it will be ours. Raises NeedsMending, Trouble."""
     path = sqlite_path(url)
     if path is None or not is_there(url):
         return
@@ -61,7 +61,7 @@ def require_writable(url: str) -> None:
 
 
 def require_whole(url: str) -> None:
-    """Reads every page, which takes as long as the disk does. Ends at the first damage. Raises NeedsMending."""
+    """Reads every page, which takes as long as the disk does. Stops at the first damage. Raises NeedsMending."""
     path = sqlite_path(url)
     if path is None or not is_there(url):
         return

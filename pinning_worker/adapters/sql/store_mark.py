@@ -29,7 +29,7 @@ async def write_mark(database: Database, mark: Mark) -> None:
 
 
 async def raise_mark(database: Database) -> Mark | None:
-    """One start more, whoever else writes it; None where there is no mark. Raises Trouble."""
+    """Adds one start, in one transaction. None if there is no mark. Raises Trouble."""
 
     def count(connection: Connection) -> Mark | None:
         connection.execute(update(store_mark).values(starts=store_mark.c.starts + 1))
@@ -40,9 +40,9 @@ async def raise_mark(database: Database) -> Mark | None:
 
 
 async def some_held(database: Database, most: int) -> Sequence[Multihash]:
-    """A multihash of each root, of so many roots at most. Raises Trouble."""
+    """Returns one multihash of each root, for at most `most` roots. Raises Trouble."""
     roots = select(block_references.c.root).distinct().limit(most).subquery()
-    first = (  # PostgreSQL has no min() of bytes
+    first = (  # instead of min(): PostgreSQL has none for bytes
         select(block_references.c.multihash)
         .where(block_references.c.root == roots.c.root)
         .order_by(block_references.c.multihash)
@@ -54,6 +54,6 @@ async def some_held(database: Database, most: int) -> Sequence[Multihash]:
 
 
 async def all_held(database: Database) -> tuple[Multihash, ...]:
-    """Every block that a root references, in order. Raises Trouble."""
+    """Returns every block that a root references, in order. Raises Trouble."""
     query = select(block_references.c.multihash).distinct().order_by(block_references.c.multihash)
     return tuple(await database.read(lambda connection: connection.execute(query).scalars().all()))
