@@ -1,8 +1,8 @@
-"""How each wing of the worker is opened from the settings. Nothing here decides: it hands parts to one another.
+"""Opens each wing of the worker from the settings. Nothing here decides: it hands parts to one another.
 
     network   the libp2p host, gossip, and how peers are found
     stores    the database, the journals and the blocks; pairing: whether they belong together
-    chain     which headers are followed, and the watcher of payments
+    chain     the headers to follow, and the watcher of payments
     terms     the operator's settings in the words of the stories
     stories   which part runs inside which, and so ends before it
 
