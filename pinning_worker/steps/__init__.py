@@ -5,12 +5,12 @@ Read them in this order:
     fetching   the closure, or a refusal                      with closure, staging, turns
     quoting    one quote for each (root, months)              answering: what stands is repeated
     paying     sightings, proofs, reorgs: a pin is judged     with unbooked
-    keeping    audit, receipt, announcement                   losing, checking: blocks that went missing
+    keeping    audit, receipt, announcement                   losing, checking: blocks that are missing
     owing      paid, and the content is not here
     ending     reminders, the end, the lapse of a quote       with two_clocks
 
 Furniture: due (the loop), bell, terms, queue, fair_share, shelf, crashes, last_words, receipts, whole_roots,
 compare_and_swap. Beside the story: takedown, providing, recovering.
 
-Rules: a chapter stores first and speaks then; it rings the bell and never calls the lifecycle.
+Rules: a chapter stores first and announces then; it rings the bell and never calls the lifecycle.
 """
