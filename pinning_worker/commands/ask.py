@@ -1,4 +1,4 @@
-"""`ask`: asks a worker to keep something, as a customer's peer does, and follows what it answers."""
+"""`ask`: asks a worker to keep something, as a customer's peer does, and follows the answers."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _own_addresses(settings: PeerSettings) -> list[str]:
 
 
 async def _until_signal(settings: PeerSettings, question: _Question) -> int:
-    """The exit code. SIGINT and SIGTERM take away what was begun here; the worker keeps its quote."""
+    """Returns the exit code. SIGINT and SIGTERM end and clean up our side; the worker keeps its quote."""
     import trio
 
     from pinning_worker.ungroup import one_error

@@ -38,7 +38,7 @@ log = structlog.get_logger()
 
 MIB = 1 << 20
 SWEEP_LEAST, SWEEP_MOST = 16 * MIB, 1024 * MIB  # bytes; between them a hundredth of the store
-SWEEP_AGAIN = timedelta(hours=1)  # between two sweeps, and between two looks at the promises
+SWEEP_AGAIN = timedelta(hours=1)  # until the next sweep while blocks are held; until the next count of promises
 PURGE_EVERY = timedelta(hours=1)
 MOST_LEFT = 100_000  # released blocks that are not freed yet; a sweep handles more, within its limit
 
