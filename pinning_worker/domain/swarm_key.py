@@ -4,7 +4,7 @@
     /base16/
     <64 hex digits>
 
-Whoever holds the 32 bytes is in; everybody else's bytes are noise. `/base64/` and `/bin/` are read too, as Kubo does.
+A peer with the 32 bytes is in the network; without them it sees noise. `/base64/` and `/bin/` are read too, as in Kubo.
 Sources: go-libp2p core/pnet/codec.go; https://github.com/libp2p/specs/blob/master/pnet/Private-Networks-PSK-V1.md.
 """
 
@@ -56,5 +56,5 @@ def encode_swarm_key(key: bytes) -> bytes:
 
 
 def unprotected(multiaddr: str) -> bool:
-    """Does this address use a transport with encryption of its own, into which no swarm key goes?"""
+    """Whether this address uses a transport with encryption of its own, which the swarm key does not protect."""
     return not _WITHOUT_PROTECTION.isdisjoint(multiaddr.split("/"))

@@ -27,7 +27,7 @@ class BadProtobuf(ValueError):
 def fields(message: memoryview) -> Iterator[tuple[int, int, Value]]:
     """(field number, wire type, value) in order of appearance: an int for varints, a window for everything else.
 
-    Raises BadProtobuf at the first malformed byte, which may be after some fields were given.
+    Raises BadProtobuf at the first malformed byte, perhaps after it has yielded some fields.
     """
     at, end = 0, len(message)
     while at < end:
