@@ -40,7 +40,7 @@ log = structlog.get_logger()
 LOOK_EVERY = 15.0  # seconds, without a ring
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0  # seconds
 FRESH = timedelta(days=1)  # a younger tip is the chain's end; an older one may be a download half way
-STILL = timedelta(seconds=30)  # an older tip that stood so long is the end too
+STILL = timedelta(seconds=30)  # an older tip is the end too, once unchanged for so long
 SHARED = timedelta(seconds=5)
 MOST_SHARED = 256
 FIND_SECONDS = 10.0
@@ -89,7 +89,7 @@ class Catalogue:
         self._bell.set()
 
     async def index_next(self) -> bool:
-        """One step; False when there is nothing to do now. Raises Trouble, with nothing changed."""
+        """Takes one step; False if there is nothing to do now. Raises Trouble, and then nothing has changed."""
         tip = await self.chain.tip()
         if tip is None:
             return False

@@ -4,7 +4,7 @@
     manifest.py      `backup.json`: the contents of a back-up, and the sign that it is whole
     folder.py        the folder of a back-up, and its way from one whole state to the next
     taking.py        `pinning-worker backup`
-    checking.py      whether a back-up is whole
+    checking.py      the check that a back-up is whole
     putting_back.py  `pinning-worker restore`
 
 Rules: the database is copied before the blocks: every block that the copy calls kept was on the shelf then. An

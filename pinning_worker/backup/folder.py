@@ -85,7 +85,7 @@ class BackupFolder:
         shutil.rmtree(self.next)
 
     def manifest(self) -> Manifest:
-        """Raises Damaged, WrongPlace."""
+        """The manifest of the last whole state. Raises Damaged, WrongPlace."""
         if not self.path.is_dir():
             raise WrongPlace(f"{self.path} is no directory: name one that `pinning-worker backup` has made")
         for file in (self.next / MANIFEST, self.path / MANIFEST):

@@ -10,7 +10,7 @@ from pinning_worker.adapters.sql.sqlite_file import sqlite_path
 from pinning_worker.backup.errors import WrongPlace
 from pinning_worker.backup.folder import BLOCKS
 
-# Those that exist are copied. The rest of a data directory can be downloaded (headers) or belongs to a process (lock).
+# Files to copy if they exist. The rest of a data directory can be downloaded (headers) or belongs to a process (lock).
 SMALL_FILES = (
     "identity.key",
     "swarm.key",

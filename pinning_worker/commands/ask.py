@@ -31,7 +31,7 @@ def _as_seconds(_context: click.Context, _option: click.Parameter, text: str | N
     if text is None:
         return None
     try:
-        meant: timedelta = as_duration(text)  # type: ignore[assignment]  # it passes other types on, as pydantic wants
+        meant: timedelta = as_duration(text)  # type: ignore[assignment]  # it passes other types on, for pydantic
     except ValueError as error:
         raise click.BadParameter(f"{text} {error}") from None
     if not meant:

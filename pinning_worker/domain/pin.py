@@ -1,4 +1,4 @@
-"""The states of a request and of a pin: one literal table is the law, and the drawing in the docs is made from it.
+"""The states of a request and of a pin: one literal table is the law, and the source of the drawing in the docs.
 
 Two lanes share the table. A *request* is per CID: it fetches, measures and quotes, however many ask. A *pin* is per
 (CID, name): it lives from the first sight of a payment until its term ends.
@@ -18,7 +18,7 @@ The awkward cases, decided here rather than discovered:
             buried so deep that it won't be; then SUSPENDED.
 - owed:     paid, but the content cannot be fetched (or was refused, never quoted, or lost on disk): OWED, listed as a
             liability, tried again. Blocks lost under one name are lost under every name of that CID.
-- vanished: seen in the mempool, then gone without a block: VANISHED; nothing was promised on it.
+- vanished: seen in the mempool, then gone without a block: VANISHED; no promise depended on it.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ class Request:
     file_name: str = ""
     failure: ErrorCode | None = None
     reason: str = ""  # of the last failure, for the operator
-    attempts: int = 0  # fetches tried since it was last quoted
+    attempts: int = 0  # failed fetches since the last quote
     staged_for: tuple[
         Share, ...
     ] = ()  # the shares of its askers when it was measured: their staging room holds it until paid

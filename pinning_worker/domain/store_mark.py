@@ -1,4 +1,4 @@
-"""Whether books and blocks belong together: the decision, pure.
+"""The decision whether books and blocks belong together, pure.
 
 Both carry one mark: an id of their own, and the number of starts on the two. Books beside other books' blocks would
 call every block an orphan, and free paid blocks. So a start refuses books that are new or empty beside blocks, those of

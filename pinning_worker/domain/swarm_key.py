@@ -1,4 +1,4 @@
-"""The key of a private network, as Kubo keeps it in `swarm.key`.
+"""The key of a private network, in the format of Kubo's `swarm.key`.
 
     /key/swarm/psk/1.0.0/
     /base16/
@@ -18,7 +18,7 @@ _WITHOUT_PROTECTION = frozenset({"quic", "quic-v1", "webtransport", "webrtc", "w
 
 
 class BadSwarmKey(ValueError):
-    """Not a swarm key. The text says what is wrong with it, never the key."""
+    """Not a swarm key. The text names the fault, never the key."""
 
 
 def decode_swarm_key(file: bytes) -> bytes:

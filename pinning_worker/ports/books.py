@@ -36,11 +36,11 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Dossier:
-    """All that the books say about one root, read at one moment."""
+    """All rows of the books about one root, read at one moment."""
 
     request: Request | None
     pins: tuple[Pin, ...]  # of this root, in any state, by name
-    quotes: tuple[Quote, ...]  # all ever given, oldest first
+    quotes: tuple[Quote, ...]  # all of this root, oldest first
     naming: tuple[Pin, ...]  # STANDING pins of this root or of one that references it: latest end first, a few
 
 
@@ -64,7 +64,7 @@ class Books(Protocol):
         """STANDING pins whose root is this CID, or whose root's request lists it in `references`: latest end first."""
 
     async def quotes(self, root: Root) -> Sequence[Quote]:
-        """All quotes ever given for that root, oldest first."""
+        """All quotes of that root, lapsed ones included, oldest first."""
 
     async def payment(self, txid: Txid) -> Payment | None: ...
 
@@ -76,7 +76,7 @@ class Books(Protocol):
         without a proof. Payments without a pin are left out."""
 
     async def proven_from(self, height: int) -> Sequence[Payment]:
-        """Payments whose proof stands at that height or above: those that a reorg from there may take back."""
+        """Payments with a proof at that height or above, which a reorg from there may take back."""
 
     async def due(self, now: datetime, limit: int) -> Sequence[Request | Pin]:
         """Rows that are due now, the longest overdue first, without ACTIVE requests, whose queue may be long."""
@@ -85,7 +85,7 @@ class Books(Protocol):
         """ACTIVE requests, the longest waiting first. `paid_for`: of roots that a pin `keeps`; else all others."""
 
     async def next_due(self, after: datetime) -> datetime | None:
-        """The first `due_at` later than that."""
+        """The first `due_at` after that moment."""
 
     async def active_requests(self, *, paid_for: bool) -> int:
         """The number of ACTIVE requests. `paid_for`: of roots that a pin `keeps`; else all others."""
@@ -116,7 +116,7 @@ class Receipts(Protocol):
     """The metadata records of pins, mirrored to other nodes later. One per (CID, paying transaction)."""
 
     async def put(self, receipt: Receipt) -> None:
-        """Insert or replace by `receipt.key`."""
+        """Inserts or replaces by `receipt.key`."""
 
     async def get(self, key: str) -> Receipt | None: ...
 

@@ -35,7 +35,7 @@ class Chain(Protocol):
     """Our own verified headers, and the payments and names that servers show."""
 
     async def tip(self) -> Tip | None:
-        """None until our verified headers have reached a server's tip, once in this run."""
+        """Our tip; None until our verified headers have reached a server's tip, once in this run."""
 
     async def is_seen(self) -> bool:
         """Whether a payment made now would be noticed soon. While it is False, nothing may be sold."""
@@ -45,13 +45,13 @@ class Chain(Protocol):
         that our books may be behind, and nothing may be freed."""
 
     async def has_block(self, height: int, block_hash: str) -> bool:
-        """Whether our chain has that block. One below the first header that we hold counts as in it."""
+        """Whether our chain has that block. A block below our first header counts as in it."""
 
     async def watch(self, scripts: Collection[Script]) -> None:
         """Adds payment scripts to the watched ones."""
 
     async def name_ops(self, height: int) -> BlockOfNames | None:
-        """None where our chain has no such block (yet, or any more). Raises Trouble when no server answers."""
+        """The block's NameOps; None if our chain has no such block (any more). Raises Trouble if no server answers."""
 
 
 class ChainListener(Protocol):

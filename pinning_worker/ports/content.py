@@ -23,7 +23,7 @@ class Quarantined:
 
 
 class Blocks(Protocol):
-    """Bytes by multihash. A put is whole or not there; it outlives a power cut only after `sync`.
+    """Bytes by multihash. A put is atomic; it outlives a power cut only after `sync`.
 
     Nothing is deleted at once: `free` moves a block into quarantine, where no other method sees it, until `recall`
     brings it back or `purge` deletes it. A full disk deletes from quarantine first: blocks that were never paid for,
@@ -38,7 +38,7 @@ class Blocks(Protocol):
         """Stores a block whose hash the caller has verified. Replaces one that was found broken. Raises DiskFull."""
 
     async def get(self, multihash: Multihash) -> bytes | None:
-        """Only bytes that hash to the name."""
+        """The block's bytes, only if they hash to the name."""
 
     async def size(self, multihash: Multihash) -> int | None: ...
 
@@ -116,7 +116,7 @@ class OverBudget(FetchFailed):
 
 
 class NoRoom(FetchFailed):
-    """The disk was full before all had come."""
+    """The disk was full before all blocks had come."""
 
 
 class Unreadable(FetchFailed):

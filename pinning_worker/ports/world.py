@@ -1,4 +1,4 @@
-"""The world around the stories: time, crashes, the topic, and trouble of every day."""
+"""The world around the stories: time, crashes, the topic, and everyday trouble."""
 
 from __future__ import annotations
 

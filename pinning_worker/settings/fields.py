@@ -199,7 +199,7 @@ class Settings(PeerSettings):
     upnp: Literal["off", "on"] = "off"
     dht: Literal["off", "client", "server"] = "off"
 
-    # --- being a relay for peers that nobody can dial
+    # --- a relay for peers that cannot be dialled
     relay: Literal["off", "on"] = "off"
     relay_for: Literal["topic", "anyone"] = "topic"
     relay_reservations: int = Field(default=128, ge=1, le=100_000)
@@ -218,12 +218,12 @@ class Settings(PeerSettings):
     confirmations: int = Field(default=6, ge=1, le=1000)  # 1 is the block that holds the payment
     credit_blocks: int = Field(default=100, ge=1, le=10_000)  # blocks that a pin outlives its payment's reorg
     electrum_servers: Annotated[tuple[ElectrumServer, ...], BeforeValidator(values.as_list)] = ()
-    checkpoint: Checkpoint = None  # a block to verify from, newer than the one that is built in
+    checkpoint: Checkpoint = None  # a block to verify from, newer than the built-in one
     longest_unseen: Duration = Field(
         default=timedelta(hours=2), ge=A_MOMENT, le=100 * A_YEAR
     )  # after it nothing is sold
 
-    # --- what one request, and all unpaid ones together, may cost
+    # --- limits for one request, and for all unpaid ones together
     max_bytes: ByteCount = Field(default=1040 << 20, ge=1)  # a file of 1 GiB, and the blocks that link its chunks
     max_blocks: int = Field(default=70_000, ge=1)  # enough for 1 GiB in chunks of 16 KiB
     max_depth: int = Field(default=128, ge=1)
@@ -232,7 +232,7 @@ class Settings(PeerSettings):
     fetch_time: Duration = Field(default=timedelta(minutes=15), ge=A_MOMENT, le=A_YEAR)
     staging_quota: ByteCount = Field(default=10 << 30, ge=1)
     fetches_at_once: int = Field(default=8, ge=1, le=256)
-    queue_size: int = Field(default=200, ge=1, le=100_000)  # requests that wait or are fetched
+    queue_size: int = Field(default=200, ge=1, le=100_000)  # requests waiting or being fetched
     queue_size_per_peer: int = Field(default=50, ge=1, le=100_000)
 
     _bootstrap_peers: tuple[str, ...] = PrivateAttr(default=())

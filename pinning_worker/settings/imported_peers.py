@@ -17,7 +17,7 @@ _HEAD = (
 
 
 def read_imported(data_dir: Path) -> tuple[str, ...]:
-    """Raises ValueError (the rest of a sentence that begins with PINNING_BOOTSTRAP)."""
+    """The addresses in the file. Raises ValueError (the rest of a sentence that begins with PINNING_BOOTSTRAP)."""
     path = data_dir / FILE_NAME
     try:
         lines = path.read_text("utf-8").splitlines()

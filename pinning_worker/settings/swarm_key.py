@@ -1,6 +1,6 @@
-"""The swarm key, which makes the worker's network a private one: read from the file that the setting names.
+"""The swarm key, which makes the worker's network a private one: read from the setting's file.
 
-As a systemd credential it is that file itself, as for every name in FILE_FIELDS (`sources.py`).
+A systemd credential of that name is the file itself, as for every name in FILE_FIELDS (`sources.py`).
 """
 
 from __future__ import annotations

@@ -73,13 +73,13 @@ class Checking:
             nursery.start_soon(self._look_at_all)
 
     async def _look(self, root: Root) -> set[Multihash] | None:
-        """The blocks that are missing or broken, perhaps none; None where the root is whole."""
+        """The blocks that are missing or broken, perhaps none; None: the root is whole."""
         held, request = await self.books.held(root), await self.books.request(root)
         if not held or request is None or request.sizes is None:
             return set()
         sizes = await self.blocks.sizes(held)
         as_counted = len(sizes) == len(held) and sum(sizes.values()) == request.sizes.total
-        drawn = held if not as_counted else random.sample(held, min(SAMPLE, len(held)))  # no secret
+        drawn = held if not as_counted else random.sample(held, min(SAMPLE, len(held)))  # not a secret
         bad = await self.blocks.audit(drawn)
         if bad and as_counted:
             bad = await self.blocks.audit(held)
@@ -112,7 +112,7 @@ class Checking:
                 await self.clock.sleep(AGAIN_SECONDS)
 
     async def _compare(self, root: Root) -> bool | None:
-        """Whether it is kept; None: that could not be determined."""
+        """Whether its blocks are here, or no longer needed; None: the root is set aside, or could not be read."""
         if self.crashes.is_aside(root):
             return None
         try:

@@ -60,7 +60,7 @@ class Gathering:
     _found: dict[Multihash, int] = field(default_factory=dict)  # in this run
 
     async def run(self) -> Closure:
-        """Raises FetchFailed (with all blocks of the closure held so far)."""
+        """Fetches the closure. Raises FetchFailed (with all blocks of the closure held so far)."""
         started, self._found = self.clock.now(), {}
         await self._take(self.root, self.budget)
         own = sum(self._found.values())
@@ -107,7 +107,7 @@ class Gathering:
         self.require_allowed(fetched.blocks)
 
     def require_allowed(self, blocks: Iterable[Multihash]) -> None:
-        """Raises DeniedPart: one of these blocks, by their multihashes, is denied."""
+        """Raises DeniedPart if one of these blocks, by their multihashes, is denied."""
         if any(self.denied(Cid(1, RAW, multihash)) for multihash in blocks):
             raise self._denied_part()
 

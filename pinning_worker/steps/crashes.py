@@ -39,7 +39,7 @@ class Crashed(Trouble):
 
 
 def work_name(kind: str, about: Root | PinKey | str) -> str:
-    """`about`: a root, a pin, or a txid."""
+    """The name of a work. `about`: a root, a pin, or a txid."""
     if isinstance(about, PinKey):
         return f"{kind} {cid_text(about.root)} {hashlib.sha256(about.name).hexdigest()[:16]}"
     return f"{kind} {about if isinstance(about, str) else cid_text(about)}"
@@ -107,7 +107,7 @@ class Crashes:
             self.notes.end(name)
             return result
         finally:
-            self._at_work -= Counter([name])  # no zero stays
+            self._at_work -= Counter([name])  # unlike `subtract`, it drops zeros
 
     def tell_aside(self) -> None:
         """Logs all work that is set aside, once in each run."""

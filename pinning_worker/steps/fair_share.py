@@ -78,7 +78,7 @@ class Served:
             self._turns.popitem(last=False)
 
     def last(self, part: Part) -> int:
-        """0: never."""
+        """The turn in which the part was last served; 0: never."""
         return self._turns.get(part, 0)
 
 

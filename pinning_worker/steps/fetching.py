@@ -64,7 +64,7 @@ REFUSALS: dict[type[Exception], Refusal] = {
     Unreadable: Refusal(ErrorCode.UNSUPPORTED),
     DeniedPart: Refusal(ErrorCode.DENIED),
     NoRoom: Refusal(ErrorCode.BUSY, 600, NO_ROOM, log_event="disk.full"),
-    DiskFull: Refusal(ErrorCode.BUSY, 600, NO_ROOM, log_event="disk.full"),  # before Trouble, of which it is one
+    DiskFull: Refusal(ErrorCode.BUSY, 600, NO_ROOM, log_event="disk.full"),  # a kind of Trouble, so before it
     Trouble: Refusal(ErrorCode.BUSY, 600, "cannot store it at the moment", log_event="fetch.put_off"),
 }
 EXPECTED = tuple(REFUSALS)
@@ -272,8 +272,8 @@ class Fetching:
         return ()
 
     async def _interrupted(self, request: Request, gathering: Gathering, reason: str) -> None:
-        """Blocks came, then stopped. They are kept for a paid pin. Else they wait in quarantine, from where a retry
-        brings them back: no quota counts them, and an attacker withholds one block at no cost."""
+        """Blocks came, then stopped. A paid pin keeps them. Else they wait in quarantine, from where a retry brings
+        them back: no quota counts them, and an attacker withholds one block at no cost."""
         for _ in attempts("interrupted"):
             current = await self.books.request(request.root) or request
             if current.state not in ACTIVE:

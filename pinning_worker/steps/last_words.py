@@ -14,7 +14,7 @@ from math import inf
 
 import trio
 
-LAST_WORDS_SECONDS = 2.0  # less than a stop takes at most (daemon.py)
+LAST_WORDS_SECONDS = 2.0  # below the limit of a stop (daemon.py)
 
 
 @dataclass(slots=True)

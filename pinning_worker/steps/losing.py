@@ -1,4 +1,4 @@
-"""Losing: blocks of a root are missing or broken, so they are owed to every name that paid for them."""
+"""Losing: missing or broken blocks of a root are owed to every name that paid for them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Paying: a payment is seen, proven, taken back by a reorg, or gone; a pin is judged by its payments.
 
-An unproven payment enters the books only where a quote waits for it, a few for each root (`unbooked.py`).
+An unproven payment enters the books only if a quote waits for it, a few for each root (`unbooked.py`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pinning_worker.steps.unbooked import Unbooked
 
 log = structlog.get_logger()
 
-REORG_LOOKBACK = 1000  # blocks below the tip that are compared with our headers after every start
+REORG_LOOKBACK = 1000  # blocks below the tip whose payments are compared with our headers after every start
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Paying:
     async def seen(self, sighting: Sighting) -> None:
         """A transaction that pays us, proven or not. A repeat changes nothing.
 
-        Without a proof it enters the books only where a quote waits for it, and a few for each root (`unbooked.py`).
+        Without a proof it enters the books only if a quote waits for it, a few for each root (`unbooked.py`).
         """
         if not self.crashes.is_aside(sighting.txid):
             await self.crashes.guard("payment", sighting.txid, partial(self._seen, sighting))

@@ -57,7 +57,7 @@ class Quoting:
         return None
 
     def live(self, known: Dossier, months: int) -> Quote | None:
-        """The live quote. None also if the closure is not held: a quote is repeated only while it can be kept."""
+        """The live quote. None also if the closure is not held: only a promise that can be kept is repeated."""
         if known.request is None or known.request.sizes is None:
             return None
         now = self.clock.now()

@@ -1,7 +1,7 @@
 """Rebuilding the books from the receipts: the promise for each payment, so that the same payment buys it again.
 
 The story does the rest: the chain shows every payment, these quotes judge it, and its content is found on disk, block
-by block, before any peer is asked.
+by block, before a fetch asks any peer.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ class Shelf:
             await self.blocks.free(tuple(bad), await self._today(), was_paid=True)
 
     async def let_go(self, pin: Pin, change: Change) -> bool:
-        """Stores a pin that no longer holds its root, and frees the blocks that nothing else holds."""
+        """Stores a pin that no longer keeps its root, and frees the blocks that nothing else holds."""
         request = await self.books.request(pin.root)
         others = [other for other in await self.books.pins_of(pin.root) if other.key != pin.key]
         if any(other.keeps for other in others) or (request and request.state in REQUEST_HOLDS):

@@ -1,4 +1,4 @@
-"""The roots that this run has found whole: every block of them was there, with its size."""
+"""The roots that this run has found whole: every block was there, and their sizes add up."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def _gossip_limits(settings: Settings) -> GossipLimits:
 
 
 def certificate_files(settings: Settings) -> CertificateFiles | None:
-    """As the settings name them."""
+    """The certificate files of the settings."""
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return CertificateFiles(settings.tls_cert, settings.tls_key)

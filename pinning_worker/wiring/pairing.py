@@ -36,7 +36,7 @@ class Store:
     blocks: Path
 
     async def look(self) -> Found:
-        """Changes nothing. Raises Trouble."""
+        """Reads both marks, and looks for blocks. Changes nothing. Raises Trouble."""
         held = await store_mark.some_held(self.database, _A_FEW)
         there = await trio.to_thread.run_sync(
             lambda: any(os.path.exists(file_of(str(self.blocks), multihash)) for multihash in held)
@@ -50,7 +50,7 @@ class Store:
         )
 
     def require_pair(self, found: Found) -> None:
-        """Raises NotItsBlocks."""
+        """Raises NotItsBlocks if the two do not belong together."""
         kind = mismatch(found)
         if kind is not None:
             raise NotItsBlocks(kind, self._text(kind, found))

@@ -1,8 +1,8 @@
 """AuxPow: the proof that a header's work was done while mining another chain (merged mining).
 
     coinbase transaction of the parent's block   it names the root of a tree of chains
-    hash of the parent block                     32 bytes, redundant, never looked at
-    merkle branch, index                         coinbase -> the parent's merkle root; the index is never looked at
+    hash of the parent block                     32 bytes, redundant, never read
+    merkle branch, index                         coinbase -> the parent's merkle root; the index is never read
     chain merkle branch, chain index             our header's hash -> the root of the tree of chains
     parent header                                80 bytes, with the work
 
@@ -65,7 +65,7 @@ class AuxPow:
     parent: bytes
 
     def require_commitment(self, child: bytes, chain_id: int, *, strict: bool) -> None:
-        """Raises BadAuxPow unless the parent commits to the header whose hash is `child`. Judges no work."""
+        """Raises BadAuxPow unless the parent commits to the header whose hash is `child`. Does not check work."""
         version, _previous, merkle_root, *_ = _PARENT.unpack(self.parent)
         if version & _AUXPOW_BIT:
             raise BadAuxPow("the parent is merge-mined itself")

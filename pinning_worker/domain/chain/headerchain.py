@@ -4,7 +4,7 @@ A chain starts at its network's anchor (`anchor.py`). Everything after it is jud
 doichain-core `validation.cpp`:
 
 - it names the hash of the one before;
-- its bits are what the network's rule asks for (`difficulty.py`);
+- its bits follow the network's rule (`difficulty.py`);
 - its time is later than the median of the 11 before (BIP 113);
 - at the height of a pinned block (the split, the operator's checkpoint) it is that block;
 - it is not merge-mined below the height where merge mining began;
@@ -74,7 +74,7 @@ class HeaderChain:
         return self.base_height <= height <= self.tip_height
 
     def header_at(self, height: int) -> Header:
-        """Raises IndexError where the chain has no such height."""
+        """Raises IndexError if the chain has no such height."""
         return parse_header(self.raw_at(height))
 
     def hash_at(self, height: int) -> str | None:
@@ -98,7 +98,7 @@ class HeaderChain:
         return bytes(self._headers[at : at + HEADER_SIZE])
 
     def time_and_bits_at(self, height: int) -> tuple[int, int]:
-        """Raises IndexError where the chain has no such height."""
+        """Raises IndexError if the chain has no such height."""
         if not self.has(height):
             raise IndexError(f"no header at height {height}")
         return _TIME_AND_BITS.unpack_from(self._headers, (height - self.base_height) * HEADER_SIZE + _TIME_AT)
@@ -175,7 +175,7 @@ class Branch:
             self._last = header
 
     def require_root(self) -> None:
-        """Raises Overtaken unless the chain still has the header that this branch grows from."""
+        """Raises Overtaken unless the chain still has the header below this branch."""
         if not self._chain.has(self.fork_height) or self._chain.raw_at(self.fork_height) != self._root.raw:
             raise Overtaken
 

@@ -3,7 +3,7 @@
 A Doichain header is Bitcoin's 80 bytes; a merge-mined one (version bit 0x100) is followed by an AuxPow, the proof that
 the work was done on another chain (`auxpow.py`). Rules, after doichain-core `pow.cpp` and `validation.cpp`:
 
-- The target of a header is what its bits say, above zero and at most the network's `pow_limit`.
+- The bits of a header stand for a target above zero and at most the network's `pow_limit`.
 - A plain header's own hash meets the target; for a merge-mined one, its parent's hash meets the target *of the child's
   bits*.
 - On a strict network (regtest) every header but those of version exactly 1 carries our chain id in its upper 16 bits.
@@ -63,7 +63,7 @@ class Header:
 
 
 def parse_header(raw: bytes) -> Header:
-    """The header that these 80 bytes are. Raises BadHeader on any other length."""
+    """Parses 80 bytes. Raises BadHeader on any other length."""
     if len(raw) != HEADER_SIZE:
         raise BadHeader("a header has 80 bytes")
     version, previous, merkle_root, time, bits, _nonce = _FIELDS.unpack(raw)

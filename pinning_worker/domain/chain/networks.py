@@ -87,7 +87,7 @@ class Network:
     blocks_on_demand: bool  # blocks come only on demand: an old tip does not mean that a server is cut off
     name_life: int  # blocks until a name expires (mainnet below height 48 000 had less)
     months_sold_max: int  # limited by the life of a name; on regtest names live shorter than any pin
-    least_name_amount: Swartz  # in a name output; mainnet asks for it from height 212 500 on
+    least_name_amount: Swartz  # in a name output; mainnet requires it from height 212 500 on
     anchor: Anchor | None  # None: no block is built in, the operator must name a checkpoint
     split_block: PinnedBlock | None  # it distinguishes the chain from the dead fork
     checkpoint: PinnedBlock | None = None  # the operator's

@@ -1,8 +1,8 @@
 """CIDs: the identity of a block, whatever the spelling.
 
-`Qm…` and `bafybei…` of one block are the same request, so everything is keyed by the CIDv1 bytes (`Cid.key`);
-blocks on disk by the multihash alone. Text is decoded by `multiformats` (about 130 µs); binary CIDs, the hot path,
-are cut by hand here. Spec: https://github.com/multiformats/cid.
+`Qm…` and `bafybei…` of one block are the same request, so the key of everything is the CIDv1 bytes (`Cid.key`); that
+of blocks on disk is the multihash alone. `multiformats` decodes text (about 130 µs); binary CIDs, the hot path, are
+parsed by hand here. Spec: https://github.com/multiformats/cid.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def cid_from_bytes(data: bytes) -> Cid:
 
 
 def cid_text(data: bytes) -> str:
-    """The text of a binary CID that we wrote ourselves, a root of the books. Raises as `cid_from_bytes`."""
+    """The text of a binary CID that we wrote ourselves, a root of the books. Raises like `cid_from_bytes`."""
     return str(cid_from_bytes(data))
 
 

@@ -4,7 +4,7 @@
 `ipfs://undefined`, `https:` images, `ipfs://cid/path`, `null`, an HTML page, an image where metadata was expected.
 
 Rules: nothing here is fatal, whatever the bytes are. A link that this worker can fetch is an `ImageLink`; every other
-one is `foreign`: reported to the asker, pinned by nobody. A document is decoded whole (never chunk by chunk: a UTF-8
+one is `foreign`: reported to the asker, never pinned. A document is decoded whole (never chunk by chunk: a UTF-8
 character may lie across two blocks), and only up to MOST_BYTES. Strangers write it, so all parts that the books keep
 are bounded: texts are cut, and each of the two lists has its own bound, so that no number of foreign links hides an
 image that comes after them.
@@ -42,7 +42,7 @@ class ImageLink:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """A metadata document. `name` and `description` are `""` where they are missing or no text.
+    """A metadata document. `name` and `description` are `""` if they are missing or no text.
 
     images: links that can be fetched, each once, in order of appearance (`image` before `images`).
     foreign: all others: other schemes, `ipfs://undefined`, codecs that we don't read, values that are no text.

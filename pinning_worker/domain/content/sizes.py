@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PIECE = 4096  # bytes: a file takes whole pieces of a disk, so the smallest block takes one
+PIECE = 4096  # bytes: a file occupies whole pieces of a disk, so the smallest block occupies one
 
 _UNITS = ("Bytes", "KB", "MB", "GB", "TB")
 

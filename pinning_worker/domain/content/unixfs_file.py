@@ -30,7 +30,7 @@ class Child:
 
 
 def file_blocks(chunks: Iterable[bytes], width: int = WIDTH) -> Iterator[tuple[Cid, bytes]]:
-    """(CID, block) of each block of the file whose content `chunks` is; all chunks but the last are equally long."""
+    """(CID, block) of each block of the file with these chunks; all chunks but the last are equally long."""
     levels: list[list[Child]] = [[]]
     for chunk in chunks:
         cid = cid_of(RAW, chunk)

@@ -38,7 +38,7 @@ class Tip:
     median_time: datetime
 
     def confirmations(self, proof: Proof) -> int:
-        """1 is the block that holds the transaction."""
+        """The confirmations of a proof: 1 for the block that holds the transaction."""
         return self.height - proof.height + 1
 
 

@@ -18,8 +18,8 @@ from pinning_worker.domain.content.cid import BadCid, Cid, parse_cid
 from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.swartz import Swartz
 
-NAME_AMOUNT = Swartz(1_000_000)  # lies in the name output, and stays the customer's with the name
-USUAL_NETWORK_FEE = Swartz(102_720)  # what the browser leaves for one input and three outputs
+NAME_AMOUNT = Swartz(1_000_000)  # in the name output; it stays the customer's, with the name
+USUAL_NETWORK_FEE = Swartz(102_720)  # the browser's fee for one input and three outputs
 
 
 @dataclass(frozen=True, slots=True)

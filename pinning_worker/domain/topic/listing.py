@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 
 DEFAULT_PAGE, LARGEST_PAGE = 10, 100
-_FURTHEST = 2**31 - 1  # an offset beyond it is an empty page, and must still fit any database's integer
+_FURTHEST = 2**31 - 1  # an offset beyond it gives an empty page, and is cut to fit any database's integer
 _SECONDS_OF_A_DAY = 86_400
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PLAIN_DATE = "LIST_DATE:"

@@ -47,7 +47,7 @@ class FetchingCid:
 
 @dataclass(frozen=True, slots=True)
 class AddingCid:
-    """The whole closure is held, measured and quoted: the standing answer, from which a browser pays."""
+    """The closure is wholly held, measured and quoted: the standing answer, from which a browser pays."""
 
     cid: str
     quote: Quote
@@ -252,7 +252,7 @@ class InvalidDateFormat:
 
 @dataclass(frozen=True, slots=True)
 class ListError:
-    """A LIST failed."""
+    """A LIST failed; the text gives the reason."""
 
     text: str
 
