@@ -49,9 +49,7 @@ class BackupFolder:
         owner = self.path / OWNER
         if not owner.exists():
             names = {entry.name for entry in self.path.iterdir()} - _FRESH_VOLUME
-            others = sorted(
-                name for name in names if not name.startswith(f".{OWNER}.")
-            )  # left by a kill during `replace`
+            others = sorted(name for name in names if not name.startswith(f".{OWNER}."))  # a kill leaves such names
             if others:
                 raise WrongPlace(f"{self.path} holds {others[0]} and is no backup: name an empty or a new directory")
             replace(owner, f"{store_id}\n".encode())

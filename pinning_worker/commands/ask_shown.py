@@ -40,9 +40,7 @@ class Shown:
         from pinning_worker.domain.topic.following import Fetching, Kept
 
         if isinstance(step, Kept):
-            self.name = (
-                step.name
-            )  # a payment under the same name extends the term; another name would begin a second one
+            self.name = step.name  # a payment under this name extends the term; another would begin a second one
         if self.as_json:
             click.echo(json_line(step))
         elif isinstance(step, Fetching):

@@ -248,9 +248,7 @@ class Request:
     failure: ErrorCode | None = None
     reason: str = ""  # of the last failure, for the operator
     attempts: int = 0  # failed fetches since the last quote
-    staged_for: tuple[
-        Share, ...
-    ] = ()  # the shares of its askers when it was measured: their staging room holds it until paid
+    staged_for: tuple[Share, ...] = ()  # the shares of its askers when measured: it uses their room until paid
 
     def moved(self, event: Event, due_at: datetime | None, **changes: object) -> Request:
         """The same request after an event. Raises Forbidden."""

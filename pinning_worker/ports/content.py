@@ -31,8 +31,8 @@ class Blocks(Protocol):
     """
 
     found_broken: Callable[[Multihash], None]
-    """`get` calls this with the multihash of a block whose bytes do not match it, and returns None. `sizes` leaves the
-    block out too, until it is put again."""
+    """`get` calls this with the multihash of a block whose bytes do not match it, and returns None. The store on disk
+    also leaves the block out of `sizes` until it is put again."""
 
     async def put(self, multihash: Multihash, data: bytes) -> None:
         """Stores a block whose hash the caller has verified. Replaces one that was found broken. Raises DiskFull."""

@@ -219,9 +219,7 @@ class Settings(PeerSettings):
     credit_blocks: int = Field(default=100, ge=1, le=10_000)  # blocks that a pin outlives its payment's reorg
     electrum_servers: Annotated[tuple[ElectrumServer, ...], BeforeValidator(values.as_list)] = ()
     checkpoint: Checkpoint = None  # a block to verify from, newer than the built-in one
-    longest_unseen: Duration = Field(
-        default=timedelta(hours=2), ge=A_MOMENT, le=100 * A_YEAR
-    )  # after it nothing is sold
+    longest_unseen: Duration = Field(default=timedelta(hours=2), ge=A_MOMENT, le=100 * A_YEAR)  # then nothing is sold
 
     # --- limits for one request, and for all unpaid ones together
     max_bytes: ByteCount = Field(default=1040 << 20, ge=1)  # a file of 1 GiB, and the blocks that link its chunks

@@ -90,9 +90,8 @@ class DueLoop:
         await self._tidy(nursery)
         await self._start_fetches(nursery)
         self._start_judging(nursery)
-        looked_at = (
-            self.clock.now()
-        )  # one moment for both: a row that falls due between two would be neither due nor ahead
+        # One moment for both: a row that falls due between two would be neither due nor ahead.
+        looked_at = self.clock.now()
         await self._start_due(nursery, looked_at)
         await self._rest(looked_at)
 
@@ -243,14 +242,10 @@ class DueLoop:
             try:
                 await self.crashes.watch(name, partial(work, item))
             except Trouble as trouble:
-                if kind == "fetch" and isinstance(
-                    trouble, Crashed
-                ):  # its askers have their answer: it gives its place up
+                if kind == "fetch" and isinstance(trouble, Crashed):  # its askers are answered: it gives its place up
                     return
                 log.error("step.put_off", seconds=PUT_OFF.seconds, reason=str(trouble))
-                await self.clock.sleep(
-                    PUT_OFF.total_seconds()
-                )  # its key stays in `_working`, so the loop does not start it again
+                await self.clock.sleep(PUT_OFF.total_seconds())  # in `_working`: the loop does not start it again
                 if isinstance(key, PinKey):
                     self.bell.nudge(key)
             finally:

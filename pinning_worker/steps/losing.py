@@ -56,9 +56,8 @@ class Losing:
             change = Change(requests=(request,) if request else (), pins=owed, release=release)
             if await self.shelf.store_and_free(change, was_paid=False):
                 for each in owed:
-                    self.bell.nudge(
-                        each.key
-                    )  # a pin that was on credit is no debt, for nothing is proven: the judge decides
+                    # A pin that was on credit is no debt, for nothing is proven: the judge decides.
+                    self.bell.nudge(each.key)
                 return self.bell.ring()
 
     async def _has_places(self) -> bool:

@@ -83,9 +83,8 @@ class Paying:
                     return None
                 continue
             is_new = known is None or (known.proof is None and payment.proof is not None)
-            request = await self.books.request(
-                payment.root
-            )  # its version is the guard: a lapse in between fails one of the two commits
+            # The version of the request is the guard: with a lapse in between, one of the two commits fails.
+            request = await self.books.request(payment.root)
             pin = pin or _first_seen(payment, quotes)
             guard = (request,) if request else ()
             if await self.books.commit(Change(requests=guard, pins=(pin,), payments=(payment,))):

@@ -1,9 +1,9 @@
 """The queue: its limits, and the request that makes room when it is full.
 
-A peer has `queue_size_per_peer` places, one connection at most half of the queue. When all places are taken, a
-newcomer whose share has fewer than another takes the place of the newest request of the greediest share. The books
-list the waiting requests, so a restart forgets no share. To read them costs more than a NEW-CID, so memory has an
-up-to-date list. A refusal never rests on a list that is older than LIST_SECONDS.
+A peer has `queue_size_per_peer` places, one connection half of the queue (or a peer's places, if they are more). When
+all places are taken, a newcomer whose share has fewer than another takes the place of the newest request of the
+greediest share. The books list the waiting requests, so a restart forgets no share. To read them costs more than a
+NEW-CID, so memory has an up-to-date list. A refusal never rests on a list that is older than LIST_SECONDS.
 """
 
 from __future__ import annotations

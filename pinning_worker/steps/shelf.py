@@ -96,9 +96,7 @@ class Shelf:
     quarantine: timedelta
     release: Release = field(default_factory=NoRelease)
     untidy: bool = True  # unreferenced blocks may lie there: true at every start
-    _has_swept: bool = (
-        False  # unreferenced blocks since then come from fetches of this run, so nobody has paid for them
-    )
+    _has_swept: bool = False  # later unreferenced blocks come from fetches of this run, so they are unpaid
     _left: dict[Multihash, bool] = field(default_factory=dict)  # released, and not freed yet -> whether it was paid for
     _knows_payments: bool = False  # the payments of all receipts were found; once true, it stays so
     _compare_at: datetime | None = None  # not before this time is `_knows_payments` looked up again

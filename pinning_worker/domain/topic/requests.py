@@ -119,10 +119,7 @@ def parse(data: bytes) -> Request:
 def _json(text: str) -> Request:
     try:
         body = json.loads(text, parse_constant=_no_number)
-    except (
-        ValueError,
-        RecursionError,
-    ):  # RecursionError: deep nesting; ValueError: also a number of thousands of digits
+    except (ValueError, RecursionError):  # ValueError: also a number of thousands of digits; the other: deep nesting
         return Ignored(_plain_kind(text))
     if not isinstance(body, dict):
         return Ignored(Kind.OTHER_JSON)
