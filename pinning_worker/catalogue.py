@@ -2,14 +2,15 @@
 
     a block of our verified chain -> its NameOps, every byte proven -> the index -> a page, as somebody asked for it
 
-1. From the first start's tip up, block by block, without a gap: a block that cannot be had is asked for again, never
-   skipped. The height to go on with is in the index, so a stop costs nothing.
-2. Before each block the one below it is compared with our chain. After a reorg the index forgets down to the fork and
-   goes up again. Only heights that our own headers reach are asked for: a server's word for a tip means nothing.
-3. One answer for each LIST. Equal questions within a few seconds share one look into the index, whose newest state
-   every answer shows all the same: what changes the index empties the shared answers.
+1. The index grows from the first start's tip up, block by block, without a gap: a block that no server delivers is
+   requested again, never skipped. The index holds the next height, so a stop costs nothing.
+2. Before each block, the block below it is compared with our chain. After a reorg the index drops its blocks down to
+   the fork and grows again. It requests only heights that our own headers reach: a server's claim of a tip means
+   nothing.
+3. One answer for each LIST. Equal questions within a few seconds share one query of the index. Every change of the
+   index discards the shared answers, so each answer shows the newest state.
 
-Older blocks (before the first start) are not read here. What a LIST may ask, and what it gets: docs/protocol.md.
+Blocks before the first start are not read here. docs/protocol.md defines the questions and answers of LIST.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ from pinning_worker.ports.world import Announcer, Clock, Trouble
 
 log = structlog.get_logger()
 
-LOOK_EVERY = 15.0  # seconds, when nobody rings
+LOOK_EVERY = 15.0  # seconds, without a ring
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0  # seconds
 FRESH = timedelta(days=1)  # a younger tip is the chain's end; an older one may be a download half way
-STILL = timedelta(seconds=30)  # an older tip that stood so long is the end too
+STILL = timedelta(seconds=30)  # an older tip is the end too, once unchanged for so long
 SHARED = timedelta(seconds=5)
 MOST_SHARED = 256
 FIND_SECONDS = 10.0
@@ -60,8 +61,8 @@ class Catalogue:
     _bell: trio.Event = field(default_factory=trio.Event)
     _stood: tuple[Tip, datetime] | None = None
     _answers: dict[_Question, tuple[datetime, Message]] = field(default_factory=dict)
-    _changes: int = 0  # of the index: no answer is shared that one of them made old
-    _looking: dict[_Question, trio.Event] = field(default_factory=dict)  # into the index now
+    _changes: int = 0  # of the index; an answer that was computed during one is not shared
+    _looking: dict[_Question, trio.Event] = field(default_factory=dict)  # queries of the index under way
 
     # ------------------------------------------------------------ blocks -> index
 
@@ -84,11 +85,11 @@ class Catalogue:
                 await bell.wait()
 
     def ring(self) -> None:
-        """The tip may have moved. To ring too often, or not at all, costs only time."""
+        """The tip may have moved. Extra or missing rings cost only time."""
         self._bell.set()
 
     async def index_next(self) -> bool:
-        """One step; False when there is nothing to do now. Raises Trouble, with nothing changed."""
+        """Takes one step; False if there is nothing to do now. Raises Trouble, and then nothing has changed."""
         tip = await self.chain.tip()
         if tip is None:
             return False
@@ -104,7 +105,7 @@ class Catalogue:
         if height > tip.height + 1 and self._is_fresh(tip):
             log.info("names.shorter_chain", tip=tip.height)
             return await self._resume(tip.height + 1)
-        return False  # at the end, or headers that are had anew: what they will reach again is not forgotten
+        return False  # at the tip; or our headers are being downloaded anew, and will reach these blocks again
 
     async def _begin(self, tip: Tip) -> bool:
         now = self.clock.now()
@@ -134,7 +135,7 @@ class Catalogue:
     async def _add(self, height: int) -> bool:
         block = await self.chain.name_ops(height)
         if block is None or not await self.chain.has_block(height, block.hash):
-            return False  # a reorg while we asked: the next look sees it
+            return False  # a reorg during the request: the next step sees it
         await self.index.add(height, block.hash, self._rows(block))
         self._note_change()
         return True
@@ -161,14 +162,14 @@ class Catalogue:
         ]
 
     async def note_metadata(self, root: Root, has_images: bool) -> None:
-        """What the content under `root` (CIDv1 bytes) turned out to be. Raises Trouble."""
+        """Stores whether the metadata under `root` (CIDv1 bytes) is a collection. Raises Trouble."""
         await self.index.note_metadata(root, has_images)
         self._note_change()
 
     # ------------------------------------------------------------ index -> LIST
 
     async def listed(self, request: ListRequest) -> None:
-        """Says the one answer to a LIST."""
+        """Publishes the one answer to a LIST."""
         await self.announcer.say(await self._answer(request.asked))
 
     async def _answer(self, asked: ListQuery | BadList) -> Message:
@@ -181,7 +182,7 @@ class Catalogue:
                 return await self._shared(asked)
 
     async def _shared(self, query: ListQuery) -> Message:
-        """One look for all who ask the same within a few seconds; other questions do not wait for it."""
+        """One query for all equal questions within a few seconds; other questions do not wait for it."""
         now = self.clock.now()
         question = (query, query.block_times(now))
         while (known := self._answers.get(question)) is None or now >= known[0]:

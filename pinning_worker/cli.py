@@ -1,5 +1,5 @@
-"""`pinning-worker`: the commands, each in `commands/`, and what their exit codes mean. Imports what it needs when it
-needs it: `--help` answers at once."""
+"""`pinning-worker`: the commands, each in `commands/`, and the meaning of their exit codes. Commands import other parts
+when they run, so that `--help` answers at once."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 
     data directory's lock  >  libp2p host, gossip  >  database, block store  >  stories, bitswap, intake, watcher
 
-Nesting is the shutdown order: SIGTERM ends the innermost first, so nothing is taken in that could not be finished, and
-whoever is asked still has what it needs to answer. `on_ready` is called once everything runs, `on_ending` when the end
-begins, `on_sight` when the chain comes into sight (None) or is lost (why). SIGHUP never ends the worker: from the
-first line of `run` to the last it rings whatever is read again while the worker runs.
+Nesting is the shutdown order: SIGTERM ends the innermost part first, so the worker accepts nothing that it could not
+finish, and every part that still answers has all that it uses. `run` calls `on_ready` once everything runs,
+`on_ending` when the shutdown begins, `on_sight` when the chain comes into sight (None) or is lost (the reason).
+SIGHUP never ends the worker: during all of `run` it rings the readers of files that may change while the worker runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pinning_worker.wiring.stories import tell_stories
 
 log = structlog.get_logger()
 
-LAST_WORDS_SECONDS = 3.0  # for what was said before the end to leave; also for the opening, where it ends that
+LAST_WORDS_SECONDS = 3.0  # for the last messages to leave; also the limit of an opening that a signal interrupts
 
 
 async def run(
@@ -40,7 +40,7 @@ async def run(
     on_ending: Callable[[], None] = lambda: None,
     on_sight: Callable[[Blindness | None], None] = lambda _: None,
 ) -> None:
-    """The worker, until SIGTERM or SIGINT. Raises what opening the adapters raises, each with its own advice."""
+    """Runs the worker until SIGTERM or SIGINT. Raises the errors of the adapters' opening, each with its own advice."""
     with one_error(), trio.open_signal_receiver(signal.SIGHUP) as hangups:
         async with trio.open_nursery() as outermost:
             rereading = _Rereading()
@@ -51,7 +51,7 @@ async def run(
 
 @dataclass(frozen=True, slots=True)
 class _Rereading:
-    """What SIGHUP rings: each only wakes whoever reads, and says for itself what could not be read."""
+    """The bells that SIGHUP rings. Each wakes one reader, which logs by itself what it cannot read."""
 
     bells: list[Callable[[], None]] = field(default_factory=list)
 
@@ -92,7 +92,7 @@ async def _hold_and_run(
 async def _end_on_signal(
     hearing: trio.CancelScope, everything: trio.CancelScope, on_ending: Callable[[], None]
 ) -> None:
-    """First the stories; what they have said may leave yet, for a moment."""
+    """Cancels the stories first; their last messages have LAST_WORDS_SECONDS to leave."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
             log.info("worker.ending", signal=signal.Signals(number).name)

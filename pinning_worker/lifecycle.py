@@ -5,15 +5,15 @@
 Four ideas keep it small:
 1. `due_at` is the scheduler. Retries, lapses, reminders, expiry and recovery after a crash are one loop over one
    question: what is due now?
-2. Compare and swap. A step reads, decides (purely, in `domain`), stores only if nobody was faster, and only then
-   speaks. A refused step changes nothing and is taken again.
-3. A doorbell, not a queue. The truth is in the books; ringing wakes the loop. Nothing is lost when a task dies,
-   because no task owns a fact.
-4. Announce after the books know. Gossip is lossy; a repeated NEW-CID repeats the standing answer.
+2. Compare and swap. A step reads, decides (purely, in `domain`), stores only if no other step was faster, and only
+   then announces. A refused step changes nothing and is taken again.
+3. A doorbell, not a queue. The truth is in the books; a ring wakes the loop. A task that dies loses nothing, because
+   no task owns a fact.
+4. Announce after the commit. Gossip is lossy; a repeated NEW-CID repeats the standing answer.
 
-Whoever changes what a root holds (pins it, lets it go, finds it damaged) stores that root's request in the same
-change, so that its version guards the decision. What each part knows for itself is in `steps/`: fetching, quoting,
-answering, the shelf of blocks, and the loop.
+A step that changes what a root holds (pins it, releases it, finds it damaged) stores that root's request in the same
+change, so that the request's version guards the decision. The parts are in `steps/`: fetching, quoting, answering,
+the shelf of blocks, the loop, and the rest.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ from pinning_worker.steps.whole_roots import WholeRoots
 
 @dataclass(slots=True)
 class Lifecycle:
-    """The doors to the story are `asked`, `ill_asked` and the three of a ChainListener; `run` keeps it going."""
+    """Events enter by `asked`, `ill_asked` and the methods of a ChainListener; `run` keeps the story going."""
 
     terms: Terms
     clock: Clock
@@ -72,7 +72,7 @@ class Lifecycle:
     crash_notes: CrashNotes
     note_metadata: Callable[[Root, bool], Awaitable[None]] | None = None
     release: Release = field(default_factory=NoRelease)
-    has_last_words: bool = False  # a stop waits until what is stored is announced
+    has_last_words: bool = False  # a stop waits for announcements of stored changes
 
     bell: Bell = field(default_factory=Bell)
     crashes: Crashes = field(init=False)
@@ -89,7 +89,7 @@ class Lifecycle:
     due: DueLoop = field(init=False)
 
     def __post_init__(self) -> None:
-        """Each chapter is handed what it uses. They are built in the order in which one uses the other."""
+        """Builds the chapters, each after those that it uses."""
         terms, clock, books, chain, announcer = self.terms, self.clock, self.books, self.chain, self.announcer
         bell, whole = self.bell, WholeRoots()
         self.crashes = Crashes(self.crash_notes)
@@ -207,7 +207,7 @@ class Lifecycle:
         )
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Runs until cancelled, from wherever the books say that everything stands."""
+        """Runs until cancelled, and continues from the state in the books."""
         self.crashes.tell_aside()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.last_words.run)
@@ -226,34 +226,34 @@ class Lifecycle:
         await self.asking.ill_asked(bad)
 
     async def payment_seen(self, sighting: Sighting) -> None:
-        """A transaction that pays us, proven or not. Said again it changes nothing."""
+        """A transaction that pays us, proven or not. A repeat changes nothing."""
         await self.paying.seen(sighting)
 
     async def payment_gone(self, txid: Txid) -> None:
-        """It left the mempool and stands in no block."""
+        """The transaction left the mempool and stands in no block."""
         await self.paying.gone(txid)
 
     async def tip_moved(self, tip: Tip, fork_height: int | None) -> None:
-        """A new block: confirmations grow; in a reorg proofs that no longer stand are taken back."""
+        """A new block: confirmations grow; a reorg takes back the proofs in blocks that it replaced."""
         await self.paying.tip_moved(tip, fork_height)
 
     async def denylist_changed(self) -> None:
-        """The operator has changed what he keeps."""
+        """The operator has changed the denylist."""
         await self.owing.denylist_changed()
 
     def look_again(self) -> None:
-        """The operator has changed something: what he released may go now."""
+        """The operator may have released held orphans: look at once."""
         self.shelf.look_again()
         self.bell.ring()
 
     def ring(self) -> None:
-        """Something outside the books has changed: whether the chain is seen."""
+        """Wakes the loop for a change outside the books: the sight of the chain."""
         self.bell.ring()
 
     # ------------------------------------------------------------ what is due
 
     async def _fetch(self, request: Request, turn: Turn) -> None:
-        """A request: fetched, measured and quoted; then whoever paid before the quote is looked for."""
+        """Fetches, measures and quotes a request; then books the payments that came before the quote."""
         try:
             await self.fetching.fetch(request, turn)
         finally:
@@ -261,7 +261,7 @@ class Lifecycle:
         await self.paying.look_again(request.root)
 
     async def _step(self, pin: Pin) -> None:
-        """A pin, by its state. One that waits for the chain is never due."""
+        """The next step of a pin, by its state. A pin that waits for the chain is never due."""
         match pin.state:
             case State.CONFIRMED:
                 await self.keeping.keep(pin)

@@ -1,12 +1,12 @@
-"""Logging for whoever is called at three in the morning: one event a line, named values, no secret.
+"""Logging for the operator who is called at three in the morning: one event a line, named values, no secret.
 
     console   colours, for a terminal
     logfmt    for journald: it has its own time, and takes the level from a prefix such as <4> (sd-daemon(3))
     json      for collectors: one object a line, time in UTC
     auto      console on a terminal, logfmt under systemd, else json
 
-Everything goes to standard error: standard output is for data. Libraries that use `logging` speak through the same
-renderer, from WARNING on. A traceback is one value of one line: no part of it can be taken for an event.
+Everything goes to standard error: standard output is for data. Libraries that use `logging` share the renderer, from
+WARNING on. A traceback is one value of one line, so that no part of it can pass for an event.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 def configure_logs(
     level: str, form: str, stream: TextIO | None = None, environ: Mapping[str, str] | None = None
 ) -> None:
-    """Once per process. `level` and `form` as the settings PINNING_LOG_LEVEL and PINNING_LOG_FORMAT have them."""
+    """Call it once per process. `level` and `form`: as in PINNING_LOG_LEVEL and PINNING_LOG_FORMAT."""
     out = stream if stream is not None else sys.stderr
     told = os.environ if environ is None else environ
     chosen = _choose(out, told) if form == "auto" else form
@@ -57,7 +57,7 @@ def configure_logs(
 
 
 def mask_secrets(_: Any, __: str, event: EventDict) -> EventDict:
-    """Values named as a secret, and passwords within URLs, are replaced by ***."""
+    """Replaces values named as a secret, and passwords within URLs, by ***."""
     for key, value in event.items():
         if any(word in key.lower() for word in _SECRET_WORDS):
             event[key] = "***"
@@ -100,7 +100,7 @@ class _Logfmt:
 
 
 def _writable(_: Any, __: str, event: EventDict) -> MutableMapping[str, Any]:
-    """Keys without blanks, which the renderer refuses; lists as their items. It escapes line ends by itself."""
+    """Removes blanks in keys, which the renderer refuses, and joins lists. The renderer escapes line ends itself."""
     return {key.replace(" ", "_"): _joined(value) for key, value in event.items()}
 
 

@@ -1,8 +1,8 @@
-"""What happened too often for a line each: counted, and logged once a minute, in a minute in which something happened.
+"""Counts of events that are too frequent for a log line each; one line for each minute in which something happened.
 
     minute  requests=40 answered_ADDING_CID=38 refused_BUSY=2 blocks_served=512 bytes_served=… peers_now=7
 
-The names are few: kinds of requests, kinds of our own messages, codes of our own errors. Nobody outside can add one.
+The names are few: kinds of requests, kinds of our own messages, codes of our own errors. No peer can add one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Tally:
             self._counts[f"said_{type(message).__name__}"] += 1
 
     def counting(self, name: str, work: Callable[Given, Awaitable[None]]) -> Callable[Given, Awaitable[None]]:
-        """The same, counted."""
+        """Wraps `work` so that each call counts under `name`."""
 
         async def counted(*args: Given.args, **kwargs: Given.kwargs) -> None:
             self._counts[name] += 1
@@ -43,8 +43,8 @@ class Tally:
         return counted
 
     def take(self, totals: Mapping[str, int]) -> dict[str, int]:
-        """What was counted since the last call; of `totals`, which only grow, what was added. Names that end in `_now`
-        are told as they are, beside something that was counted."""
+        """The counts since the last call, and the growth of `totals`. Values whose name ends in `_now` come unchanged,
+        and only beside a count."""
         growing = {name: total for name, total in totals.items() if not name.endswith("_now")}
         grown = {name: total - self._told.get(name, 0) for name, total in growing.items()}
         self._told = growing
@@ -52,7 +52,7 @@ class Tally:
         return {**counted, **{name: total for name, total in totals.items() if name not in growing}} if counted else {}
 
     async def run(self, totals: Callable[[], Mapping[str, int]]) -> None:
-        """Until cancelled."""
+        """Logs the counts every minute, until cancelled."""
         while True:
             await trio.sleep(MINUTE_SECONDS)
             counted = self.take(totals())

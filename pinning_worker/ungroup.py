@@ -10,9 +10,9 @@ import trio
 
 @contextmanager
 def one_error() -> Iterator[None]:
-    """Exception groups end here: the first real error leaves as itself, the others are told in its notes.
+    """Exception groups end here: the first real error leaves as itself, with the others in its notes.
 
-    A group of nothing but cancellations leaves as one cancellation, so that the scope which caused it is content.
+    A group of nothing but cancellations leaves as one cancellation, which the scope that caused it can catch.
     """
     error: BaseException | None = None
     try:

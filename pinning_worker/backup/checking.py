@@ -1,4 +1,4 @@
-"""Whether a back-up is whole: everything that its database calls kept is there, and as it was."""
+"""The check of a back-up: every block that its database calls kept is there, and unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """`blocks`: to be put back. `lost`: called kept, and not whole in the back-up."""
+    """`blocks`: the whole ones, to put back. `lost`: called kept, and missing or damaged in the back-up."""
 
     manifest: Manifest
     blocks: tuple[Multihash, ...]
@@ -28,10 +28,9 @@ class Checked:
 
 
 def check(folder: BackupFolder, *, quick: bool) -> Checked:
-    """`quick`: blocks by name and size only.
+    """Checks files and blocks. `quick`: blocks by name and size only.
 
-    Raises Damaged, WrongPlace, OSError; UnusableDatabase, NeedsMending, UnreadableDatabase for the one in the
-    back-up.
+    Raises Damaged, WrongPlace, OSError; UnusableDatabase, NeedsMending, UnreadableDatabase for the back-up's database.
     """
     manifest = folder.manifest()
     _check_files(folder, manifest)
@@ -49,7 +48,7 @@ def check(folder: BackupFolder, *, quick: bool) -> Checked:
 
 
 def require_complete(folder: BackupFolder, lost: Sequence[Multihash]) -> None:
-    """Raises Damaged."""
+    """Raises Damaged if blocks are lost."""
     if lost:
         names = "\n".join(f"  - {file_of(str(folder.blocks), block)}" for block in lost[:_SHOWN])
         more = f"\n  and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
@@ -70,7 +69,7 @@ def _check_files(folder: BackupFolder, manifest: Manifest) -> None:
 
 
 def _held(folder: BackupFolder, manifest: Manifest) -> tuple[Multihash, ...]:
-    """Without a database (PostgreSQL) whatever is there counts as kept."""
+    """The kept blocks. Without a database (PostgreSQL) every block in the folder counts as kept."""
     if DATABASE not in manifest.files:
         return tuple(blocks_in(folder.blocks))
     contents = read_snapshot(folder.file(DATABASE))

@@ -1,4 +1,4 @@
-"""Why there is no back-up, or no restore. Each text is for a person: it names the file, and says what to do."""
+"""The reasons for a failed back-up or restore. Each text is for a person: it names the file and the remedy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class WrongPlace(Exception):
 
 
 class Damaged(Exception):
-    """What was to be copied is not whole."""
+    """Data to be copied are damaged or incomplete."""
 
 
 class OutOfReach(Exception):
@@ -20,7 +20,7 @@ class OutOfReach(Exception):
 
 @contextmanager
 def disk_trouble(doing: str) -> Iterator[None]:
-    """What the operating system refuses becomes OutOfReach. `doing`: such as `the backup in /srv/backup`."""
+    """Turns the operating system's errors into OutOfReach. `doing`: such as `the backup in /srv/backup`."""
     try:
         yield
     except OSError as error:

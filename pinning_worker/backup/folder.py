@@ -1,13 +1,13 @@
-"""The folder of a back-up. It lies as a data directory does, so that it can be read without this program:
+"""The folder of a back-up. Its layout is that of a data directory, so that it can be read without this program:
 
-    backup.json   what is in it; only where it is whole
+    backup.json   its contents; present only if it is whole
     backup-of     the id of the worker's store; locked while a back-up is taken
     pinning.db    blocks/store.json    blocks/receipts.jsonl    identity.key    …
-    blocks/7f/…   the blocks; one more does no harm to an older `pinning.db`
-    next/         the next state of everything but the blocks, while it is being taken
+    blocks/7f/…   the blocks; an extra one does no harm to an older `pinning.db`
+    next/         the next state of everything but the blocks, while the back-up runs
 
-`next/backup.json` is the moment at which the next state is whole: from then on each file of it counts, wherever it lies
-already. So a kill at any moment leaves the last whole state, or the next one.
+With `next/backup.json` the next state is whole: from then on its files count, in `next/` or already in place. So a
+kill at any moment leaves the last whole state, or the next one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FRESH_VOLUME = frozenset({"lost+found"})
 
 
 class BackupBusy(Exception):
-    """Another back-up goes into the same folder now."""
+    """Another back-up is writing into the same folder."""
 
 
 class BackupFolder:
@@ -44,12 +44,12 @@ class BackupFolder:
 
     @contextmanager
     def held_for(self, store_id: str) -> Iterator[None]:
-        """Made if it is not there, and nobody else's while the block runs. Raises WrongPlace, BackupBusy."""
+        """Makes the folder if needed, and locks it while the block runs. Raises WrongPlace, BackupBusy."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = self.path / OWNER
         if not owner.exists():
             names = {entry.name for entry in self.path.iterdir()} - _FRESH_VOLUME
-            others = sorted(name for name in names if not name.startswith(f".{OWNER}."))  # of one that was killed here
+            others = sorted(name for name in names if not name.startswith(f".{OWNER}."))  # a kill leaves such names
             if others:
                 raise WrongPlace(f"{self.path} holds {others[0]} and is no backup: name an empty or a new directory")
             replace(owner, f"{store_id}\n".encode())
@@ -65,7 +65,7 @@ class BackupFolder:
             os.close(descriptor)
 
     def clear_up(self) -> bool:
-        """What an earlier one left: finished, or thrown away. True where it had been cut short."""
+        """Finishes an earlier whole next state, or deletes an incomplete one. True: the last back-up was cut short."""
         if not self.next.exists():
             return False
         if (self.next / MANIFEST).exists():
@@ -75,7 +75,7 @@ class BackupFolder:
         return True
 
     def settle(self) -> None:
-        """The next state, which is whole, takes the place of the last; the manifest goes last."""
+        """Moves the next state, which is whole, into the place of the last one; the manifest goes last."""
         manifest = read_manifest(self.next / MANIFEST)
         for place in (*manifest.files, MANIFEST):
             if (self.next / place).exists():
@@ -83,7 +83,7 @@ class BackupFolder:
         shutil.rmtree(self.next)
 
     def manifest(self) -> Manifest:
-        """Raises Damaged, WrongPlace."""
+        """The manifest of the last whole state. Raises Damaged, WrongPlace."""
         if not self.path.is_dir():
             raise WrongPlace(f"{self.path} is no directory: name one that `pinning-worker backup` has made")
         for file in (self.next / MANIFEST, self.path / MANIFEST):
@@ -97,7 +97,7 @@ class BackupFolder:
         )
 
     def file(self, place: str) -> Path:
-        """Where a file of the manifest's state lies."""
+        """The present path of a file of the manifest's state."""
         waiting = self.next / place
         return waiting if (self.next / MANIFEST).exists() and waiting.exists() else self.path / place
 

@@ -1,4 +1,4 @@
-"""What is in a back-up: `backup.json`. It is written last; where there is none, the back-up is not whole."""
+"""The contents of a back-up: `backup.json`. It is written last; a back-up without it is not whole."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`files`: the sha256 of each but the blocks, by its place. `missing`: blocks that are kept, and were not there."""
+    """`files`: the sha256 of each file but the blocks, by its place. `missing`: kept blocks that were not found."""
 
     made: str
     network: str
     mark: Mark
-    revision: str | None  # of the database; None where it is not in it (PostgreSQL)
+    revision: str | None  # of the database; None: the back-up has no database (PostgreSQL)
     blocks: int
     block_bytes: int
     files: Mapping[str, str]

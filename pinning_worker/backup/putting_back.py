@@ -1,9 +1,9 @@
-"""A back-up put back: into a data directory with nothing in it, and a database that is not there.
+"""The restore of a back-up: into an empty data directory, and a database that does not exist yet.
 
-Everything is written into `.restoring` in the data directory, and the database beside its place; `backup.json` comes
-into it last. From then on all is moved to where it belongs, and at the end `.restoring` goes by one rename. No command
-but `restore` takes a data directory with `.restoring` in it, so half a restore is never started. A second `restore`
-begins anew, or finishes what was being moved.
+Everything is written into `.restoring` in the data directory, and the database beside its place; `backup.json` is
+written last. Then everything is moved to its place, and at the end one rename removes `.restoring`. No command but
+`restore` accepts a data directory with `.restoring` in it, so no worker starts on half a restore. A second `restore`
+begins anew, or finishes the moves.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pinning_worker.backup.errors import OutOfReach, WrongPlace, disk_trouble
 from pinning_worker.backup.folder import BLOCKS, DATABASE, BackupFolder
 from pinning_worker.backup.manifest import MANIFEST, Manifest, read_manifest
 
-_RESERVE = 64 << 20  # bytes that are left free besides
+_RESERVE = 64 << 20  # bytes that stay free on the disk
 _NO_WORKER = frozenset({"lost+found", LOCK, RESTORED})
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a worker's data are to be. `database`: None for PostgreSQL. Both are absolute."""
+    """The places for a worker's data. `database`: None for PostgreSQL. Both are absolute."""
 
     data_dir: Path
     database: Path | None
@@ -49,7 +49,7 @@ class Destination:
 
 
 def require_fit(manifest: Manifest, there: Destination) -> None:
-    """Before anything is read or written. Raises WrongPlace."""
+    """Raises WrongPlace, before anything is written: network, kind of database or an existing file do not fit."""
     if manifest.network != there.network:
         raise WrongPlace(
             f"the backup is of a worker on {manifest.network}, and PINNING_NETWORK is {there.network}: set it to "
@@ -85,7 +85,7 @@ def _require_empty(there: Destination, manifest: Manifest) -> None:
 
 
 def _database_files(there: Destination) -> list[Path]:
-    """A log that is left of another database would be taken for one of ours."""
+    """The database and its logs: SQLite would take a log left by another database for ours."""
     suffixes = ("", "-wal", "-journal")
     return [there.database.with_name(there.database.name + each) for each in suffixes] if there.database else []
 
@@ -110,7 +110,7 @@ def _is_being_moved(there: Destination) -> bool:
 
 
 def put_back(folder: BackupFolder, checked: Checked, there: Destination, *, incomplete: bool) -> None:
-    """The data directory is held. Raises Damaged, OutOfReach."""
+    """Restores a checked back-up. The caller holds the data directory. Raises Damaged, OutOfReach."""
     with disk_trouble(f"the restore into {there.data_dir}"):
         if not _is_being_moved(there):
             _require_room(checked, there)
@@ -138,7 +138,7 @@ def _write_aside(folder: BackupFolder, checked: Checked, there: Destination, *, 
     if not incomplete:
         require_complete(folder, lost)
     for place in checked.manifest.files:
-        if place != MARK:  # it comes when all is there
+        if place != MARK:  # `prepare_data_dir` writes it at the end
             _copy(folder.file(place), there.place_aside(place))
     make_durable([str(path) for path in there.aside.rglob("*")], str(there.aside))
     if there.database_aside is not None:
@@ -153,7 +153,7 @@ def _copy(file: Path, target: Path) -> None:
 
 
 def _move(there: Destination) -> None:
-    """The blocks last but one, the database last."""
+    """Moves the blocks last but one, the database last."""
     for entry in sorted(set(os.listdir(there.aside)) - {MANIFEST, BLOCKS}):
         os.replace(there.aside / entry, there.data_dir / entry)
     if (there.aside / BLOCKS).exists():
@@ -162,7 +162,7 @@ def _move(there: Destination) -> None:
         os.replace(there.database_aside, there.database)
         make_durable([str(there.database)], str(there.database.parent))
     make_durable([str(there.data_dir)], str(there.data_dir))
-    if (there.data_dir / RESTORED).exists():  # of one that was killed at its very end; nobody reads it
+    if (there.data_dir / RESTORED).exists():  # left by a kill at the very end; nothing reads it
         shutil.rmtree(there.data_dir / RESTORED)
     os.replace(there.aside, there.data_dir / RESTORED)
     shutil.rmtree(there.data_dir / RESTORED)

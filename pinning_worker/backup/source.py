@@ -1,4 +1,4 @@
-"""What is copied: where a worker's data are, and what of it a back-up has."""
+"""The source of a back-up: the places of a worker's data, and the files to copy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pinning_worker.adapters.sql.sqlite_file import sqlite_path
 from pinning_worker.backup.errors import WrongPlace
 from pinning_worker.backup.folder import BLOCKS
 
-# What is there of these is copied. The rest of a data directory is had again (headers), or is of a process (the lock).
+# Files to copy if they exist. The rest of a data directory can be downloaded (headers) or belongs to a process (lock).
 SMALL_FILES = (
     "identity.key",
     "swarm.key",
@@ -39,7 +39,7 @@ class Source:
         return self.data_dir / BLOCKS
 
     def require_ours(self) -> None:
-        """As root one would leave a mark, or a database's log, that the worker cannot read. Raises WrongPlace."""
+        """Raises WrongPlace for any user but the owner: root would leave files that the worker cannot read."""
         try:
             owner = self.data_dir.stat().st_uid
         except OSError as error:
@@ -53,6 +53,6 @@ class Source:
             )
 
     def require_apart(self, target: Path) -> None:
-        """Raises WrongPlace."""
+        """Raises WrongPlace if one folder contains the other."""
         if target == self.data_dir or self.data_dir in target.parents or target in self.data_dir.parents:
             raise WrongPlace(f"{target} and the data directory {self.data_dir} must not lie in each other")

@@ -1,11 +1,11 @@
-"""A back-up is taken while the worker runs, in an order in which nothing that is paid for can be missed.
+"""Taking a back-up while the worker runs, in an order that misses no paid block.
 
-The database of one moment; then every block that it calls kept; then the keys. What the worker pins meanwhile is in the
-next back-up. What it frees meanwhile is copied from its quarantine. Once the database is copied, the live one counts
-one start more: the copy put back alone, beside blocks of later days, is then refused.
+First a snapshot of the database; then every block that it calls kept; then the keys. Pins made meanwhile are in the
+next back-up. Blocks freed meanwhile are copied from the quarantine. After the snapshot the live database counts one
+start more: a start then refuses the copy if it is put back alone, beside blocks of later days.
 
-A block that is there already is not copied again: its name is its hash. It is read again where it could have been left
-half written by a power cut (the last back-up was cut short), and where `again` asks for it: disks forget.
+A block that the folder already has is not copied again: its name is its hash. It is read again if a power cut may have
+left it half written (the last back-up was cut short), or with `again`: disks forget.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pinning_worker.domain.content.multihash import Multihash
 
 @dataclass
 class Taken:
-    """What a back-up did. `missing`: kept by the books, and nowhere whole."""
+    """The result of a back-up. `missing`: kept by the books, and nowhere whole."""
 
     held: int = 0
     held_bytes: int = 0
@@ -63,8 +63,8 @@ def take(
     again: bool,
     prune: bool,
 ) -> Taken:
-    """`folder` is held. `contents_without_database`: what a database says that is not copied; `database_copied` is
-    called once what is kept is known. Raises UnreadableDatabase, OutOfReach."""
+    """Takes a back-up; the caller holds `folder`. `contents_without_database`: the contents of a database that is not
+    copied. This calls `database_copied` once it knows the kept blocks. Raises UnreadableDatabase, OutOfReach."""
     with disk_trouble(f"the backup into {folder.path}"):
         again = folder.clear_up() or again
         for made in (folder.next, folder.next / BLOCKS):
@@ -101,7 +101,7 @@ def _copy_blocks(source: Source, folder: BackupFolder, held: Sequence[Multihash]
             size = copy_block(source.blocks, folder.blocks, multihash)
             taken.note_copied(file, size)
         if size is None and is_whole(folder.blocks, multihash):
-            size = size_of(folder.blocks, multihash)  # broken in the source, and not here
+            size = size_of(folder.blocks, multihash)  # broken in the source, and whole here
         if size is None:
             taken.missing.append(multihash)
             continue
@@ -119,7 +119,7 @@ def _size_if_there(source: Source, folder: BackupFolder, multihash: Multihash, *
 
 
 def _copy_small_files(source: Source, folder: BackupFolder, contents: Contents, *, with_database: bool) -> list[str]:
-    """Into the next state; their places in it."""
+    """Copies keys and journals into the next state, and returns their places in it."""
     places = [DATABASE] if with_database else []
     for place in SMALL_FILES:
         if (source.data_dir / place).exists():

@@ -1,4 +1,4 @@
-"""`ask`: asks a worker to keep something, as a customer's peer does, and follows what it answers."""
+"""`ask`: asks a worker to keep something, as a customer's peer does, and follows the answers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _as_seconds(_context: click.Context, _option: click.Parameter, text: str | N
     if text is None:
         return None
     try:
-        meant: timedelta = as_duration(text)  # type: ignore[assignment]  # it passes other types on, as pydantic wants
+        meant: timedelta = as_duration(text)  # type: ignore[assignment]  # it passes other types on, for pydantic
     except ValueError as error:
         raise click.BadParameter(f"{text} {error}") from None
     if not meant:
@@ -144,7 +144,7 @@ def _own_addresses(settings: PeerSettings) -> list[str]:
 
 
 async def _until_signal(settings: PeerSettings, question: _Question) -> int:
-    """The exit code. SIGINT and SIGTERM take away what was begun here; the worker keeps its quote."""
+    """Returns the exit code. SIGINT and SIGTERM end and clean up our side; the worker keeps its quote."""
     import trio
 
     from pinning_worker.ungroup import one_error

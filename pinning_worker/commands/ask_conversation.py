@@ -1,7 +1,7 @@
-"""The conversation of `ask`: asks, asks again while nothing comes, and shows each step up to the one that is awaited.
+"""The conversation of `ask`: asks, repeats the question while it waits, and shows each step up to the awaited one.
 
-Rules: every wait has a deadline; `domain/topic/following.py` decides what a message means; asking again is free, and
-finds what gossip has lost.
+Rules: every wait has a deadline; `domain/topic/following.py` interprets the messages; a repeated question is free, and
+recovers answers that gossip lost.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from pinning_worker.domain.topic.following import Following, Step
     from pinning_worker.ports.content import Blocks
 
-QUOTE_SECONDS = 20 * 60.0  # a worker gives up a fetch after 15 minutes, unless told otherwise
-PIN_SECONDS = 24 * 3600.0  # a quote stands so long, unless told otherwise
+QUOTE_SECONDS = 20 * 60.0  # a worker gives up a fetch after 15 minutes by default
+PIN_SECONDS = 24 * 3600.0  # the default life of a quote
 ASK_AGAIN_SECONDS = 10.0  # gossip may lose the first message of a connection
 ASK_ABOUT_PAYMENT_SECONDS = 60.0
 
 
 class NoAnswer(Exception):
-    """The worker is there, and did not say what was waited for in time."""
+    """The worker is there, and the awaited answer did not come in time."""
 
 
 async def follow(asker: Asker, following: Following, shown: Shown, *, to_the_pin: bool, timeout: float | None) -> int:
-    """The exit code: 0 when it is pinned (or quoted, where that is the end), else REFUSED. Raises NoAnswer."""
+    """Returns the exit code: 0 once pinned (without `to_the_pin`: once quoted), else REFUSED. Raises NoAnswer."""
     from pinning_worker.domain.topic.following import Offer, Pinned
 
     def is_answer(step: Step) -> bool:
@@ -58,7 +58,7 @@ async def _next(
     seconds: float,
     again_every: float,
 ) -> Step | None:
-    """Shows every step up to the first that is it; None after so many seconds. Asks now, and again while it waits."""
+    """Shows every step up to the first that `is_it`; None after `seconds`. Asks now, and every `again_every`."""
     import trio
 
     async def ask_again() -> None:
@@ -80,7 +80,7 @@ async def _next(
 
 
 async def serve(path: Path, blocks: Blocks) -> tuple[Cid, int]:
-    """(the root's CID, bytes of all blocks); the blocks are in the store. Nothing else runs yet: reading may block."""
+    """Stores a file's blocks. Returns (the root's CID, bytes of all blocks). May block: nothing else runs yet."""
     from pinning_worker.domain.content.unixfs_file import file_blocks
 
     size = 0

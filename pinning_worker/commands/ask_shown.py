@@ -1,8 +1,8 @@
-"""What `ask` prints of each step, for a person or as JSON lines.
+"""The output of `ask` for each step, for a person or as JSON lines.
 
-Answers go to standard output, the progress of the fetch to standard error: on a terminal as one line that is written
-over, else as lines. What comes from the worker is printed without control characters: it is a stranger's text on an
-operator's terminal, and the command to pay is there to be copied.
+Answers go to standard output, the progress of the fetch to standard error: on a terminal as one line that is
+overwritten, else as lines. Texts of the worker are printed without control characters: it is a stranger's text on an
+operator's terminal, and people copy the command to pay.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BAR = 24
 
 @dataclass
 class Shown:
-    """`size`: bytes of the file that is served, None where only a CID was named. `sandbox`: the directory of one."""
+    """`size`: bytes of the served file, None for a bare CID. `sandbox`: the directory of one."""
 
     cid: Cid
     as_json: bool
@@ -40,7 +40,7 @@ class Shown:
         from pinning_worker.domain.topic.following import Fetching, Kept
 
         if isinstance(step, Kept):
-            self.name = step.name  # paid under the same name, it is kept longer; another would begin a second term
+            self.name = step.name  # a payment under this name extends the term; another would begin a second one
         if self.as_json:
             click.echo(json_line(step))
         elif isinstance(step, Fetching):
@@ -49,7 +49,7 @@ class Shown:
             self._say(lines(step, self.cid, self.name, self.sandbox))
 
     def note(self, text: str) -> None:
-        """A word about what we do ourselves."""
+        """Prints a note about our own actions."""
         self._end_line()
         click.echo(text, err=True)
 

@@ -1,4 +1,4 @@
-"""`backup`: a worker's data in another folder, while it runs."""
+"""`backup`: copies a worker's data to another folder, while it runs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _take(source: Source, directory: Path, without_database: bool, *, again: boo
 
 
 def _contents(source: Source) -> Contents:
-    """What the live database says: whose it is, and what it keeps. Raises NotItsBlocks, Trouble, WrongPlace."""
+    """The live database's mark, and its kept blocks if it is PostgreSQL. Raises NotItsBlocks, Trouble, WrongPlace."""
     import trio
 
     from pinning_worker.adapters.sql.snapshot import Contents

@@ -1,4 +1,4 @@
-"""`blocks`: what is kept, held back and in quarantine; `blocks release`: lets go of what is held back."""
+"""`blocks`: shows kept, held-back and quarantined blocks; `blocks release`: releases the held-back ones."""
 
 from __future__ import annotations
 

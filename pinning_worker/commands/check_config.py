@@ -1,7 +1,7 @@
-"""`check-config`: what is wrong with the settings and how to mend it; what they are, and where each comes from; and
-what `run` would refuse of the files that it opens (`openings.py`).
+"""`check-config`: shows the faults of the settings with their remedies, every value with its source, and the files
+that `run` would refuse (`openings.py`).
 
-With `--connect` also what the Electrum servers say: a worker that cannot see the chain sells nothing.
+With `--connect` also the answers of the Electrum servers: a worker that cannot see the chain sells nothing.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _show(settings: Settings, found: Sequence[str], probes: list[Probe] | None, 
 
 
 def _log_to_stderr() -> None:
-    """Standard output is for what was asked for; it may be JSON."""
+    """Sends logs to standard error: standard output is for the result, which may be JSON."""
     import sys
 
     import structlog

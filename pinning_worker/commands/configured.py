@@ -1,4 +1,4 @@
-"""The settings of a command: read, checked as far as can be without starting anything, or told what is wrong."""
+"""The settings of a command: read, and checked as far as possible without starting anything."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def store_settings(env_file: Path | None) -> StoreSettings:
-    """Where things are; a payment address is not asked for. Raises Told."""
+    """The places of the data; no payment address is needed. Raises Told."""
     from pinning_worker.settings import Refused, StoreSettings, load
 
     try:
@@ -34,7 +34,7 @@ def store_settings(env_file: Path | None) -> StoreSettings:
 
 
 def peer_settings(env_file: Path | None) -> PeerSettings:
-    """Where things are, and how the worker is reached; a payment address is not asked for. Raises Told."""
+    """The places of the data, and the worker's addresses; no payment address is needed. Raises Told."""
     from pinning_worker.settings import PeerSettings, Refused, load
 
     try:
@@ -44,7 +44,7 @@ def peer_settings(env_file: Path | None) -> PeerSettings:
 
 
 def worker_settings(env_file: Path | None) -> Settings:
-    """All of them. Raises Told."""
+    """All settings. Raises Told."""
     from pinning_worker.settings import Refused
 
     try:
@@ -54,7 +54,7 @@ def worker_settings(env_file: Path | None) -> Settings:
 
 
 def checked_settings(env_file: Path | None) -> Settings:
-    """All of them, also read as the adapters will read them. Raises Refused."""
+    """All settings, also parsed as the adapters will parse them. Raises Refused."""
     from pinning_worker.adapters.electrum.endpoint import BadServerUrl, parse_server_url
     from pinning_worker.adapters.electrum.watcher import MOST_SERVERS
     from pinning_worker.settings import Refused, Settings, load

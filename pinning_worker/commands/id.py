@@ -1,4 +1,4 @@
-"""`id`: who this worker is, and where it is dialled."""
+"""`id`: prints this worker's peer id and addresses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def id_(env_file: Path | None, as_json: bool) -> None:
     """
     settings = peer_settings(env_file)
     peer = own_peer(settings)
-    # Who announces a name or a proxy is dialled there; on this machine the sockets themselves are the way.
+    # Other peers dial the announced name or proxy; a process on this machine dials the sockets themselves.
     told = dict.fromkeys((*told_addresses(settings), *addresses_from_here(settings)))
     addresses = [ending_in(text, peer) for text in told]
     if as_json:

@@ -1,4 +1,4 @@
-"""`keygen`: the key that names this worker, made or brought along."""
+"""`keygen`: makes or imports the key that names this worker."""
 
 from __future__ import annotations
 

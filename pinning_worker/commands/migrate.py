@@ -1,4 +1,4 @@
-"""`migrate`: the database made, or brought to this version's tables."""
+"""`migrate`: makes the database, or upgrades it to this version's tables."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What `run` opens, in its order, looked at with its own functions: so the two cannot say different things.
+"""Checks of everything that `run` opens, in its order and with its own functions, so that the two cannot disagree.
 
-Nothing is made, and nothing stays open. Each check raises what `run` would raise there, and returns advice: what is
-allowed and deserves a word. What only the operator can mend is a problem; what may pass, or what the next command
-does, is advice. After a check that failed, those are left out which would only repeat it.
+The checks make nothing, and leave nothing open. Each raises the error that `run` would raise there, and returns advice:
+warnings about allowed states. A fault that only the operator can mend is a problem; a passing one, or one that the next
+command mends, is advice. After a failed check, checks that would only repeat its fault are left out.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ SOON = timedelta(days=14)
 
 @dataclass(slots=True)
 class Findings:
-    """`problems`: `run` ends with 78. `network`: the rules that it would follow, where that can be told."""
+    """`problems`: `run` ends with 78. `network`: the rules that it would follow; None: unknown."""
 
     problems: list[str] = field(default_factory=list)
     advice: list[str] = field(default_factory=list)
     network: Network | None = None
 
     def take(self, check: Callable[[Settings], Iterable[str]], settings: Settings) -> bool:
-        """Whether the check found what it opens in order."""
+        """Runs a check and collects its results. True: no fault."""
         from pinning_worker.adapters.sql.migrate import UnusableDatabase
         from pinning_worker.ports.world import Trouble
 
@@ -44,7 +44,7 @@ class Findings:
 
 
 def look(settings: Settings) -> Findings:
-    """Everything that is wrong, at once."""
+    """Runs all checks and collects every fault."""
     found = Findings()
     if found.take(_data_dir, settings):
         has_books = found.take(_database, settings)
@@ -59,7 +59,7 @@ def look(settings: Settings) -> Findings:
 
 
 def _refusals() -> tuple[type[Exception], ...]:
-    """All for which `run` ends with 78."""
+    """The errors for which `run` ends with 78."""
     from pinning_worker.commands.run import outcomes
     from pinning_worker.commands.telling import ExitCode
 
@@ -126,7 +126,7 @@ def _webrtc(settings: Settings) -> Iterable[str]:
 
 
 def _blocks(settings: Settings) -> Iterable[str]:
-    """With the books: the two belong together, or neither is opened."""
+    """Opens the blocks with the books: if they do not belong together, `run` opens neither."""
     import trio
 
     from pinning_worker.adapters.blocks.rights import require_usable
@@ -147,7 +147,7 @@ def _blocks(settings: Settings) -> Iterable[str]:
 
 
 def _shared_address(settings: Settings) -> Iterator[str]:
-    """One may be a customer who pays without asking; several are another worker's."""
+    """Looks for unquoted payments. One may be a customer's who paid without asking; several are another worker's."""
     import trio
 
     from pinning_worker.adapters.sql.database import open_database

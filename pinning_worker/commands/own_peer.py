@@ -1,4 +1,4 @@
-"""Who this worker is as a peer, and where it is dialled: read from the key file and the settings, nothing started.
+"""This worker's peer id and addresses, read from the key file and the settings without starting anything.
 
 Addresses of webrtc-direct are left out: they end in the hash of a certificate, which is known only while it runs.
 """
@@ -31,7 +31,7 @@ def own_peer(settings: StoreSettings) -> str:
 
 
 def told_addresses(settings: PeerSettings) -> list[str]:
-    """What others are told: PINNING_ANNOUNCE, else the interfaces'; the loopback's only where there are no others."""
+    """The announced addresses: PINNING_ANNOUNCE, else those of the interfaces; loopback only if there are no others."""
     from pinning_worker.adapters.p2p.addresses import parse, reachable
 
     if settings.announce:
@@ -41,7 +41,7 @@ def told_addresses(settings: PeerSettings) -> list[str]:
 
 
 def addresses_from_here(settings: PeerSettings) -> list[str]:
-    """How a process on the same machine dials it. /tls/ws comes last: its certificate has another name than ours."""
+    """The addresses to dial from this machine. /tls/ws comes last: its certificate is for another name."""
     found = [_on_loopback(text) for text in _without_webrtc(settings)]
     return sorted(found, key=lambda text: "/tls/" in text or text.endswith("/wss"))
 

@@ -1,4 +1,4 @@
-"""`peers`: how two nodes come to know each other, by one encrypted line of text or by plain multiaddrs."""
+"""`peers`: introduces two nodes to each other, by one encrypted line of text or by plain multiaddrs."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _opened(text: str, passphrase_file: Path | None) -> Invitation:
 
 
 def _store(settings: StoreSettings, addresses: Sequence[str], invitation: Invitation | None) -> dict[str, object]:
-    """Everything is checked before anything is written. Raises Told."""
+    """Checks everything before it writes anything. Raises Told."""
     from pinning_worker.adapters.machine import private_file
     from pinning_worker.adapters.machine.datadir import DataDirRefused, prepare_data_dir
     from pinning_worker.adapters.p2p.addresses import parse_peer

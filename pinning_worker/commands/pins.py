@@ -1,4 +1,4 @@
-"""`pins`: everything that was paid for, how it stands, and money that bought nothing."""
+"""`pins`: lists the pins with their states, and money that bought nothing."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 STATES = (
     "seen", "short", "confirmed", "pinned", "expiring", "credit", "suspended", "owed", "released", "vanished",
 )  # fmt: skip
-MOST_UNASSIGNED = 20  # payments without a pin that are shown one by one
-BLOCKED = "blocked"  # by the denylist; beneath it the pin has one of the states
+MOST_UNASSIGNED = 20  # payments without a pin to show one by one
+BLOCKED = "blocked"  # by the denylist, shown instead of the pin's state
 
 
 @click.command()
@@ -96,7 +96,7 @@ def _without_pin(payments: Sequence[Payment], there: Sequence[Pin]) -> list[Paym
 
 
 def _unassigned_lines(strays: list[dict[str, Any]]) -> list[str]:
-    """Each, while they are few: they cost next to nothing, and somebody may send ten thousand."""
+    """A line for each of the first MOST_UNASSIGNED: such payments are cheap, and a stranger may send ten thousand."""
     lines = [
         f"unassigned  {stray['amount']} swartz in {stray['txid']}, "
         + (f"for {stray['cid']}, which nobody was quoted" if stray["cid"] else "which names no CID")

@@ -1,4 +1,4 @@
-"""`quote CID`: what was offered for a CID, and how its request stands."""
+"""`quote CID`: shows the quotes for a CID, and the state of its request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`recover`: a database that is new, or of an earlier day, becomes that of the blocks that are there."""
+"""`recover`: makes a new or older database fit the existing blocks."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def recover(this_database: bool, blocks_are_lost: bool, env_file: Path | None, a
 
 
 async def _recover(settings: Settings, this_database: bool, blocks_are_lost: bool) -> int:
-    """How many receipts were new to the database. Raises Told, Trouble."""
+    """Returns how many receipts were new to the database. Raises Told, Trouble."""
     from sqlalchemy import make_url
 
     from pinning_worker.adapters.sql.books import SqlBooks

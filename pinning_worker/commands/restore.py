@@ -1,4 +1,4 @@
-"""`restore`: a backup put back where nothing is."""
+"""`restore`: puts a backup back into an empty place."""
 
 from __future__ import annotations
 

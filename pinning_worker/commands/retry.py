@@ -1,4 +1,4 @@
-"""`retry`: what was set aside because our work on it crashed is worked on again."""
+"""`retry`: resumes work that was set aside after crashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`run`: the worker itself, with systemd told how it goes."""
+"""`run`: the worker itself, with notifications to systemd."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def run(env_file: Path | None) -> None:
 
 
 def set_the_program_aside() -> None:
-    """What has been loaded by now is never garbage. Each full collection looked through all of it, and stopped the
-    event loop for 100 ms; a busy worker has several in a minute."""
+    """Excludes all objects loaded by now from garbage collection: they are never garbage. A full collection over them
+    stopped the event loop for 100 ms; a busy worker has several a minute."""
     gc.collect()
     gc.freeze()
 
 
 async def _run(settings: Settings) -> None:
-    """The watchdog is outside: it speaks as long as the loop turns, while the worker drains too."""
+    """Runs the worker inside the watchdog, which sends signals as long as the loop turns, also during the shutdown."""
     import trio
 
     from pinning_worker import daemon
@@ -90,7 +90,7 @@ async def _run(settings: Settings) -> None:
 
 
 def outcomes() -> dict[type[Exception], ExitCode]:
-    """How a start is refused, by what refuses it."""
+    """The exit code for each error that refuses a start."""
     from pinning_worker.adapters.p2p.errors import BadAddress, BadCertificate, HostError
     from pinning_worker.adapters.p2p.host.identity import BadKey
     from pinning_worker.domain.chain.anchor import WrongCheckpoint

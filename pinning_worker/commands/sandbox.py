@@ -1,4 +1,4 @@
-"""`sandbox`: a Doichain regtest on this machine, and what one does to it from another terminal."""
+"""`sandbox`: a Doichain regtest on this machine, and the commands that change it from another terminal."""
 
 from __future__ import annotations
 

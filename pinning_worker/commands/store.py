@@ -1,4 +1,4 @@
-"""Reading the store from another process while the worker runs: one question, one answer, nothing held."""
+"""Reading the store from another process while the worker runs: one question, one answer, no lock kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Answer = TypeVar("Answer")
 
 
 def ask(settings: StoreSettings, question: Callable[[SqlBooks, datetime], Awaitable[Answer]]) -> Answer:
-    """`question(books, now)`; now is the worker's time. Raises Told."""
+    """Returns `question(books, now)`; `now` is the worker's time. Raises Told."""
     import trio
 
     from pinning_worker.adapters.machine.clock import SystemClock
@@ -37,7 +37,7 @@ def ask(settings: StoreSettings, question: Callable[[SqlBooks, datetime], Awaita
 
 
 def store_outcomes() -> dict[type[Exception], ExitCode]:
-    """What opening the data directory, the database and the blocks may end with, for `telling`."""
+    """The exit codes for errors of opening the data directory, the database and the blocks, for `telling`."""
     from pinning_worker.adapters.machine.datadir import DataDirHeld, DataDirRefused
     from pinning_worker.adapters.sql.migrate import UnusableDatabase
     from pinning_worker.ports.world import NeedsMending, Trouble

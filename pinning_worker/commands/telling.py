@@ -1,6 +1,6 @@
-"""How a command ends: with data, or with a sentence on standard error and an exit code that scripts can rely on.
+"""The end of a command: data, or a sentence on standard error and an exit code that scripts can rely on.
 
-The codes follow sysexits(3) where it has one. systemd does not restart after CONFIGURATION: trying again mends nothing.
+The codes follow sysexits(3) where it has one. systemd does not restart after CONFIGURATION: a restart mends nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Told(click.ClickException):
 
 @contextmanager
 def telling(outcomes: Mapping[type[Exception], ExitCode]) -> Iterator[None]:
-    """These exceptions carry a text for a person: the first entry that fits says the exit code."""
+    """Turns these exceptions, whose texts are for a person, into Told. The first matching entry gives the exit code."""
     try:
         yield
     except tuple(outcomes) as error:

@@ -1,23 +1,24 @@
-"""The states of a request and of a pin: one literal table is the law, and the drawing in the docs is made from it.
+"""The states of a request and of a pin: one literal table is the law, and the source of the drawing in the docs.
 
 Two lanes share the table. A *request* is per CID: it fetches, measures and quotes, however many ask. A *pin* is per
 (CID, name): it lives from the first sight of a payment until its term ends.
 
 Rules that hold everywhere:
-- What is not in the table cannot happen: `step` raises Forbidden, which is a bug of ours.
-- Every row says when to look at it again (`due_at`, None: only when something happens), and has a `version`:
-  a step stores only if nobody was faster.
+- An arrow that is not in the table cannot happen: `step` raises Forbidden, which is a bug of ours.
+- Every row has the time of its next look (`due_at`, None: only when something happens) and a `version`: a step stores
+  only if no other step was faster.
 - A state that HOLDS keeps every block of the closure; blocks go only when nothing holds them any more.
 
-The awkward ones, decided here rather than discovered:
-- late:     the quote lapsed before the payment: honoured at the stored price while the blocks can be had, else owed.
-- short:    it covers no quote: SHORT; what comes later for the same (CID, name) is added to it.
-- over:     what exceeds the longest term covered is credit for the next payment of the same (CID, name).
-- reorged:  a settled payment lost its block: CREDIT, pinned on our risk until it is proven again or the reorg is
+The awkward cases, decided here rather than discovered:
+- late:     the quote lapsed before the payment: honoured at the stored price while the blocks can be fetched, else
+            owed.
+- short:    it covers no quote: SHORT; a later payment for the same (CID, name) adds to it.
+- over:     the excess over the longest covered term is credit for the next payment of the same (CID, name).
+- reorged:  a settled payment lost its block: CREDIT, pinned at our risk until it is proven again or the reorg is
             buried so deep that it won't be; then SUSPENDED.
-- owed:     paid, but the content cannot be had (or was refused, never quoted, or lost on disk): OWED, listed as a
+- owed:     paid, but the content cannot be fetched (or was refused, never quoted, or lost on disk): OWED, listed as a
             liability, tried again. Blocks lost under one name are lost under every name of that CID.
-- vanished: seen in the mempool, then gone without a block: VANISHED; nothing was promised on it.
+- vanished: seen in the mempool, then gone without a block: VANISHED; no promise depended on it.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ from pinning_worker.domain.site import site_of
 class State(Enum):
     # the request's lane
     REQUESTED = "requested"  # asked for; waits for a free place, or is being fetched quickly
-    FETCHING = "fetching"  # it takes its time; stays due: one that nobody works on was interrupted by a crash
+    FETCHING = "fetching"  # takes longer; stays due: one without running work was interrupted by a crash
     QUOTED = "quoted"  # the whole closure is held, measured, quoted; due_at: when the last quote ends
     STALLED = "stalled"  # blocks came, then stopped: those that came wait in quarantine for the retry
-    REFUSED = "refused"  # not to be had, or not by us; nothing is held
+    REFUSED = "refused"  # cannot be fetched, or not by us; nothing is held
     LAPSED = "lapsed"  # quoted once, unpaid in time; nothing is held for it
     # the pin's lane
     SEEN = "seen"  # a payment without enough confirmations; shown, not acted on
@@ -149,16 +150,16 @@ TABLE: dict[tuple[State | None, Event], State] = {
 }
 
 ACTIVE = frozenset({_S.REQUESTED, _S.FETCHING})
-"""A request that takes a place in the queue."""
+"""States of a request that takes a place in the queue."""
 
 LIVE = frozenset({_S.CONFIRMED, _S.PINNED, _S.EXPIRING, _S.CREDIT})
-"""A pin whose whole closure is here, whatever becomes of the request."""
+"""States of a pin whose whole closure is here, whatever becomes of the request."""
 
 STANDING = frozenset({_S.PINNED, _S.EXPIRING, _S.CREDIT})
-"""A pin that is announced as the answer to a repeated NEW-CID."""
+"""States of a pin that answers a repeated NEW-CID."""
 
 REQUEST_HOLDS = frozenset({_S.FETCHING, _S.QUOTED, _S.REQUESTED})
-"""A request that keeps what blocks it has."""
+"""States of a request that keeps its blocks."""
 
 
 class Forbidden(RuntimeError):
@@ -166,7 +167,7 @@ class Forbidden(RuntimeError):
 
 
 def step(state: State | None, event: Event) -> State:
-    """The next state. Raises Forbidden where the table has no such arrow."""
+    """The next state. Raises Forbidden if the table has no such arrow."""
     try:
         return TABLE[state, event]
     except KeyError:
@@ -178,14 +179,14 @@ def allows(state: State | None, event: Event) -> bool:
 
 
 Share = tuple[str, str, str]
-"""What an asker counts for when places are shared: its address, the connection there, the peer at its end. A peer id is
-made up for nothing, a connection costs a handshake, an address costs money: so they are looked at in this order."""
+"""The parts of an asker when places are shared: address, connection, peer. A new peer id costs nothing, a connection
+costs a handshake, an address costs money: so they are compared in this order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asked, as the answer must name it. `text` is the CID exactly as written; `peer` the message's origin;
-    `through` the peer that handed it to us, at `address` (empty: as many addresses as connections)."""
+    """One asker, as the answer must name it. `text` is the CID exactly as written; `peer` the message's origin;
+    `through` the peer that handed it to us, at `address` (empty: each connection counts as an address)."""
 
     text: str
     id: str | None
@@ -202,7 +203,7 @@ class Asker:
 
     @property
     def words(self) -> tuple[str, str | None, int]:
-        """What an answer repeats: one answer serves all who asked in the same words."""
+        """The parts that an answer repeats: one answer serves all askers with the same words."""
         return (self.text, self.id, self.months)
 
 
@@ -210,8 +211,8 @@ MOST_ASKERS = 20
 
 
 def with_asker(askers: Iterable[Asker], asker: Asker, most: int) -> tuple[Asker, ...]:
-    """The newest last; one entry for each (words, share). Beyond `most` the oldest goes of the address, there of the
-    connection, there of the peer, that has the most entries: nobody is pushed out by one who asks often."""
+    """The askers, the newest last, with one entry for each (words, share). Beyond `most` it drops the oldest entry of
+    the address, there of the connection, there of the peer, with the most entries: a frequent asker drops no other."""
     kept = [a for a in askers if (a.words, a.share) != (asker.words, asker.share)]
     kept.append(asker)
     while len(kept) > most:
@@ -221,12 +222,12 @@ def with_asker(askers: Iterable[Asker], asker: Asker, most: int) -> tuple[Asker,
 
 
 def parts_of(share: Share) -> tuple[tuple[str, ...], ...]:
-    """The site, the address, the connection, the peer: each with all before it, the site under a name of its own."""
+    """The site, address, connection and peer: each with the parts before it, the site under a name of its own."""
     return ("site", site_of(share[0]), "", ""), share[:1], share[:2], share
 
 
 def in_other_words(askers: Iterable[Asker]) -> list[Asker]:
-    """One for each way of asking: who asked in the same words hears the same answer."""
+    """One asker for each different words: askers with the same words share an answer."""
     return list({asker.words: asker for asker in askers}.values())
 
 
@@ -239,15 +240,15 @@ class Request:
     due_at: datetime | None
     version: int = 0
     askers: tuple[Asker, ...] = ()
-    sizes: Sizes | None = None  # None: not (or no longer) wholly held
+    sizes: Sizes | None = None  # None: not wholly held (any more)
     blocks: int = 0
     references: tuple[Root, ...] = ()  # keys of the CIDs that its metadata names (images)
     foreign: tuple[str, ...] = ()
     file_name: str = ""
     failure: ErrorCode | None = None
     reason: str = ""  # of the last failure, for the operator
-    attempts: int = 0  # fetches tried since it was last quoted
-    staged_for: tuple[Share, ...] = ()  # those who wanted it when it was measured: it takes room of theirs until paid
+    attempts: int = 0  # failed fetches since the last quote
+    staged_for: tuple[Share, ...] = ()  # the shares of its askers when measured: it uses their room until paid
 
     def moved(self, event: Event, due_at: datetime | None, **changes: object) -> Request:
         """The same request after an event. Raises Forbidden."""
@@ -269,13 +270,13 @@ class Pin:
 
     root: Root
     name: NameBytes
-    cid_text: str  # as it was quoted, else as the NameOp spells it
+    cid_text: str  # as quoted, else as the NameOp spells it
     state: State
     due_at: datetime | None
     version: int = 0
     starts: datetime | None = None
     ends: datetime | None = None
-    reminded: int | None = None  # the last reminder sent, or over when it was pinned; in days before the end
+    reminded: int | None = None  # the last reminder, sent or past when it was pinned; in days before the end
     unproven_at: int | None = None  # height of our tip when a reorg took a payment back
     reason: str = ""  # why it is owed, short or suspended
     attempts: int = 0
@@ -286,12 +287,12 @@ class Pin:
 
     @property
     def keeps(self) -> bool:
-        """Whether what is here of its closure stays: also while a paid term waits for those blocks that are missing."""
+        """Whether its blocks stay on disk: also while a paid term waits for missing ones."""
         return self.state in LIVE or (self.state is State.OWED and self.ends is not None and self.due_at is not None)
 
     @property
     def was_bought(self) -> bool:
-        """Whether money ever bought a term: what is too little, or unproven, makes no block a paid one."""
+        """Whether money ever bought a term: a short or unproven payment makes no block a paid one."""
         return self.ends is not None
 
     def moved(self, event: Event, due_at: datetime | None, **changes: object) -> Pin:
@@ -303,9 +304,9 @@ REMINDER_DAYS = (30, 7, 1)
 
 
 def next_reminder(ends: datetime, now: datetime, reminded: int | None) -> tuple[int, datetime] | None:
-    """(days before the end, when) of the next reminder not yet sent, or None when all that remains is the end.
+    """(days before the end, time) of the next reminder not yet sent, or None when only the end remains.
 
-    Of several missed ones only the last is worth sending.
+    Of several missed ones only the last is sent.
     """
     still = [(days, ends - timedelta(days=days)) for days in REMINDER_DAYS if reminded is None or days < reminded]
     passed = [entry for entry in still if entry[1] <= now]
@@ -315,21 +316,21 @@ def next_reminder(ends: datetime, now: datetime, reminded: int | None) -> tuple[
 
 
 def reminders_over(ends: datetime, now: datetime, reminded: int | None) -> int | None:
-    """`reminded` for what is pinned now: who is told this very moment until when is not reminded of what came before.
-    (A month may be shorter than 30 days.)"""
+    """`reminded` for a pin made now: ADDED-CID has just told the owner the end date, so reminders of earlier dates are
+    skipped. (A month may be shorter than 30 days.)"""
     reminder = next_reminder(ends, now, reminded)
     return reminder[0] if reminder and reminder[1] <= now else reminded
 
 
 def next_look(pin: Pin, now: datetime) -> datetime | None:
-    """When a pin that has a term is due again: for its next reminder, or at its end."""
+    """The time at which a pin with a term is due again: for its next reminder, or at its end."""
     assert pin.ends is not None
     reminder = next_reminder(pin.ends, now, pin.reminded)
     return reminder[1] if reminder else pin.ends
 
 
 def asked_again(request: Request | None, root: Root, now: datetime) -> Request:
-    """The request of a root, due to be fetched. One that waits already keeps its place in the queue."""
+    """The request of a root, due to be fetched. One that already waits keeps its place in the queue."""
     if request is None:
         return Request(root, step(None, Event.ASKED), now)
     return request.moved(Event.ASKED, request.due_at if request.state in ACTIVE else now)

@@ -1,6 +1,6 @@
-"""Which addresses are one site's. An address costs money, but one customer is given 256 IPv6 networks, or 65 536.
+"""Sites: the addresses of one customer. An address costs money, but one customer gets 256 IPv6 networks, or 65 536.
 
-So where things are given to whoever has less, sites are compared first: of an IPv6 /64 its /48, of all else itself. No
+So a fair share compares sites first: the site of an IPv6 /64 is its /48, that of any other address is the address. No
 limit counts connections by site, for many people may be at one.
 """
 
@@ -12,7 +12,7 @@ from ipaddress import IPv6Network, ip_network
 
 @lru_cache(maxsize=4096)
 def site_of(address: str) -> str:
-    """`address`: as it is counted (p2p/host/whereabouts.py), or whatever else stands for one."""
+    """`address`: as counted in p2p/host/whereabouts.py, or another text that stands for one."""
     if ":" not in address:
         return address
     try:

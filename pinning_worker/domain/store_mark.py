@@ -1,11 +1,11 @@
-"""Whether books and blocks belong together: the decision, pure.
+"""The decision whether books and blocks belong together, pure.
 
-Both carry one mark: an id that is theirs alone, and how often a worker was started on the two. Books beside blocks
-that are not their own would call every block an orphan, and free what others have paid for. So they are refused: books
-that are new or empty beside blocks, those of another store, and those of an earlier day (a backup put back), which
-know less than was paid. So are books whose blocks are gone: a disk that is not mounted.
+Both carry one mark: an id of their own, and the number of starts on the two. Books beside other books' blocks would
+call every block an orphan, and free paid blocks. So a start refuses books that are new or empty beside blocks, those of
+another store, and those of an earlier day (a backup put back), which lack payments. It also refuses books whose blocks
+are gone: a disk that is not mounted.
 
-The mark in the books is written first. Whoever is killed between the two leaves books that are one start ahead.
+The mark in the books is written first. A kill between the two writes leaves books that are one start ahead.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Mark:
 
 
 class Mismatch(Enum):
-    """Why books and blocks are not opened together."""
+    """The reasons not to open books and blocks together."""
 
     NEW = "the database is new, and the blocks are not"
     OTHER = "the database is not that of the blocks"
@@ -31,8 +31,8 @@ class Mismatch(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`books_hold`: a root references a block. `has_blocks`: there is a block, in quarantine perhaps. `shared`: a block
-    that is there is one that the books hold."""
+    """`books_hold`: a root references a block. `has_blocks`: the folder has a block, perhaps in quarantine. `shared`:
+    the folder has a block that the books hold."""
 
     books: Mark | None
     blocks: Mark | None
@@ -42,7 +42,7 @@ class Found:
 
 
 def mismatch(found: Found) -> Mismatch | None:
-    """None where they belong together, or nothing can be lost by joining them."""
+    """None if they belong together, or if joining them can lose nothing."""
     books, blocks = found.books, found.blocks
     if not found.books_hold and not found.has_blocks:
         return None
@@ -54,12 +54,12 @@ def mismatch(found: Found) -> Mismatch | None:
         return Mismatch.LOST if blocks is None else Mismatch.OTHER
     if not found.books_hold:
         return Mismatch.NEW
-    # Of an earlier version, which had no marks; or the mark of the blocks was lost.
+    # Books and blocks of an earlier version without marks; or the mark of the blocks was lost.
     return None if found.shared and blocks is None else Mismatch.OTHER
 
 
 def next_mark(found: Found, new_id: str) -> Mark:
-    """What both carry from this start on."""
+    """The mark of both from this start on."""
     known = [mark for mark in (found.blocks if found.has_blocks else None, found.books, found.blocks) if mark]
     if not known:
         return Mark(new_id, 1)

@@ -1,10 +1,10 @@
-"""The key of a private network, as Kubo keeps it in `swarm.key`.
+"""The key of a private network, in the format of Kubo's `swarm.key`.
 
     /key/swarm/psk/1.0.0/
     /base16/
     <64 hex digits>
 
-Whoever holds the 32 bytes is in; everybody else's bytes are noise. `/base64/` and `/bin/` are read too, as Kubo does.
+A peer with the 32 bytes is in the network; without them it sees noise. `/base64/` and `/bin/` are read too, as in Kubo.
 Sources: go-libp2p core/pnet/codec.go; https://github.com/libp2p/specs/blob/master/pnet/Private-Networks-PSK-V1.md.
 """
 
@@ -18,7 +18,7 @@ _WITHOUT_PROTECTION = frozenset({"quic", "quic-v1", "webtransport", "webrtc", "w
 
 
 class BadSwarmKey(ValueError):
-    """Not a swarm key. The text says what is wrong with it, never the key."""
+    """Not a swarm key. The text names the fault, never the key."""
 
 
 def decode_swarm_key(file: bytes) -> bytes:
@@ -56,5 +56,5 @@ def encode_swarm_key(key: bytes) -> bytes:
 
 
 def unprotected(multiaddr: str) -> bool:
-    """Does this address use a transport with encryption of its own, into which no swarm key goes?"""
+    """Whether this address uses a transport with encryption of its own, which the swarm key does not protect."""
     return not _WITHOUT_PROTECTION.isdisjoint(multiaddr.split("/"))

@@ -1,7 +1,7 @@
-"""What a pin's payments mean now: the whole decision, pure, so that the story only has to store and speak it.
+"""The verdict on a pin's payments: the whole decision, pure, so that the story only stores and announces it.
 
-`judge` is asked whenever something may have changed: a payment seen, a block, a reorg, content that came back. It is
-told everything and changes nothing; asked twice about the same world it says nothing new the second time.
+The story calls `judge` whenever something may have changed: a payment seen, a block, a reorg, content that came back.
+`judge` takes all facts as arguments and changes nothing; a second call with the same facts gives nothing new.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from pinning_worker.domain.topic.messages import Message, PaymentSeen, PaymentSh
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """Blocks. A payment counts at `confirmations` (1: the block that holds it); credit for one that a reorg took
-    back ends when the reorg is `credit` blocks deep."""
+    """Depths in blocks. A payment counts at `confirmations` (1: the block that holds it). Credit for a payment that a
+    reorg took back ends when the reorg is `credit` blocks deep."""
 
     confirmations: int
     credit: int
@@ -41,12 +41,12 @@ class Depth:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    pin: Pin  # as it shall be stored; the very object that was asked about, where nothing changed
-    payments: tuple[Payment, ...]  # those that changed
+    pin: Pin  # the pin to store; the same object as the argument if nothing changed
+    payments: tuple[Payment, ...]  # the changed ones
     say: tuple[Message, ...]
 
     def undone(self, before: Sequence[Payment]) -> list[Payment]:
-        """Those of `before` whose purchase does not count any more."""
+        """The payments of `before` whose purchase no longer counts."""
         without = {payment.txid for payment in self.payments if payment.bought is None}
         return [payment for payment in before if payment.bought is not None and payment.txid in without]
 
@@ -54,7 +54,7 @@ class Verdict:
 def judge(
     pin: Pin, payments: Sequence[Payment], quotes: Sequence[Quote], *, held: bool, tip: Tip, depth: Depth, now: datetime
 ) -> Verdict:
-    """`payments` and `quotes`: all there are of this pin and its root. `held`: the whole closure is on disk."""
+    """`payments` and `quotes`: all of this pin and its root. `held`: the whole closure is on disk."""
     on_credit = pin.state in LIVE and not _is_buried(pin, tip, depth)
     counting = payments if on_credit else _without_lost(payments)
     judged, short = _settle(counting, quotes, tip, depth.confirmations)
@@ -68,18 +68,18 @@ def judge(
 
 
 def _is_buried(pin: Pin, tip: Tip, depth: Depth) -> bool:
-    """The reorg that took a payment back is so deep that the payment is not waited for any longer."""
+    """Whether the reorg that took a payment back is so deep that the credit ends."""
     return pin.state is State.CREDIT and pin.unproven_at is not None and tip.height - pin.unproven_at >= depth.credit
 
 
 def _is_lost(payment: Payment) -> bool:
-    """It counted, then a reorg took its block away."""
+    """Whether it counted, and then a reorg took its block away."""
     return payment.settled and payment.proof is None
 
 
 def _without_lost(payments: Sequence[Payment]) -> Sequence[Payment]:
-    """What a reorg took back never counted; nor does a purchase that spent its credit. Proven again, it is judged
-    again."""
+    """Treats payments lost in a reorg as unsettled, and undoes purchases that relied on their credit. A payment that is
+    proven again is judged again."""
     if not any(map(_is_lost, payments)):
         return payments
     kept = [_uncounted(payment) if _is_lost(payment) else payment for payment in in_chain_order(payments)]
@@ -95,7 +95,7 @@ def _uncounted(payment: Payment) -> Payment:
 
 @dataclass(frozen=True, slots=True)
 class _Shortfall:
-    """`fresh`: this payment counts since now; else it was counted before anything was quoted."""
+    """`fresh`: this payment begins to count now; else it already counted before the first quote."""
 
     txid: Txid
     short: Short
@@ -105,17 +105,17 @@ class _Shortfall:
 def _settle(
     payments: Sequence[Payment], quotes: Sequence[Quote], tip: Tip, confirmations: int
 ) -> tuple[list[Payment], _Shortfall | None]:
-    """Every payment that is deep enough counts once, in chain order, and buys what the credit covers by then."""
+    """Counts each deep enough payment once, in chain order; each buys the longest term that the credit covers."""
     judged = in_chain_order(payments)
     shortfall = None
     for place, payment in enumerate(judged):
         fresh = not payment.settled and is_deep(payment, tip, confirmations)
         if fresh:
             judged[place] = replace(payment, settled=True)
-        # One that came before anything was quoted is judged by the first quote there is.
+        # A payment that came before any quote is judged by the first quotes.
         unjudged = judged[place].settled and payment.proof is not None and not any(p.bought for p in judged)
         if fresh or unjudged:
-            # A reorg may have put payments that spent already behind this one: nothing is spent twice.
+            # A reorg may have moved payments that already bought behind this one: no credit is spent twice.
             credit = min(balance(judged[: place + 1]), balance(judged))
             outcome = buy(max(credit, ZERO), quotes_that_judge(quotes, payment.counted_at()))
             shortfall = None
@@ -124,7 +124,7 @@ def _settle(
                     judged[place] = replace(judged[place], bought=outcome)
                 case Short():
                     shortfall = _Shortfall(payment.txid, outcome, fresh)
-                case None:  # nothing was ever quoted
+                case None:  # no quote exists
                     pass
     return judged, shortfall
 
@@ -154,30 +154,30 @@ def _next(
     # The pin came to an end, and no new term runs: nothing changes.
     if term is not None or pin.state in {State.SUSPENDED, State.RELEASED}:
         return pin
-    # Money is settled and bought nothing: it is short of the cheapest quote, or nothing was quoted.
+    # Money is settled and bought nothing: it is short of the cheapest quote, or no quote exists.
     if any(payment.settled for payment in judged):
         return _unspent(pin, shortfall, now)
     # No payment is left in any block or mempool.
     if all(payment.gone for payment in judged):
         return pin if pin.state is State.VANISHED else _moved_once(pin, Event.VANISHED, "the payment left the mempool")
-    # A reorg took back what was settled but had bought nothing: it waits for confirmations again.
+    # A reorg took back a settled payment that had bought nothing: it waits for confirmations again.
     if allows(pin.state, Event.UNPROVEN):
         return pin.moved(Event.UNPROVEN, None, reason="a reorg took its payment back")
-    # A payment is shown, and has too few confirmations.
+    # A server shows a payment, and it has too few confirmations.
     return pin if pin.state is State.SEEN else _moved_once(pin, Event.SEEN, "")
 
 
 _AT_AN_END = frozenset({State.CREDIT, State.SUSPENDED, State.RELEASED, State.OWED})
-"""Where a term that is over changes nothing. To others it is owed: we were away for all of it."""
+"""States in which an ended term changes nothing. In other states it is owed: we were away during all of it."""
 
 
 def _others_carry(pin: Pin, judged: Sequence[Payment], term: Term | None) -> bool:
-    """What is proven bought all that the pin has, without what was lost."""
+    """Whether the proven payments alone bought the pin's whole term, without the lost ones."""
     return term is not None and pin.ends is not None and term.ends >= pin.ends and balance(judged) >= ZERO
 
 
 def _unspent(pin: Pin, shortfall: _Shortfall | None, now: datetime) -> Pin:
-    """Money counts, and has bought nothing: too little, or never quoted."""
+    """The pin whose settled money bought nothing: it is too little, or no quote exists."""
     if shortfall is not None:
         return _moved_once(pin, Event.CAME_SHORT, f"{shortfall.short.missing} missing")
     if pin.state in {State.SHORT, State.OWED}:
@@ -186,13 +186,13 @@ def _unspent(pin: Pin, shortfall: _Shortfall | None, now: datetime) -> Pin:
 
 
 def _moved_once(pin: Pin, event: Event, reason: str) -> Pin:
-    """Waits for the chain (no `due_at`), and is the same object where nothing changes."""
+    """The pin after the event, waiting for the chain (no `due_at`); the same object if nothing changes."""
     after = pin.moved(event, None, reason=reason)
     return pin if after == pin else after
 
 
 def _on_credit(pin: Pin, tip: Tip) -> Pin:
-    """Its blocks stay, on our risk, for `Depth.credit` blocks."""
+    """The pin on credit: its blocks stay, at our risk, for `Depth.credit` blocks."""
     if pin.state is State.CREDIT:
         return pin
     return pin.moved(Event.UNPROVEN, pin.ends, unproven_at=tip.height, reason="a reorg took a payment back")
@@ -216,7 +216,7 @@ def _bought(pin: Pin, term: Term, *, held: bool, now: datetime) -> Pin:
 def _count_confirmations(
     pin: Pin, judged: Sequence[Payment], quotes: Sequence[Quote], tip: Tip, needed: int
 ) -> tuple[list[Payment], list[Message]]:
-    """PAYMENT-SEEN once for each change, for a payment that a quote judges and that does not count yet."""
+    """Gives PAYMENT-SEEN once for each change, for a payment that a quote judges and that does not count yet."""
     noted: list[Payment] = []
     say: list[Message] = []
     for payment in judged:
@@ -271,8 +271,8 @@ def _say_short(pin: Pin, shortfall: _Shortfall) -> Message:
 def accounts(payments: Sequence[Payment], pins: Sequence[Pin]) -> dict[str, Swartz]:
     """Every settled swartz as earned, credit or owed; their sum is what was received (each (txid, vout) once).
 
-    Money without a pin (it names no CID, or is dust for one that nobody was quoted) is never settled: it is owed from
-    its first block on.
+    Money without a pin (it names no CID, or is dust for a CID without a quote) is never settled: it is owed from its
+    first block on.
     """
     earned = credit = owed = 0
     delivered = {pin.key: pin.state for pin in pins}

@@ -1,4 +1,4 @@
-"""The books: requests, pins, quotes, payments, and which block is held for which root; and the receipts."""
+"""The books (requests, pins, quotes, payments, block references of each root) and the receipts."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Change:
     """All that one step changes, stored together or not at all.
 
     Each request and pin carries the version that the step read (0: it must not exist yet); the books store it with
-    the next one. `hold` adds block references (root, multihashes); `release` drops all references of those roots.
-    `forget` takes requests out of the books.
+    the next one. `hold` adds block references (root, multihashes); `release` drops all references of its roots.
+    `forget` deletes requests from the books.
     """
 
     requests: tuple[Request, ...] = ()
@@ -36,22 +36,22 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Dossier:
-    """All that the books say about one root, read at one moment."""
+    """All rows of the books about one root, read at one moment."""
 
     request: Request | None
     pins: tuple[Pin, ...]  # of this root, in any state, by name
-    quotes: tuple[Quote, ...]  # all ever given, oldest first
+    quotes: tuple[Quote, ...]  # all of this root, oldest first
     naming: tuple[Pin, ...]  # STANDING pins of this root or of one that references it: latest end first, a few
 
 
 class Books(Protocol):
-    """Requests, pins, quotes, payments, and which block is held for which root. The truth of this worker."""
+    """Requests, pins, quotes, payments, and the block references of each root. The truth of this worker."""
 
     async def commit(self, change: Change) -> bool:
-        """Compare and swap: False, with nothing changed, if any request or pin has another version by now."""
+        """Compare and swap: False, and nothing changes, if any request or pin has another version by now."""
 
     async def dossier(self, root: Root, naming: int) -> Dossier:
-        """`naming`: how many of those pins at most."""
+        """`naming`: the most pins in `Dossier.naming`."""
 
     async def request(self, root: Root) -> Request | None: ...
 
@@ -64,7 +64,7 @@ class Books(Protocol):
         """STANDING pins whose root is this CID, or whose root's request lists it in `references`: latest end first."""
 
     async def quotes(self, root: Root) -> Sequence[Quote]:
-        """All quotes ever given for that root, oldest first."""
+        """All quotes of that root, lapsed ones included, oldest first."""
 
     async def payment(self, txid: Txid) -> Payment | None: ...
 
@@ -73,39 +73,39 @@ class Books(Protocol):
 
     async def unsettled(self) -> Sequence[PinKey]:
         """Pins that a new block concerns: in CREDIT, or with a payment neither settled nor gone, or settled and now
-        without a proof. Money without a pin concerns none."""
+        without a proof. Payments without a pin are left out."""
 
     async def proven_from(self, height: int) -> Sequence[Payment]:
-        """Payments whose proof stands at that height or above: those that a reorg from there may take back."""
+        """Payments with a proof at that height or above, which a reorg from there may take back."""
 
     async def due(self, now: datetime, limit: int) -> Sequence[Request | Pin]:
-        """What is due now, the longest overdue first; but not ACTIVE requests, whose queue may be long."""
+        """Rows that are due now, the longest overdue first, without ACTIVE requests, whose queue may be long."""
 
     async def waiting(self, limit: int, *, paid_for: bool) -> Sequence[Request]:
-        """ACTIVE requests, the longest waiting first: those whose root a pin `keeps`, or the others."""
+        """ACTIVE requests, the longest waiting first. `paid_for`: of roots that a pin `keeps`; else all others."""
 
     async def next_due(self, after: datetime) -> datetime | None:
-        """The first `due_at` later than that."""
+        """The first `due_at` after that moment."""
 
     async def active_requests(self, *, paid_for: bool) -> int:
-        """Requests in an ACTIVE state: those whose root a pin `keeps`, or the others."""
+        """The number of ACTIVE requests. `paid_for`: of roots that a pin `keeps`; else all others."""
 
     async def unpaid_room(self) -> Mapping[tuple[Share, ...], int]:
-        """The `disk_room` of QUOTED requests that no LIVE pin keeps, by `staged_for`: what the staging quota counts.
-        Each block once within a closure."""
+        """The `disk_room` of QUOTED requests that no LIVE pin keeps, by `staged_for`: the figures of the staging quota.
+        Each block counts once within a closure."""
 
     async def held(self, root: Root) -> Sequence[Multihash]:
         """The multihashes referenced by that root."""
 
     async def holders(self, multihashes: Collection[Multihash]) -> dict[Multihash, set[Root]]:
-        """The roots that reference each block; of those that any does."""
+        """The roots that reference each block; a block without references is left out."""
 
     async def unreferenced(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
-        """Those of them that no root references."""
+        """The given multihashes that no root references."""
 
     async def scripts_in_use(self, now: datetime) -> set[Script]:
-        """Payment scripts of quotes that have not expired, and of all quotes of roots that have a pin that is not
-        RELEASED: watched even when the operator's settings name them no more."""
+        """Payment scripts of quotes that have not expired, and of all quotes of roots with a pin that is not RELEASED:
+        to be watched even after the operator removed them from the settings."""
 
     async def all_pins(self) -> Sequence[Pin]: ...
 
@@ -113,10 +113,10 @@ class Books(Protocol):
 
 
 class Receipts(Protocol):
-    """The metadata record of each pin, mirrored to other nodes later. One per (CID, paying transaction)."""
+    """The metadata records of pins, mirrored to other nodes later. One per (CID, paying transaction)."""
 
     async def put(self, receipt: Receipt) -> None:
-        """Insert or replace by `receipt.key`."""
+        """Inserts or replaces by `receipt.key`."""
 
     async def get(self, key: str) -> Receipt | None: ...
 

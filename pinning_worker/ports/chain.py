@@ -1,4 +1,4 @@
-"""The chain of Doichain: our own verified headers, and what servers show of it."""
+"""The chain of Doichain: our own verified headers, and the payments and names that servers show."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ class BlockOfNames:
 
 
 class Chain(Protocol):
-    """Our own verified headers, and what servers show of it."""
+    """Our own verified headers, and the payments and names that servers show."""
 
     async def tip(self) -> Tip | None:
-        """None until our verified headers have reached a server's tip, once in this run."""
+        """Our tip; None until our verified headers have reached a server's tip, once in this run."""
 
     async def is_seen(self) -> bool:
-        """Whether a payment that is made now would be noticed soon: while it is not, nothing may be sold."""
+        """Whether a payment made now would be noticed soon. While it is False, nothing may be sold."""
 
     async def is_read(self) -> bool:
-        """Whether every payment that servers show, up to the chain's tip, has been told once in this run: before that
-        our books may be behind, and nothing may be freed."""
+        """Whether the listener has received every payment that servers show, up to the chain's tip, in this run. Before
+        that our books may be behind, and nothing may be freed."""
 
     async def has_block(self, height: int, block_hash: str) -> bool:
-        """Whether our chain has that block. One below the first header that we hold counts as in it."""
+        """Whether our chain has that block. A block below our first header counts as in it."""
 
     async def watch(self, scripts: Collection[Script]) -> None:
-        """Adds payment scripts to those watched."""
+        """Adds payment scripts to the watched ones."""
 
     async def name_ops(self, height: int) -> BlockOfNames | None:
-        """None where our chain has no such block (yet, or any more). Raises Trouble when no server answers."""
+        """The block's NameOps; None if our chain has no such block (any more). Raises Trouble if no server answers."""
 
 
 class ChainListener(Protocol):
-    """What the chain's watcher calls; the lifecycle is one. Nothing said here is lost by being said twice."""
+    """The receiver of the chain watcher's news, such as the lifecycle. A repeated call does no harm."""
 
     async def payment_seen(self, sighting: Sighting) -> None: ...
 
     async def payment_gone(self, txid: Txid) -> None:
-        """Unproven, and no server that showed it shows it now. Never because a server is merely away."""
+        """An unproven payment that no server shows any more. A server that is merely away is no reason."""
 
     async def tip_moved(self, tip: Tip, fork_height: int | None) -> None:
         """`fork_height`: the lowest height whose block was replaced, in a reorg."""

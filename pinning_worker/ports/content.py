@@ -1,4 +1,4 @@
-"""Content: the blocks that are kept here, and the fetch of a DAG from peers."""
+"""Content: the blocks on disk, and the fetch of a DAG from peers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pinning_worker.domain.identities import PeerId
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """What was freed on one day and can still come back. `was_paid`: or nobody knows whether it was."""
+    """The blocks freed on one day that can still come back. `was_paid`: paid for, or perhaps so."""
 
     day: date
     was_paid: bool
@@ -23,58 +23,58 @@ class Quarantined:
 
 
 class Blocks(Protocol):
-    """Bytes by multihash. A put is whole or not there; it outlives a power cut only after `sync`.
+    """Bytes by multihash. A put is atomic; it outlives a power cut only after `sync`.
 
-    Nothing is deleted at once: `free` puts a block into quarantine, where it is not here for any other method, until
-    `recall` brings it back or `purge` deletes it. A full disk deletes from quarantine first: of what was never paid,
+    Nothing is deleted at once: `free` moves a block into quarantine, where no other method sees it, until `recall`
+    brings it back or `purge` deletes it. A full disk deletes from quarantine first: blocks that were never paid for,
     then the oldest.
     """
 
     found_broken: Callable[[Multihash], None]
-    """Called with the multihash of a block that `get` read and found to be something else; `get` then returns None. On
-    disk it has no size either, until it is put again."""
+    """`get` calls this with the multihash of a block whose bytes do not match it, and returns None. The store on disk
+    also leaves the block out of `sizes` until it is put again."""
 
     async def put(self, multihash: Multihash, data: bytes) -> None:
-        """Raises DiskFull. The caller has verified the hash. A block that was found broken is replaced."""
+        """Stores a block whose hash the caller has verified. Replaces one that was found broken. Raises DiskFull."""
 
     async def get(self, multihash: Multihash) -> bytes | None:
-        """Only bytes that hash to the name."""
+        """The block's bytes, only if they hash to the name."""
 
     async def size(self, multihash: Multihash) -> int | None: ...
 
     async def sizes(self, multihashes: Sequence[Multihash]) -> dict[Multihash, int]:
-        """Of those that are here."""
+        """The sizes of the given blocks that are here."""
 
     async def sync(self, multihashes: Sequence[Multihash]) -> None:
-        """After it, these blocks outlive a power cut."""
+        """Makes these blocks outlive a power cut."""
 
     async def audit(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
-        """Reads each one back and hashes it: the set of those missing or not what their name says."""
+        """Reads each block back and hashes it. Returns the missing and the broken ones."""
 
     async def free(self, multihashes: Sequence[Multihash], day: date, *, was_paid: bool) -> None:
-        """Into quarantine, under that day. Those not there are no error. What was never paid takes no more than a
-        limit there: its oldest is deleted beyond it."""
+        """Moves blocks into quarantine, under that day. A missing block is no error. Unpaid blocks have a limit there:
+        beyond it the oldest are deleted."""
 
     async def remember(self, multihashes: Sequence[Multihash], day: date) -> None:
-        """A copy into quarantine, under that day and as paid for, of blocks that stay here: whoever holds them besides
-        may let them go as never paid for."""
+        """Copies blocks that stay here into quarantine, under that day and as paid for: another holder may later free
+        them as never paid for."""
 
     async def recall(self, multihashes: Sequence[Multihash]) -> set[Multihash]:
-        """Out of quarantine, those that are in it and whole: they are returned. A copy stays until its day comes."""
+        """Brings whole blocks back from quarantine, and returns their names. A copy stays there until its day comes."""
 
     async def purge(self, before: date) -> None:
-        """Deletes what was freed on an earlier day."""
+        """Deletes the blocks that were freed before that day."""
 
     async def quarantined(self) -> Sequence[Quarantined]:
-        """By day."""
+        """The contents of the quarantine, by day."""
 
     def all(self) -> AsyncGenerator[Sequence[Multihash], None]:
-        """Every multihash there is, in pieces of bounded size. Close it (`aclosing`) when leaving early."""
+        """Every multihash on disk, in pieces of bounded size. Close it (`aclosing`) when leaving early."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one fetch may cost. Seconds of clock time; `depth` counts links from the root."""
+    """The limits of one fetch. Seconds of clock time; `depth` counts links from the root."""
 
     bytes: int
     blocks: int
@@ -96,7 +96,7 @@ class Fetched:
 
 
 class FetchFailed(Exception):
-    """Why a DAG could not be had; the story answers it by its kind. `blocks`: those held so far."""
+    """A DAG could not be fetched; the story answers by the kind of failure. `blocks`: all that came so far."""
 
     def __init__(self, message: str, blocks: dict[Multihash, int] | None = None) -> None:
         super().__init__(message)
@@ -104,7 +104,7 @@ class FetchFailed(Exception):
 
 
 class NotFound(FetchFailed):
-    """Nobody reachable gave the first block in time."""
+    """No reachable peer sent the first block in time."""
 
 
 class Stalled(FetchFailed):
@@ -112,15 +112,15 @@ class Stalled(FetchFailed):
 
 
 class OverBudget(FetchFailed):
-    """Says which budget, and by how much."""
+    """The DAG exceeds a budget. The text says which, and by how much."""
 
 
 class NoRoom(FetchFailed):
-    """The disk was full before all had come."""
+    """The disk was full before all blocks had come."""
 
 
 class Unreadable(FetchFailed):
-    """A codec or hash that we don't read, or a block that is not what its codec says."""
+    """A codec or hash that we don't read, or a block that does not match its codec."""
 
 
 class Fetcher(Protocol):
@@ -134,9 +134,9 @@ class Fetcher(Protocol):
         progress: Callable[[int, int], Awaitable[None]],
         is_over: Callable[[], bool] = lambda: False,
     ) -> Fetched:
-        """The DAG under `root`, into the same Blocks that the story reads; what is there already is not asked for.
+        """Fetches the DAG under `root` into the same Blocks that the story reads, without the blocks already there.
 
-        `peers`: who asked, to be asked first; `origins`: multiaddrs as dial hints. `progress(blocks, bytes)` is
-        awaited now and then. `is_over()` is asked every second: True ends the fetch as its deadline for the next block
-        does. Raises a FetchFailed; what else Blocks raises passes through.
+        `peers`: the askers, who are tried first; `origins`: multiaddrs as dial hints. The fetch awaits
+        `progress(blocks, bytes)` now and then, and calls `is_over()` every second: True ends the fetch like the
+        deadline for the next block. Raises a FetchFailed; other errors of Blocks pass through.
         """

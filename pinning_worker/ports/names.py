@@ -20,11 +20,11 @@ class NameIndex(Protocol):
         """The hash of the block that was indexed at that height."""
 
     async def add(self, height: int, hash: str, rows: Sequence[NameRow]) -> None:
-        """One block, whole: its rows, all of the block's time, and `next_height` one more. ValueError, and nothing
-        stored, for any height but `next_height`."""
+        """Stores one block's rows, all with the block's time, and increments `next_height`, together or not at all.
+        Raises ValueError for any height but `next_height`."""
 
     async def resume_from(self, height: int) -> None:
-        """Forgets the blocks from that height up, and indexes it next."""
+        """Deletes the blocks from that height up, and makes it `next_height`."""
 
     async def find(self, wanted: NameFilter, times: range | None, offset: int, limit: int) -> Sequence[NameRow]:
         """A page of the rows that `NameRow.matches` selects, with a block time (seconds) in `times`; None is any.
@@ -33,4 +33,4 @@ class NameIndex(Protocol):
         """
 
     async def note_metadata(self, root: Root, has_images: bool) -> None:
-        """What the content under that root turned out to be; the filter `collections` asks for it."""
+        """Stores whether the metadata under that root is a collection, for the filter `collections`."""

@@ -1,4 +1,4 @@
-"""The world around the stories: time, crashes, the topic, and trouble of every day."""
+"""The world around the stories: time, crashes, the topic, and everyday trouble."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pinning_worker.domain.topic.messages import Message
 
 
 class Trouble(Exception):
-    """Something outside failed in a way that happens any day; trying again later is the cure."""
+    """Something outside failed in a way that happens any day; a later retry may succeed."""
 
 
 class DiskFull(Trouble):
@@ -18,8 +18,8 @@ class DiskFull(Trouble):
 
 
 class NeedsMending(Trouble):
-    """A file is damaged, somebody else's, or not ours to use: only the operator can cure it. The text names the file,
-    and says what to do. No start on it; a worker that runs already goes on, as with any other trouble."""
+    """A file is damaged, somebody else's, or unreadable for us: only the operator can mend it. The text names the file
+    and the remedy. A start fails on it; a running worker continues, as with any other trouble."""
 
 
 class Clock(Protocol):
@@ -30,19 +30,19 @@ class Clock(Protocol):
 
 
 class CrashNotes(Protocol):
-    """The work under way, and how often work ended in a crash; both outlive the process, however it ends. Work has a
-    name (`steps/crashes.py`). Not async: the note is there before the work begins, and costs microseconds."""
+    """The work under way, and the crashes of each work; both outlive the process, however it ends. Work has a name
+    (`steps/crashes.py`). Not async: the note exists before the work begins, and costs microseconds."""
 
     def counts(self) -> Mapping[str, int]:
-        """Of all work that has crashed and not been forgiven since."""
+        """Crashes of each work since its last success."""
 
     def begin(self, name: str) -> None:
         """The same name may be under way more than once."""
 
     def end(self, name: str, *, crashed: bool = False) -> int:
-        """Counts a crash, or forgives all earlier ones. Returns the count now."""
+        """Counts a crash, or clears all earlier ones. Returns the count now."""
 
 
 class Announcer(Protocol):
     async def say(self, message: Message) -> None:
-        """Broadcast on the content topic, paced. Never blocks for long, never raises: gossip is lossy anyway."""
+        """Publishes on the content topic, paced. Never blocks for long, never raises: gossip is lossy anyway."""

@@ -1,4 +1,4 @@
-"""What is allowed, and still worth a word before money depends on it. `check-config` prints it, `run` logs it."""
+"""Warnings about allowed settings, before money depends on them. `check-config` prints them, `run` logs them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 from pinning_worker.settings.fields import Settings
 from pinning_worker.settings.swarm_key import swarm_key_file
 
-# ElectrumX refuses a session that subscribes to some 50 000; those of live quotes and pins add to the ones listed.
+# ElectrumX refuses a session with some 50 000 subscriptions; live quotes and pins add scripts to the listed ones.
 MANY_SCRIPTS = 1000
 
 
 def advice(settings: Settings) -> tuple[str, ...]:
-    """One sentence for each doubt. Looks at the disk, at nothing else outside."""
+    """One sentence for each doubt. It reads the disk, and nothing else outside."""
     return (
         *_about_money(settings),
         *_about_servers(settings),
@@ -81,13 +81,13 @@ def _about_peers(settings: Settings) -> Iterator[str]:
 
 
 def _wants_pages(settings: Settings) -> bool:
-    """It is open to the world, and not only through relays."""
+    """Whether peers can dial it directly, and not only through relays."""
     hosts = [ipaddress.ip_address(address.split("/")[2]) for address in settings.listen]
     return not settings.relays_wanted and any(host.is_unspecified or host.is_global for host in hosts)
 
 
 def _without_a_domain(settings: Settings) -> str:
-    """Empty in a private network: no swarm key protects webrtc-direct."""
+    """The advice to use webrtc-direct. Empty in a private network: no swarm key protects webrtc-direct."""
     is_private = swarm_key_file(settings.data_dir, settings.swarm_key) is not None
     return "" if is_private else "/ip4/0.0.0.0/udp/4001/webrtc-direct, which takes no domain, or "
 

@@ -1,7 +1,7 @@
-"""The operator's denylist: what is never fetched, whoever asks and pays. One CID a line, `#` begins a comment.
+"""The operator's denylist: CIDs that are never fetched, whoever asks and pays. One CID a line, `#` begins a comment.
 
 A CID may be written in any version and base, also as `ipfs://<cid>` or `/ipfs/<cid>`. It stands for its block, whatever
-codec that is asked for with.
+the codec of a request.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ def read_denylist(path: Path) -> frozenset[Root]:
 
 
 class DenylistFile:
-    """The list as a file that changes while the worker runs; `path` None: nothing is denied."""
+    """The list as a file that may change while the worker runs; `path` None: nothing is denied."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._seen: tuple[int, int, int] | None = None
 
     def read(self) -> frozenset[Root]:
-        """Raises ValueError, as `read_denylist`."""
+        """Raises ValueError like `read_denylist`."""
         self._seen = self._stamp()
         return read_denylist(self._path) if self._path is not None else frozenset()
 
     def is_changed(self) -> bool:
-        """Also when it went away."""
+        """Whether the file has changed or disappeared since the last read."""
         return self._stamp() != self._seen
 
     def _stamp(self) -> tuple[int, int, int] | None:

@@ -1,7 +1,7 @@
 """Every setting. The name in the environment is PINNING_ and the field's name in capitals.
 
-`.env.example` explains each to an operator; a test holds the two together. Fields are checked in the order in which
-they stand, and a later check may look at an earlier value (an address at the network), so `network` comes first.
+`.env.example` explains each to an operator; a test compares the two. Fields are checked in their order here, and a
+later check may read an earlier value (an address reads the network), so `network` comes first.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from pinning_worker.settings.swarm_key import SWARM_KEY_NAME, read_swarm_key, re
 from pinning_worker.settings.values import NONE
 
 PREFIX = "PINNING_"
-SECRET_FIELDS = frozenset({"database_url"})  # a password may stand in it
-FILE_FIELDS = frozenset({"swarm_key"})  # as systemd credentials they are the file, they do not name one
+SECRET_FIELDS = frozenset({"database_url"})  # it may contain a password
+FILE_FIELDS = frozenset({"swarm_key"})  # as systemd credentials they are the file itself, not its name
 LEAST_OUTPUT = Swartz(546)  # below it an output is dust (doichain-core, policy.cpp, as in Bitcoin)
 DEFAULT_TOPIC = "/doichain-nfc/1/message/proto"
 DEFAULT_DISCOVERY_TOPIC = "doichain._peer-discovery._p2p._pubsub"
@@ -67,7 +67,7 @@ A_MOMENT, A_YEAR = timedelta(seconds=1), timedelta(days=366)
 
 
 class StoreSettings(BaseModel):
-    """Where this worker's things are: enough for `migrate`, `keygen`, `quote` and `pins`."""
+    """The places of this worker's data: enough for `migrate`, `keygen`, `quote` and `pins`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
 
@@ -120,17 +120,17 @@ class StoreSettings(BaseModel):
 
     @property
     def key_file(self) -> Path:
-        """The private key that makes this worker the peer that it is."""
+        """The file of the private key, which determines the peer id."""
         return self.data_dir / "identity.key"
 
     @property
     def swarm_key_place(self) -> Path:
-        """Where the key of a private network is, or would be."""
+        """The path for the key of a private network, whether the file exists or not."""
         return self.swarm_key or self.data_dir / SWARM_KEY_NAME
 
 
 class PeerSettings(StoreSettings):
-    """How this worker is reached as a peer: enough for `id` and `ask`."""
+    """The addresses and keys of this worker as a peer: enough for `id` and `ask`."""
 
     listen: Annotated[tuple[ListenAddress, ...], BeforeValidator(values.as_list), Field(min_length=1)] = (
         "/ip4/0.0.0.0/tcp/4001",
@@ -142,7 +142,7 @@ class PeerSettings(StoreSettings):
     _private_network: bytes | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: object, /) -> None:
-        """Files are read here, once. Raises ValueError: one has gone bad since it was checked."""
+        """Reads the files once. Raises ValueError if one has become unusable since its check."""
         found = swarm_key_file(self.data_dir, self.swarm_key)
         self._private_network = read_swarm_key(found) if found is not None else None
 
@@ -169,7 +169,7 @@ class PeerSettings(StoreSettings):
 
 
 class Settings(PeerSettings):
-    """All that `run` needs to know. Sizes are bytes, durations are timedelta, amounts are Swartz."""
+    """All settings of `run`. Sizes are bytes, durations are timedelta, amounts are Swartz."""
 
     profile: ProfileName = "server"
 
@@ -199,7 +199,7 @@ class Settings(PeerSettings):
     upnp: Literal["off", "on"] = "off"
     dht: Literal["off", "client", "server"] = "off"
 
-    # --- being a relay for peers that nobody can dial
+    # --- a relay for peers that cannot be dialled
     relay: Literal["off", "on"] = "off"
     relay_for: Literal["topic", "anyone"] = "topic"
     relay_reservations: int = Field(default=128, ge=1, le=100_000)
@@ -213,24 +213,24 @@ class Settings(PeerSettings):
     min_fee: Amount = Swartz(1_000_000)
     price_version: int = Field(default=1, ge=1, le=2_147_483_647)
     most_months: int = Field(default=8, ge=1)
-    quarantine: Duration = Field(default=timedelta(days=7), ge=timedelta(0), le=A_YEAR)  # what is freed waits so long
+    quarantine: Duration = Field(default=timedelta(days=7), ge=timedelta(0), le=A_YEAR)  # the wait of freed blocks
     quote_life: Duration = Field(default=timedelta(hours=24), ge=timedelta(minutes=1), le=A_YEAR)
     confirmations: int = Field(default=6, ge=1, le=1000)  # 1 is the block that holds the payment
-    credit_blocks: int = Field(default=100, ge=1, le=10_000)  # a pin outlives its payment's reorg so long
+    credit_blocks: int = Field(default=100, ge=1, le=10_000)  # blocks that a pin outlives its payment's reorg
     electrum_servers: Annotated[tuple[ElectrumServer, ...], BeforeValidator(values.as_list)] = ()
-    checkpoint: Checkpoint = None  # a block to verify from, newer than the one that is built in
+    checkpoint: Checkpoint = None  # a block to verify from, newer than the built-in one
     longest_unseen: Duration = Field(default=timedelta(hours=2), ge=A_MOMENT, le=100 * A_YEAR)  # then nothing is sold
 
-    # --- what one request, and all unpaid ones together, may cost
-    max_bytes: ByteCount = Field(default=1040 << 20, ge=1)  # a file of 1 GiB, and the blocks that hold it together
-    max_blocks: int = Field(default=70_000, ge=1)  # so many are 1 GiB in chunks of 16 KiB
+    # --- limits for one request, and for all unpaid ones together
+    max_bytes: ByteCount = Field(default=1040 << 20, ge=1)  # a file of 1 GiB, and the blocks that link its chunks
+    max_blocks: int = Field(default=70_000, ge=1)  # enough for 1 GiB in chunks of 16 KiB
     max_depth: int = Field(default=128, ge=1)
     first_block_time: Duration = Field(default=timedelta(seconds=30), ge=A_MOMENT, le=A_YEAR)
     idle_time: Duration = Field(default=timedelta(seconds=30), ge=A_MOMENT, le=A_YEAR)
     fetch_time: Duration = Field(default=timedelta(minutes=15), ge=A_MOMENT, le=A_YEAR)
     staging_quota: ByteCount = Field(default=10 << 30, ge=1)
     fetches_at_once: int = Field(default=8, ge=1, le=256)
-    queue_size: int = Field(default=200, ge=1, le=100_000)  # requests that wait or are fetched
+    queue_size: int = Field(default=200, ge=1, le=100_000)  # requests waiting or being fetched
     queue_size_per_peer: int = Field(default=50, ge=1, le=100_000)
 
     _bootstrap_peers: tuple[str, ...] = PrivateAttr(default=())
@@ -242,7 +242,7 @@ class Settings(PeerSettings):
 
     @property
     def bootstrap_peers(self) -> tuple[str, ...]:
-        """Peers to stay connected with: the setting's, then those that `peers import` brought; `none`: nobody."""
+        """Peers to stay connected with: the setting's, then those from `peers import`; `none`: no peers at all."""
         return self._bootstrap_peers
 
     @property
@@ -276,7 +276,7 @@ class Settings(PeerSettings):
                 "and PINNING_TLS_CERT are not set, and PINNING_LISTEN has /tls/ws. Set them, or take it away"
             )
         for path in (certificate, key):
-            # Not Path.is_file: where nobody lets us look, the start says so of the file itself.
+            # Not Path.is_file, which may raise: for an unreadable folder the start names the file itself.
             if path is not None and not os.path.isfile(path) and os.access(path.parent, os.X_OK):
                 raise ValueError(f"or PINNING_TLS_CERT names {path}, which is not there")
         return key
@@ -288,7 +288,7 @@ class Settings(PeerSettings):
             raise ValueError("is not set: without an address nobody can pay. Set it to an address of your wallet")
         network = info.data.get("network")
         if network is None:
-            return addresses  # what is wrong with the network is said there
+            return addresses  # the check of the network reports its fault
         for address in addresses:
             try:
                 script = address_to_script(address, NETWORKS[network])

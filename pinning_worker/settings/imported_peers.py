@@ -1,6 +1,6 @@
-"""The peers that `peers import` brought: `bootstrap.peers` in the data directory, a multiaddr a line, # for comments.
+"""The peers from `peers import`: `bootstrap.peers` in the data directory, a multiaddr a line, # for comments.
 
-They are dialled besides those of PINNING_BOOTSTRAP. The file may be edited by hand.
+The worker dials them besides those of PINNING_BOOTSTRAP. The operator may edit the file by hand.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _HEAD = (
 
 
 def read_imported(data_dir: Path) -> tuple[str, ...]:
-    """Raises ValueError (the rest of a sentence that begins with PINNING_BOOTSTRAP)."""
+    """The addresses in the file. Raises ValueError (the rest of a sentence that begins with PINNING_BOOTSTRAP)."""
     path = data_dir / FILE_NAME
     try:
         lines = path.read_text("utf-8").splitlines()
-    except (FileNotFoundError, NotADirectoryError):  # the second is said of the data directory itself
+    except (FileNotFoundError, NotADirectoryError):  # the data directory's own check reports the second
         return ()
     except UnicodeDecodeError:
         raise ValueError(f"is completed by {path}, which is not UTF-8") from None

@@ -1,4 +1,4 @@
-"""From what stands in the sources to typed settings, or to one list of everything that is wrong."""
+"""From the texts in the sources to typed settings, or to one list of all faults."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SettingsT = TypeVar("_SettingsT", bound=StoreSettings)
 
 
 class Refused(Exception):
-    """The settings do not do. `problems`: one sentence each, with its mend, secrets left out."""
+    """The settings have faults. `problems`: one sentence each, with the remedy, without secrets."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
@@ -33,7 +33,7 @@ def load(
     environ: Mapping[str, str] | None = None,
     env_file: Path | None = DEFAULT_ENV_FILE,
 ) -> _SettingsT:
-    """Read and check. `environ` is os.environ unless told. Raises Refused with everything that is wrong."""
+    """Reads and checks the settings. `environ` defaults to os.environ. Raises Refused with all faults."""
     sources = read_sources(os.environ if environ is None else environ, env_file)
     given = {name: origin.text for name, origin in sources.found.items()}
     fields = {field: given[name] for field in wanted.model_fields if (name := PREFIX + field.upper()) in given}
@@ -55,7 +55,7 @@ def _sentence(detail: ErrorDetails, found: Mapping[str, Origin]) -> str:
     if origin is None:
         return f"{name} {_what(detail)}"
     what = _what(detail)
-    # A sentence that does not begin with "must" has quoted the part that is wrong already.
+    # A sentence that does not begin with "must" already quotes the wrong part.
     shown = f"it is {_short(origin.text)!r}, " if what.startswith("must") and field not in SECRET_FIELDS else ""
     return f"{name} {what} ({shown}in {origin.where})"
 

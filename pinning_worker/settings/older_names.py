@@ -1,4 +1,4 @@
-"""The environment names of older deployments, taken for ours. Each that is met is told, with the name to write instead.
+"""The environment names of older deployments, accepted for ours. A note names the present setting for each.
 
     ENABLE_CIRCUIT_RELAY    true: PINNING_RELAY=on, false: PINNING_RELAY=off
     IPFS_PROFILE            server or lowpower: PINNING_PROFILE; Kubo's other profiles have no meaning here
@@ -19,7 +19,7 @@ OLDER_NAMES = {
 
 
 def translated(name: str, text: str) -> str | None:
-    """The value for OLDER_NAMES[name]; None: it says nothing here. Raises ValueError, a sentence's end."""
+    """The value for OLDER_NAMES[name]; None: no effect here. Raises ValueError, whose text ends a sentence."""
     if name == "IPFS_PROFILE":
         return next((profile for profile in _PROFILES if profile in text.lower().replace(",", " ").split()), None)
     said = text.lower()

@@ -1,6 +1,6 @@
-"""What PINNING_PROFILE changes: other defaults for how much at once. A setting that is given wins.
+"""The profiles of PINNING_PROFILE: other defaults for parallel work. An explicit setting wins.
 
-server     the defaults as they are documented
+server     the documented defaults
 lowpower   for a Raspberry Pi: fewer peers and messages, smaller windows, fewer fetches at once
 """
 

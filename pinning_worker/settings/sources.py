@@ -1,9 +1,9 @@
-"""Where values come from: the environment, then `.env`, then systemd credentials. The first that says anything wins.
+"""The sources of values: the environment, then `.env`, then systemd credentials. The first value wins.
 
-An empty value says nothing. A name that begins with PINNING_ and is no setting is a mistake with consequences (a price
-that is not applied), so it is refused, with the nearest known name. `.env` is read as systemd reads an
+An empty value does not count. A name that begins with PINNING_ and is no setting is a mistake with consequences (a
+price that is not applied), so it is refused, with the nearest known name. `.env` is read as systemd reads an
 EnvironmentFile=: without interpolation, so that a `$` in a password stays one. A credential is a file in
-$CREDENTIALS_DIRECTORY (systemd's LoadCredential=) that is named as the setting; where a setting names a file that is
+$CREDENTIALS_DIRECTORY (systemd's LoadCredential=) with the name of the setting; if a setting names a file that is
 itself the secret (FILE_FIELDS), the credential is that file.
 """
 
@@ -26,7 +26,7 @@ KNOWN_NAMES = tuple(PREFIX + field.upper() for field in Settings.model_fields)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What was written, and where. The text may be a secret."""
+    """The text of a value and its place. The text may be a secret."""
 
     text: str
     where: str
@@ -34,15 +34,15 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """By the setting's full name; and everything that could not be read or is not known."""
+    """`found`: by the setting's full name. `problems`: unreadable sources and unknown names."""
 
     found: dict[str, Origin]
     problems: tuple[str, ...]
-    notes: tuple[str, ...] = ()  # names of older deployments that were met
+    notes: tuple[str, ...] = ()  # about names of older deployments
 
 
 def read_sources(environ: Mapping[str, str], env_file: Path | None) -> Sources:
-    """`env_file` may be missing. Raises nothing: what is wrong is in `problems`."""
+    """Reads all sources; `env_file` may be missing. Raises nothing: all faults are in `problems`."""
     found: dict[str, Origin] = {}
     older: dict[str, Origin] = {}
     problems: list[str] = []
@@ -65,7 +65,7 @@ def read_sources(environ: Mapping[str, str], env_file: Path | None) -> Sources:
 
 
 def _take_older(name: str, origin: Origin, found: dict[str, Origin], problems: list[str]) -> str:
-    """The sentence that gives our name for it; empty when it is a problem."""
+    """The note with our name for it; empty when it is a problem."""
     ours, met = OLDER_NAMES[name], f"{name}={origin.text} (in {origin.where})"
     try:
         value = translated(name, origin.text)
@@ -81,7 +81,7 @@ def _take_older(name: str, origin: Origin, found: dict[str, Origin], problems: l
 
 
 def _take_profile(found: dict[str, Origin]) -> None:
-    """A profile that is not known changes nothing here, and is refused with the other values."""
+    """Adds the profile's defaults. An unknown profile adds none; the check of its field refuses it."""
     profile = found.get(f"{PREFIX}PROFILE")
     if profile is not None:
         for name, text in PROFILES.get(profile.text, {}).items():
@@ -145,7 +145,7 @@ def _unknown(name: str, where: str) -> str:
 
 
 def _nearest(name: str) -> str:
-    """By the part after the prefix; a known name that contains it, or is contained, is nearer than any spelling."""
+    """The nearest known name, by the part after the prefix; a name that contains it, or is contained, comes first."""
     own = name.upper().removeprefix(PREFIX)
     names = [known.removeprefix(PREFIX) for known in KNOWN_NAMES]
     related = [known for known in names if own and (own in known or known in own)]

@@ -1,4 +1,4 @@
-"""A setting's value as one would write it into `.env`, with any password masked: what people and logs get to see."""
+"""A setting's value as one would write it into `.env`, with any password masked: for people and logs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 
 def spell(settings: StoreSettings) -> dict[str, str]:
-    """By full name. What is spelled so and read again gives equal settings (but for a masked password)."""
+    """The spelled values by full name. Reading them again gives equal settings (but for a masked password)."""
     return {PREFIX + field.upper(): mask(_text(getattr(settings, field))) for field in type(settings).model_fields}
 
 
 def mask(text: str) -> str:
-    """`scheme://user:***@host`: the password of any URL in the text is replaced."""
+    """Replaces the password of any URL in the text: `scheme://user:***@host`."""
     return _PASSWORD_IN_URL.sub(r"\1***", text)
 
 

@@ -1,6 +1,6 @@
-"""The swarm key, which makes the worker's network a private one: read from the file that the setting names.
+"""The swarm key, which makes the worker's network a private one: read from the setting's file.
 
-As a systemd credential it is that file itself, as for every name in FILE_FIELDS (`sources.py`).
+A systemd credential of that name is the file itself, as for every name in FILE_FIELDS (`sources.py`).
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ def read_swarm_key(path: Path) -> bytes:
 
 
 def swarm_key_file(data_dir: Path | None, named: Path | None) -> Path | None:
-    """The file that the setting names, else the one that `peers import` put into the data directory, else none."""
+    """The file in the setting, else the one that `peers import` put into the data directory, else None."""
     if named is not None or data_dir is None:
         return named
     own = data_dir / SWARM_KEY_NAME
-    return own if os.path.exists(own) else None  # not Path.exists, which raises where nobody lets us look
+    return own if os.path.exists(own) else None  # not Path.exists, which raises for an unreadable folder
 
 
 def refuse_unprotected(listen: Iterable[str], key_file: Path) -> None:
-    """Raises ValueError: one of the addresses would let anybody in."""
+    """Raises ValueError if one of the addresses would admit peers without the key."""
     for address in listen:
         if unprotected(address):
             raise ValueError(

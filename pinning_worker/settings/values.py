@@ -1,4 +1,4 @@
-"""How a value is written in a setting: each function takes what stands there and gives it its type.
+"""The spelling of values in a setting: each function takes the text and returns the typed value.
 
 All raise ValueError with a text that ends a sentence beginning with the setting's name. A value that already has its
 type passes through, so that `Settings(quote_life=timedelta(hours=1))` works as well as `PINNING_QUOTE_LIFE=1h`.
@@ -21,7 +21,7 @@ _SIZE_UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "t
 _TIME_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NUMBER_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)\Z")
 _BLOCK_HASH = re.compile("[0-9a-fA-F]{64}")
-NONE = "none"  # said instead of a list: there shall be none
+NONE = "none"  # instead of a list: no items at all
 _ELECTRUM_SCHEMES = ("tcp", "ssl", "ws", "wss")
 _LISTEN = re.compile(
     r"/(?:ip4|ip6)/[0-9a-fA-F:.]+/(?:tcp/(?P<tcp>\d{1,5})(?:/ws|/wss|/tls/ws)?|udp/(?P<udp>\d{1,5})/webrtc-direct)\Z"
@@ -85,7 +85,7 @@ def as_path(value: object) -> object:
 
 
 def check_listen(multiaddr: str) -> str:
-    """/ip4 or /ip6, then /tcp, that with /ws or /tls/ws, or /udp with /webrtc-direct. Those of tcp may share a port."""
+    """/ip4 or /ip6, then /tcp, /tcp with /ws or /tls/ws, or /udp with /webrtc-direct. All of tcp may share a port."""
     matched = _LISTEN.match(multiaddr)
     if matched is None or int(matched["tcp"] or matched["udp"]) > 65535 or not _is_ip(*multiaddr.split("/")[1:3]):
         raise ValueError(

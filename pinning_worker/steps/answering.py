@@ -1,9 +1,9 @@
-"""Answers: what stands is said again to whoever asks again, at most once per CID in two seconds.
+"""Answers: a repeated NEW-CID gets the standing answer, at most once per CID in two seconds.
 
-Whoever asks in between is answered at their end, so the last one who asked is always served.
+An asker within the two seconds gets the answer at their end, so the last asker is always served.
 
-An answer offers something to pay for (a quote, a renewal). While the chain is not seen nothing is offered: a payment
-would not be noticed, and the payer would wait for a pin that does not come.
+An answer offers something to pay for (a quote, a renewal). While the chain is not seen, the worker offers nothing: it
+would not notice a payment, and the payer would wait for a pin that does not come.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from pinning_worker.steps.crashes import SET_ASIDE
 from pinning_worker.steps.quoting import Quoting
 
 ANSWER_EVERY = timedelta(seconds=2)
-MOST_REMEMBERED = 10_000  # roots answered, before the old ones are looked for and forgotten
+MOST_REMEMBERED = 10_000  # answered roots, before the old ones are dropped
 UNSEEN = "cannot see the chain at the moment"
 UNSEEN_AGAIN_SECONDS = 60
 ASIDE_AGAIN_SECONDS = 86_400
 QUOTED_TOO_LONG = "it was quoted for days and nobody paid: ask again when it has been let go"
 MOMENT_SECONDS = 10
-MOST_NAMES = 10  # CID-PINNED-WITH-NAME in one answer; as many different askers wait for one CID at most
+MOST_NAMES = 10  # CID-PINNED-WITH-NAME messages in one answer; also the most askers that wait for one CID
 
 
 class Served(Enum):
@@ -68,7 +68,7 @@ class Answering:
         await self.refuse(askers, ErrorCode.BUSY, UNSEEN, UNSEEN_AGAIN_SECONDS)
 
     async def soon(self, root: Root, asker: Asker) -> Served:
-        """The standing answer, now or at the end of two seconds since the last."""
+        """Gives the standing answer, now or two seconds after the last one."""
         waiting = self._postponed.get(root)
         if waiting is not None:
             waiting[:] = with_asker(waiting, asker, MOST_NAMES)
@@ -79,20 +79,20 @@ class Answering:
         return Served.LATER
 
     def _rests(self, root: Root) -> bool:
-        """Answered less than two seconds ago. An answer of the future was one before the clock was set back."""
+        """Whether the last answer is less than two seconds old. One in the future predates a clock set back."""
         last = self._answered.get(root)
         return last is not None and timedelta(0) <= self.clock.now() - last < ANSWER_EVERY
 
     async def first(self, root: Root, askers: Sequence[Asker]) -> list[Asker]:
-        """The standing answer, now. Returns those for whom there is none (any more)."""
+        """Gives the standing answer now. Returns the askers without one (any more)."""
         if len(self._answered) > MOST_REMEMBERED:
             self._forget_old()
         self._answered[root] = self.clock.now()
         return await self._answer(root, askers)
 
     async def say_postponed(self, ask_anew: Callable[[Root, Asker], Awaitable[None]]) -> None:
-        """`ask_anew`: called for an asker whose standing answer disappeared during the two seconds. Raises Trouble:
-        then the askers go on waiting."""
+        """Gives the postponed answers that are due. Calls `ask_anew` for an asker whose standing answer disappeared
+        during the two seconds. Raises Trouble: then the askers go on waiting."""
         for root in [root for root in self._postponed if not self._rests(root)]:
             askers = self._postponed.pop(root)
             try:
@@ -109,15 +109,15 @@ class Answering:
             del self._answered[root]
 
     def next_moment(self) -> datetime | None:
-        """When the first postponed answer is due."""
+        """The time of the first postponed answer."""
         return min((self._answered[root] + ANSWER_EVERY for root in self._postponed), default=None)
 
     async def _answer(self, root: Root, askers: Sequence[Asker]) -> list[Asker]:
-        """CID-PINNED-WITH-NAME for each name that stands, then the quote from which a browser can pay (again)."""
+        """Publishes CID-PINNED-WITH-NAME for each standing pin, then the quote from which a browser can pay (again)."""
         if not await self.chain.is_seen():
             await self.refuse_unseen(askers)
             return []
-        if self.quoting.terms.blocked(root):  # since it was asked for
+        if self.quoting.terms.blocked(root):  # the list has changed since the request
             await self.refuse_denied(askers)
             return []
         known, unserved = await self._checked(root), []
@@ -139,15 +139,15 @@ class Answering:
         return unserved
 
     def _let_go_in(self, known: Dossier) -> int | None:
-        """Seconds until what is held and was never paid for is let go; None: it is not held."""
+        """Seconds until the unpaid closure is released; None: it is not held."""
         request = known.request
         if request is None or request.sizes is None or request.due_at is None:
             return None
         return max(MOMENT_SECONDS, round((request.due_at - self.clock.now()).total_seconds()))
 
     async def _checked(self, root: Root) -> Dossier:
-        """The dossier, naming only pins that are not blocked and whose blocks are here; where some were found missing,
-        as it is since then."""
+        """The dossier, whose `naming` has only pins that are not blocked and whose blocks are here. It is read again if
+        the check found a block missing."""
         known = await self.books.dossier(root, MOST_NAMES)
         whole = [await self.checking.is_kept(pin_root) for pin_root in dict.fromkeys(pin.root for pin in known.naming)]
         if not all(whole):
@@ -155,7 +155,7 @@ class Answering:
         return replace(known, naming=tuple(pin for pin in known.naming if not self.quoting.terms.blocked(pin.root)))
 
     async def say_pinned(self, pin: Pin, text: str, months: int, id_: str | None = None) -> None:
-        """CID-PINNED-WITH-NAME. It offers a renewal, so it is not said while the chain is not seen."""
+        """Publishes CID-PINNED-WITH-NAME. It offers a renewal, so only while the chain is seen."""
         if not await self.chain.is_seen() or self.quoting.terms.blocked(pin.root):
             return
         quote = await self.quoting.standing(pin.root, months, pin.cid_text)

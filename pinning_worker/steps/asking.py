@@ -1,7 +1,6 @@
 """Asking: NEW-CID. The standing answer if there is one, else a place in the queue.
 
-Everybody who asks for the same CID is one with the others there. A full queue makes room for a newcomer whose share is
-smaller (`queue.py`).
+All askers of one CID share one place. A full queue makes room for a newcomer whose share is smaller (`queue.py`).
 """
 
 from __future__ import annotations
@@ -50,8 +49,8 @@ class Asking:
     bell: Bell
 
     async def asked(self, ask: Ask, peer: PeerId, through: PeerId, address: str = "") -> None:
-        """A NEW-CID: the standing answer if there is one, else a place in the queue, where it is one with all that ask
-        for the same CID. `peer` signed it, `through` handed it to us (peer ids, often the same) from `address`."""
+        """A NEW-CID: the standing answer if there is one, else a place in the queue, shared by all askers of the CID.
+        `peer` signed it, `through` handed it to us (peer ids, often the same) from `address`."""
         months = months_to_sell(ask.months, self.terms.most_months)
         asker = Asker(ask.text, ask.id, months, peer, ask.origins, through, address)
         if self.terms.denied(ask.cid) or self.terms.blocked(ask.cid.key):
@@ -63,7 +62,7 @@ class Asking:
         await self.crashes.guard("ask", ask.cid.key, partial(self.take_up, ask.cid.key, asker))
 
     async def take_up(self, root: Root, asker: Asker) -> None:
-        """From the moment on at which nobody forbids it."""
+        """Answers or queues a request that passed the checks of `asked`."""
         for _ in attempts("asked"):
             known = await self.books.dossier(root, 1)
             request = known.request
@@ -73,7 +72,7 @@ class Asking:
                         return None
                     case Served.LATER:
                         return self.bell.ring()
-                    case Served.NOT:  # it was let go at this very moment
+                    case Served.NOT:  # it was released meanwhile
                         continue
             is_new = request is None or request.state not in ACTIVE
             if is_new and (full := await self._queue_full(asker)):
@@ -81,13 +80,13 @@ class Asking:
             request = asked_again(request, root, self.clock.now()).with_asker(asker)
             if await self.books.commit(Change(requests=(request,))):
                 self.queue.note(request)
-                if is_new:  # who asks for the same is counted, not logged
+                if is_new:  # a further asker is counted, not logged
                     log.info("request.taken", cid=asker.text, months=asker.months, peer=asker.peer)
                 return self.bell.ring() if root not in self.queue.fetched else None
         return None
 
     async def _stands(self, root: Root, known: Dossier) -> bool:
-        """Whether there is an answer to repeat: the quote of what is held here, or of the pin that names it."""
+        """Whether there is an answer to repeat: the root is held, or another held root with a standing pin names it."""
         if known.request is not None and known.request.sizes is not None:
             return True
         for pin in known.naming:
@@ -101,10 +100,10 @@ class Asking:
         await self.announcer.say(Error(bad.text, bad.code, bad.message, bad.id))
 
     async def _queue_full(self, asker: Asker) -> str | None:
-        """Why there is no place for it. In a full queue the greediest makes room, if that is somebody else."""
+        """The reason to refuse it, if any. In a full queue the greediest share makes room, if it is another one."""
         admission = await self.queue.admit(asker)
         if admission.instead_of is not None:
-            self.bell.ring()  # it leaves now
+            self.bell.ring()  # the loop displaces it now
         return admission.refused
 
     async def turn_away(self, request: Request) -> None:
@@ -112,7 +111,7 @@ class Asking:
         await self.fetching.turn_away(request)
 
     async def displace(self, request: Request) -> None:
-        """It leaves no row behind: a queue that is full all day long fills no disk."""
+        """Refuses a request that makes room, and deletes its row: a full queue must not fill the disk."""
         await self.fetching.displace(request)
         refused = await self.books.request(request.root)
         if refused is not None and refused.state is State.REFUSED:

@@ -19,16 +19,16 @@ class Bell:
     _rung: trio.Event = field(default_factory=trio.Event)
 
     def ring(self) -> None:
-        """Something in the books has changed: the loop looks what is due."""
+        """Something in the books has changed: the loop looks for due rows."""
         self._rung.set()
 
     def nudge(self, key: PinKey) -> None:
-        """This pin's payments, or the blocks held for it, may have changed: it is judged."""
+        """This pin's payments, or the blocks held for it, may have changed: the loop judges it."""
         self.nudged[key] = None
         self.ring()
 
     def reset(self) -> None:
-        """To be called before a look at the books, so that a ring during the look is not lost."""
+        """Call it before a look at the books, so that a ring during the look is not lost."""
         self._rung = trio.Event()
 
     async def wait(self) -> None:

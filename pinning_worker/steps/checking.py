@@ -1,12 +1,12 @@
-"""Checking: "kept" is said only of what this run has found to be kept.
+"""Checking: the worker calls a root kept only after a comparison in this run.
 
-The audit before a pin says that every block was there, once. A disk loses blocks afterwards: a restore that is not
-whole, a bad sector, a hand that slips. So before a root is called kept for the first time in a run, its blocks are
-compared with the books: their names, their sizes together, and the hashes of a few drawn at random. The rest of the
-store follows in the background, and all of it again each day. What is missing or broken is owed from that moment on,
+The audit before a pin shows that every block was there, once. A disk may lose blocks afterwards: an incomplete
+restore, a bad sector, an operator's mistake. So before the first "kept" of a root in a run, its blocks are compared
+with the books: their names, the sum of their sizes, and the hashes of a few drawn at random. The rest of the store
+follows in the background, and all of it again each day. A root with a missing or broken block is owed from then on,
 and fetched again.
 
-A read that finds a broken block leads to the same at once, for every root that holds it.
+A read that finds a broken block has the same effect at once, for every root that holds it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from pinning_worker.steps.whole_roots import WholeRoots
 log = structlog.get_logger()
 
 SAMPLE = 4  # blocks of a root that are hashed
-MOST_BROKEN = 1000  # found by reads and not yet looked at; the next read finds what is beyond
+MOST_BROKEN = 1000  # found by reads and not handled yet; a block beyond the limit is noted by its next read
 PACE_SECONDS = 0.05  # between two roots in the background
-AGAIN_SECONDS = 60.0  # after a disk or a database that failed
-ROUNDS = 3  # for roots that the disk or the database did not tell of; then the next day's pass
-NEXT_PASS_SECONDS = 86_400.0  # the whole store is compared once a day: a file that goes missing tells nobody
+AGAIN_SECONDS = 60.0  # after a failure of the disk or the database
+ROUNDS = 3  # for roots that could not be read; after them the next day's pass
+NEXT_PASS_SECONDS = 86_400.0  # a lost file causes no event, so the whole store is compared once a day
 
 
 @dataclass(slots=True)
@@ -50,13 +50,13 @@ class Checking:
     _news: trio.Event = field(default_factory=trio.Event)
 
     def note_broken(self, multihash: Multihash) -> None:
-        """A read found it to be something else than its name says."""
+        """A read found bytes that do not match this name."""
         if len(self._broken) < MOST_BROKEN:
             self._broken[multihash] = None
             self._news.set()
 
     async def is_kept(self, root: Root) -> bool:
-        """Whether all of a root that LIVE pins keep is here. Raises Trouble."""
+        """Whether all blocks of a root that LIVE pins keep are here. Raises Trouble."""
         if root in self.whole:
             return True
         bad = await self._look(root)
@@ -67,19 +67,19 @@ class Checking:
         return False
 
     async def run(self) -> None:
-        """Until cancelled: what reads have found, then root by root."""
+        """Until cancelled: handles broken blocks that reads found, and compares root by root."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._look_at_broken)
             nursery.start_soon(self._look_at_all)
 
     async def _look(self, root: Root) -> set[Multihash] | None:
-        """The blocks that are missing or broken, perhaps none; None where the root is whole."""
+        """The blocks that are missing or broken, perhaps none; None: the root is whole."""
         held, request = await self.books.held(root), await self.books.request(root)
         if not held or request is None or request.sizes is None:
             return set()
         sizes = await self.blocks.sizes(held)
         as_counted = len(sizes) == len(held) and sum(sizes.values()) == request.sizes.total
-        drawn = held if not as_counted else random.sample(held, min(SAMPLE, len(held)))  # no secret
+        drawn = held if not as_counted else random.sample(held, min(SAMPLE, len(held)))  # not a secret
         bad = await self.blocks.audit(drawn)
         if bad and as_counted:
             bad = await self.blocks.audit(held)
@@ -93,7 +93,7 @@ class Checking:
                 for root in todo:
                     is_kept = await self._compare(root)
                     if is_kept is None:
-                        left.append(root)  # the disk or the database failed: the others are not kept waiting
+                        left.append(root)  # the disk or the database failed: go on with the others
                     else:
                         damaged, count = damaged + (not is_kept), count + 1
                     await self.clock.sleep(PACE_SECONDS)
@@ -112,7 +112,7 @@ class Checking:
                 await self.clock.sleep(AGAIN_SECONDS)
 
     async def _compare(self, root: Root) -> bool | None:
-        """Whether it is kept; None where that could not be found out."""
+        """Whether its blocks are here, or no longer needed; None: the root is set aside, or could not be read."""
         if self.crashes.is_aside(root):
             return None
         try:
@@ -128,7 +128,7 @@ class Checking:
         return not await self._is_live(root) or await self.is_kept(root)
 
     async def _is_live(self, root: Root) -> bool:
-        """It may have ended, or been found damaged, since the list was made."""
+        """Whether it is still live: it may have ended, or been found damaged, since the list was made."""
         return any(pin.state in LIVE for pin in await self.books.pins_of(root))
 
     async def _look_at_broken(self) -> None:

@@ -1,9 +1,9 @@
-"""Gathering a closure: the asked CID's own DAG, and what its metadata.json names.
+"""Gathering a closure: the DAG of the requested CID, and the images that its metadata.json names.
 
-One quote covers the whole closure, so it is fetched under one budget: what the metadata's blocks used up is not there
-for its images. Links that are not on IPFS (`https:`, `ipfs://undefined`, a codec we don't read) are reported, never
-fatal; an image on IPFS that nobody has is: half a closure is neither measured nor sold. So is one that the operator
-denies, and whatever holds a block that he denies: it is kept in no other thing's name.
+One quote covers the whole closure, so one budget bounds its fetch: the metadata's blocks reduce what is left for the
+images. Links that are not on IPFS (`https:`, `ipfs://undefined`, a codec we don't read) are reported, never fatal. An
+image on IPFS that no peer has is fatal: half a closure is neither measured nor sold. So is a part that the operator
+denies, or that holds a denied block: it is not kept as part of something else either.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Progress = Callable[[int, int], Awaitable[None]]
 
 
 class DeniedPart(FetchFailed):
-    """It names, or holds, what is on the operator's denylist."""
+    """The closure names or holds something on the operator's denylist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Closure:
 
 @dataclass(slots=True)
 class Gathering:
-    """One closure on its way. `blocks` holds what came so far, also when `run` raises; run again, it begins anew, over
-    what is here by then. `is_over`: asked now and then, True ends it as its deadline does."""
+    """The fetch of one closure. `blocks` has all that came so far, also when `run` raises. A second `run` begins anew,
+    with the blocks that are here by then. The fetch calls `is_over` now and then; True ends it like its deadline."""
 
     root: Cid
     fetcher: Fetcher
@@ -57,10 +57,10 @@ class Gathering:
     blocks: dict[Multihash, int] = field(default_factory=dict)
     count: int = 0  # blocks and bytes so far, for FETCHING-CID
     size: int = 0
-    _found: dict[Multihash, int] = field(default_factory=dict)  # by this run
+    _found: dict[Multihash, int] = field(default_factory=dict)  # in this run
 
     async def run(self) -> Closure:
-        """Raises FetchFailed (with all blocks of the closure held so far)."""
+        """Fetches the closure. Raises FetchFailed (with all blocks of the closure held so far)."""
         started, self._found = self.clock.now(), {}
         await self._take(self.root, self.budget)
         own = sum(self._found.values())
@@ -107,7 +107,7 @@ class Gathering:
         self.require_allowed(fetched.blocks)
 
     def require_allowed(self, blocks: Iterable[Multihash]) -> None:
-        """Raises DeniedPart: one of these blocks, by their multihashes, is denied."""
+        """Raises DeniedPart if one of these blocks, by their multihashes, is denied."""
         if any(self.denied(Cid(1, RAW, multihash)) for multihash in blocks):
             raise self._denied_part()
 
@@ -115,7 +115,7 @@ class Gathering:
         return DeniedPart("it names or holds what this operator does not keep", self.blocks)
 
     def _left(self, seconds: float) -> Budget:
-        """What the closure may still cost. Raises OverBudget when that is nothing."""
+        """The rest of the closure's budget. Raises OverBudget when none is left."""
         blocks, size = self.budget.blocks - len(self._found), self.budget.bytes - sum(self._found.values())
         if blocks <= 0 or size <= 0:
             raise OverBudget(
@@ -125,7 +125,7 @@ class Gathering:
         return replace(self.budget, blocks=blocks, bytes=size, total_seconds=left)
 
     async def _document(self) -> Metadata | None:
-        """The asked CID read as metadata.json; None where it is something else (image, page, folder)."""
+        """The requested CID read as metadata.json; None for anything else (image, page, folder)."""
         if sum(self._found.values()) > 2 * MOST_BYTES:
             return None
         held = {multihash: await self.store.get(multihash) for multihash in self._found}

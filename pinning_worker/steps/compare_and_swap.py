@@ -1,4 +1,4 @@
-"""Attempts at a step: read, decide, store only if nobody was faster, else again.
+"""Attempts at a step: read, decide, store only if no other step was faster, else again.
 
 for _ in attempts("judged"):
     ...
@@ -14,10 +14,10 @@ TRIES = 50
 
 
 class Overtaken(RuntimeError):
-    """Nobody is faster fifty times in a row, unless two workers share a database: a bug, or an operator's mistake."""
+    """Fifty lost attempts in a row: a bug, or an operator's mistake (two workers on one database)."""
 
 
 def attempts(step: str) -> Iterator[int]:
-    """Raises Overtaken when others were faster every time."""
+    """Raises Overtaken when other steps were faster every time."""
     yield from range(TRIES)
     raise Overtaken(f"{step}: others were faster {TRIES} times")

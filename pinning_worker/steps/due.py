@@ -1,11 +1,11 @@
-"""The loop: what is due now, a bounded number of steps at a time, and a doorbell.
+"""The loop: all rows that are due now, a bounded number of steps at a time, and a doorbell.
 
 `due_at` is the scheduler: retries, lapses, reminders, expiry and recovery after a crash are one question to the books.
-The truth is there; ringing only wakes the loop, and nothing is lost when a task dies, because no task owns a fact.
-Fetches have places of their own, so that they never keep a payment waiting, and are shared fairly by those who ask
+The truth is there; a ring only wakes the loop. A task that dies loses nothing, because no task owns a fact.
+Fetches have places of their own, so that they never delay a payment; the askers share these places fairly
 (`fair_share.py`, `turns.py`).
-While the chain is not seen only what is owed is fetched: nothing else could be sold. Whoever waits for a price then is
-turned away after half a minute, for a start takes a moment.
+While the chain is not seen, the loop fetches only owed content: nothing else could be sold. It turns other requests
+away after half a minute, for a start takes a moment.
 A fault of ours in one piece of work is caught here, the one place where all work of a root begins (`crashes.py`).
 """
 
@@ -47,8 +47,8 @@ Item = TypeVar("Item")
 
 @dataclass(slots=True)
 class DueLoop:
-    """`judge` is for a nudged pin; `fetch`, `lapse` and `step` are for a due row; `turn_away` is for a request
-    that waits while the chain is not seen, `displace` for one that makes room in a full queue."""
+    """`judge` takes a nudged pin; `fetch`, `lapse` and `step` take a due row. `turn_away` takes a request that waits
+    while the chain is not seen, `displace` one that makes room in a full queue."""
 
     terms: Terms
     clock: Clock
@@ -71,17 +71,17 @@ class DueLoop:
     _turn_ends_at: datetime | None = None
     _looked_at: datetime | None = None
     _is_tidying: bool = False
-    _unseen_until: datetime | None = None  # as long those who wait are not turned away; None: the chain is seen
+    _unseen_until: datetime | None = None  # until then waiting requests are not turned away; None: the chain is seen
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Runs until cancelled. Whatever was going on when the last run ended goes on where the books say it stood."""
+        """Runs until cancelled. Work that the last run left unfinished continues from its state in the books."""
         async with trio.open_nursery() as nursery:
             task_status.started()
             while True:
                 self.bell.reset()
                 try:
                     await self._turn(nursery)
-                except Trouble as trouble:  # the books cannot be read: they hold all that there is to do
+                except Trouble as trouble:  # the books cannot be read, and all work is in them
                     log.error("step.put_off", seconds=PUT_OFF.seconds, reason=str(trouble))
                     await self.clock.sleep(PUT_OFF.total_seconds())
 
@@ -90,12 +90,13 @@ class DueLoop:
         await self._tidy(nursery)
         await self._start_fetches(nursery)
         self._start_judging(nursery)
-        looked_at = self.clock.now()  # one moment for both: what falls due between them would be neither due nor ahead
+        # One moment for both: a row that falls due between two would be neither due nor ahead.
+        looked_at = self.clock.now()
         await self._start_due(nursery, looked_at)
         await self._rest(looked_at)
 
     async def _tidy(self, nursery: trio.Nursery) -> None:
-        """Beside the rest, for a large store takes its time."""
+        """Purges and sweeps beside the other work, for a large store takes its time."""
         if self._is_tidying or not self.shelf.has_tidying_due():
             return
         is_quiet = not self._working and not self.bell.nudged and not await self._is_anything_active()
@@ -104,7 +105,7 @@ class DueLoop:
         async def run() -> None:
             try:
                 await self.shelf.purge_if_due()
-                if is_quiet:  # a fetch that was interrupted still needs what it left lying
+                if is_quiet:  # an interrupted fetch still needs the blocks that it left
                     await self.shelf.sweep_if_due()
             except Trouble as trouble:
                 self.shelf.untidy = True
@@ -118,7 +119,7 @@ class DueLoop:
         return bool(await self.books.active_requests(paid_for=True) or await self.books.active_requests(paid_for=False))
 
     async def _start_fetches(self, nursery: trio.Nursery) -> None:
-        """What is paid for and what is asked for are looked up apart: neither hides the other, however much waits."""
+        """Looks up paid and unpaid requests apart: neither hides the other, however many wait."""
         self._start_displacing(nursery)
         now = self.clock.now()
         places = Places(
@@ -144,7 +145,7 @@ class DueLoop:
         self._turn_ends_at = places.end_turns(waiting, self._served, now)
 
     def _when_to_look(self, places: Places, now: datetime) -> datetime | None:
-        """While every place is taken, who waits is looked up once in LOOK_SECONDS at most: asking costs less."""
+        """While every place is taken, waiting requests are read once in LOOK_SECONDS at most: a NEW-CID costs less."""
         soonest = places.soonest_end()
         if soonest is None or self._looked_at is None or now < self._looked_at:  # the clock was set back
             return soonest
@@ -169,7 +170,7 @@ class DueLoop:
                 self._start(nursery, "displace", root, self.displace, request)
 
     async def _owed_among(self, waiting: list[Request], nursery: trio.Nursery) -> list[Request]:
-        """While the chain is not seen: those that have been paid for. The others are turned away in time."""
+        """While the chain is not seen: requests with an owed pin or no askers. Turns the others away in time."""
         now, owed = self.clock.now(), []
         self._unseen_until = self._unseen_until or now + UNSEEN_PATIENCE
         for request in waiting:
@@ -202,7 +203,7 @@ class DueLoop:
                 self._start(nursery, "step", key, self.step, row)
 
     async def _is_put_aside(self, row: Request | Pin) -> bool:
-        """Of a root that is set aside: whoever asks is told, what is due is put off by a day, and nothing is freed."""
+        """Whether the root is set aside. If so, refuses its askers, puts due rows off by a day, and frees nothing."""
         if not self.crashes.is_aside(row.root):
             return False
         again = self.clock.now() + ASIDE_AGAIN
@@ -219,7 +220,7 @@ class DueLoop:
         return True
 
     def _places(self) -> int:
-        """Steps that may begin now."""
+        """The number of steps that may begin now."""
         return self.terms.steps_at_once - (len(self._working) - len(self.queue.turns))
 
     def _start(
@@ -230,7 +231,7 @@ class DueLoop:
         work: Callable[[Item], Awaitable[None]],
         item: Item,
     ) -> bool:
-        """False: not now, it would be beside other work that may crash."""
+        """Begins the work. False: not now, since it crashed twice and other such work is under way."""
         name = work_name(kind, key)
         if not self.crashes.may_begin(name):
             return False
@@ -241,10 +242,10 @@ class DueLoop:
             try:
                 await self.crashes.watch(name, partial(work, item))
             except Trouble as trouble:
-                if kind == "fetch" and isinstance(trouble, Crashed):  # its askers were told: it gives its place up
+                if kind == "fetch" and isinstance(trouble, Crashed):  # its askers are answered: it gives its place up
                     return
                 log.error("step.put_off", seconds=PUT_OFF.seconds, reason=str(trouble))
-                await self.clock.sleep(PUT_OFF.total_seconds())  # still at work: nobody takes it up meanwhile
+                await self.clock.sleep(PUT_OFF.total_seconds())  # in `_working`: the loop does not start it again
                 if isinstance(key, PinKey):
                     self.bell.nudge(key)
             finally:
@@ -258,7 +259,7 @@ class DueLoop:
         return True
 
     async def _rest(self, looked_at: datetime) -> None:
-        """Until the bell rings or the next thing is due after that moment."""
+        """Waits until the bell rings or the next row after that moment is due."""
         turning_away = self._unseen_until if self._unseen_until and self._unseen_until > looked_at else None
         asked = (await self.books.next_due(looked_at), self.answering.next_moment(), turning_away, self._turn_ends_at)
         moments = [moment for moment in asked if moment]

@@ -1,6 +1,6 @@
-"""Ending: reminders before the end of a term, the end by two clocks, the lapse of a quote that nobody paid.
+"""Ending: reminders before the end of a term, the end by two clocks, the lapse of an unpaid quote.
 
-A payment on its way holds the blocks: in a block until it is deep enough, in the mempool for 24 hours more.
+A payment under way holds the blocks: in a block until it is deep enough, in the mempool for 24 hours more.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Ending:
             await self.books.commit(Change(pins=(replace(pin, due_at=next_look(pin, self.clock.now())),)))
 
     async def _remind(self, pin: Pin, days: int) -> None:
-        """It offers a renewal, so it waits until the chain is seen."""
+        """Sends a reminder. It offers a renewal, so it waits until the chain is seen."""
         if not await self.chain.is_seen():
             await self.books.commit(Change(pins=(replace(pin, due_at=self.clock.now() + UNSEEN_AGAIN),)))
             return
@@ -74,7 +74,7 @@ class Ending:
                 await self.announcer.say(ExpiringCid(pin.cid_text, pin.name, pin.ends, left, Renewal.of(quote)))
 
     async def end(self, pin: Pin) -> None:
-        """The term is over when two clocks say so: ours, and the median time of the last 11 verified headers."""
+        """Ends a term that is over by two clocks: ours, and the median time of the last 11 verified headers."""
         now = self.clock.now()
         assert pin.ends is not None
         if not await self.two_clocks.is_over(pin, now):
@@ -95,7 +95,7 @@ class Ending:
                 await self.announcer.say(ExpiredCid(pin.cid_text, pin.name, pin.ends))
 
     async def _lapse_if_over(self, root: Root) -> None:
-        """A quote that has run out holds nothing: its lapse is due, but must not come after the news of the end."""
+        """An expired quote holds nothing: its lapse is due, and must come before the announcement of the end."""
         request = await self.books.request(root)
         if request is None or request.state not in (State.QUOTED, State.STALLED) or request.due_at is None:
             return
@@ -103,13 +103,13 @@ class Ending:
             await self.lapse(request)
 
     async def lapse(self, request: Request) -> None:
-        """Nobody paid in time. A payment on its way holds the blocks: in a block until it is deep enough, in the
-        mempool for 24 hours more."""
+        """Lapses a quote without a payment in time. A payment under way holds the blocks: in a block until it is deep
+        enough, in the mempool for 24 hours more."""
         now = self.clock.now()
         pins = await self.books.pins_of(request.root)
         if request.state is State.REFUSED:
             return await self.forget(request, pins)
-        # Somebody may have paid in time: that is known once the chain is seen (again), and read.
+        # A payment in time may exist: the books know it once the chain is seen (again), and read.
         if not (await self.chain.is_seen() and await self.chain.is_read()):
             await self.books.commit(Change(requests=(replace(request, due_at=now + UNSEEN_AGAIN),)))
             return
@@ -123,11 +123,11 @@ class Ending:
         release = () if kept else (request.root,)
         change = Change(requests=(lapsed,), release=release)
         stored = await self.shelf.store_and_free(change, was_paid=any(pin.was_bought for pin in pins))
-        if stored and not kept:  # nothing went for a renewal's
+        if stored and not kept:  # the lapse of a renewal's quote frees nothing
             log.info("quote.lapsed", cid=cid_text(request.root))
 
     async def forget(self, request: Request, pins: Iterable[Pin]) -> None:
-        """A refused request that nobody paid for leaves the books: who asks for what does not exist fills no disk."""
+        """Deletes a refused request that nobody paid for: requests for missing content must not fill the disk."""
         if any(pins) or await self.books.quotes(request.root):
             await self.books.commit(Change(requests=(replace(request, due_at=None),)))
         else:

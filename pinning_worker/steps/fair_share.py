@@ -1,13 +1,13 @@
-"""Whose request is fetched next: who asks for a thousand CIDs delays nobody who asks for one.
+"""The order of fetches: an asker with a thousand CIDs does not delay an asker with one.
 
 Places are shared by site first (`domain/site.py`), there by address, at one address by connection, over one connection
-by the peer that signed: peers are made up for nothing (`domain.pin.Share`). The next place goes to the share with the
+by the peer that signed: new peer ids cost nothing (`domain.pin.Share`). The next place goes to the share with the
 fewest fetches running, among equals to the one that was served longest ago, then to the request that has waited
-longest. No share has more than half of all places. A request that several asked for is served as soon as one of them
-has a turn.
+longest. No share has more than half of all places. A request with several askers is served as soon as one of them has
+a turn.
 
-What is paid for and not here shares in the same way, as if one had asked for all of it, whoever else asks for it; but
-among equals it is first, for peers are made up for nothing.
+All paid content that is not here counts as one share (PAID_FOR), whoever else asks for it. Among equals this share is
+first, for new peer ids cost nothing.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.pin import Request, Share, parts_of
 
 LOOK_AHEAD = 1_024  # requests of the queue that one choice looks at
-MOST_SERVED = 4_000  # shares and their parts, of which is known when they were served
+MOST_SERVED = 4_000  # shares and their parts whose last turn is remembered
 
 NOBODY: Share = ("", "", "")
-"""The share of what nobody waits for or has paid for: a quote whose blocks were lost."""
+"""The share of requests without an asker or a payment: a quote whose blocks were lost."""
 
 PAID_FOR: Share = ("paid for", "", "")
-"""The share of all that somebody has paid for."""
+"""The share of all paid requests."""
 
 Part = tuple[str, ...]
 
 
 def shares_of(request: Request) -> list[Share]:
-    """All shares that a request may count for, of those who wait for its answer."""
+    """The shares of all askers of a request; it may count for any of them."""
     return list(dict.fromkeys(asker.share for asker in request.askers)) or [NOBODY]
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Requests that wait, the longest first: those that somebody has paid for, and the others."""
+    """Waiting requests, the longest first: the paid ones, and the others."""
 
     paid: Sequence[Request]
     asked: Sequence[Request]
@@ -62,7 +62,7 @@ class Waiting:
 
 @dataclass(slots=True)
 class Served:
-    """In which order shares were served. Who is forgotten is as one that never was; so is PAID_FOR always."""
+    """The order in which shares were served. A forgotten share counts as never served; so does PAID_FOR always."""
 
     _turns: OrderedDict[Part, int] = field(default_factory=OrderedDict)
     _count: int = 0
@@ -78,13 +78,13 @@ class Served:
             self._turns.popitem(last=False)
 
     def last(self, part: Part) -> int:
-        """0: never."""
+        """The turn in which the part was last served; 0: never."""
         return self._turns.get(part, 0)
 
 
 @dataclass(slots=True)
 class Load:
-    """How many fetches run for each share, and for each part of one."""
+    """The number of fetches that run for each share, and for each part of one."""
 
     served: Served
     most: int  # for one share
@@ -98,11 +98,11 @@ class Load:
         return any(self._busy[part] >= self.most for part in parts_of(share))
 
     def turn(self, share: Share) -> tuple[tuple[int, int], ...]:
-        """The lowest has the next turn."""
+        """The key of the order: the lowest has the next turn."""
         return tuple((self._busy[part], self.served.last(part)) for part in parts_of(share))
 
     def lead(self, share: Share, over: Share) -> int:
-        """How many fetches more run for it than for the other, where the two first differ."""
+        """How many more fetches run for `share` than for `over`, at the first part in which the two differ."""
         pairs = zip(parts_of(share), parts_of(over), strict=True)
         return next((self._busy[one] - self._busy[two] for one, two in pairs if one != two), 0)
 
@@ -117,8 +117,8 @@ def load_of(running: Iterable[Share], places: int, served: Served) -> Load:
 def fair_choice(
     waiting: Waiting, running: Mapping[Root, Share], places: int, served: Served
 ) -> list[tuple[Request, Share]]:
-    """The requests to begin now, and for whom. `waiting`: those running may be among them; `running`: the share of each
-    root that is being fetched; `places`: for fetches in all, busy ones included."""
+    """The requests to begin now, each with the share that it counts for. `waiting` may include running ones; `running`:
+    the share of each root that is being fetched; `places`: the most fetches in all, busy ones included."""
     load = load_of(running.values(), places, served)
     queues: dict[Share, list[Request]] = {}
     for request, shares in waiting.without(running).with_shares():
@@ -129,7 +129,7 @@ def fair_choice(
         ready = [share for share, queue in queues.items() if queue and not load.has_its_most(share)]
         if not ready:
             break
-        share = min(ready, key=load.turn)  # the first of equals: PAID_FOR, then that of the longest waiting
+        share = min(ready, key=load.turn)  # the first of equals: PAID_FOR, then the share of the longest waiting
         request = queues[share].pop(0)
         if request.root not in chosen:
             chosen[request.root] = (request, share)

@@ -1,7 +1,7 @@
-"""Fetching: a request becomes a measured, quoted closure, or everybody who asked is told why not.
+"""Fetching: a request becomes a measured, quoted closure, or all its askers receive the reason.
 
-The request stays due all the while: one that nobody works on is one that a crash interrupted. Everything that fails
-here fails for one CID only; even a fault of ours is answered INTERNAL first (`crashes.py` logs and counts it).
+The request stays due all the while: one without running work was interrupted by a crash. Every failure here concerns
+one CID only; even a fault of ours is first answered with INTERNAL (`crashes.py` logs and counts it).
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ NO_ROOM = "no room at the moment"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The answer to a fetch that failed. `told`: None is the failure's own text. `log_event`: the operator's log has
-    it as an error, and a put that was under way may have left something on the shelf."""
+    """The answer to a failed fetch. `told`: the text for the askers; None is the failure's own. `log_event`: its name
+    in the operator's log; such a failure may have left blocks of an unfinished put on the shelf."""
 
     code: ErrorCode
     again_seconds: int | None = None
@@ -64,14 +64,14 @@ REFUSALS: dict[type[Exception], Refusal] = {
     Unreadable: Refusal(ErrorCode.UNSUPPORTED),
     DeniedPart: Refusal(ErrorCode.DENIED),
     NoRoom: Refusal(ErrorCode.BUSY, 600, NO_ROOM, log_event="disk.full"),
-    DiskFull: Refusal(ErrorCode.BUSY, 600, NO_ROOM, log_event="disk.full"),  # before Trouble, of which it is one
+    DiskFull: Refusal(ErrorCode.BUSY, 600, NO_ROOM, log_event="disk.full"),  # a kind of Trouble, so before it
     Trouble: Refusal(ErrorCode.BUSY, 600, "cannot store it at the moment", log_event="fetch.put_off"),
 }
 EXPECTED = tuple(REFUSALS)
 
 
 class QuotaUsedUp(Exception):
-    """What is quoted and unpaid has taken all that the operator gives it. The disk may have room: nothing is wrong."""
+    """Quoted, unpaid content has used up the staging quota. The disk may have room: this is no fault."""
 
 
 @dataclass(slots=True)
@@ -87,18 +87,17 @@ class Fetching:
     shelf: Shelf
     bell: Bell
     note_metadata: Callable[[Root, bool], Awaitable[None]] | None
-    _taken: dict[Root, tuple[Share, int]] = field(default_factory=dict)  # bytes that running fetches have taken
+    _taken: dict[Root, tuple[Share, int]] = field(default_factory=dict)  # bytes taken by running fetches
 
     async def fetch(self, request: Request, turn: Turn) -> None:
-        """The closure, measured and quoted; or why not. Everybody who asked is answered. `turn`: it ends early when
-        that is over.
+        """Fetches, measures and quotes the closure, or refuses it; answers all askers. Ends early when `turn` is over.
 
-        The row stays due all the while: one that nobody works on is one that a crash interrupted. Raises Trouble where
-        the outcome could not be stored (it is due still), or not be told.
+        The row stays due all the while: one without running work was interrupted by a crash. Raises Trouble if the
+        outcome could not be stored (then the request is still due) or announced.
         """
         current = await self.books.request(request.root)
         if current is None or current.state not in ACTIVE:
-            return  # the queue was read before its last fetch had ended
+            return  # the queue was read before an earlier fetch of it ended
         request = current
         gathering = await self._gathering(request, turn)
         self._taken[request.root] = turn.share, 0
@@ -114,11 +113,11 @@ class Fetching:
             await self._tell(request.root, *gathered)
 
     async def turn_away(self, request: Request) -> None:
-        """A request that waits while the chain is not seen: nobody can be told a price."""
+        """Refuses a request that waits while the chain is not seen: no price can be offered."""
         await self._give_up(request, (), ErrorCode.BUSY, UNSEEN, retry_after=UNSEEN_AGAIN_SECONDS)
 
     async def displace(self, request: Request) -> None:
-        """A request that makes room in a full queue."""
+        """Refuses a request that makes room in a full queue."""
         await self._give_up(request, (), ErrorCode.BUSY, MADE_ROOM, retry_after=MADE_ROOM_AGAIN_SECONDS)
 
     async def _gather_or_explain(
@@ -128,7 +127,7 @@ class Fetching:
             try:
                 return await self._gather(request, gathering, share)
             finally:
-                reporting.cancel()  # nobody hears of its progress after its end
+                reporting.cancel()  # no progress is announced after the end
         except Stalled as failure:
             await self._interrupted(request, gathering, str(failure))
         except QuotaUsedUp:
@@ -149,12 +148,12 @@ class Fetching:
         refusal = next(refusal for kind, refusal in REFUSALS.items() if isinstance(failure, kind))
         if refusal.log_event is not None:
             log.error(refusal.log_event, cid=cid_text(request.root), reason=str(failure))
-            self.shelf.untidy = True  # what was just being put is known to nobody
+            self.shelf.untidy = True  # no row knows the blocks of an unfinished put
         told = refusal.told or str(failure)
         await self._give_up(request, gathering.blocks, refusal.code, told, refusal.again_seconds)
 
     async def _gathering(self, request: Request, turn: Turn) -> Gathering:
-        """One closure's fetch, bounded by what the staging quota has left beside the other fetches."""
+        """The fetch of one closure, bounded by the rest of the staging quota beside the other fetches."""
         budget, paid_room = self.terms.budget, await self._paid_room(request.root)
         if paid_room < self._most_room():
             left = max(await self._room_left(turn.share, self._taken.values()), paid_room)
@@ -178,8 +177,8 @@ class Fetching:
         )
 
     async def _paid_room(self, root: Root) -> int:
-        """What it may take beside the staging quota, whoever else asks for it: a paid term all, and money that came
-        before any quote as much as it is worth for a month."""
+        """The room that payments give beside the staging quota, whoever else asks: all for a paid term; for money that
+        came before any quote, the size that it pays for during one month."""
         pins = await self.books.pins_of(root)
         if any(pin.keeps for pin in pins):
             return self._most_room()
@@ -194,7 +193,7 @@ class Fetching:
         return disk_room(self.terms.budget.bytes, self.terms.budget.blocks)
 
     async def _report_progress(self, gathering: Gathering, reporting: trio.CancelScope) -> None:
-        """FETCHING-CID to everybody who waits: after two seconds, then every five, until `reporting` is cancelled."""
+        """Sends FETCHING-CID to all askers after two seconds, then every five, until `reporting` is cancelled."""
         root, wait = gathering.root.key, FIRST_PROGRESS
         with reporting:
             while True:
@@ -215,20 +214,20 @@ class Fetching:
         return ()
 
     async def _gather(self, request: Request, gathering: Gathering, share: Share) -> tuple[Closure, tuple[Asker, ...]]:
-        """The closure, its quotes stored, and who is to be answered."""
+        """Fetches the closure and stores its quotes. Returns it with the askers to answer."""
         if min(gathering.budget.bytes, gathering.budget.blocks) <= 0:
             raise QuotaUsedUp
         while True:
             closure = await gathering.run()
             async with self.shelf.holding_still():
                 if not await self.shelf.lacks(closure):
-                    gathering.require_allowed(closure.blocks)  # the list may have changed meanwhile
+                    gathering.require_allowed(closure.blocks)  # the denylist may have changed meanwhile
                     await self._require_room(request.root, closure, share)
                     return closure, await self._measured(request.root, closure)
-            # A block that was here already was let go with another closure meanwhile: fetch it.
+            # A block that was here already was freed with another closure meanwhile: fetch it.
 
     async def _require_room(self, root: Root, closure: Closure, share: Share) -> None:
-        """Fetches side by side each saw room when they began: it is counted again, one at a time, before the quote."""
+        """Counts the room again before the quote, one fetch at a time: parallel fetches began with the same room."""
         room = disk_room(closure.sizes.total, len(closure.blocks))
         if room <= await self._paid_room(root):
             return
@@ -236,7 +235,7 @@ class Fetching:
             raise QuotaUsedUp
 
     async def _tell(self, root: Root, closure: Closure, askers: tuple[Asker, ...]) -> None:
-        """It is quoted: whatever fails from here on takes nothing back."""
+        """Answers the askers and nudges the pins. The quote is stored: no failure from here on takes it back."""
         await self.answering.first(root, askers)
         for pin in await self.books.pins_of(root):
             self.bell.nudge(pin.key)
@@ -244,7 +243,7 @@ class Fetching:
             await self.note_metadata(root, closure.has_images)
 
     async def _measured(self, root: Root, closure: Closure) -> tuple[Asker, ...]:
-        """Stores measure, quotes and block references in one change; who is to be answered."""
+        """Stores measures, quotes and block references in one change. Returns the askers to answer."""
         for _ in attempts("measured"):
             known = await self.books.dossier(root, 0)
             current = known.request
@@ -273,8 +272,8 @@ class Fetching:
         return ()
 
     async def _interrupted(self, request: Request, gathering: Gathering, reason: str) -> None:
-        """Blocks came, then stopped. What came is kept for who has paid; else it waits in quarantine, from where the
-        retry brings it back, for it is counted nowhere else, and to withhold one block costs nothing."""
+        """Blocks came, then stopped. A paid pin keeps them. Else they wait in quarantine, from where a retry brings
+        them back: no quota counts them, and an attacker withholds one block at no cost."""
         for _ in attempts("interrupted"):
             current = await self.books.request(request.root) or request
             if current.state not in ACTIVE:
@@ -312,11 +311,11 @@ class Fetching:
         reason: str,
         retry_after: int | None = None,
     ) -> None:
-        """`blocks`: what a fetch of it has brought, which nothing references."""
+        """Refuses the request. `blocks`: blocks of its fetch, which no root references yet."""
         for _ in attempts("given up"):
             current = await self.books.request(request.root) or request
             if current.state not in ACTIVE:
-                return None  # it was quoted: stored by a database that did not live to say so
+                return None  # it is quoted already: the commit succeeded, and its confirmation was lost
             due = self.clock.now() + KEEP_REFUSED
             refused = current.moved(
                 Event.FAILED, due, askers=(), failure=code, reason=reason, sizes=None, attempts=current.attempts + 1

@@ -1,6 +1,6 @@
 """Keeping: the audit before a pin is called pinned, and the debt when blocks of it are lost.
 
-CONFIRMED -> every block is synced, read back and hashed -> the receipt is written -> PINNED -> the topic is told.
+CONFIRMED -> every block is synced, read back and hashed -> the receipt is written -> PINNED -> announced on the topic.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Keeping:
     last_words: LastWords
 
     async def keep(self, pin: Pin) -> None:
-        """CONFIRMED: every block synced, read back and hashed; then the record; then "pinned"; then the news."""
+        """Syncs, reads back and hashes every block of a CONFIRMED pin; then receipt, state PINNED, announcement."""
         held = await self.books.held(pin.root)
         await self.blocks.sync(held)
         bad = await self.blocks.audit(held)
@@ -50,7 +50,7 @@ class Keeping:
         await self.receipts.write(pin, request)
         assert pin.ends is not None
         assert pin.starts is not None
-        begun = max(self.clock.now(), pin.starts)  # a header's time may be ahead of ours
+        begun = max(self.clock.now(), pin.starts)  # a header's time may be ahead of our clock
         pinned = pin.moved(Event.AUDITED, None, attempts=0, reminded=reminders_over(pin.ends, begun, pin.reminded))
         pinned = replace(pinned, due_at=next_look(pinned, self.clock.now()))
         with self.last_words.told_once_stored():

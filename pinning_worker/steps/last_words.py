@@ -1,8 +1,8 @@
-"""A change that is stored is announced, even if the worker stops in between.
+"""A stored change is announced, even if the worker stops in between.
 
-The books say that the announcement was made, so the next start does not repeat it. Inside `told_once_stored` a stop
-waits until the change is stored and announced, LAST_WORDS_SECONDS at most. A kill waits for nothing: then a repeated
-NEW-CID brings the standing answer.
+The books record the announcement as made, so the next start does not repeat it. Inside `told_once_stored` a stop waits
+until the change is stored and announced, LAST_WORDS_SECONDS at most. A kill waits for nothing: then a repeated NEW-CID
+brings the standing answer.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from math import inf
 
 import trio
 
-LAST_WORDS_SECONDS = 2.0  # less than a stop takes at most (daemon.py)
+LAST_WORDS_SECONDS = 2.0  # below the limit of a stop (daemon.py)
 
 
 @dataclass(slots=True)
 class LastWords:
-    """`are_awaited`: whether a stop waits at all. It does in a worker, and not where a test ends it like a kill."""
+    """`are_awaited`: whether a stop waits at all. It does in a worker, and not in a test that simulates a kill."""
 
     are_awaited: bool
     _scopes: set[trio.CancelScope] = field(default_factory=set)
@@ -35,7 +35,7 @@ class LastWords:
                 self._scopes.discard(scope)
 
     async def run(self) -> None:
-        """Until cancelled. From then on everything that is still to be announced has LAST_WORDS_SECONDS."""
+        """Waits until cancelled. From then on pending announcements have LAST_WORDS_SECONDS."""
         try:
             await trio.sleep_forever()
         finally:

@@ -1,4 +1,4 @@
-"""Losing: blocks of a root are missing or broken, so they are owed to every name that paid for them."""
+"""Losing: missing or broken blocks of a root are owed to every name that paid for them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Losing:
     bell: Bell
 
     async def damaged(self, root: Root, bad: Collection[Multihash]) -> None:
-        """Blocks of a root are missing or broken: they are put aside and fetched again. Until they are back we owe them
-        to every name of every root that holds them. A quote of what is not whole is none."""
+        """Puts missing or broken blocks of a root aside, and has them fetched again. Until they are back we owe them to
+        every name of every root that holds them. A quote of an incomplete closure is void."""
         await self.shelf.put_aside(tuple(bad))
         holders = set[Root]().union(*(await self.books.holders(bad)).values())
         for each in (root, *sorted(holders - {root})):
@@ -50,16 +50,17 @@ class Losing:
             request, release = known.request, tuple[Root, ...]()
             if request is not None and request.state in (State.QUOTED, State.LAPSED):
                 if live or await self._has_places():
-                    request = request.moved(Event.DAMAGED, now, sizes=None)  # asked for again: somebody may yet pay
-                else:  # who does is owed it
+                    request = request.moved(Event.DAMAGED, now, sizes=None)  # fetch it again: a payment may still come
+                else:  # a payer is then owed it
                     request, release = request.moved(Event.LAPSED, None, sizes=None), (root,)
             change = Change(requests=(request,) if request else (), pins=owed, release=release)
             if await self.shelf.store_and_free(change, was_paid=False):
                 for each in owed:
-                    self.bell.nudge(each.key)  # one on credit is no debt: nothing is proven
+                    # A pin that was on credit is no debt, for nothing is proven: the judge decides.
+                    self.bell.nudge(each.key)
                 return self.bell.ring()
 
     async def _has_places(self) -> bool:
-        """What nobody waits for, and nobody has paid for, takes no more than half of the queue: one block may be part
-        of thousands of quotes."""
+        """Whether less than half of the queue is taken. Requests without asker and payment get no more than half: one
+        block may be part of thousands of quotes."""
         return await self.books.active_requests(paid_for=False) < self.terms.queue_size // 2

@@ -1,4 +1,4 @@
-"""Owing: paid, and the content is not here. It is asked for again, further and further apart, while the term runs."""
+"""Owing: paid, and the content is not here. Retries grow further and further apart while the term runs."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Owing:
     bell: Bell
 
     async def retry(self, pin: Pin) -> None:
-        """Paid, but the content is not here: ask for it again, further and further apart, while the term runs."""
+        """Requests the content of an owed pin again, further and further apart, while the term runs."""
         now = self.clock.now()
         over = pin.ends is not None and pin.ends <= now and await self.two_clocks.is_over(pin, now)
         wait = min(FIRST_RETRY * 2 ** min(pin.attempts, 16), LAST_RETRY)
-        if pin.attempts:  # of the first one "pin.owed" has just been logged
+        if pin.attempts:  # the first attempt follows the log line "pin.owed"
             log.error("pin.still_owed", cid=pin.cid_text, name=name_text(pin.name), why=pin.reason, tried=pin.attempts)
         if pin.ends is None and await self._is_dust(pin):
             await self.books.commit(Change(pins=(pin.moved(Event.OWES, None, reason=_DUST),)))
@@ -54,7 +54,7 @@ class Owing:
         again = (asked_again(request, pin.root, now),) if is_asked else ()
         reason = _TERM_ENDED if over else _DENIED if denied else pin.reason
         owed = pin.moved(Event.OWES, None if over else now + wait, attempts=pin.attempts + 1, reason=reason)
-        if over:  # what is left of it is kept no longer
+        if over:  # the rest of it is no longer kept
             await self.receipts.close(await self.books.payments_of(pin.key))
             await self.shelf.let_go(owed, Change(requests=(request,) if request else (), pins=(owed,)))
         elif await self.books.commit(Change(requests=again, pins=(owed,))):
@@ -63,14 +63,14 @@ class Owing:
                 self.bell.nudge(pin.key)
 
     async def _is_dust(self, pin: Pin) -> bool:
-        """Booked by a version that owed whatever came in: nobody was quoted, and all that came is less than any fee."""
+        """Whether an older version booked dust as a debt: no quote exists, and the payments are below the least fee."""
         if await self.books.quotes(pin.root):
             return False
         brought = Swartz.total(payment.amount for payment in await self.books.payments_of(pin.key) if payment.proof)
         return brought < self.terms.prices.least
 
     async def denylist_changed(self) -> None:
-        """What is blocked is told to the operator; what is owed and no longer denied is asked for now."""
+        """Logs each blocked pin, and requests owed content that is no longer denied."""
         for pin in await self.books.all_pins():
             if pin.state in LIVE and self.terms.blocked(pin.root):
                 log.warning("pin.blocked", cid=pin.cid_text, name=name_text(pin.name), reason=_DENIED)

@@ -1,6 +1,6 @@
-"""Paying: a payment is seen, proven, taken back by a reorg, or gone; a pin is judged by what was paid for it.
+"""Paying: a payment is seen, proven, taken back by a reorg, or gone; a pin is judged by its payments.
 
-An unproven payment enters the books only where a quote waits for it, a few for each root (`unbooked.py`).
+An unproven payment enters the books only if a quote waits for it, a few for each root (`unbooked.py`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pinning_worker.steps.unbooked import Unbooked
 
 log = structlog.get_logger()
 
-REORG_LOOKBACK = 1000  # blocks below the tip that are compared with our headers after every start
+REORG_LOOKBACK = 1000  # blocks below the tip whose payments are compared with our headers after every start
 
 
 @dataclass(slots=True)
@@ -51,18 +51,18 @@ class Paying:
     bell: Bell
     unbooked: Unbooked = field(default_factory=Unbooked)
     _looked_back: bool = False
-    _highest: int = -1  # of the tips that were told in this run
+    _highest: int = -1  # of the tips of this run
 
     async def seen(self, sighting: Sighting) -> None:
-        """A transaction that pays us, proven or not. Said again it changes nothing.
+        """A transaction that pays us, proven or not. A repeat changes nothing.
 
-        Without a proof it enters the books only where a quote waits for it, and a few for each root (`unbooked.py`).
+        Without a proof it enters the books only if a quote waits for it, a few for each root (`unbooked.py`).
         """
         if not self.crashes.is_aside(sighting.txid):
             await self.crashes.guard("payment", sighting.txid, partial(self._seen, sighting))
 
     async def _seen(self, sighting: Sighting) -> None:
-        self.unbooked.keep(sighting)  # first: a quote that is given while we look finds it
+        self.unbooked.keep(sighting)  # first: a quote that is stored meanwhile finds it
         for _ in attempts("payment"):
             known = await self.books.payment(sighting.txid)
             payment = record_sighting(known, sighting, self.clock.now())
@@ -83,7 +83,8 @@ class Paying:
                     return None
                 continue
             is_new = known is None or (known.proof is None and payment.proof is not None)
-            request = await self.books.request(payment.root)  # it holds its blocks from now on: no lapse overlooks it
+            # The version of the request is the guard: with a lapse in between, one of the two commits fails.
+            request = await self.books.request(payment.root)
             pin = pin or _first_seen(payment, quotes)
             guard = (request,) if request else ()
             if await self.books.commit(Change(requests=guard, pins=(pin,), payments=(payment,))):
@@ -94,8 +95,8 @@ class Paying:
         return None
 
     async def _book_alone(self, payment: Payment, *, is_new: bool) -> bool:
-        """Money without a pin: it names no CID, or one that nobody was quoted and brings less than the least fee. The
-        first is worth a line; the second comes by the thousand."""
+        """Books money without a pin: it names no CID, or is below the least fee for a CID without a quote. The first
+        gets a log line; the second may come by the thousand."""
         if not await self.books.commit(Change(payments=(payment,))):
             return False
         self.unbooked.note_booked(payment)
@@ -117,7 +118,7 @@ class Paying:
             log.info("payment.proven", height=payment.proof.height, **about)
 
     async def gone(self, txid: Txid) -> None:
-        """It left the mempool and stands in no block."""
+        """The transaction left the mempool and stands in no block."""
         if not self.crashes.is_aside(txid):
             await self.crashes.guard("payment-gone", txid, partial(self._gone, txid))
 
@@ -128,7 +129,7 @@ class Paying:
             self.unbooked.note_gone(gone)
 
     async def tip_moved(self, tip: Tip, fork_height: int | None) -> None:
-        """A new block: confirmations grow; in a reorg proofs that no longer stand are taken back."""
+        """A new block: confirmations grow; a reorg takes back the proofs in blocks that it replaced."""
         start = fork_height
         if not self._looked_back:  # headers may have moved on while we were down
             start = min(tip.height - REORG_LOOKBACK, fork_height if fork_height is not None else tip.height)
@@ -136,10 +137,10 @@ class Paying:
         if start is not None:
             for payment in await self.books.proven_from(start):
                 assert payment.proof is not None
-                if payment.settled:  # who was killed may have stored a proof unjudged; the others are looked up below
+                if payment.settled:  # a kill may have left its proof unjudged; `unsettled` has the others
                     self.bell.nudge(PinKey(payment.root, payment.name))
                 if payment.proof.height > max(tip.height, self._highest):
-                    seen_all = False  # our headers do not reach it yet: they are had anew, and say nothing of it
+                    seen_all = False  # our headers, downloaded anew, do not reach it yet, and prove nothing about it
                     continue
                 if self.crashes.is_aside(payment.txid):
                     continue
@@ -151,10 +152,10 @@ class Paying:
         for key in await self.books.unsettled():
             self.bell.nudge(key)
         await self.two_clocks.look_again_at_ends()
-        self.bell.ring()  # a block is a good moment to see whether the clock was moved
+        self.bell.ring()  # each block is a chance to notice a moved clock
 
     async def _update_payment(self, txid: Txid, change: Callable[[Payment], Payment]) -> Payment | None:
-        """The row as it is now, where that changed it."""
+        """Stores the changed row, and returns it; None if nothing changed."""
         for _ in attempts("payment"):
             known = await self.books.payment(txid)
             if known is None or (payment := change(known)) == known:
@@ -167,7 +168,7 @@ class Paying:
         return None
 
     async def judge(self, key: PinKey) -> None:
-        """What the payments of a pin mean now; stored, then spoken."""
+        """Judges a pin by its payments; stores the verdict, then announces it."""
         for _ in attempts("judged"):
             pin, tip = await self.books.pin(key), await self.chain.tip()
             if pin is None or tip is None:
@@ -185,7 +186,7 @@ class Paying:
             )
             if verdict.pin == pin and not verdict.payments:
                 return
-            # The request's version guards what this root holds (see the module's docstring).
+            # The request's version guards the root's blocks (see lifecycle.py).
             guard = (request,) if request and verdict.pin.state != pin.state else ()
             change = Change(requests=guard, pins=(verdict.pin,), payments=verdict.payments)
             await self.receipts.close(verdict.undone(payments))
@@ -202,7 +203,7 @@ class Paying:
                 return self.bell.ring()
 
     async def look_again(self, root: Root) -> None:
-        """The root is quoted now: whoever paid before that is booked."""
+        """Books the payments that came before the root's first quote."""
         for sighting in self.unbooked.seen_for(root):
             await self.seen(sighting)
 

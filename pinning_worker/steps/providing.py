@@ -1,8 +1,9 @@
-"""Telling the DHT what we keep: at pin time, and again every AGAIN_SECONDS; what others were told lapses in two days.
+"""Announcing kept content in the DHT: at pin time, and again every AGAIN_SECONDS; other nodes drop a provider record
+after two days.
 
-What is kept is read from the books, not remembered: the roots of pins that stand, and the images that their metadata
-names. `ring` when a pin began or ended; without it the books are looked at every LOOK_SECONDS. One root is told after
-the other, the newest first, with a pause between them; what found nobody to be told is tried again soon.
+The kept roots are read from the books, not remembered: the roots of standing pins, and the images that their metadata
+names. Call `ring` when a pin begins or ends; without it the books are read every LOOK_SECONDS. Roots are announced one
+after the other, the newest first, with a pause between them; a root that reached no node is tried again soon.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Provides(Protocol):
-    """What is needed of the DHT."""
+    """The part of the DHT that announces keys."""
 
     async def provide(self, key: Multihash) -> int: ...
 
@@ -36,7 +37,7 @@ class Provides(Protocol):
 
 
 class Providing:
-    """`kept()` are the multihashes to be told of. Runs until cancelled."""
+    """Announces the multihashes that `kept()` returns. Runs until cancelled."""
 
     def __init__(self, dht: Provides, kept: Callable[[], Awaitable[Collection[Multihash]]]) -> None:
         self._dht = dht
@@ -90,11 +91,11 @@ class Providing:
 
 
 class Kept:
-    """The multihashes of the roots of all pins that stand, and of the images that they name."""
+    """The multihashes of the roots of all standing pins, and of the images that they name."""
 
     def __init__(self, books: Books, blocked: Callable[[Root], bool] = lambda root: False) -> None:
         self._books, self._blocked = books, blocked
-        self._named: dict[Root, tuple[Root, ...]] = {}  # of a root that was measured: never changes
+        self._named: dict[Root, tuple[Root, ...]] = {}  # of measured roots; never changes
 
     async def __call__(self) -> set[Multihash]:
         roots = {pin.root for pin in await self._books.all_pins() if pin.state in STANDING}

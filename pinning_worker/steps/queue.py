@@ -1,9 +1,9 @@
-"""The queue: who may wait in it, and who makes room when it is full.
+"""The queue: its limits, and the request that makes room when it is full.
 
-A peer has so many places, what one connection brings at most half of them. When all are taken, a newcomer whose share
-has less in it than another's takes the place of the newest request of the greediest. The books tell who waits, so a
-start forgets nobody's share. To read them costs more than to ask, so what they said is kept up to date in memory, and
-nobody is turned away on a list that is older than LIST_SECONDS.
+A peer has `queue_size_per_peer` places, one connection half of the queue (or a peer's places, if they are more). When
+all places are taken, a newcomer whose share has fewer than another takes the place of the newest request of the
+greediest share. The books list the waiting requests, so a restart forgets no share. To read them costs more than a
+NEW-CID, so memory has an up-to-date list. A refusal never rests on a list that is older than LIST_SECONDS.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MADE_ROOM = "the queue is full, and others have less in it"
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """`refused`: why; `instead_of`: who makes room."""
+    """`refused`: the reason; `instead_of`: the request that makes room."""
 
     refused: str | None = None
     instead_of: Request | None = None
@@ -40,13 +40,13 @@ class Queue:
     clock: Clock
     terms: Terms
     turns: dict[Root, Turn] = field(default_factory=dict)  # of the fetches that run, by root
-    leaving: dict[Root, Request] = field(default_factory=dict)  # they make room, and have not been told yet
+    leaving: dict[Root, Request] = field(default_factory=dict)  # they make room, and their askers have no answer yet
     _waiting: dict[Root, Request] = field(default_factory=dict)
     _read_at: datetime | None = None
 
     @property
     def fetched(self) -> Collection[Root]:
-        """Roots that are being fetched."""
+        """Roots whose fetch runs."""
         return self.turns.keys()
 
     async def admit(self, asker: Asker) -> Admission:
@@ -60,7 +60,7 @@ class Queue:
         return admission
 
     def note(self, request: Request) -> None:
-        """As it was just stored."""
+        """Updates the list with a request that was just stored."""
         if request.state in ACTIVE:
             self._waiting[request.root] = request
         else:
@@ -89,7 +89,7 @@ class Queue:
 
 
 def refusal(asker: Asker, waiting: Sequence[Request], terms: Terms) -> str | None:
-    """Why there is no place for it, however few others wait; None: there is."""
+    """The reason to refuse it, however few others wait; None: there is a place."""
     if sum(any(asker.peer == a.peer for a in request.askers) for request in waiting) >= terms.queue_size_per_peer:
         return "too many requests of yours are waiting"
     connection, share = asker.share[1], max(terms.queue_size // 2, terms.queue_size_per_peer)
@@ -99,13 +99,13 @@ def refusal(asker: Asker, waiting: Sequence[Request], terms: Terms) -> str | Non
 
 
 def makes_room(asker: Asker, waiting: Sequence[Request], fetched: Collection[Root]) -> Request | None:
-    """Whose place it takes in a full queue; None: nobody has more than it would have. `waiting`: the longest first;
-    `fetched`: roots that are being fetched, and stay."""
+    """The request that makes room in a full queue; None: no share has more than the newcomer's would have. `waiting`:
+    the longest first; `fetched`: roots whose fetch runs; they stay."""
     counts = Counter(part for request in waiting for part in _parts(request))
     mine = parts_of(asker.share)
 
     def has_more(request: Request) -> bool:
-        """All that ask for it have more, where they first differ from the newcomer, than it will have."""
+        """Whether each of its askers has more than the newcomer will have, at the first part that differs."""
         return all(
             next(
                 (

@@ -1,10 +1,10 @@
 """Quotes: one stands for each (root, months); it is repeated while it lives, renewed when it lapsed.
 
-A quote is given only for what is wholly held, and keeps it held: the request's `due_at` is never before the last
-quote's end. It is a promise: its price outlives a price change.
+A quote needs a closure that is wholly held, and keeps it held: the request's `due_at` is never before the last quote's
+end. It is a promise: its price outlives a price change.
 
-What nobody pays for is held for UNPAID_LIVES quotes at most, however often it is quoted anew (for other months, say):
-the last of them ends with the hold. After it the content is fetched again, if there is room for it.
+An unpaid closure is held for UNPAID_LIVES quote lives at most, however often it is quoted anew (for other months, say):
+the last quote ends with the hold. After it the content is fetched again, if there is room for it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 UNPAID_LIVES = 3
-SHORTEST = 24  # a quote shorter than this part of its life is not given
+SHORTEST = 24  # the shortest quote is this part of `quote_life`
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Quoting:
     new_id: Callable[[], str]
 
     async def standing(self, root: Root, months: int, text: str) -> Quote | None:
-        """The live quote of (root, months), a new one if it lapsed; None where the closure is not held."""
+        """The live quote of (root, months), or a new one; None if the closure is not held or its hold about to end."""
         for _ in attempts("quote"):
             known = await self.books.dossier(root, 0)
             request = known.request
@@ -57,18 +57,18 @@ class Quoting:
         return None
 
     def live(self, known: Dossier, months: int) -> Quote | None:
-        """None also where the closure is not held: a quote is repeated only while it can be kept."""
+        """The live quote. None also if the closure is not held: only a promise that can be kept is repeated."""
         if known.request is None or known.request.sizes is None:
             return None
         now = self.clock.now()
         return next((q for q in reversed(known.quotes) if q.months == months and q.is_live(now)), None)
 
     def hold_ends(self, known: Dossier) -> datetime | None:
-        """When what is held for its quotes alone is let go, whoever asks; None: somebody paid."""
+        """The end of the hold of an unpaid closure, whoever asks for it; None: a live pin holds it."""
         if any(pin.state in LIVE for pin in known.pins):
             return None
         begun = self.clock.now()
-        for quote in reversed(known.quotes):  # back to the first of those between which it was never let go
+        for quote in reversed(known.quotes):  # back to the first quote since which it was held without a gap
             if begun > quote.expires:
                 break
             begun = min(begun, quote.issued)
@@ -96,7 +96,7 @@ class Quoting:
         )
 
     def first(self, known: Dossier, request: Request, now: datetime) -> tuple[Quote, ...]:
-        """One for each term that was asked for; every term, where somebody paid for what was never quoted."""
+        """A quote for each term that the askers want; for every term if a payment came before any quote."""
         terms = {asker.months: asker.text for asker in known.request.askers} if known.request else {}
         if known.pins and not known.quotes:
             terms = dict.fromkeys(range(1, self.terms.most_months + 1), known.pins[0].cid_text) | terms

@@ -1,4 +1,4 @@
-"""Receipts: the metadata record of each payment that bought a pin. The port says what one holds."""
+"""Receipts: the metadata record of each payment that bought a pin (`domain/money/receipt.py`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class WrittenReceipts:
     receipts: Receipts
 
     async def write(self, pin: Pin, request: Request, *, released_at: datetime | None = None) -> None:
-        """The metadata record of each payment that bought this pin; written before the pin says so, repeatable."""
+        """Writes the metadata record of each payment that bought this pin: before the pin's own row, and repeatable."""
         assert request.sizes is not None
         assert pin.starts is not None
         assert pin.ends is not None
@@ -49,8 +49,8 @@ class WrittenReceipts:
             await self.receipts.put(replace(receipt, pinned_at=known.pinned_at) if known else receipt)
 
     async def close(self, undone: Iterable[Payment]) -> None:
-        """A purchase that a reorg took back, or whose blocks never came back, holds nothing any more; what is pinned
-        again has its record written again."""
+        """Closes the records of purchases that a reorg took back, or whose blocks never came back: they hold nothing
+        any more. A pin that is pinned again gets its record written again."""
         for payment in undone:
             receipt = await self.receipts.get(receipt_key(cid_text(payment.root), payment.txid))
             if receipt is not None:

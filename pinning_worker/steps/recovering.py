@@ -1,7 +1,7 @@
-"""Books made anew from the receipts: what was promised for each payment, so that the same payment buys it again.
+"""Rebuilding the books from the receipts: the promise for each payment, so that the same payment buys it again.
 
-The rest is the story's own: the chain tells of every payment, each is judged by these quotes, and its content is found
-on disk, block by block, before anything is asked of a peer.
+The story does the rest: the chain shows every payment, these quotes judge it, and its content is found on disk, block
+by block, before a fetch asks any peer.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pinning_worker.domain.money.receipt import Receipt
 from pinning_worker.domain.topic.name_row import name_text
 from pinning_worker.ports.books import Books, Change, Receipts
 
-QUOTES_AT_ONCE = 500  # in memory, and in one change: strangers make the journal of quotes as long as they like
-# A payment was made before its pin was: by the time that a quote stands and its confirmations take.
+QUOTES_AT_ONCE = 500  # in memory, and in one change: strangers can make the journal of quotes arbitrarily long
+# A payment comes before its pin, by at most the life of a quote and the time of its confirmations.
 _BEFORE_THE_PIN = timedelta(days=2)
 
 
 def quotes_of(receipts: Iterable[Receipt], *, address: str, script: Script, network: str) -> list[Quote]:
-    """One for each quote that a receipt names, live when its payment was made. How its bytes were split between
-    metadata and images the receipt does not tell; the price does not depend on it."""
+    """A quote for each quote id in the receipts, live when its payment was made. A receipt does not record how the
+    bytes were split between metadata and images; the price does not depend on it."""
     found: dict[str, Quote] = {}
     for receipt in sorted(receipts, key=lambda receipt: receipt.pinned_at):
         if receipt.quote_id in found:
@@ -49,7 +49,7 @@ def quotes_of(receipts: Iterable[Receipt], *, address: str, script: Script, netw
 
 
 async def promised_to_nobody(books: Books, receipts: Receipts, now: datetime) -> list[Receipt]:
-    """Receipts whose term runs and whose pin the books do not know: its payment has not been found (yet)."""
+    """Receipts whose term runs and whose pin is not in the books: the payment has not been found (yet)."""
     running = [each for each in await receipts.all() if each.released_at is None and each.ends > now]
     if not running:
         return []
@@ -58,7 +58,7 @@ async def promised_to_nobody(books: Books, receipts: Receipts, now: datetime) ->
 
 
 async def promised_scripts(books: Books, receipts: Receipts, now: datetime) -> set[Script]:
-    """Payment scripts by which the payments of those receipts are found, also when the settings name them no more."""
+    """Payment scripts to watch for the payments of those receipts, even after their removal from the settings."""
     missing = await promised_to_nobody(books, receipts, now)
     return {
         quote.payment_script
@@ -69,8 +69,8 @@ async def promised_scripts(books: Books, receipts: Receipts, now: datetime) -> s
 
 
 async def take_up_receipts(receipts: Receipts, journal: Sequence[Receipt]) -> int:
-    """Stores what is not there yet, and changes nothing that is. How many were new. After the quotes: a receipt that is
-    there says that its quote is. Raises Trouble."""
+    """Stores missing receipts, and changes no existing one. Returns how many were new. Call it after `take_up_quotes`:
+    a stored receipt implies that its quote is stored. Raises Trouble."""
     known = {receipt.key for receipt in await receipts.all()}
     missing = [receipt for receipt in journal if receipt.key not in known]
     for receipt in missing:
@@ -79,8 +79,8 @@ async def take_up_receipts(receipts: Receipts, journal: Sequence[Receipt]) -> in
 
 
 async def take_up_quotes(books: Books, promises: Iterable[Quote]) -> None:
-    """Likewise. Of two with one id the first counts. In one change: give it no more than QUOTES_AT_ONCE. Raises
-    Trouble."""
+    """Stores missing quotes, and changes no existing one; of two with one id the first counts. All in one change: pass
+    at most QUOTES_AT_ONCE. Raises Trouble."""
     by_root: dict[Root, dict[str, Quote]] = {}
     for quote in promises:
         by_root.setdefault(quote.root, {}).setdefault(quote.id, quote)

@@ -1,17 +1,17 @@
-"""The shelf: a block leaves it when nothing holds it, never under somebody's feet, and never for good at once.
+"""The shelf: a block leaves it when nothing holds it, never while a step needs it, and never for good at once.
 
-Files are freed, and a fresh closure checked for completeness, under one lock: neither can slip between the other's
-looking and doing.
+One lock covers the freeing of files and the check of a fresh closure: neither runs between the other's look and action.
 
-Rules for what is freed:
-- It waits in quarantine for `Terms.quarantine`, from where a fetch brings it back. Two clocks say when that is over.
-- Nothing is freed before this run has read the chain to its tip: until then our books may know less than was paid.
-- While a receipt promises what no pin of the books knows, nothing is freed either: a payment has not been found, and
-  whoever asks for its blocks without paying must not be the one who frees them.
-- What the books explain (a term ended, a quote lapsed, a fetch failed) goes at once; or, where one of the two rules
-  above or a full disk is in the way, with the next `sweep` of this run, however much it is. What they do not explain,
-  because no root references it, is left by a crash, or the books are the wrong ones. So a `sweep` frees of that a
-  hundredth of the store or SWEEP_MOST at most; more is held, said loudly, and goes only when the operator releases it.
+Rules for freed blocks:
+- They wait in quarantine for `Terms.quarantine`, from where a fetch brings them back. Two clocks decide the end.
+- Nothing is freed before this run has read the chain to its tip: until then our books may lack payments.
+- Nothing is freed while a receipt names a pin that is not in the books: its payment has not been found yet, and an
+  unpaid request for its blocks must not free them.
+- Blocks that the books explain (a term ended, a quote lapsed, a fetch failed) go at once; or, if one of the two rules
+  above or a full disk prevents that, with the next `sweep` of this run, however many they are. Blocks without a
+  reference that the books do not explain were left by a crash, or the books are the wrong ones. So a `sweep` frees at
+  most a hundredth of the store or SWEEP_MOST of them; more is held, logged as an error, and goes only when the operator
+  releases it.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ log = structlog.get_logger()
 
 MIB = 1 << 20
 SWEEP_LEAST, SWEEP_MOST = 16 * MIB, 1024 * MIB  # bytes; between them a hundredth of the store
-SWEEP_AGAIN = timedelta(hours=1)  # whether what is held may go
+SWEEP_AGAIN = timedelta(hours=1)  # until the next sweep while blocks are held; until the next count of promises
 PURGE_EVERY = timedelta(hours=1)
-MOST_LEFT = 100_000  # blocks let go and not yet freed; what is beyond is for a sweep, within its limit
+MOST_LEFT = 100_000  # released blocks that are not freed yet; a sweep handles more, within its limit
 
 
 @dataclass(frozen=True, slots=True)
 class Orphans:
-    """What lies on the shelf without a root that references it, beside all that lies there. Bytes."""
+    """Blocks on the shelf that no root references, and the bytes of the whole shelf."""
 
     blocks: int
     bytes: int
@@ -53,17 +53,17 @@ class Orphans:
 
     @property
     def may_go(self) -> int:
-        """Bytes that a sweep frees by itself."""
+        """Bytes that a sweep frees without the operator."""
         return max(SWEEP_LEAST, min(SWEEP_MOST, self.store_bytes // 100))
 
 
 class Release(Protocol):
-    """What the operator lets go of orphans."""
+    """The operator's release of orphans."""
 
     def bytes(self) -> int: ...
 
     def spend(self) -> None:
-        """It was for one sweep."""
+        """Deletes the release, which is for one sweep."""
 
 
 class NoRelease:
@@ -74,7 +74,7 @@ class NoRelease:
 
 
 async def count_orphans(books: Books, blocks: Blocks) -> Orphans:
-    """Reads the size of every block there is."""
+    """Reads the size of every block on disk."""
     found = size = total = 0
     async with aclosing(blocks.all()) as pieces:
         async for multihashes in pieces:
@@ -95,33 +95,33 @@ class Shelf:
     chain: Chain
     quarantine: timedelta
     release: Release = field(default_factory=NoRelease)
-    untidy: bool = True  # something may lie there that nothing references: true at every start
-    _has_swept: bool = False  # what lies there since then was left by fetches of this run, so nobody has paid for it
-    _left: dict[Multihash, bool] = field(default_factory=dict)  # let go, and not freed yet; whether it was paid for
-    _knows_payments: bool = False  # no receipt promises what no payment was found for: true for good once seen
-    _compare_at: datetime | None = None  # whether that is so now; not before
+    untidy: bool = True  # unreferenced blocks may lie there: true at every start
+    _has_swept: bool = False  # later unreferenced blocks come from fetches of this run, so they are unpaid
+    _left: dict[Multihash, bool] = field(default_factory=dict)  # released, and not freed yet -> whether it was paid for
+    _knows_payments: bool = False  # the payments of all receipts were found; once true, it stays so
+    _compare_at: datetime | None = None  # not before this time is `_knows_payments` looked up again
     _sweep_at: datetime | None = None  # not before; None: at once
     _purge_at: datetime | None = None
     _lock: trio.Lock = field(default_factory=trio.Lock)
 
     @asynccontextmanager
     async def holding_still(self) -> AsyncGenerator[None, None]:
-        """Inside, no file is freed."""
+        """While it is held, no file is freed."""
         async with self._lock:
             yield
 
     async def lacks(self, closure: Closure) -> bool:
-        """Is a block of it missing? To be asked, and its references stored, while `holding_still`."""
+        """Whether a block of it is missing. Call it, and store the references, inside one `holding_still`."""
         return len(await self.blocks.sizes(tuple(closure.blocks))) < len(closure.blocks)
 
     async def put_aside(self, multihashes: Sequence[Multihash]) -> None:
-        """Of these blocks those that are broken, whoever references them."""
+        """Moves the broken ones of these blocks into quarantine, whichever root references them."""
         async with self._lock:
             bad = await self.blocks.audit(multihashes)
             await self.blocks.free(tuple(bad), await self._today(), was_paid=True)
 
     async def let_go(self, pin: Pin, change: Change) -> bool:
-        """Stores a pin that no longer holds its root, and frees the blocks that nothing else holds."""
+        """Stores a pin that no longer keeps its root, and frees the blocks that nothing else holds."""
         request = await self.books.request(pin.root)
         others = [other for other in await self.books.pins_of(pin.root) if other.key != pin.key]
         if any(other.keeps for other in others) or (request and request.state in REQUEST_HOLDS):
@@ -130,9 +130,10 @@ class Shelf:
         return await self.store_and_free(replace(change, requests=emptied, release=(pin.root,)), was_paid=True)
 
     async def store_and_free(self, change: Change, also: Sequence[Multihash] = (), *, was_paid: bool) -> bool:
-        """One change, and into quarantine what it leaves unreferenced. `also`: blocks that were never referenced.
+        """Stores one change, and moves the blocks that it leaves unreferenced into quarantine. `also`: blocks that were
+        never referenced.
 
-        Once the change is stored this is done: what cannot be freed now stays on the shelf, for a sweep.
+        The step is complete once the change is stored: blocks that cannot be freed now wait for a sweep.
         """
         async with self._lock:
             candidates = dict.fromkeys(also)
@@ -150,7 +151,7 @@ class Shelf:
             return True
 
     async def _knows_all(self) -> bool:
-        """Whether the books know of all that was paid, as far as the chain and the receipts tell."""
+        """Whether the books have all payments, as far as the chain and the receipts show."""
         if not await self.chain.is_read():
             return False
         if not self._knows_payments and _is_time(self._compare_at, self.clock.now(), SWEEP_AGAIN):
@@ -158,7 +159,7 @@ class Shelf:
         return self._knows_payments
 
     async def _count_promised(self) -> int:
-        """Receipts whose payment was not found. Those written in this run have one, so 0 is for good."""
+        """The number of receipts without a found payment. New receipts always have one, so 0 is final in this run."""
         if self._knows_payments:
             return 0
         promised = await promised_to_nobody(self.books, self.receipts, self.clock.now())
@@ -166,13 +167,13 @@ class Shelf:
         return len(promised)
 
     async def _free_of(self, multihashes: Sequence[Multihash], *, was_paid: bool) -> int:
-        """The lock is held. How many of them nothing references."""
+        """Frees the unreferenced ones of these blocks, and returns their number. The caller holds the lock."""
         free = tuple(await self.books.unreferenced(multihashes))
         await self.blocks.free(free, await self._today(), was_paid=was_paid)
         return len(free)
 
     async def _free_let_go(self, multihashes: Sequence[Multihash], *, was_paid: bool) -> None:
-        """Of what was paid for also those that a quote of whomever still holds: it lapses as never paid for."""
+        """Frees blocks. Paid ones that another root still holds are also copied: a lapse would free them as unpaid."""
         await self._free_of(multihashes, was_paid=was_paid)
         if was_paid:
             held = set(multihashes) - await self.books.unreferenced(multihashes)
@@ -194,11 +195,11 @@ class Shelf:
     # ------------------------------------------------------------ tidying
 
     def look_again(self) -> None:
-        """The operator may have released what is held."""
+        """The operator may have released held blocks."""
         self._sweep_at = None
 
     def has_tidying_due(self) -> bool:
-        """Cheap, for it is asked at every turn."""
+        """Whether a sweep or a purge is due. Cheap, for the loop calls it at every turn."""
         now = self.clock.now()
         return self._is_sweep_due(now) or self._is_purge_due(now)
 
@@ -209,27 +210,27 @@ class Shelf:
         return _is_time(self._purge_at, now, PURGE_EVERY)
 
     async def sweep_if_due(self) -> None:
-        """At a quiet moment, if something may lie there. What a fetch still needs of it, the fetch brings back."""
+        """Sweeps if unreferenced blocks may lie there. A fetch brings back the ones that it still needs."""
         now = self.clock.now()
         if self._is_sweep_due(now) and await self.chain.is_read():
             self.untidy, self._sweep_at = (
                 False,
                 now + SWEEP_AGAIN,
-            )  # what is left lying from here on is for the next one
+            )  # blocks left from here on are for the next sweep
             if await self._sweep():
                 self._has_swept, self._sweep_at = True, None
             else:
                 self.untidy = True
 
     async def purge_if_due(self) -> None:
-        """Deletes what has waited long enough in quarantine."""
+        """Deletes the blocks that have waited long enough in quarantine."""
         now = self.clock.now()
         if self._is_purge_due(now) and await self.chain.is_read():
             self._purge_at = now + PURGE_EVERY
             await self._purge(now)
 
     async def _sweep(self) -> bool:
-        """What a crash or a full disk left between a put and its record. False where it is too much to be that."""
+        """Frees what a crash or a full disk left between a put and its record. False: too much for that, so held."""
         if not (promised := await self._count_promised()):
             await self._free_left()
         orphans = await count_orphans(self.books, self.blocks)
@@ -268,18 +269,18 @@ class Shelf:
         return True
 
     async def _purge(self, now: datetime) -> None:
-        """A day's blocks go when all of them have waited long enough, by our clock and by the chain's."""
+        """Deletes a day's blocks once all of them have waited long enough, by our clock and by the chain's."""
         tip = await self.chain.tip()
         if tip is not None:
             await self.blocks.purge((min(now, tip.median_time) - self.quarantine).date())
 
     async def _today(self) -> date:
-        """Of two clocks the later one: a clock that is behind shortens no wait."""
+        """The later date of two clocks: a slow clock must not shorten the wait."""
         tip = await self.chain.tip()
         now = self.clock.now()
         return (max(now, tip.time) if tip is not None else now).date()
 
 
 def _is_time(moment: datetime | None, now: datetime, every: timedelta) -> bool:
-    """A moment further ahead than it was ever set was set before the clock went back."""
+    """Whether the moment has come. One further ahead than `every` was set before the clock went back."""
     return moment is None or not now < moment <= now + every

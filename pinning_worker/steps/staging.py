@@ -1,9 +1,10 @@
-"""The staging quota: room for what is quoted and not paid, shared so that nobody fills it alone.
+"""The staging quota: room for quoted, unpaid content, shared so that no asker fills it alone.
 
-The share that asks next may take half of what would then be left, what it has already counted: one share ends at half
-of the quota, two at a third each, and a newcomer always finds room. Shares are compared by site (of those whose address
-says nothing, by connection); within one, no address, no connection and no peer has more than three quarters of it. What
-is the only thing staged may take all the room there is, so that one request of the largest size is served everywhere.
+The next fetch of a share may take half of the room left, after its own bytes are deducted once more: one share ends at
+half of the quota, two at a third each, and a newcomer always finds room. Shares are compared by site (those without a
+telling address by connection); within a site, no address, no connection and no peer has more than three quarters of it.
+While nothing else is staged, a fetch may take all the room, so that one request of the largest size is served
+everywhere.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Shares = tuple[Share, ...]
 
 
 def room_for(share: Share, quota: int, staged: Iterable[tuple[Shares, int]]) -> int:
-    """Bytes that one more fetch of that share may take. `staged`: for whom, and how many."""
+    """Bytes that one more fetch of that share may take. `staged`: the shares and bytes of each closure."""
     total, own = 0, Counter[tuple[str, ...]]()
     for shares, size in staged:
         total += size
@@ -37,5 +38,5 @@ def room_for(share: Share, quota: int, staged: Iterable[tuple[Shares, int]]) -> 
 
 
 def staged_by(unpaid: Mapping[Shares, int], running: Iterable[tuple[Share, int]]) -> list[tuple[Shares, int]]:
-    """What is quoted, and what the fetches that run have taken."""
+    """The shares and bytes of all quoted closures and running fetches."""
     return [*unpaid.items(), *(((share,), size) for share, size in running)]

@@ -1,9 +1,9 @@
-"""Taking down: what the operator denies is neither fetched, nor called kept, nor served, from the moment he says so.
+"""Taking down: denied content is neither fetched, nor called kept, nor served, from the moment of the operator's word.
 
-Denied is a block, whatever codec it is asked for with. A root is *blocked* while it is denied itself or holds a denied
-block: then no other part of it is given out either, but what another root holds as well. The list is the truth and
-nothing is stored about it: a pin that is blocked stays as it was (paid, its term running, its blocks on the shelf), and
-stands again when the list no longer names it.
+A denylist entry denies a block, whatever the codec of the requested CID. A root is *blocked* while it is denied itself
+or holds a denied block: then none of its blocks is served, except those that an unblocked root holds too. The list is
+the truth, and nothing about it is stored: a blocked pin stays as it was (paid, its term running, its blocks on the
+shelf), and stands again when the list no longer names it.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from pinning_worker.ports.world import Trouble
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 15.0  # whether the list has changed
-AGAIN_LOOKS = 240  # without a change it is applied again, for what came or went meanwhile: every hour
+LOOK_SECONDS = 15.0  # between two looks for a changed list
+AGAIN_LOOKS = 240  # an unchanged list is applied again every hour, for roots that came or went
 
 
 class Denylist(Protocol):
-    """The operator's list, wherever it is kept."""
+    """The operator's list, wherever it is stored."""
 
     def read(self) -> frozenset[Root]:
-        """The `Cid.key` of each. Blocks. Raises ValueError: it says what is wrong with it."""
+        """The `Cid.key` of each entry. Blocks. Raises ValueError, whose text names the fault."""
 
     def is_changed(self) -> bool:
-        """Since it was last read. Blocks."""
+        """Whether it has changed since the last read. Blocks."""
 
 
 class TakeDown:
-    """`denies`, `is_blocked` and `serves` are asked all the time and touch nothing."""
+    """`denies`, `is_blocked` and `serves` are hot: they do no I/O."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
@@ -56,14 +56,14 @@ class TakeDown:
         return multihash not in self._withheld
 
     def look_again(self) -> None:
-        """The operator says that the list has changed."""
+        """The list may have changed: read it now."""
         self._bell.set()
 
     async def apply(self, keys: frozenset[Root]) -> bool:
-        """`keys`: the `Cid.key` of all that is denied from now on. Whether that changed anything. Raises Trouble."""
+        """Denies these `Cid.key`s and no others from now on. Returns whether that changed anything. Raises Trouble."""
         before = (self._denied, self._blocked)
         self._denied = frozenset(cid_from_bytes(key).multihash for key in keys)
-        self._withheld |= self._denied  # at once; what else is blocked takes a look into the books
+        self._withheld |= self._denied  # at once; the other blocked blocks need a look into the books
         blocked = set[Root]().union(*(await self._books.holders(self._denied)).values())
         self._blocked = frozenset(blocked)
         self._withheld = self._denied | await self._held_by_nobody_else(blocked)
@@ -76,7 +76,7 @@ class TakeDown:
         )
 
     async def run(self, denylist: Denylist, changed: Callable[[], Awaitable[None]]) -> None:
-        """Until cancelled: a list that changed is applied, one that cannot be read leaves the last one in force."""
+        """Applies each changed list, until cancelled. An unreadable list leaves the last one in force."""
         looks, untold = 0, False
         while True:
             self._bell = trio.Event()
@@ -95,4 +95,4 @@ class TakeDown:
                 log.error("denylist.not_read", reason=f"it {error}", in_force="the last one that could be read")
             except Trouble as trouble:
                 log.error("denylist.put_off", reason=str(trouble))
-                looks, untold = AGAIN_LOOKS, True  # half of it may be in force
+                looks, untold = AGAIN_LOOKS, True  # the list may be half applied

@@ -1,4 +1,4 @@
-"""What the operator decided, in the story's words."""
+"""The operator's decisions, in the story's words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pinning_worker.ports.content import Budget
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Bytes, seconds, blocks and swartz; see `.env.example` for what each is for."""
+    """Bytes, seconds, blocks and swartz; `.env.example` explains each."""
 
     prices: PriceList
     payment_address: str
@@ -32,5 +32,5 @@ class Terms:
     fetches_at_once: int = 8
     steps_at_once: int = 16
     longest_rest: timedelta = timedelta(hours=1)  # a clock may be set, a machine may sleep: look again
-    denied: Callable[[Cid], bool] = lambda cid: False  # by its block, whatever codec it is asked for with
-    blocked: Callable[[Root], bool] = lambda root: False  # it is denied, or holds what is (steps/takedown.py)
+    denied: Callable[[Cid], bool] = lambda cid: False  # by its block, whatever the codec of the CID
+    blocked: Callable[[Root], bool] = lambda root: False  # denied, or holds a denied block (steps/takedown.py)

@@ -1,12 +1,12 @@
-"""How long a fetch keeps its place while others wait.
+"""Turns: how long a fetch keeps its place while others wait.
 
 A fetch alone has all the time of its budget. While others wait,
 - a fetch of the share that has the most gives up its place to one that has less: after FIRST_SECONDS if it has brought
   nothing yet, after IDLE_SECONDS without another block, after LONGEST_SECONDS whatever it brings (EVEN_SECONDS, if the
   two then only change places);
 - the patience for a first block shrinks with the share's own queue, down to FIRST_SECONDS.
-What was paid for keeps its place. A turn that is over ends the fetch as its own deadline would: nobody had it, or
-blocks stopped coming, and then those held are kept for the retry.
+A paid fetch keeps its place. The end of a turn ends the fetch like its own deadline: as not found, or as stalled, and
+then the retry has the blocks that came.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EVEN_SECONDS = timedelta(seconds=180)
 
 @dataclass(slots=True)
 class Turn:
-    """A fetch that has a place: for whom, since when, and what it has brought."""
+    """A fetch that has a place: its share, its start, and the blocks that came."""
 
     share: Share
     since: datetime
@@ -46,18 +46,18 @@ class Turn:
 
     @property
     def is_open(self) -> bool:
-        """It may have to give up its place."""
+        """Whether it may have to give up its place."""
         return not self.is_over and self.share != PAID_FOR
 
     def ends_for_others(self, lead: int) -> datetime:
-        """When it gives up its place to somebody who has so many places less."""
+        """The time at which it gives up its place to a share with `lead` places less."""
         patience = IDLE_SECONDS if self.blocks else FIRST_SECONDS
         return min(self.moved_at + patience, self.since + (LONGEST_SECONDS if lead > 1 else EVEN_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """All there are, in whose turn they are, and how long a fetch waits for its first block when nobody else waits."""
+    """The number of places, the turns that have one, and the patience for a first block while no other fetch waits."""
 
     count: int
     turns: Mapping[Root, Turn]
@@ -70,11 +70,11 @@ class Places:
         return [turn for turn in self.turns.values() if turn.is_open]
 
     def soonest_end(self) -> datetime | None:
-        """Before it no turn need be looked at, if none is shortened by its own queue."""
+        """The earliest end of a turn, unless its own queue shortens one."""
         return min((turn.ends_for_others(self.count) for turn in self.open_turns()), default=None)
 
     def end_turns(self, waiting: Waiting, served: Served, now: datetime) -> datetime | None:
-        """Ends the turns that are over while these wait. Returns when the next will be."""
+        """Ends the turns that are over while these wait. Returns the time of the next end."""
         waiting = waiting.without(self.turns)
         moments = [self._end_for_their_own(waiting, now), self._end_for_others(waiting, served, now)]
         return min((moment for moment in moments if moment is not None), default=None)
@@ -94,7 +94,7 @@ class Places:
         return min(moments, default=None)
 
     def _end_for_others(self, waiting: Waiting, served: Served, now: datetime) -> datetime | None:
-        """One turn for each that waits, has less, and will not be served by a place that is being given up."""
+        """Ends one turn for each waiting share that has less and gets none of the places about to be free."""
         staying = {root: turn.share for root, turn in self.turns.items() if not turn.is_over}
         coming = fair_choice(waiting, staying, self.count, served)
         load = load_of([*staying.values(), *(share for _, share in coming)], self.count, served)

@@ -1,7 +1,7 @@
 """The end of a term, by two clocks: ours, and the median time of the last 11 verified headers.
 
-A clock that runs ahead, or headers that a server makes up, would free what is paid for; both together do not go wrong
-by accident. While the two disagree nothing is freed.
+A fast clock, or headers forged by a server, would free paid content; both do not go wrong together by accident. While
+the two disagree nothing is freed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pinning_worker.ports.world import Clock
 
 log = structlog.get_logger()
 
-CLOCKS_APART = timedelta(days=1)  # beyond it the operator is told
+CLOCKS_APART = timedelta(days=1)  # beyond it an error is logged
 
 
 @dataclass(slots=True)
@@ -29,12 +29,12 @@ class TwoClocks:
     _past_end: set[PinKey] = field(default_factory=set)  # ended by our clock, not yet by the chain's
 
     async def is_over(self, pin: Pin, now: datetime) -> bool:
-        """Asked once it is over by our clock. While the chain says no, each block is a moment to look again."""
-        self._past_end.add(pin.key)  # first: the block that settles it may come while we look
+        """Whether the term is over by the chain too; call it once our clock says so. If not, each block looks again."""
+        self._past_end.add(pin.key)  # first: the deciding block may come during this look
         tip = await self.chain.tip()
         assert pin.ends is not None
         if tip is not None and tip.median_time >= pin.ends:
-            if not await self.chain.is_read():  # it may have been renewed
+            if not await self.chain.is_read():  # a renewal may be unread
                 return False
             self._past_end.discard(pin.key)
             return True
@@ -44,7 +44,7 @@ class TwoClocks:
         return False
 
     async def look_again_at_ends(self) -> None:
-        """Pins whose end our clock has passed and the chain's had not, before this block."""
+        """Makes pins due whose end our clock had passed, and the chain had not before this block."""
         keys, self._past_end = self._past_end, set()
         for key in keys:
             pin = await self.books.pin(key)

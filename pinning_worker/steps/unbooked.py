@@ -1,12 +1,12 @@
-"""Sightings that are not in the books: without a proof, and for what nobody was quoted.
+"""Sightings that are not in the books: without a proof, and for a CID without a quote.
 
-An invention costs its server nothing, so what is neither proven nor waited for by a quote stands here, in memory: a
-bounded number, the oldest lost first, for a proven payment is told again anyway. A quote that is given later finds what
-was seen for its root. For one root a few sightings are booked, and a payment that left the mempool and came back is
-booked again a few times; after that only its proof counts.
+A server invents sightings at no cost, so those with neither a proof nor a quote stay here, in memory: a bounded number,
+the oldest dropped first, for the watcher reports a proven payment again anyway. A later quote finds the sightings of
+its root. For one root a few sightings are booked, and a payment that left the mempool and came back is booked again a
+few times; after that only its proof counts.
 
-Each server has places of its own, here and in the books, and a sighting takes one of whoever shows it and has most
-left: so one server's inventions hide nothing that another shows.
+Each server has places of its own, here and in the books. A sighting takes a place of the server that shows it and has
+most left, so one server's inventions hide nothing that another shows.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ Value = TypeVar("Value")
 
 @dataclass(slots=True)
 class Unbooked:
-    """`_sightings`: by server, with the root that each names; `_booked`: those in the books without a proof, by root,
-    with the server whose place each has; `_gone`: how often a payment has left the mempool."""
+    """`_sightings`: by server, with the root that each names. `_booked`: by root, the payments in the books without a
+    proof, each with the server whose place it has. `_gone`: how often a payment has left the mempool."""
 
     _sightings: dict[str, OrderedDict[str, tuple[Root, Sighting]]] = field(default_factory=dict)
     _booked: OrderedDict[Root, dict[str, str]] = field(default_factory=OrderedDict)
@@ -51,19 +51,19 @@ class Unbooked:
             kept.pop(txid, None)
 
     def seen_for(self, root: Root) -> list[Sighting]:
-        """Those whose NameOp names that root."""
+        """The sightings whose NameOp names that root."""
         everything = (each for kept in self._sightings.values() for each in kept.values())
         return [sighting for named, sighting in everything if named == root]
 
     def has_place(self, payment: Payment, shown_by: Collection[str]) -> bool:
-        """Whether the books take one more without a proof."""
+        """Whether the books have room for this payment without a proof."""
         booked = self._booked.get(payment.root, {})
         taken = Counter(booked.values())
         has_room = payment.txid in booked or taken[_least_taken(shown_by, taken)] < MOST_FOR_ONE_ROOT
         return has_room and self._gone.get(payment.txid, 0) <= MOST_RETURNS
 
     def note_booked(self, payment: Payment, shown_by: Collection[str] = ()) -> None:
-        """It is in the books now, with a proof or without."""
+        """The payment is in the books now, with a proof or without."""
         self.drop(payment.txid)
         booked = self._booked.setdefault(payment.root, {})
         if payment.proof is None and not payment.gone:
@@ -85,6 +85,6 @@ def _least_taken(shown_by: Collection[str], taken: Mapping[str, int]) -> str:
 
 
 def _shorten(kept: OrderedDict[Key, Value], most: int) -> None:
-    """The oldest goes first."""
+    """Drops the oldest beyond `most`."""
     while len(kept) > most:
         kept.popitem(last=False)

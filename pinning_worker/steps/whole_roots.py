@@ -1,4 +1,4 @@
-"""The roots that this run has found whole: every block of them was there, with its size."""
+"""The roots that this run has found whole: every block was there, and their sizes add up."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class WholeRoots:
         return root in self._roots
 
     def note_whole(self, root: Root) -> None:
-        """It has just been audited or compared."""
+        """The root has just been audited or compared."""
         self._roots.add(root)
 
     def note_damaged(self, root: Root) -> None:
-        """It is compared again once its blocks are back."""
+        """The root must be compared again once its blocks are back."""
         self._roots.discard(root)
 
     def forget_all(self) -> None:

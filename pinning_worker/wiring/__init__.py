@@ -1,10 +1,10 @@
-"""How each wing of the worker is opened from the settings. Nothing here decides: it hands parts to one another.
+"""Opens each wing of the worker from the settings. Nothing here decides: it hands parts to one another.
 
-    network   the libp2p host, gossip, and how peers are found
+    network   the libp2p host, gossip, and the discovery of peers
     stores    the database, the journals and the blocks; pairing: whether they belong together
-    chain     which headers are followed, and the watcher of payments
+    chain     the headers to follow, and the watcher of payments
     terms     the operator's settings in the words of the stories
-    stories   which part runs inside which, and so ends before it
+    stories   the nesting of the parts: the inner one ends first
 
-`daemon.py` opens them one inside the other, and ends them when a signal says so.
+`daemon.py` opens them one inside the other, and ends them on a signal.
 """

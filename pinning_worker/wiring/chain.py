@@ -1,4 +1,4 @@
-"""The chain, as the settings say: which headers are followed, and the watcher of payments on Electrum servers."""
+"""The chain, as the settings say: the headers to follow, and the watcher of payments on Electrum servers."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ from pinning_worker.wiring.stores import Stores
 
 
 async def network_followed(settings: Settings, books: SqlBooks, index: SqlNameIndex) -> ChainRules:
-    """The row, with the operator's checkpoint. The chain of headers must reach down to the lowest block of which this
-    worker knows a payment, and to where its name index goes on: what was paid since then is yet to be read. A stored
-    one may do; a new one starts below the checkpoint if it must. Raises BadCheckpoint, WrongCheckpoint."""
+    """The network's row, with the operator's checkpoint. The header chain must reach down to the lowest block with a
+    payment in the books, and to the next height of the name index: payments since then are still to be read. A stored
+    chain may reach that far; else a new chain starts at the row's own anchor, below the checkpoint. Raises
+    BadCheckpoint, WrongCheckpoint."""
     row, checkpoint = NETWORKS[settings.network], settings.checkpoint
     network = with_checkpoint(row, checkpoint)
     if checkpoint is None:
@@ -49,7 +50,7 @@ async def network_followed(settings: Settings, books: SqlBooks, index: SqlNameIn
 async def payment_watcher(
     settings: Settings, network: ChainRules, stores: Stores, clock: SystemClock
 ) -> PaymentWatcher:
-    """Knows what the books remember: whom money is still expected from, and which payments were proven where."""
+    """A watcher that knows from the books which scripts may still be paid, and where each payment was proven."""
     books, now = stores.books, clock.now()
     known = await books.all_payments()
     return PaymentWatcher(
@@ -69,7 +70,7 @@ async def payment_watcher(
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Both stories hear of the chain; the catalogue only that it moved."""
+    """Passes news of the chain to both stories; the catalogue hears only that the tip moved."""
 
     lifecycle: Lifecycle
     catalogue: Catalogue

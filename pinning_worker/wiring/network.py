@@ -1,11 +1,11 @@
-"""The network of peers, as the settings say: one libp2p host, gossip over it, and the ways in which peers are found.
+"""The network of peers, as the settings say: one libp2p host, gossip over it, and the ways to find peers.
 
     async with open_network(settings) as network:
         topic = await network.pubsub.join(settings.topic)
         nursery.start_soon(network.find_peers)
 
-Opening it listens and dials the bootstrap peers; nobody else is looked for, and nobody told of us, before `find_peers`
-runs: who finds this worker shall be answered.
+Opening it listens and dials the bootstrap peers. Discovery and advertising begin only in `find_peers`: a peer that
+finds this worker shall get an answer.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Network:
     dht: Dht | None = None
 
     async def find_peers(self) -> None:
-        """Finds and is found, until cancelled."""
+        """Finds peers and advertises this one, until cancelled."""
         exchange = PeerExchange(self.host, await self.pubsub.join(self.discovery_topic))
         with one_error():
             async with trio.open_nursery() as nursery:
@@ -59,7 +59,7 @@ class Network:
 
 @asynccontextmanager
 async def open_network(settings: Settings) -> AsyncGenerator[Network, None]:
-    """Raises what opening the host raises, each with its own advice."""
+    """Raises the errors of `open_host`, each with its own advice."""
     async with open_host(_host_config(settings)) as host, open_pubsub(host, _gossip_limits(settings)) as pubsub:
         yield Network(
             host,
@@ -104,7 +104,7 @@ def _gossip_limits(settings: Settings) -> GossipLimits:
 
 
 def certificate_files(settings: Settings) -> CertificateFiles | None:
-    """As the settings name them."""
+    """The certificate files of the settings."""
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return CertificateFiles(settings.tls_cert, settings.tls_key)

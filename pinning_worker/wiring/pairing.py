@@ -1,4 +1,4 @@
-"""Books and blocks are opened together, or not at all: what `domain.store_mark` decides, looked up and written down."""
+"""Opens books and blocks together, or not at all: reads and writes the marks on which `domain.store_mark` decides."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pinning_worker.adapters.sql import store_mark
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.domain.store_mark import Found, Mark, Mismatch, mismatch, next_mark
 
-_A_FEW = 100  # blocks by which books and blocks without a mark know each other
+_A_FEW = 100  # held blocks to look for on disk: one that is there shows that both belong together, even without a mark
 
 
 class NotItsBlocks(Exception):
-    """The database and the block folder do not belong together. The text says why, and the way out."""
+    """The database and the block folder do not belong together. The text gives the reason and the remedy."""
 
     def __init__(self, kind: Mismatch, text: str) -> None:
         super().__init__(text)
@@ -29,14 +29,14 @@ class NotItsBlocks(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A database and the folder of the blocks that it is about."""
+    """A database and the folder of its blocks."""
 
     database: Database
     database_url: str
     blocks: Path
 
     async def look(self) -> Found:
-        """Changes nothing. Raises Trouble."""
+        """Reads both marks, and looks for blocks. Changes nothing. Raises Trouble."""
         held = await store_mark.some_held(self.database, _A_FEW)
         there = await trio.to_thread.run_sync(
             lambda: any(os.path.exists(file_of(str(self.blocks), multihash)) for multihash in held)
@@ -50,25 +50,25 @@ class Store:
         )
 
     def require_pair(self, found: Found) -> None:
-        """Raises NotItsBlocks."""
+        """Raises NotItsBlocks if the two do not belong together."""
         kind = mismatch(found)
         if kind is not None:
             raise NotItsBlocks(kind, self._text(kind, found))
 
     async def write(self, mark: Mark) -> None:
-        """The books first. Raises Trouble."""
+        """Writes the mark of the books first. Raises Trouble."""
         await store_mark.write_mark(self.database, mark)
         await trio.to_thread.run_sync(mark_file.write_mark, self.blocks, mark)
 
     async def open_together(self) -> None:
-        """One more start on the two. Raises NotItsBlocks, Trouble."""
+        """Counts one more start on both. Raises NotItsBlocks, Trouble."""
         found = await self.look()
         self.require_pair(found)
         await self.write(next_mark(found, secrets.token_hex(16)))
 
     async def count_backup(self) -> None:
-        """The books that were just copied are the older ones from now on: if they are put back beside these blocks, it
-        is seen. The books first; a worker that is just starting may have been faster with the file. Raises Trouble."""
+        """Makes the copy just taken the older books, so that a start refuses it beside these blocks. Writes the mark of
+        the books first; a worker that starts meanwhile may already have written the file. Raises Trouble."""
         mark = await store_mark.raise_mark(self.database)
         there = await trio.to_thread.run_sync(mark_file.read_mark, self.blocks)
         if mark is not None and (there is None or there.starts < mark.starts):

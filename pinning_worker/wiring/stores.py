@@ -1,6 +1,6 @@
-"""What the worker keeps on disk: the database with its journals beside the blocks, and the blocks themselves.
+"""The worker's data on disk: the database, its journals beside the blocks, and the blocks themselves.
 
-Opening compares them first (`pairing.py`): a database that is not these blocks' own is refused.
+Opening compares them first (`pairing.py`), and refuses a database that is not these blocks' own.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ async def open_stores(settings: Settings) -> AsyncGenerator[Stores, None]:
 
 
 async def _is_behind(books: SqlBooks, receipts: JournaledReceipts, folder: Path) -> bool:
-    """A database copied and put back within one run looks like today's, and knows less than the journals."""
+    """Whether the journals know more: a database copied and restored within one run has the same mark as before."""
     newest = await trio.to_thread.run_sync(newest_quote, folder)
     is_quoted = newest is None or newest.id in {quote.id for quote in await books.quotes(newest.root)}
     return receipts.knew_more or not is_quoted
 
 
 async def take_journals(settings: Settings, books: Books, receipts: Receipts, folder: Path) -> int:
-    """What was promised, by the journals beside the blocks, before the chain tells of its payments. Returns how many
-    receipts were new to the books. Raises Trouble."""
+    """Takes quotes and receipts from the journals beside the blocks, before the chain shows their payments. Returns
+    how many receipts were new to the books. Raises Trouble."""
     journal = await trio.to_thread.run_sync(read_journal, folder)
     address, script = settings.quoted_address, settings.payment_scripts[0]
     promises = chain(read_quotes(folder), quotes_of(journal, address=address, script=script, network=settings.network))

@@ -1,4 +1,4 @@
-"""The stories and their neighbours: each is handed what it uses, and they run one inside the other.
+"""Builds the stories and their neighbours, and runs them one inside the other.
 
 bitswap engine  >  lifecycle, catalogue, take-down  >  watcher of payments, reader of requests, discovery
 """
@@ -47,10 +47,10 @@ async def tell_stories(
     on_sight: Callable[[Blindness | None], None],
     until: trio.CancelScope,
 ) -> None:
-    """Runs the stories until `until` is cancelled. Then the innermost nursery ends first: nothing is heard any more,
-    then the stories announce what they have stored, then the engine gives no more blocks.
+    """Runs the stories until `until` is cancelled. Then the innermost nursery ends first: the readers stop, then the
+    stories announce what they have stored, then the engine stops serving blocks.
 
-    `on_hangup` receives what SIGHUP rings."""
+    This adds the bells of SIGHUP to `on_hangup`."""
     network, host = await network_followed(settings, stores.books, stores.index), peers.host
     clock = SystemClock(settings.clock_offset_file)
     topic = await peers.pubsub.join(settings.topic)
@@ -82,7 +82,7 @@ async def tell_stories(
 
     def sight_changed(reason: Blindness | None) -> None:
         on_sight(reason)
-        lifecycle.ring()  # requests that were kept waiting may be fetched now
+        lifecycle.ring()  # waiting requests may be fetched now
 
     watcher.sight.changed = sight_changed
     on_hangup.extend([takedown.look_again, lifecycle.look_again])
@@ -117,14 +117,14 @@ async def tell_stories(
 
 
 def _served(engine: Engine, host: Host) -> dict[str, int]:
-    """What has been given to peers since the start, and how many there are now."""
+    """Blocks and bytes served since the start, and the peers connected now."""
     server = engine.server
     return {"blocks_served": server.blocks_sent, "bytes_served": server.bytes_sent, "peers_now": len(host.peers())}
 
 
 @dataclass(frozen=True, slots=True)
 class Announcers:
-    """What is said on the topic; a pin that begins or ends changes what the DHT is told."""
+    """Publishes on the topic and counts messages. A pin that begins or ends also rings the provider of the DHT."""
 
     topic: TopicAnnouncer
     tally: Tally

@@ -10,7 +10,7 @@ from pinning_worker.steps.terms import Terms
 
 
 def terms_of(settings: Settings, takedown: TakeDown) -> Terms:
-    """What the operator decided, in the story's words."""
+    """The settings as the stories' Terms."""
     return Terms(
         prices=PriceList(settings.price_version, settings.price_per_mib_month, settings.min_fee),
         payment_address=settings.quoted_address,

@@ -3,7 +3,7 @@
 networks      one literal row for each network: start here
 headers       one header and its work; auxpow: the proof of a merge-mined one
 difficulty    the bits that a header must have, for each rule
-headerchain   our own chain of verified headers; anchor: where it starts
+headerchain   our own chain of verified headers; anchor: its start
 transaction   bytes to values, txid, merkle branch
-nameop        what an output says about a name; address: who owns an output
+nameop        the name operation of an output; address: the owner of an output
 """

@@ -1,8 +1,8 @@
-"""Addresses and the output scripts that they stand for, and the scripthash by which Electrum servers know a script.
+"""Addresses and the output scripts that they stand for, and the scripthash that names a script to Electrum servers.
 
 Base58Check for p2pkh and p2sh, bech32 (BIP173) for witness version 0, bech32m (BIP350) for version 1. Base58 addresses
-of testnet and regtest look alike: they share their prefixes. doichain-core knows no taproot rules, so what is paid to a
-p2tr script there is anybody's; such addresses are read here (they occur), not to be offered to a payer.
+of testnet and regtest look alike: they share their prefixes. doichain-core has no taproot rules, so anybody can spend
+from a p2tr script there; such addresses are read here (they occur), and must not be offered to a payer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class BadAddress(ValueError):
 def address_to_script(address: str, network: Network) -> Script:
     """The output script (p2pkh, p2sh, p2wpkh, p2wsh, p2tr) of an address.
 
-    Raises BadAddress, whose text names the network that the address belongs to if that is another one.
+    Raises BadAddress, whose text names the address's network if that is another one.
     """
     if len(address) > _LONGEST_ADDRESS or not address.isascii():
         raise BadAddress("not an address")
@@ -41,7 +41,7 @@ def address_to_script(address: str, network: Network) -> Script:
 
 
 def script_to_address(script: Script, network: Network) -> str | None:
-    """The address of an output script, or None if it is not one of the five kinds."""
+    """The address of an output script, or None if it is none of the five kinds."""
     if len(script) == 25 and script[:3] == b"\x76\xa9\x14" and script[23:] == b"\x88\xac":
         return base58check_encode(bytes((network.p2pkh_prefix,)) + script[3:23])
     if len(script) == 23 and script[:2] == b"\xa9\x14" and script[22:] == b"\x87":
@@ -175,6 +175,6 @@ def _polymod(values: Iterable[int]) -> int:
 
 
 def _regroup(values: Iterable[int], width: int, new_width: int) -> list[int]:
-    """The same bits in groups of another width; the last group is filled up with zeros."""
+    """The same bits in groups of another width; zeros fill up the last group."""
     bits = "".join(f"{value:0{width}b}" for value in values)
     return [int(bits[at : at + new_width].ljust(new_width, "0"), 2) for at in range(0, len(bits), new_width)]

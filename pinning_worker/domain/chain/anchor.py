@@ -1,11 +1,11 @@
-"""Where a chain of headers starts, and how it is taken up again after a restart.
+"""The start of a chain of headers, and its resumption after a restart.
 
-The anchor is the block whose hash the network's row knows beforehand: a block of mainnet, an operator's checkpoint, the
-genesis block of regtest. The headers before it that later rules look back to (the difficulty, the median of 11 times)
-are chained *backwards* by hash from it: the row has them, or a server is asked. No fork begins below the anchor.
+The anchor is the block whose hash the network's row has: a block of mainnet, an operator's checkpoint, the genesis
+block of regtest. Later rules look back to headers before it (the difficulty, the median of 11 times). These are chained
+*backwards* by hash from it; the row has them, or a server delivers them. No fork begins below the anchor.
 
-What was verified once is stored as 80 bytes each; the AuxPow is gone, so its work cannot be checked again. The hash of
-the tip, stored beside it, commits to every header before.
+Verified headers are stored as 80 bytes each, without their AuxPow, so their work cannot be checked again. The hash of
+the tip, stored beside them, commits to every header before it.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from pinning_worker.domain.chain.networks import Anchor, Network, Retarget2016
 
 
 class WrongCheckpoint(Exception):
-    """The chain that was verified by an earlier run has another block where the operator's checkpoint is."""
+    """The chain that an earlier run verified has another block at the height of the operator's checkpoint."""
 
 
 def anchor_of(network: Network) -> Anchor:
-    """The anchor of a row that has one; `chain.with_checkpoint` gives one to a row that has none."""
+    """The anchor of a row; `networks.with_checkpoint` gives one to a row without."""
     if network.anchor is None:
         raise ValueError(f"{network.name} has no anchor")
     return network.anchor
 
 
 def anchor_heights(network: Network) -> range:
-    """Of the anchor, and of the headers before it that later rules look back to."""
+    """The heights of the anchor, and of the headers before it that later rules look back to."""
     anchor = anchor_of(network).height
     after = anchor + 1
     if isinstance(network.difficulty, Retarget2016):
@@ -41,13 +41,13 @@ def anchor_heights(network: Network) -> range:
 
 
 def built_in_chain(network: Network) -> HeaderChain | None:
-    """A chain of the anchor's headers, if the row has them. Raises BadHeader on a row that is wrong."""
+    """A chain of the anchor's headers, if the row has them. Raises BadHeader on a wrong row."""
     context = network.anchor.context if network.anchor else b""
     return _chain_of(network, _stored_headers(context)) if context else None
 
 
 def start_chain(network: Network, data: bytes) -> HeaderChain:
-    """A chain of just the `anchor_heights`, whose headers (with their AuxPow) `data` is. Raises BadHeader.
+    """A chain of just the `anchor_heights`. `data`: their headers, with AuxPow. Raises BadHeader.
 
     Their work is not checked: the anchor's hash commits to all of them.
     """
@@ -57,8 +57,8 @@ def start_chain(network: Network, data: bytes) -> HeaderChain:
 def resume_chain(network: Network, base_height: int, raw: bytes, tip_hash: str) -> HeaderChain:
     """A chain from headers that we verified earlier and stored, 80 bytes each, from `base_height` up.
 
-    `tip_hash` is that of the last one. The chain must have the anchor, and what the rules after it look back to.
-    Raises BadHeader; WrongCheckpoint where all of it is sound, and the operator's checkpoint is another block.
+    `tip_hash` is that of the last one. The chain must have the anchor, and the headers that later rules look back to.
+    Raises BadHeader; WrongCheckpoint if the chain is sound and has another block at the operator's checkpoint.
     """
     headers = _stored_headers(raw)
     _require_linked(headers, tip_hash)

@@ -1,15 +1,15 @@
 """AuxPow: the proof that a header's work was done while mining another chain (merged mining).
 
     coinbase transaction of the parent's block   it names the root of a tree of chains
-    hash of the parent block                     32 bytes, redundant, never looked at
-    merkle branch, index                         coinbase -> the parent's merkle root; the index is never looked at
+    hash of the parent block                     32 bytes, redundant, never read
+    merkle branch, index                         coinbase -> the parent's merkle root; the index is never read
     chain merkle branch, chain index             our header's hash -> the root of the tree of chains
     parent header                                80 bytes, with the work
 
-After doichain-core `auxpow.cpp`. In the coinbase's scriptSig stands, behind the magic `fabe6d6d` (or, without it,
-within the first 20 bytes): the chain root in display order, the size of that tree, a nonce. Our place in the tree
-follows from nonce and chain id, so that one parent cannot carry two headers of the same chain. A coinbase is the first
-transaction of its block, so its branch is folded for place 0, whatever index is written beside it: no node reads it.
+After doichain-core `auxpow.cpp`. The coinbase's scriptSig has, behind the magic `fabe6d6d` (or, without it, within the
+first 20 bytes): the chain root in display order, the size of that tree, a nonce. Our place in the tree follows from
+nonce and chain id, so that one parent cannot carry two headers of the same chain. A coinbase is the first transaction
+of its block, so its branch is folded for place 0, whatever its index field: no node reads it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LONGEST_BRANCH = 30
 
 _AUXPOW_BIT = 0x100
 _PARENT_SIZE = 80
-_ROOT_AT_MOST = 20  # where the chain root may begin at the latest, without the magic
+_ROOT_AT_MOST = 20  # the last position where the chain root may begin without the magic
 _PARENT = struct.Struct("<i32s32sIII")
 _TREE = struct.Struct("<II")
 
@@ -56,8 +56,8 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class AuxPow:
-    """`parent` is the other chain's header, 80 bytes. Of the coinbase nothing is read but what the proof needs: it may
-    be made up, and is as large as a block."""
+    """`parent` is the other chain's header, 80 bytes. Only the parts of the coinbase that the proof needs are read: it
+    may be forged, and as large as a block."""
 
     coinbase: Outline
     to_parent: Branch
@@ -65,7 +65,7 @@ class AuxPow:
     parent: bytes
 
     def require_commitment(self, child: bytes, chain_id: int, *, strict: bool) -> None:
-        """Raises BadAuxPow unless the parent commits to the header whose hash is `child`. Judges no work."""
+        """Raises BadAuxPow unless the parent commits to the header whose hash is `child`. Does not check work."""
         version, _previous, merkle_root, *_ = _PARENT.unpack(self.parent)
         if version & _AUXPOW_BIT:
             raise BadAuxPow("the parent is merge-mined itself")
@@ -89,7 +89,7 @@ class AuxPow:
 
 
 def _find_chain_root(script: bytes, chain_root: bytes) -> int:
-    """The position after the chain root. Raises BadAuxPow where it is missing or ambiguous."""
+    """The position after the chain root. Raises BadAuxPow if the root is missing or ambiguous."""
     root_at, magic_at = script.find(chain_root), script.find(MAGIC)
     if root_at < 0:
         raise BadAuxPow("the coinbase does not name the chain root")
@@ -101,7 +101,7 @@ def _find_chain_root(script: bytes, chain_root: bytes) -> int:
 
 
 def expected_index(nonce: int, chain_id: int, tree_height: int) -> int:
-    """Where a chain stands in a tree of 2^tree_height chains: a linear congruence modulo 2^32."""
+    """The place of a chain in a tree of 2^tree_height chains: a linear congruence modulo 2^32."""
     number = (nonce * 1103515245 + 12345 + chain_id) & 0xFFFFFFFF
     return ((number * 1103515245 + 12345) & 0xFFFFFFFF) % (1 << tree_height)
 

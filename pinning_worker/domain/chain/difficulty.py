@@ -1,16 +1,16 @@
 """Difficulty: the compact form of a target, the work that it stands for, and the bits that a header must have.
 
-After doichain-core `arith_uint256.cpp` and `pow.cpp`. A target is what a header's hash, read as a little-endian number,
-must not exceed; its work is 2^256 / (target + 1), the expected number of hashes.
+After doichain-core `arith_uint256.cpp` and `pow.cpp`. A header's hash, read as a little-endian number, must not exceed
+its target; the work of a target is 2^256 / (target + 1), the expected number of hashes.
 
-The rule of a network is data in its row (`chain.py`):
+The rule of a network is data in its row (`networks.py`):
 
     NoRetarget     the bits of the header before
-    Retarget2016   every interval the target follows the time that it took, at least a quarter and at most four times
-                   what it should take; since merge mining began, one block more is looked back at than in Bitcoin
-    DigiShield     every block: the mean target of the 17 before it, times the time that they took over the time that
-                   they should take. That time is measured between medians of 11, and damped: a quarter of the
-                   difference counts, 16 % faster and 32 % slower at most. A late block may be easier by a factor
+    Retarget2016   every interval the target follows the interval's duration, bounded by a quarter and four times the
+                   planned duration; since merge mining began, the rule looks back one block more than Bitcoin's
+    DigiShield     every block: the mean target of the 17 before it, times their duration over the planned duration.
+                   The duration is measured between medians of 11, and damped: a quarter of the difference counts, 16 %
+                   faster and 32 % slower at most. A late block may be easier by a factor
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import assert_never
 from pinning_worker.domain.chain.networks import DigiShield, Network, NoRetarget, Retarget2016
 
 MEDIAN_SPAN = 11
-AVERAGED = 17  # blocks whose mean target counts
+AVERAGED = 17  # blocks in the mean target
 DIGISHIELD_LOOKBACK = AVERAGED + MEDIAN_SPAN
 _DAMPING = 4
-_LEAST_PERCENT, _MOST_PERCENT = 84, 132  # of the time that 17 blocks should take
+_LEAST_PERCENT, _MOST_PERCENT = 84, 132  # of the planned duration of 17 blocks
 
 Past = Callable[[int], tuple[int, int]]
 """(time, bits) of the header at a height: seconds since 1970, compact form."""
@@ -36,7 +36,7 @@ class BadBits(ValueError):
 
 
 def target_of(bits: int) -> int:
-    """The target that `bits` stand for (SetCompact). Raises BadBits where it is zero, negative or over 256 bits."""
+    """The target that `bits` stand for (SetCompact). Raises BadBits if it is zero, negative or over 256 bits."""
     exponent, mantissa = bits >> 24, bits & 0x7FFFFF
     target = mantissa << 8 * (exponent - 3) if exponent > 3 else mantissa >> 8 * (3 - exponent)
     if bits & 0x800000 or target == 0 or target >> 256:
@@ -61,7 +61,7 @@ def work_of(bits: int) -> int:
 def expected_bits(network: Network, height: int, time: int, past: Past) -> int:
     """The bits that the header at `height` must have, if its time is `time`.
 
-    `past` is asked for at most `lookback` headers below it. DigiShield says nothing of heights below its fork.
+    It reads `past` for at most `lookback` headers below `height`. DigiShield does not define heights below its fork.
     """
     match network.difficulty:
         case NoRetarget():
@@ -75,7 +75,7 @@ def expected_bits(network: Network, height: int, time: int, past: Past) -> int:
 
 
 def lookback(network: Network, height: int) -> int:
-    """How many headers below `height` its bits depend on, counted down from its parent."""
+    """The number of headers below `height` that its bits depend on, counted down from its parent."""
     match network.difficulty:
         case NoRetarget():
             return 1
@@ -96,13 +96,13 @@ def _retargeted(network: Network, rule: Retarget2016, height: int, past: Past) -
 
 
 def _blocks_back(network: Network, interval: int, height: int) -> int:
-    """How many blocks before its predecessor a retarget at `height` looks."""
+    """The number of blocks that a retarget at `height` looks back before its predecessor."""
     whole = height - 1 >= network.auxpow_from_height and height > interval
     return interval if whole else interval - 1
 
 
 def retarget(network: Network, interval: int, bits: int, seconds_taken: int) -> int:
-    """The bits after an interval that took so long."""
+    """The bits after an interval of that duration."""
     wanted = interval * network.block_spacing
     taken = min(max(seconds_taken, wanted // 4), wanted * 4)
     return bits_of(min(target_of(bits) * taken // wanted, network.pow_limit))
@@ -128,10 +128,10 @@ def _averaged(network: Network, height: int, past: Past) -> int:
 
 
 def _median_time(height: int, past: Past) -> int:
-    """Of that header and the 10 below it."""
+    """The median time of that header and the 10 below it."""
     return median_high(past(each)[0] for each in range(height - MEDIAN_SPAN + 1, height + 1))
 
 
 def _quotient(number: int, divisor: int) -> int:
-    """Truncated toward zero, as C++ divides."""
+    """The quotient truncated toward zero, as in C++."""
     return number // divisor if number >= 0 else -(-number // divisor)

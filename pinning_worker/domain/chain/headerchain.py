@@ -1,17 +1,17 @@
-"""Our own chain of verified headers: what every proof of a payment is folded against.
+"""Our own chain of verified headers, whose merkle roots every proof of a payment must match.
 
 A chain starts at its network's anchor (`anchor.py`). Everything after it is judged header by header, after
 doichain-core `validation.cpp`:
 
 - it names the hash of the one before;
-- its bits are what the network's rule asks for (`difficulty.py`);
+- its bits follow the network's rule (`difficulty.py`);
 - its time is later than the median of the 11 before (BIP 113);
 - at the height of a pinned block (the split, the operator's checkpoint) it is that block;
 - it is not merge-mined below the height where merge mining began;
 - it has its work (`headers.py`).
 
 A header of more than two hours in the future (doichain-core, `chain.h`, MAX_FUTURE_BLOCK_TIME) is no fault: it waits,
-and what follows it. Without that rule a miner could sell time that has not come, and lower the difficulty at will.
+with all that follow it. Without that rule a miner could advance the chain's time, and lower the difficulty at will.
 
 Of several chains the one with most work is ours; of equals, the first one seen. A rival is verified on a `Branch` and
 adopted as a whole. Without the rule about bits a liar would need no work at all.
@@ -47,7 +47,7 @@ class Overtaken(Exception):
 
 
 class FromTheFuture(Exception):
-    """That header, sound but for its time, waits until our clock comes near; what stands before it was added."""
+    """A header, sound but for its time, must wait until our clock comes near; the headers before it were added."""
 
     def __init__(self, height: int, time: int) -> None:
         self.height, self.time = height, _utc(time)
@@ -74,20 +74,20 @@ class HeaderChain:
         return self.base_height <= height <= self.tip_height
 
     def header_at(self, height: int) -> Header:
-        """Raises IndexError where the chain has no such height."""
+        """Raises IndexError if the chain has no such height."""
         return parse_header(self.raw_at(height))
 
     def hash_at(self, height: int) -> str | None:
-        """Hex in display order; None where the chain has no such height."""
+        """Hex in display order; None if the chain has no such height."""
         return self.header_at(height).block_hash if self.has(height) else None
 
     def has_block(self, height: int, block_hash: str) -> bool:
-        """Whether that block is in the chain. One below our first header counts as in it: the anchor commits to it."""
+        """Whether that block is in the chain. Any block below our first header counts: the anchor commits to it."""
         return height < self.base_height or self.hash_at(height) == block_hash
 
     @property
     def floor(self) -> int:
-        """The height below which no block is ever replaced: of the anchor, or of a higher pinned block."""
+        """The height below which no block is ever replaced: that of the anchor, or of a higher pinned block."""
         anchor = self.network.anchor.height if self.network.anchor else self.base_height
         return max([anchor, *(pinned.height for pinned in self.network.pinned_blocks if self.has(pinned.height))])
 
@@ -98,7 +98,7 @@ class HeaderChain:
         return bytes(self._headers[at : at + HEADER_SIZE])
 
     def time_and_bits_at(self, height: int) -> tuple[int, int]:
-        """Raises IndexError where the chain has no such height."""
+        """Raises IndexError if the chain has no such height."""
         if not self.has(height):
             raise IndexError(f"no header at height {height}")
         return _TIME_AND_BITS.unpack_from(self._headers, (height - self.base_height) * HEADER_SIZE + _TIME_AT)
@@ -113,13 +113,13 @@ class HeaderChain:
         return self.work - sum(added_work(header, self.network) for header in above)
 
     def branch(self, fork_height: int) -> Branch:
-        """A rival that shares our headers up to and including `fork_height`. Raises IndexError where there is none."""
+        """A rival that shares our headers up to and including `fork_height`. Raises IndexError if it is missing."""
         return Branch(self, fork_height)
 
     def adopt(self, branch: Branch) -> int | None:
         """The lowest height whose block is new, if the branch has more work than our headers above its root.
 
-        None where it has not. Raises Overtaken.
+        None if it has not. Raises Overtaken.
         """
         branch.require_root()
         if branch.fork_height < self.floor:  # the chain has reached a pinned block since the branch began
@@ -133,7 +133,7 @@ class HeaderChain:
         return first_new
 
     def last_heights(self, height: int) -> range:
-        """Of the headers whose median time counts at that height."""
+        """The heights of the headers whose median time counts at that height."""
         return range(max(self.base_height, height - MEDIAN_SPAN + 1), height + 1)
 
 
@@ -156,9 +156,9 @@ class Branch:
         return self._last.block_hash
 
     def extend(self, data: bytes, now: float, most: int | None = None) -> None:
-        """Adds the headers (with their AuxPow) that `data` is, end to end, at most so many. `now`: seconds since 1970.
+        """Adds at most `most` headers (with their AuxPow) from `data`, end to end. `now`: seconds since 1970.
 
-        Raises BadHeader, after which the branch is of no use; Overtaken; FromTheFuture, with what stood before added.
+        Raises BadHeader, after which the branch is unusable; Overtaken; FromTheFuture, after earlier headers are added.
         """
         self.require_root()
         at, highest = 0, self.tip_height + most if most is not None else None
@@ -175,12 +175,12 @@ class Branch:
             self._last = header
 
     def require_root(self) -> None:
-        """Raises Overtaken unless the chain still has the header that this branch grows from."""
+        """Raises Overtaken unless the chain still has the header below this branch."""
         if not self._chain.has(self.fork_height) or self._chain.raw_at(self.fork_height) != self._root.raw:
             raise Overtaken
 
     def first_difference(self) -> int:
-        """The lowest height at which this branch and the chain do not have the same block."""
+        """The lowest height at which this branch and the chain have different blocks."""
         shared = range(self.fork_height + 1, min(self.tip_height, self._chain.tip_height) + 1)
         differing = (height for height in shared if self._raw(height) != self._chain.raw_at(height))
         return next(differing, shared.stop)

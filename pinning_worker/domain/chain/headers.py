@@ -1,10 +1,11 @@
-"""One block header, and the work that it took.
+"""One block header, and its proof of work.
 
 A Doichain header is Bitcoin's 80 bytes; a merge-mined one (version bit 0x100) is followed by an AuxPow, the proof that
 the work was done on another chain (`auxpow.py`). Rules, after doichain-core `pow.cpp` and `validation.cpp`:
 
-- The target of a header is what its bits say, above zero and at most the network's `pow_limit`.
-- A plain header's own hash meets the target; a merge-mined one's parent hash meets the target *of the child's bits*.
+- The bits of a header stand for a target above zero and at most the network's `pow_limit`.
+- A plain header's own hash meets the target; for a merge-mined one, its parent's hash meets the target *of the child's
+  bits*.
 - On a strict network (regtest) every header but those of version exactly 1 carries our chain id in its upper 16 bits.
   Mainnet and testnet are not strict: a foreign id is no fault there, and the AuxPow is judged by the id it names. So
   one parent may prove many headers, each with an id and a place in the tree of its own: those with our id add work.
@@ -62,7 +63,7 @@ class Header:
 
 
 def parse_header(raw: bytes) -> Header:
-    """The header that these 80 bytes are. Raises BadHeader on any other length."""
+    """Parses 80 bytes. Raises BadHeader on any other length."""
     if len(raw) != HEADER_SIZE:
         raise BadHeader("a header has 80 bytes")
     version, previous, merkle_root, time, bits, _nonce = _FIELDS.unpack(raw)
@@ -90,7 +91,7 @@ def read_proven_header(data: bytes, at: int, network: Network) -> tuple[Header, 
 
 
 def added_work(header: Header, network: Network) -> int:
-    """What the header adds to the work of a chain, in expected hashes. Raises BadHeader on bits that are no target."""
+    """The work that the header adds to a chain, in expected hashes. Raises BadHeader on bits that are no target."""
     if header.is_merge_mined and header.chain_id != network.auxpow_chain_id:
         return 0
     try:
@@ -100,7 +101,7 @@ def added_work(header: Header, network: Network) -> int:
 
 
 def skip_proof(data: bytes, at: int) -> tuple[Header, int]:
-    """As `read_proven_header`, with nothing about work checked: for headers that a known hash commits to."""
+    """Like `read_proven_header` without the check of work: for headers that a known hash commits to."""
     header = parse_header(data[at : at + HEADER_SIZE])
     if not header.is_merge_mined:
         return header, at + HEADER_SIZE

@@ -1,6 +1,6 @@
 """The headers of Doichain's mainnet up to the block from which this worker verifies: public bytes of a public chain.
 
-431 396 to 431 423, 80 bytes each, without their AuxPow. The hash of the last is the anchor of the row in `chain.py`
+431 396 to 431 423, 80 bytes each, without their AuxPow. The hash of the last is the anchor of the row in `networks.py`
 and commits to the others. The difficulty rule of 431 424 looks back to 28 of them (`difficulty.py`).
 """
 

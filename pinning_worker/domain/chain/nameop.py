@@ -1,15 +1,15 @@
-"""NameOps: what a Doichain output says about a name before it says who owns it.
+"""NameOps: the operation on a name at the start of a Doichain output script, before the owner's part.
 
     NAME_DOI          5a push(name) push(value) 6d 75 …
     NAME_NEW          51 push(hash) 6d …
     NAME_FIRSTUPDATE  52 push(name) push(rand) push(value) 6d 6d …
     NAME_UPDATE       53 push(name) push(value) 6d 75 …
 
-where … is the script of a normal address. Read as doichain-core does (src/script/names.cpp): an opcode, its pushed
-arguments, then any run of DROP / 2DROP / NOP. A transaction has version 0x7100 if and only if it has a name output,
-and has at most one (src/names/main.cpp). Since block 431 017 a NAME_DOI for a name that exists and has not expired must
-spend that name's output, and one for a free name must spend none. Owning the name still says nothing about a pin:
-below that block, and once the name has expired, a stranger can take it.
+where … is the script of a normal address. The parser follows doichain-core (src/script/names.cpp): an opcode, its
+pushed arguments, then any run of DROP / 2DROP / NOP. A transaction has version 0x7100 if and only if it has a name
+output, and has at most one (src/names/main.cpp). Since block 431 017 a NAME_DOI for a name that exists and has not
+expired must spend that name's output, and one for a free name must spend none. Ownership of a name still proves nothing
+about a pin: below that block, and once the name has expired, a stranger can take it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class NameOpCode(enum.Enum):
     NAME_DOI = 0x5A
 
 
-# For each operation: how many arguments it takes, and where its name and value stand among them.
+# For each operation: its number of arguments, and the positions of name and value among them.
 _ARGUMENTS = {
     NameOpCode.NAME_NEW: (1, None, None),
     NameOpCode.NAME_FIRSTUPDATE: (3, 0, 2),
@@ -52,7 +52,7 @@ _BY_OPCODE = {op.value: op for op in NameOpCode}
 
 @dataclass(frozen=True, slots=True)
 class NameOp:
-    """One name operation. NAME_NEW hides its name: it has neither name nor value. `address_script` owns the output."""
+    """One name operation. NAME_NEW hides its name, and has neither name nor value. `address_script` owns the output."""
 
     op: NameOpCode
     name: NameBytes | None
@@ -63,7 +63,7 @@ class NameOp:
 def parse_name_op(script: Script) -> NameOp | None:
     """The NameOp that an output script begins with, or None if it begins with none. Never raises.
 
-    Lengths are not judged: consensus keeps names over 255 and values over 1023 bytes out of blocks.
+    It does not check lengths: consensus keeps names over 255 and values over 1023 bytes out of blocks.
     """
     op = _BY_OPCODE.get(script[0]) if script else None
     if op is None:
@@ -81,7 +81,7 @@ def parse_name_op(script: Script) -> NameOp | None:
 def transaction_name_op(transaction: Transaction) -> tuple[int, NameOp] | None:
     """(output index, NameOp) of the transaction's one name output, or None if it is no name transaction.
 
-    One that no node accepts (a wrong version, or several name outputs) has no NameOp here either.
+    A transaction that no node accepts (a wrong version, or several name outputs) has no NameOp here either.
     """
     if transaction.version != NAME_TX_VERSION:
         return None
@@ -97,7 +97,7 @@ def name_doi_script(name: NameBytes, value: bytes, address_script: Script) -> Sc
 
 
 def push(data: bytes) -> bytes:
-    """The script bytes that push `data`, always with an explicit length as CScript writes a vector."""
+    """The script bytes that push `data`, always with an explicit length, as CScript writes a vector."""
     if len(data) < _PUSHDATA1:
         return bytes((len(data),)) + data
     if len(data) <= 0xFF:
@@ -108,7 +108,7 @@ def push(data: bytes) -> bytes:
 
 
 def _read_pushes(script: bytes, at: int) -> tuple[list[bytes], int]:
-    """The data pushes from `at` on, and where they end: at a cut-off push, another opcode, or the end."""
+    """The data pushes from `at` on, and their end: at a cut-off push, another opcode, or the script's end."""
     pushed = []
     while at < len(script) and script[at] <= _PUSHDATA4:
         start, length = _push_extent(script, at)
@@ -120,7 +120,7 @@ def _read_pushes(script: bytes, at: int) -> tuple[list[bytes], int]:
 
 
 def _push_extent(script: bytes, at: int) -> tuple[int, int]:
-    """(where the data of the push at `at` starts, how long it says it is)."""
+    """(start, declared length) of the data of the push at `at`."""
     opcode = script[at]
     if opcode < _PUSHDATA1:
         return at + 1, opcode

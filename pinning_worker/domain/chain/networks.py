@@ -1,11 +1,11 @@
-"""The Doichain networks, one literal row each: what differs between mainnet, testnet and regtest.
+"""The Doichain networks, one literal row each: the differences between mainnet, testnet and regtest.
 
 From doichain-core 31.1, `src/kernel/chainparams.cpp` and `src/consensus/params.h`. Hashes are hex in display order. A
 test may make a row of its own with `dataclasses.replace`, for example one that retargets every 16 blocks.
 
 Mainnet stood still at 431 016 and was relaunched with new rules from 431 017 on. Below that block no node enforced the
-difficulty, so nothing there can be verified by work: the anchor is above it. Old nodes went on with a chain of their
-own, longer and dead; block 431 018 tells the two apart.
+difficulty, so work verifies nothing there: the anchor is above it. Old nodes continued a chain of their own, longer and
+dead; block 431 018 tells the two apart.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ BLOCK_SPACING_SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The block whose hash is known beforehand, and with it everything below: verification starts above it.
+    """The block whose hash is known in advance, and commits to everything below: verification starts above it.
 
     `context`: the headers up to and including it, 80 bytes each, as far as later rules look back (`anchor.py`). Empty:
-    a server is asked for them; the hash commits to what it answers.
+    a server delivers them; the hash commits to its answer.
     """
 
     height: int
@@ -33,7 +33,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class PinnedBlock:
-    """The block that a chain must have at this height to be the one that is meant."""
+    """The block that the right chain has at this height."""
 
     height: int
     block_hash: str
@@ -46,7 +46,7 @@ class NoRetarget:
 
 @dataclass(frozen=True, slots=True)
 class Retarget2016:
-    """Bitcoin's rule: every `interval` blocks the target follows the time that they took."""
+    """Bitcoin's rule: every `interval` blocks the target follows their duration."""
 
     interval: int = 2016
 
@@ -70,7 +70,7 @@ Difficulty = NoRetarget | Retarget2016 | DigiShield
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One network's rules, as far as a verifier of headers, payments and addresses needs them."""
+    """One network's rules, for a verifier of headers, payments and addresses."""
 
     name: str
     genesis_hash: str
@@ -84,12 +84,12 @@ class Network:
     auxpow_strict: bool  # every header carries our chain id, and the parent's header another
     difficulty: Difficulty
     block_spacing: int  # in seconds
-    blocks_on_demand: bool  # they come when somebody makes one: an old tip is no sign of a server that is cut off
+    blocks_on_demand: bool  # blocks come only on demand: an old tip does not mean that a server is cut off
     name_life: int  # blocks until a name expires (mainnet below height 48 000 had less)
-    months_sold_max: int  # what fits into the life of a name; on regtest names live shorter than any pin
-    least_name_amount: Swartz  # in a name output; mainnet asks for it from height 212 500 on
-    anchor: Anchor | None  # None: nothing is known beforehand, the operator must name a checkpoint
-    split_block: PinnedBlock | None  # it tells the chain from one that left it and went on
+    months_sold_max: int  # limited by the life of a name; on regtest names live shorter than any pin
+    least_name_amount: Swartz  # in a name output; mainnet requires it from height 212 500 on
+    anchor: Anchor | None  # None: no block is built in, the operator must name a checkpoint
+    split_block: PinnedBlock | None  # it distinguishes the chain from the dead fork
     checkpoint: PinnedBlock | None = None  # the operator's
 
     @property
@@ -98,12 +98,12 @@ class Network:
 
 
 class BadCheckpoint(ValueError):
-    """A block that this network cannot be verified from; the text ends a sentence that begins with the setting."""
+    """Verification cannot start from this block; the text ends a sentence that begins with the setting."""
 
 
 def least_checkpoint(network: Network) -> int:
-    """The lowest height that an operator's checkpoint may have: above the anchor of the row, and where the difficulty
-    was enforced."""
+    """The lowest height for an operator's checkpoint: above the anchor of the row, and in a range with enforced
+    difficulty."""
     fork = network.difficulty.fork_height if isinstance(network.difficulty, DigiShield) else 0
     return max(fork, network.anchor.height + 1 if network.anchor else 1)
 
@@ -127,8 +127,8 @@ def with_checkpoint(network: Network, checkpoint: PinnedBlock | None) -> Network
 
 
 def starting_lower(network: Network, checkpoint: PinnedBlock, needed_from: int) -> Network:
-    """The row with the operator's checkpoint, and a new chain that starts at the row's own anchor: for a worker that
-    knows of something (a payment, the name index) in block `needed_from`, below the checkpoint. Raises BadCheckpoint.
+    """The row with the operator's checkpoint, and a new chain that starts at the row's own anchor: for a worker whose
+    payments or name index need block `needed_from`, below the checkpoint. Raises BadCheckpoint.
     """
     if network.anchor is None:
         raise BadCheckpoint(
@@ -183,7 +183,7 @@ DOICHAIN_TEST = Network(
     name_life=36_000,
     months_sold_max=8,
     least_name_amount=Swartz(1_000_000),
-    anchor=None,  # nobody has recorded its headers for us
+    anchor=None,  # no recorded headers
     split_block=None,
 )
 

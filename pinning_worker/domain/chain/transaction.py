@@ -5,10 +5,10 @@ throughout. Rules that hold here:
 
 - txids and block hashes are hex in display order (reversed) wherever they are `str`; hashes as `bytes` are in internal
   order, as they stand in a header.
-- A `Transaction` computes its txid from its own content, so no server's word for it is ever needed.
-- Only the canonical encoding is read (shortest CompactSize, no superfluous witness): writing gives back what was read.
-- A transaction of which exactly 64 bytes are hashed can be passed off as an inner node of a merkle tree
-  (CVE-2017-12842): whoever judges a proof refuses `base_size == MERKLE_NODE_SIZE`. It is not refused here.
+- A `Transaction` computes its txid from its own content, so it never relies on a server's word.
+- Only the canonical encoding is read (shortest CompactSize, no superfluous witness): writing restores the bytes read.
+- A transaction of which exactly 64 bytes are hashed can pass for an inner node of a merkle tree (CVE-2017-12842): the
+  judge of a proof refuses `base_size == MERKLE_NODE_SIZE`. It is not refused here.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class TxOutput:
 class Transaction:
     """A transaction; `witnesses` is empty, or has one stack of byte strings for each input.
 
-    `txid` (hex, display order) and `base_size` (bytes that are hashed for it: the witness is not) follow from the rest.
+    `txid` (hex, display order) and `base_size` (the bytes hashed for it, without the witness) follow from the rest.
     """
 
     version: int
@@ -78,11 +78,11 @@ class Transaction:
         object.__setattr__(self, "base_size", len(base))
 
     def serialise_base(self) -> bytes:
-        """Without witnesses: what the txid is the hash of."""
+        """The bytes without witnesses, whose hash is the txid."""
         return struct.pack("<i", self.version) + self._serialise_body() + struct.pack("<I", self.locktime)
 
     def serialise(self) -> bytes:
-        """As it goes over the wire: BIP144 if any input has a witness, else as ever."""
+        """The wire format: BIP144 if any input has a witness, else the original one."""
         if not any(self.witnesses):
             return self.serialise_base()
         head, tail = struct.pack("<i", self.version) + _WITNESS_MARKER, struct.pack("<I", self.locktime)
@@ -142,7 +142,7 @@ def _serialise_stack(stack: Sequence[bytes]) -> bytes:
 
 
 def parse_transaction(raw: bytes) -> Transaction:
-    """The transaction that `raw` is, whole. Raises BadTransaction on anything else, amounts out of range included."""
+    """The transaction in all of `raw`. Raises BadTransaction on anything else, amounts out of range included."""
     transaction, end = read_transaction(raw, 0)
     if end != len(raw):
         raise BadTransaction(f"{len(raw) - end} bytes too many")
@@ -153,7 +153,7 @@ def parse_transaction(raw: bytes) -> Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What can be told of a transaction by walking along its bytes: `script` is the first input's scriptSig."""
+    """The facts from a walk along a transaction's bytes: `script` is the first input's scriptSig."""
 
     txid: Txid
     script: bytes
@@ -161,8 +161,8 @@ class Outline:
 
 
 def read_outline(raw: bytes, at: int) -> Outline:
-    """Builds nothing, so that a million outputs that somebody made up take no memory. Raises BadTransaction where
-    lengths lead out of the bytes; whether it is a transaction in all else, only `read_transaction` says."""
+    """Walks along the bytes and builds nothing, so that a million forged outputs take no memory. Raises BadTransaction
+    if lengths lead out of the bytes; only `read_transaction` checks everything else."""
     version, has_witness = raw[at : at + 4], raw[at + 4 : at + 6] == _WITNESS_MARKER
     body = at = at + 6 if has_witness else at + 4
     inputs, at = read_compact_size(raw, at)
@@ -195,7 +195,7 @@ def _skip_var_bytes(raw: bytes, at: int) -> int:
 def read_transaction(raw: bytes, at: int) -> tuple[Transaction, int]:
     """(transaction, the position after it). Raises BadTransaction.
 
-    Amounts are not judged, and there may be no outputs: so are the coinbases of the foreign chains that AuxPow carries.
+    It does not check amounts, and allows no outputs: coinbases of the foreign chains in an AuxPow may be so.
     """
     (version,), at = _unpack("<i", raw, at)
     has_witness = raw[at : at + 2] == _WITNESS_MARKER
@@ -209,7 +209,7 @@ def read_transaction(raw: bytes, at: int) -> tuple[Transaction, int]:
 
 
 def read_compact_size(raw: bytes, at: int) -> tuple[int, int]:
-    """(number, next position). Raises BadTransaction when it is cut off or longer than needed."""
+    """(number, next position). Raises BadTransaction if it is cut off or longer than needed."""
     (first,), at = _unpack("<B", raw, at)
     if first < 0xFD:
         return first, at
@@ -221,7 +221,7 @@ def read_compact_size(raw: bytes, at: int) -> tuple[int, int]:
 
 
 def read_output(raw: bytes, at: int) -> tuple[TxOutput, int]:
-    """(output, next position). Raises BadTransaction when it is cut off; the amount is not judged."""
+    """(output, next position). Raises BadTransaction if it is cut off; does not check the amount."""
     (amount,), at = _unpack("<q", raw, at)
     script, at = read_var_bytes(raw, at)
     return TxOutput(Swartz(amount), Script(script)), at
@@ -284,8 +284,8 @@ def _unpack(code: str, raw: bytes, at: int) -> tuple[tuple[Any, ...], int]:
 def merkle_root(txids: Sequence[Txid]) -> bytes:
     """The root (internal order) over a block's txids in their order.
 
-    Raises BadMerkleBranch for no txids, for what is not a txid, and where a pair is twice the same hash: a list that
-    repeats its tail has the root of the list without the repetition (CVE-2012-2459).
+    Raises BadMerkleBranch for an empty list, for a malformed txid, and for a pair of equal hashes: a list that repeats
+    its tail has the root of the list without the repetition (CVE-2012-2459).
     """
     level = [_hash_from_hex(txid) for txid in txids]
     if not level:
@@ -302,8 +302,8 @@ def merkle_root(txids: Sequence[Txid]) -> bytes:
 def fold_merkle_branch(txid: Txid, branch: Sequence[str], position: int) -> bytes:
     """The root (internal order) that `txid` at `position` and its siblings (hex, display order, leaf first) lead to.
 
-    Raises BadMerkleBranch on what is not hex of 32 bytes, a branch longer than a block can need, or a position that
-    is outside a tree of that depth.
+    Raises BadMerkleBranch for anything but hex of 32 bytes, a branch longer than a block can need, or a position
+    outside a tree of that depth.
     """
     if len(branch) > _LONGEST_BRANCH:
         raise BadMerkleBranch("longer than any block's")

@@ -1,8 +1,8 @@
-"""CIDs as this worker means them: which block is meant, whatever the spelling.
+"""CIDs: the identity of a block, whatever the spelling.
 
-`Qm…` and `bafybei…` of one block are the same request, so everything is keyed by the CIDv1 bytes (`Cid.key`);
-blocks on disk by the multihash alone. Text is decoded by `multiformats` (about 130 µs); binary CIDs, the hot path,
-are cut by hand here. Spec: https://github.com/multiformats/cid.
+`Qm…` and `bafybei…` of one block are the same request, so the key of everything is the CIDv1 bytes (`Cid.key`); that
+of blocks on disk is the multihash alone. `multiformats` decodes text (about 130 µs); binary CIDs, the hot path, are
+parsed by hand here. Spec: https://github.com/multiformats/cid.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LONGEST_TEXT = 512
 _LONGEST_DIGEST = 128
 
 Root = NewType("Root", bytes)
-"""The CIDv1 bytes of a CID (`Cid.key`): what a request, a pin or a payment is about. It is no Multihash: the codec is
+"""The CIDv1 bytes of a CID (`Cid.key`): the subject of a request, a pin or a payment. It is no Multihash: the codec is
 part of it, so one block can be two roots."""
 
 
@@ -46,7 +46,7 @@ class Cid:
 
     @property
     def key(self) -> Root:
-        """The CIDv1 bytes: the identity of what is meant, whatever version was written."""
+        """The CIDv1 bytes: the identity of the content, whatever version was written."""
         return Root(b"\x01" + encode_varint(self.codec) + self.multihash)
 
     @property
@@ -70,7 +70,7 @@ class Cid:
         return multibase.encode(self.key, "base32")
 
     def require_supported(self) -> Cid:
-        """Itself, if it is dag-pb or raw with a sha2-256 of 32 bytes. Raises UnsupportedCid."""
+        """Returns itself if it is dag-pb or raw with a sha2-256 of 32 bytes. Raises UnsupportedCid."""
         if self.codec not in (DAG_PB, RAW):
             raise UnsupportedCid(f"codec 0x{self.codec:x} is not supported: only dag-pb and raw are")
         if self.hash_code != SHA2_256 or len(self.digest) != 32:
@@ -118,7 +118,7 @@ def cid_from_bytes(data: bytes) -> Cid:
 
 
 def cid_text(data: bytes) -> str:
-    """The text of a binary CID that we wrote ourselves, a root of the books. Raises as `cid_from_bytes`."""
+    """The text of a binary CID that we wrote ourselves, a root of the books. Raises like `cid_from_bytes`."""
     return str(cid_from_bytes(data))
 
 

@@ -1,11 +1,11 @@
-"""What a block links to, and what small UnixFS files and folders say: pure functions over blocks that are at hand.
+"""The links of a block, and the content of small UnixFS files and folders: pure functions over blocks at hand.
 
-A DAG is walked by `links`; dag-pb (https://ipld.io/specs/codecs/dag-pb/spec) and raw are read, nothing else.
-Functions that need more than one block are generators: they yield the CID they need next, are sent its bytes, and
-return their result, so that the caller decides where blocks come from (`look_up` drives one from a dict or a store).
+`links` serves to walk a DAG; it reads dag-pb (https://ipld.io/specs/codecs/dag-pb/spec) and raw, nothing else.
+Functions that need more than one block are generators: they yield the CID they need next, receive its bytes, and
+return their result, so that the caller chooses the source of blocks (`look_up` drives one from a dict or a store).
 
-Rules: a block with the right hash can still be malformed (`BadBlock`); nothing is read without a limit; a folder
-that is sharded (HAMT) can be pinned like any DAG, but no path is followed into it (`UnsupportedPath`).
+Rules: a block with the right hash can still be malformed (`BadBlock`); nothing is read without a limit; a sharded
+folder (HAMT) can be pinned like any DAG, but no path leads into it (`UnsupportedPath`).
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ MOST_NODES = 4096  # one small document or path never needs more blocks than thi
 
 
 class BadBlock(ValueError):
-    """A block whose bytes are not what its codec says."""
+    """A block whose bytes do not match its codec."""
 
 
 class NotAFile(ValueError):
-    """The CID is a folder or something else that has no bytes to read."""
+    """The CID is a folder or another node without file bytes."""
 
 
 class TooLong(ValueError):
-    """The file is larger than the reader was told to read."""
+    """The file is larger than the reader's limit."""
 
 
 class MissingBlock(LookupError):
-    """A block that is needed is not at hand."""
+    """A needed block is not at hand."""
 
 
 class NoSuchPath(LookupError):
@@ -76,7 +76,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class UnixFs:
-    """The Data field of a dag-pb block: what it is, and the bytes that lie in this block itself."""
+    """The Data field of a dag-pb block: its kind, and the file bytes in this block itself."""
 
     kind: Kind
     content: bytes
@@ -96,8 +96,8 @@ def links(codec: int, block: bytes | memoryview) -> tuple[Cid, ...]:
 
 
 def declared_bytes(codec: int, block: bytes) -> int:
-    """What a block and all that it links to have together, as it says itself: Tsize of each link, a CID that stands
-    twice once. No more is believed of it than that whoever made it wants no less. Raises BadBlock."""
+    """The bytes of a block and all its links together, as the block declares them: its length and the Tsize of each
+    link, counted once for each multihash. Trust it only as a claim to need at least so much. Raises BadBlock."""
     if codec != DAG_PB:
         return len(block)
     sizes: dict[bytes, int] = {}
@@ -142,7 +142,7 @@ def parse_unixfs(data: bytes) -> UnixFs:
                 kind = Kind(number(value))
             elif tag == 2:
                 content = bytes(window(value))
-    except ValueError as error:  # BadProtobuf, or a kind that does not exist
+    except ValueError as error:  # BadProtobuf, or an unknown kind
         raise BadBlock(f"not UnixFS: {error}") from error
     if kind is None:
         raise BadBlock("not UnixFS: no type")
@@ -150,7 +150,7 @@ def parse_unixfs(data: bytes) -> UnixFs:
 
 
 def is_directory(codec: int, block: bytes) -> bool:
-    """Whether a block is the top of a folder, basic or sharded. Never raises: what can't be read is no folder."""
+    """Whether a block is the top of a folder, basic or sharded. Never raises: an unreadable block is no folder."""
     if codec != DAG_PB:
         return False
     try:
@@ -209,7 +209,7 @@ def resolving(root: Cid, path: str) -> Needs[Cid]:
 
 
 def look_up(steps: Needs[Result], block_of: Callable[[Cid], bytes | None]) -> Result:
-    """Runs `reading` or `resolving` to its end over blocks at hand. Raises MissingBlock besides what they raise."""
+    """Runs `reading` or `resolving` to its end over blocks at hand. Raises MissingBlock, and their own errors."""
     try:
         cid = next(steps)
         while True:
@@ -233,7 +233,7 @@ def _part(cid: Cid, block: bytes) -> tuple[bytes, list[Cid]]:
 
 
 def _node_field(tag: int) -> int:
-    if tag not in (1, 2):  # the spec's decoder refuses what it does not know: a block has one reading only
+    if tag not in (1, 2):  # like the spec's decoder, refuse unknown fields: a block has one reading only
         raise BadProtobuf(f"dag-pb has no field {tag}")
     return tag
 

@@ -1,13 +1,13 @@
-"""metadata.json: what a name's value points to, as people really wrote it.
+"""metadata.json: the target of a name's value, as people really wrote it.
 
 `{"name", "description", "image": "ipfs://<cid>"[, "images": ["ipfs://<cid>", …]]}` is the good case. Seen in the wild:
 `ipfs://undefined`, `https:` images, `ipfs://cid/path`, `null`, an HTML page, an image where metadata was expected.
 
 Rules: nothing here is fatal, whatever the bytes are. A link that this worker can fetch is an `ImageLink`; every other
-one is `foreign`: reported to the asker, pinned by nobody. A document is decoded whole (never chunk by chunk: a UTF-8
-character may lie across two blocks), and only up to MOST_BYTES. All that the books keep of it is bounded, because
-strangers write it: texts are cut, and each of both lists is bounded by what is in it, so that no number of links to
-elsewhere hides an image that comes after them.
+one is `foreign`: reported to the asker, never pinned. A document is decoded whole (never chunk by chunk: a UTF-8
+character may lie across two blocks), and only up to MOST_BYTES. Strangers write it, so all parts that the books keep
+are bounded: texts are cut, and each of the two lists has its own bound, so that no number of foreign links hides an
+image that comes after them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _IPFS = re.compile(r"(?:ipfs://(?:ipfs/)?|/ipfs/)?(?P<cid>[^/?#:]+)(?:/(?P<path>
 
 @dataclass(frozen=True, slots=True)
 class ImageLink:
-    """An image on IPFS: the CID to fetch, and the path under it (`""`: the CID itself), as it was written."""
+    """An image on IPFS: the CID to fetch, and the path under it (`""`: the CID itself), as written."""
 
     cid: Cid
     path: str = ""
@@ -42,10 +42,10 @@ class ImageLink:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """A metadata document. `name` and `description` are `""` where they are missing or no text.
+    """A metadata document. `name` and `description` are `""` if they are missing or no text.
 
-    images: what can be fetched, each once, in order of appearance (`image` before `images`).
-    foreign: what can't be: other schemes, `ipfs://undefined`, codecs that are not read, things that are no text.
+    images: links that can be fetched, each once, in order of appearance (`image` before `images`).
+    foreign: all others: other schemes, `ipfs://undefined`, codecs that we don't read, values that are no text.
     has_images: whether it is a collection, that is: has a key `images`.
     """
 
@@ -79,7 +79,7 @@ def parse_link(text: str) -> ImageLink:
 
 
 def _links(document: dict[str, object]) -> Iterator[object]:
-    """Everything that stands where an image is expected, empty values left out."""
+    """All values in the places of images, without empty ones."""
     images = document.get("images")
     for link in (document.get("image"), *(images if isinstance(images, list) else [images])):
         if link not in (None, ""):
@@ -108,7 +108,7 @@ def _sort_links(links: Iterator[object]) -> tuple[tuple[ImageLink, ...], tuple[s
 
 
 def _may_be_ours(link: str) -> bool:
-    """A look that costs next to nothing: `https:` and the like cannot be."""
+    """A very cheap check that rules out `https:` and the like."""
     return _IPFS.fullmatch(link.strip()) is not None
 
 

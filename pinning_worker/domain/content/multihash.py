@@ -1,4 +1,4 @@
-"""Whether bytes are what a multihash says (https://multiformats.io/multihash/)."""
+"""Whether bytes match a multihash (https://multiformats.io/multihash/)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHA2_256_PREFIX = b"\x12\x20"
 
 
 def is_hash_of(multihash: Multihash, data: bytes | None) -> bool:
-    """False for no data, and for any hash but sha2-256 of 32 bytes: what we cannot verify, we do not vouch for."""
+    """False for None, and for any hash but sha2-256 of 32 bytes: we vouch only for bytes that we can verify."""
     return data is not None and multihash == sha2_256(data)
 
 

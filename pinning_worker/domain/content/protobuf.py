@@ -1,7 +1,7 @@
 """Protocol Buffers by hand: just enough to cut dag-pb, UnixFS and bitswap messages into their fields.
 
-Why not the generated classes: they copy every payload several times, and a block is 256 KiB to 1 MiB. Here a
-length-delimited field is a window (`memoryview`) into the message. Spec: https://protobuf.dev/programming-guides/encoding.
+The generated classes copy every payload several times, and a block is 256 KiB to 1 MiB. Here a length-delimited field
+is a window (`memoryview`) into the message. Spec: https://protobuf.dev/programming-guides/encoding.
 
 Rules: nothing is read past the end; groups (wire types 3 and 4) and field number 0 are malformed; a varint is at
 most 10 bytes and is cut to 64 bits, as every other reader does.
@@ -27,7 +27,7 @@ class BadProtobuf(ValueError):
 def fields(message: memoryview) -> Iterator[tuple[int, int, Value]]:
     """(field number, wire type, value) in order of appearance: an int for varints, a window for everything else.
 
-    Raises BadProtobuf at the first malformed byte, which may be after some fields were given.
+    Raises BadProtobuf at the first malformed byte, perhaps after it has yielded some fields.
     """
     at, end = 0, len(message)
     while at < end:

@@ -1,23 +1,23 @@
-"""How much a closure weighs: exact integers, and the text that the deployed browser shows.
+"""The sizes of a closure: exact integers, and the text that the deployed browser shows.
 
-`metadata` is the asked CID's own unique block bytes, `image` what it references and was not counted yet, `total`
-their sum. The text is what JavaScript's `parseFloat((n / 1024 ** i).toFixed(2))` prints: half up, trailing zeros
-dropped. Dividing by a power of 1024 is exact in a double, so whole numbers give the same digits without a float
-coming near.
+`metadata` is the unique block bytes of the requested CID itself, `image` those of its references that were not counted
+yet, `total` their sum. The text equals the output of JavaScript's `parseFloat((n / 1024 ** i).toFixed(2))`: half up,
+trailing zeros dropped. A division by a power of 1024 is exact in a double, so integers give the same digits without a
+float.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PIECE = 4096  # bytes: a file takes whole pieces of a disk, so the smallest block takes one
+PIECE = 4096  # bytes: a file occupies whole pieces of a disk, so the smallest block occupies one
 
 _UNITS = ("Bytes", "KB", "MB", "GB", "TB")
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bytes of a closure. Raises ValueError when the parts are not the whole."""
+    """Bytes of a closure. Raises ValueError unless the parts add up to the total."""
 
     metadata: int
     image: int
@@ -29,8 +29,8 @@ class Sizes:
 
 
 def disk_room(size: int, blocks: int) -> int:
-    """Bytes that so many blocks, of so many bytes together, are counted with where room is limited: no less than half
-    of what they take of a disk, however small each of them is."""
+    """The bytes that limits of room count for `blocks` blocks of `size` bytes together: no less than half of their
+    actual room on a disk, however small each of them is."""
     return max(size, blocks * PIECE)
 
 

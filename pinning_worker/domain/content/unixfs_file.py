@@ -1,4 +1,4 @@
-"""The blocks of one file, as Kubo and Helia cut it: so the same file has the same CID wherever it is added.
+"""The blocks of one file, as Kubo and Helia cut it, so that the same file has the same CID wherever it is added.
 
 A balanced tree (https://specs.ipfs.tech/unixfs/): leaves are raw blocks of one chunk each, a node above them links to
 at most `width` children, and all leaves are equally deep. A file of one chunk is its leaf alone. 1 MiB and 1024 are
@@ -30,7 +30,7 @@ class Child:
 
 
 def file_blocks(chunks: Iterable[bytes], width: int = WIDTH) -> Iterator[tuple[Cid, bytes]]:
-    """(CID, block) of each block of the file whose content `chunks` is; all chunks but the last are equally long."""
+    """(CID, block) of each block of the file with these chunks; all chunks but the last are equally long."""
     levels: list[list[Child]] = [[]]
     for chunk in chunks:
         cid = cid_of(RAW, chunk)
@@ -42,7 +42,7 @@ def file_blocks(chunks: Iterable[bytes], width: int = WIDTH) -> Iterator[tuple[C
 
 
 def _hang(levels: list[list[Child]], level: int, child: Child, width: int) -> Iterator[tuple[Cid, bytes]]:
-    """A full node is written when its next sibling comes: the last one may be the root, and have none."""
+    """Writes a full node once its next sibling comes: the last node may be the root, without a sibling."""
     if level == len(levels):
         levels.append([])
     if len(levels[level]) == width:

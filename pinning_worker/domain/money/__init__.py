@@ -1,4 +1,4 @@
-"""Money: integer swartz, promises, and what was received. Nothing here is rounded twice or counted twice.
+"""Money: integer swartz, promises and receipts. Nothing here is rounded twice or counted twice.
 
 swartz         the type of every amount
 pricing        a price list, a quote, calendar months

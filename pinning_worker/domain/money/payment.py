@@ -1,9 +1,9 @@
 """A payment: one transaction whose NameOp names a CID, and all its outputs to our payment scripts.
 
 Rules: only outputs whose script *equals* a payment script count (never the change, never a name output that happens to
-belong to our address); all of them are summed; each (txid, vout) counts once, ever. What a payment buys is decided
-once, by the stored quote, and kept in `bought`; the term follows from folding all proven payments in chain order,
-so a reorg that moves a payment to another block moves the term with it and nothing else.
+belong to our address); all of them are summed; each (txid, vout) counts once, ever. The stored quote decides once what
+a payment buys, and `bought` keeps it. The term follows from folding all proven payments in chain order, so a reorg that
+moves a payment to another block moves the term with it and nothing else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pinning_worker.domain.money.swartz import ZERO, Swartz
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A merkle branch that folded to the root of our own verified header: where the transaction stands."""
+    """The transaction's block: its merkle branch folded to the root of our own verified header."""
 
     height: int
     block_hash: str  # as displayed (reversed hex)
@@ -38,7 +38,7 @@ class Tip:
     median_time: datetime
 
     def confirmations(self, proof: Proof) -> int:
-        """1 is the block that holds the transaction."""
+        """The confirmations of a proof: 1 for the block that holds the transaction."""
         return self.height - proof.height + 1
 
 
@@ -52,9 +52,9 @@ class PaidOutput:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What the chain watcher says of one transaction: raw bytes parsed here, txid recomputed, proof folded here.
+    """The chain watcher's report of one transaction: raw bytes parsed here, txid recomputed, proof folded here.
 
-    Without a proof it is hearsay (mempool, or a server's word): shown, never acted on.
+    Without a proof it is a server's claim (mempool, or a block): announced, never acted on.
     """
 
     txid: Txid
@@ -62,7 +62,7 @@ class Sighting:
     value: bytes | None
     outputs: tuple[PaidOutput, ...]
     proof: Proof | None
-    shown_by: frozenset[str] = field(default=frozenset(), compare=False)  # servers, by whatever name they have
+    shown_by: frozenset[str] = field(default=frozenset(), compare=False)  # the names of the servers
 
     @property
     def amount(self) -> Swartz:
@@ -71,7 +71,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """What a payment bought, decided once by the stored quote."""
+    """The purchase of a payment, decided once by the stored quote."""
 
     quote_id: str
     amount: Swartz
@@ -80,7 +80,7 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One transaction in the ledger. `root` is empty where its NameOp names no CID: money received and owed."""
+    """One transaction in the ledger. `root` is empty if its NameOp names no CID: money received and owed."""
 
     txid: Txid
     root: Root
@@ -91,7 +91,7 @@ class Payment:
     proof: Proof | None
     settled: bool = False  # deep enough once, and counted; a later reorg takes `proof` away, not this
     bought: Purchase | None = None
-    announced: int = -1  # the confirmations last announced; -1: nothing said yet
+    announced: int = -1  # the confirmations last announced; -1: none yet
     gone: bool = False  # left the mempool without a block (double spent, evicted)
 
     @property
@@ -99,7 +99,7 @@ class Payment:
         return Swartz.total(output.amount for output in self.outputs)
 
     def counted_at(self) -> datetime:
-        """The moment by which quotes are judged: whatever of first sight and block time came first."""
+        """The moment at which quotes must be live: the earlier of first sight and block time."""
         return min(self.first_seen, self.proof.time) if self.proof else self.first_seen
 
 
@@ -116,7 +116,7 @@ def named_cid(value: bytes | None) -> tuple[Cid, str] | None:
 
 
 def record_sighting(known: Payment | None, sighting: Sighting, now: datetime) -> Payment:
-    """The ledger's row after a sighting: an old row keeps what was decided and takes the new proof."""
+    """The ledger's row after a sighting: an old row keeps its decisions and takes the new proof."""
     if known is not None:
         return replace(known, proof=sighting.proof, gone=False)
     named = named_cid(sighting.value)
@@ -125,7 +125,7 @@ def record_sighting(known: Payment | None, sighting: Sighting, now: datetime) ->
 
 
 def in_chain_order(payments: Iterable[Payment]) -> list[Payment]:
-    """Proven first, by height, then by txid; so every node folds them alike."""
+    """Proven ones first, by height, then by txid, so that every node folds them alike."""
     return sorted(payments, key=lambda p: (p.proof is None, p.proof.height if p.proof else 0, p.txid))
 
 
@@ -134,7 +134,7 @@ def is_deep(payment: Payment, tip: Tip, confirmations: int) -> bool:
 
 
 def balance(payments: Iterable[Payment]) -> Swartz:
-    """What was received by settled, proven payments and not yet spent on a term: the payer's credit."""
+    """The payer's credit: the money of settled, proven payments that no term has spent."""
     credit = ZERO
     for payment in payments:
         if payment.settled and payment.proof is not None:
@@ -145,8 +145,8 @@ def balance(payments: Iterable[Payment]) -> Swartz:
 
 
 def quotes_that_judge(quotes: Sequence[Quote], moment: datetime) -> list[Quote]:
-    """The quotes live at `moment`; if none was, the newest of each term until then: a late payer gets the stored price,
-    and not one that somebody was told after he had paid. Who paid before anything was quoted is judged by what came."""
+    """The quotes live at `moment`; if none was, the newest of each term before it: a late payer gets the stored price,
+    and not one from after the payment. A payment before any quote is judged by the later quotes."""
     known = [quote for quote in quotes if quote.issued - _CLOCK_SKEW <= moment]
     live = [quote for quote in known if moment < quote.expires]
     if any(quote.issued <= moment for quote in live):
@@ -154,18 +154,18 @@ def quotes_that_judge(quotes: Sequence[Quote], moment: datetime) -> list[Quote]:
     return [*live, *_newest(quote for quote in known or quotes if quote not in live)]
 
 
-# Miners' header times run up to two hours off: a quote judges payments that seem so much older, beside those before it.
+# Miners' header times run up to two hours off: a quote also judges payments that seem to be that much older than it.
 _CLOCK_SKEW = timedelta(hours=2)
 
 
 def _newest(quotes: Iterable[Quote]) -> Iterable[Quote]:
-    """Of each term."""
+    """The newest quote of each term."""
     return {quote.months: quote for quote in sorted(quotes, key=lambda quote: quote.issued)}.values()
 
 
 @dataclass(frozen=True, slots=True)
 class Short:
-    """No quote is covered: what the shortest still lacks."""
+    """No quote is covered. `missing`: the shortfall for the shortest."""
 
     received: Swartz
     missing: Swartz
@@ -173,7 +173,7 @@ class Short:
 
 
 def buy(credit: Swartz, quotes: Sequence[Quote]) -> Purchase | Short | None:
-    """The longest term that the credit covers, else what the cheapest lacks; None where nothing was ever quoted."""
+    """Buys the longest term that the credit covers, else gives the shortfall for the shortest; None without quotes."""
     if not quotes:
         return None
     covered = [quote for quote in quotes if quote.amount <= credit]
@@ -186,14 +186,14 @@ def buy(credit: Swartz, quotes: Sequence[Quote]) -> Purchase | Short | None:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """From a paying block's header time for so many calendar months (UTC)."""
+    """A time span: from a paying block's header time, in calendar months (UTC)."""
 
     starts: datetime
     ends: datetime
 
 
 def term_of(payments: Iterable[Payment]) -> Term | None:
-    """The term that proven purchases make together: each extends from the end of the one before.
+    """The term of all proven purchases together: each extends the one before from its end.
 
     A purchase after the end starts anew at its own block's time.
     """

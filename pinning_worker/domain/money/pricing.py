@@ -1,9 +1,8 @@
-"""What keeping bytes costs, for how long it is sold, and the quote that a payment is judged by.
+"""Prices, terms, and the quotes that judge payments.
 
 One formula, in whole swartz, rounded up once: `max(least fee, ceil(price x bytes x months / 1 MiB))`. A quote is a
 promise: it keeps its price version and outlives a price change. Months are calendar months in UTC (the predecessor
-counted 30-day ones on the wall clock); what is sold is limited to 8 of them, because a name lives 36 000 ten-minute
-blocks: 250 days.
+counted 30-day ones on the wall clock). At most 8 are sold, because a name lives 36 000 ten-minute blocks: 250 days.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ class PriceList:
 class Quote:
     """A promise: these bytes, so many months, this amount, to this script, until `expires` (UTC, exclusive).
 
-    `root` is the CID's key (CIDv1 bytes), `cid_text` the spelling of the first who asked; a closure has one quote for
-    each (root, months). `foreign` are links that were seen in the metadata and are not on IPFS: told, never charged.
+    `root` is the CID's key (CIDv1 bytes), `cid_text` the first asker's spelling; a closure has one quote for each
+    (root, months). `foreign` are links in the metadata that are not on IPFS: reported, never charged.
     """
 
     id: str
@@ -72,14 +71,14 @@ def fee(prices: PriceList, size: int, months: int) -> Swartz:
 
 
 def bytes_for(prices: PriceList, amount: Swartz) -> int:
-    """The largest size that the amount pays for, for a month; 0 below the least fee."""
+    """The largest size that the amount keeps for one month; 0 below the least fee."""
     if amount < prices.least:
         return 0
     return amount.amount * MIB // max(prices.per_mib_month.amount, 1)
 
 
 def months_to_sell(asked: int | None, most: int = MOST_MONTHS) -> int:
-    """What was asked for, at most and by default `most`. Raises ValueError below one."""
+    """The requested months, at most `most`, which is also the default. Raises ValueError below one."""
     if asked is None:
         return most
     if asked < 1:

@@ -1,7 +1,7 @@
-"""The metadata record of a pin: what was pinned, for whom, paid how, until when.
+"""The metadata record of a pin: its content, name, payment and term.
 
-One per (CID, name, paying transaction), so that a second payer never overwrites the first. It is what other nodes
-mirror later; field names follow the record of the predecessor's `pinning-metadata` documents where they mean the same.
+One per (CID, name, paying transaction), so that a second payer never overwrites the first. Other nodes mirror it later.
+Field names follow the predecessor's `pinning-metadata` documents where the meaning is the same.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Receipt:
     size: int  # bytes of the whole closure
     blocks: int
     received: Swartz  # all of this transaction's outputs to us
-    fee: Swartz  # what it bought
+    fee: Swartz  # the amount of the quote that it covered
     months: int
     quote_id: str
     pinned_at: datetime

@@ -1,4 +1,4 @@
-"""Swartz: the only money there is here.
+"""Swartz: the only type of money here.
 
 1 DOI = 100 000 000 swartz. Amounts are whole swartz, never floats: the predecessor compared DOI floats with
 swartz integers and called every payment insufficient. A float is a type error, here and in the type checker.

@@ -1,8 +1,8 @@
-"""What is written once: a quote, and what a payment brought.
+"""Rows that are written once: a quote, and a payment's transaction.
 
-Rules: a quote is a promise, so it never changes; of a payment only what we learn later changes (its proof, whether it
-settled, what it bought, what was announced, whether it is gone). Each (txid, vout) counts once, ever. A step that
-would break this is a bug of ours, never an outcome: the books refuse the whole change, loudly.
+Rules: a quote is a promise, so it never changes; of a payment only later findings change (its proof, whether it
+settled, its purchase, its last announcement, whether it is gone). Each (txid, vout) counts once, ever. A step that
+would break this is a bug of ours, never an outcome: the books raise, and refuse the whole change.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from pinning_worker.domain.money.pricing import Quote
 
 
 class Rewritten(RuntimeError):
-    """A stored quote, or what a payment brought, would be changed: a bug of ours."""
+    """A step would change a stored quote or a payment's transaction: a bug of ours."""
 
 
 def require_same_quote(stored: Quote | None, offered: Quote) -> None:
-    """A quote may be stored again as it is. Raises Rewritten."""
+    """Raises Rewritten unless the stored quote, if any, equals the offered one."""
     if stored is not None and stored != offered:
         raise Rewritten(f"quote {offered.id} was given as {stored}; it cannot become {offered}")
 
 
 def require_same_money(stored: Payment | None, offered: Payment) -> None:
-    """A payment's transaction is what it is; and no output of it is listed twice. Raises Rewritten."""
+    """Raises Rewritten if the payment's transaction differs from the stored one, or lists an output twice."""
     if len({output.vout for output in offered.outputs}) != len(offered.outputs):
         raise Rewritten(f"payment {offered.txid} lists an output twice: {offered.outputs}")
     if stored is not None and _given(stored) != _given(offered):
@@ -30,9 +30,9 @@ def require_same_money(stored: Payment | None, offered: Payment) -> None:
 
 
 def is_same_sighting(stored: Payment | None, offered: Payment) -> bool:
-    """False where the step that offers it did not know the stored row: somebody booked the transaction meanwhile.
+    """False if the offering step did not know the stored row: another step has booked the transaction meanwhile.
 
-    That is a conflict, not a bug: whoever reads the row keeps its `first_seen`.
+    That is a conflict, not a bug: a step that has read the row keeps its `first_seen`.
     """
     return stored is None or stored.first_seen == offered.first_seen
 

@@ -1,11 +1,11 @@
-"""What a worker answers, as the one who asked understands it: bytes from the topic in, steps of the story out.
+"""A worker's answers, as the asker understands them: bytes from the topic in, steps of the story out.
 
     Fetching*  ->  (Kept*)  Offer  ->  Seen*, Short*  ->  Audited  ->  Pinned
-    Refused, before the offer: the end. After it: a word in passing (a worker that cannot see the chain for a moment)
+    Refused, before the offer: the end. After it: a passing fault (a worker that cannot see the chain for a moment)
 
-Rules: the caller has checked who speaks. Answers to the question carry its id; what happens to the payment is told to
-all, and known by its CID. Asking again repeats the standing answer, so nothing is told twice: an offer or a pin that
-was told before is no step. What is not as docs/protocol.md says is no step either.
+Rules: the caller has checked the sender. Answers to the question carry its id; messages about the payment go to all
+peers, and carry its CID. A repeated question repeats the standing answer, so a repeated offer or pin is no step. A
+message that does not follow docs/protocol.md is no step either.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pinning_worker.domain.content.cid import BadCid, Cid, parse_cid
 from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.swartz import Swartz
 
-NAME_AMOUNT = Swartz(1_000_000)  # lies in the name output, and stays the customer's with the name
-USUAL_NETWORK_FEE = Swartz(102_720)  # what the browser leaves for one input and three outputs
+NAME_AMOUNT = Swartz(1_000_000)  # in the name output; it stays the customer's, with the name
+USUAL_NETWORK_FEE = Swartz(102_720)  # the browser's fee for one input and three outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Fetching:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Somebody pays for it already."""
+    """A pin that existed before the offer: the CID is paid for already."""
 
     name: str
     until: str
@@ -89,7 +89,7 @@ Step = Fetching | Kept | Offer | Seen | Short | Audited | Pinned | Refused
 
 @dataclass(slots=True)
 class Following:
-    """One question and what came of it so far. `id` is the question's, never another's."""
+    """One question and its results so far. `id` is the question's own."""
 
     cid: Cid
     id: str
@@ -107,7 +107,7 @@ class Following:
         return isinstance(step, Pinned) or (isinstance(step, Refused) and self.offer is None)
 
     def heard(self, data: bytes) -> Step | None:
-        """What a message of the worker means for us; None: nothing, or nothing new."""
+        """The step that a message of the worker means for us; None: no step, or a known one."""
         try:
             said = json.loads(data)
         except (ValueError, RecursionError):
@@ -131,7 +131,7 @@ class Following:
         return None
 
     def _pinned(self, name: str, until: str) -> Step | None:
-        """Pins told before the offer stood already; one that is told after it, and differs, is what was paid for."""
+        """A pin announced before the offer existed already; a different one after the offer is the paid one."""
         if (name, until) in self._pins:
             return None
         self._pins.add((name, until))

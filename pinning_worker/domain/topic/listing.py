@@ -1,9 +1,9 @@
-"""LIST: which NameOps somebody wants to see.
+"""LIST: the question for a page of NameOps.
 
 A page of NameOps, newest first: (height, position in the block) descending. The deployed browser sends LIST at each
 connect, up to five times, then on scroll with `from` growing. The predecessor answered twice, skipped the newest ten,
 ignored the date and read the whole table for each request; here the query is a value, and the index selects, filters
-and pages. The rows themselves, and what a filter selects, are in `name_row.py`.
+and pages. `name_row.py` has the rows and the filters.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 
 DEFAULT_PAGE, LARGEST_PAGE = 10, 100
-_FURTHEST = 2**31 - 1  # an offset beyond it is an empty page, and must still fit any database's integer
+_FURTHEST = 2**31 - 1  # an offset beyond it gives an empty page, and is cut to fit any database's integer
 _SECONDS_OF_A_DAY = 86_400
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PLAIN_DATE = "LIST_DATE:"
 
 
 class BadList(ValueError):
-    """A LIST that cannot be understood; the text goes back as `ERROR:<text>`."""
+    """A malformed LIST; the text goes back as `ERROR:<text>`."""
 
 
 class BadDate(BadList):
-    """The date is none; the answer is INVALID_DATE_FORMAT."""
+    """The date is malformed; the answer is INVALID_DATE_FORMAT."""
 
 
 class Days(StrEnum):
@@ -37,7 +37,7 @@ class Days(StrEnum):
 
 
 class NameFilter(StrEnum):
-    """What to select; `name_row.NameRow.matches` says what each means."""
+    """The filters; `name_row.NameRow.matches` defines each."""
 
     ALL = "all"
     E = "e"
@@ -58,7 +58,7 @@ class ListQuery:
     limit: int = DEFAULT_PAGE
 
     def block_times(self, now: datetime) -> range | None:
-        """The block times asked for, in seconds since 1970; None is any."""
+        """The block times to select, in seconds since 1970; None is any."""
         if self.day is Days.LAST:
             return None
         day = now.astimezone(UTC).date() if isinstance(self.day, Days) else self.day
@@ -84,7 +84,7 @@ def parse_list(body: Mapping[str, object]) -> ListQuery:
 
 
 def parse_plain_list(text: str) -> ListQuery | None:
-    """One of the four forms of older clients, or None. They cannot ask for a page: the largest. Raises BadDate."""
+    """One of the four forms of older clients, or None. They name no page, and get the largest. Raises BadDate."""
     if text in ("LIST_LAST_100", "LIST_ALL"):
         return ListQuery(limit=LARGEST_PAGE)
     if text == "LIST_TODAY":

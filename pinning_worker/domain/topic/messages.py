@@ -1,9 +1,9 @@
-"""What this worker says on the content topic, to the byte.
+"""This worker's messages on the content topic, to the byte.
 
 One frozen dataclass for each message; `encode()` gives the payload: compact JSON in UTF-8, the fields in the order
-that deployed clients have always seen, ours after them. `cid` is the string exactly as it was asked for. `id` appears
-only when the request had one. Amounts are whole swartz, dates UTC with milliseconds and `Z`. When each may be sent:
-docs/protocol.md.
+that deployed clients have always seen, ours after them. `cid` is the string exactly as in the request. `id` appears
+only if the request had one. Amounts are whole swartz, dates UTC with milliseconds and `Z`. docs/protocol.md defines
+when each may be sent.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import Days
 from pinning_worker.domain.topic.name_row import NameRow, json_page, name_text
 
-_MOST_FOREIGN, _LONGEST_FOREIGN = 50, 500  # what somebody's metadata.json may make us repeat
+_MOST_FOREIGN, _LONGEST_FOREIGN = 50, 500  # limits of the links that we repeat from a stranger's metadata.json
 
 
 class Message(Protocol):
-    """Anything that this worker may publish."""
+    """A message that this worker may publish."""
 
     def encode(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
 class FetchingCid:
-    """A fetch takes longer than 2 s: then, and every 5 s while it runs."""
+    """A fetch takes longer than 2 s: sent then, and every 5 s while it runs."""
 
     cid: str
     blocks: int
@@ -47,7 +47,7 @@ class FetchingCid:
 
 @dataclass(frozen=True, slots=True)
 class AddingCid:
-    """The whole closure is held, measured and quoted: the standing answer, from which a browser pays."""
+    """The closure is wholly held, measured and quoted: the standing answer, from which a browser pays."""
 
     cid: str
     quote: Quote
@@ -81,7 +81,7 @@ class AddingCid:
 
 @dataclass(frozen=True, slots=True)
 class PaymentSeen:
-    """A payment for a quote is in the mempool, or in a block with too few confirmations. Nothing is done yet."""
+    """A payment for a quote is in the mempool, or in a block with too few confirmations. No action follows yet."""
 
     cid: str
     name: NameBytes
@@ -106,7 +106,7 @@ class PaymentSeen:
 
 @dataclass(frozen=True, slots=True)
 class PaymentShort:
-    """A proven payment is less than any live quote of its CID asks."""
+    """A proven payment is below every live quote of its CID."""
 
     cid: str
     name: NameBytes
@@ -142,7 +142,7 @@ class AddedCid:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """The quote by which a pin is extended from its end."""
+    """The quote that extends a pin from its end."""
 
     amount: Swartz
     months: int
@@ -166,7 +166,7 @@ class Renewal:
 
 @dataclass(frozen=True, slots=True)
 class CidPinnedWithName:
-    """Right after ADDED-CID for the name that paid; and the answer to NEW-CID for what a live pin holds."""
+    """Sent right after ADDED-CID for the name that paid; also the answer to NEW-CID for content of a live pin."""
 
     cid: str
     name: NameBytes
@@ -195,7 +195,7 @@ class ExpiringCid:
 
 @dataclass(frozen=True, slots=True)
 class ExpiredCid:
-    """The pin was let go."""
+    """The term of the pin is over."""
 
     cid: str
     name: NameBytes
@@ -208,7 +208,7 @@ class ExpiredCid:
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """A NEW-CID failed. `retry_after` (seconds) is sent only for codes where asking again may help."""
+    """A NEW-CID failed. `retry_after` (seconds) is sent only for codes with which a repeat may help."""
 
     cid: str
     code: ErrorCode
@@ -244,7 +244,7 @@ class NoneFound:
 
 @dataclass(frozen=True, slots=True)
 class InvalidDateFormat:
-    """A LIST for a date that is none."""
+    """A LIST had a malformed date."""
 
     def encode(self) -> bytes:
         return b"INVALID_DATE_FORMAT"
@@ -252,7 +252,7 @@ class InvalidDateFormat:
 
 @dataclass(frozen=True, slots=True)
 class ListError:
-    """A LIST failed."""
+    """A LIST failed; the text gives the reason."""
 
     text: str
 
@@ -283,5 +283,5 @@ def _id(asked: str | None) -> dict[str, str]:
 
 def _status(status: str, fields: Mapping[str, object]) -> bytes:
     text = json.dumps({"status": status, **fields}, ensure_ascii=False, separators=(",", ":"))
-    # Half a surrogate pair, echoed from somebody's typed request, becomes the \udXXX that JSON.stringify writes too.
+    # Half a surrogate pair, echoed from a typed request, becomes the \udXXX that JSON.stringify writes too.
     return text.encode("utf-8", "backslashreplace")

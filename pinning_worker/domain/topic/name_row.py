@@ -1,8 +1,8 @@
-"""One NameOp of the index, what a LIST filter selects, and how a row is written for the browser.
+"""One NameOp of the index, the LIST filters, and the row's JSON for the browser.
 
-The deployed browser throws a whole answer away when one `nameId` or `nameValue` is not a string, so bytes that are
-not UTF-8 are written `\\xNN`. `value` is decimal DOI for old clients, written from the integer's digits without a
-float; `valueSwartz` beside it is the exact integer.
+The deployed browser drops a whole answer if one `nameId` or `nameValue` is not a string, so bytes that are not UTF-8
+are written `\\xNN`. `value` is decimal DOI for old clients, written from the integer's digits without a float;
+`valueSwartz` beside it is the exact integer.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class NameRow:
     address: str = ""
 
     def matches(self, wanted: NameFilter, has_images: bool | None = None) -> bool:
-        """Whether the filter selects this row. `has_images` is what is known of the metadata that the value names."""
+        """Whether the filter selects this row. `has_images`: of the metadata that the value names; None: unknown."""
         match wanted:
             case NameFilter.ALL:
                 return True

@@ -1,12 +1,12 @@
-"""What others say on the content topic: which of it is a request, and what it asks.
+"""Messages of others on the content topic: the requests among them, and their fields.
 
-Only two things are requests: NEW-CID and LIST, each plain or typed (JSON). Everything else, other workers' answers
-above all, is `Ignored` with one of a bounded set of kinds, to be counted and never answered: two workers with
-different prices on one topic both quote, and stay silent to each other. A request with a wrong field is a `BadAsk`,
-and is answered with an ERROR.
+Only two messages are requests: NEW-CID and LIST, each plain or typed (JSON). All others, mostly answers of other
+workers, are `Ignored` with one of a bounded set of kinds, to be counted and never answered: two workers with different
+prices on one topic both quote, and stay silent to each other. A request with a wrong field is a `BadAsk`; its answer is
+an ERROR.
 
-`parse` takes any bytes and never raises. Sizes are checked before anything is decoded; arrays (other workers' LIST
-answers, up to 900 000 bytes) are known by their first byte and not read.
+`parse` takes any bytes and never raises. It checks sizes before it decodes; it recognises arrays (other workers' LIST
+answers, up to 900 000 bytes) by their first byte and does not read them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ LARGEST_REQUEST = 16 * 1024
 LONGEST_ID = 64
 MOST_ORIGINS = 20
 _LONGEST_ORIGIN = 512
-_LONGEST_ECHO = 512  # of a CID that is none; the longest real one is shorter
+_LONGEST_ECHO = 512  # of a malformed CID; every real one is shorter
 _PLAIN_ASK = "NEW-CID:"
 
 
 class Kind(StrEnum):
-    """What an ignored message was: the label of a counter, therefore few and fixed."""
+    """The kinds of ignored messages: labels of a counter, therefore few and fixed."""
 
     FETCHING = "fetching-cid"
     ADDING = "adding-cid"
@@ -61,7 +61,7 @@ _BY_STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Please quote and pin. `text`: the CID as it was written, trimmed; answers repeat it. `origins`: dial hints."""
+    """A request to quote and pin. `text`: the CID as written, trimmed; answers repeat it. `origins`: dial hints."""
 
     cid: Cid
     text: str
@@ -72,14 +72,14 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class ListRequest:
-    """Send me NameOps: a page, or what is wrong with the question."""
+    """A request for a page of NameOps; or a malformed one, with the error to answer."""
 
     asked: ListQuery | BadList
 
 
 @dataclass(frozen=True, slots=True)
 class BadAsk:
-    """A NEW-CID that can only be refused. `text` is the CID as far as there was one, else empty."""
+    """A NEW-CID that can only be refused. `text` is its CID as far as it had one, else empty."""
 
     text: str
     id: str | None
@@ -98,7 +98,7 @@ Request = Ask | ListRequest | BadAsk | Ignored
 
 
 def parse(data: bytes) -> Request:
-    """What one message's payload asks. Never raises."""
+    """Parses one message's payload. Never raises."""
     if data[:1] == b"[":
         return Ignored(Kind.NAME_OPS)
     if len(data) > LARGEST_REQUEST:
@@ -119,7 +119,7 @@ def parse(data: bytes) -> Request:
 def _json(text: str) -> Request:
     try:
         body = json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError):  # deep nesting is the latter; a number of thousands of digits the former
+    except (ValueError, RecursionError):  # ValueError: also a number of thousands of digits; the other: deep nesting
         return Ignored(_plain_kind(text))
     if not isinstance(body, dict):
         return Ignored(Kind.OTHER_JSON)
@@ -169,7 +169,7 @@ def _typed_ask(body: Mapping[str, object]) -> Ask | BadAsk:
 
 
 def _origins(asked: object) -> tuple[str, ...] | None:
-    """None for anything but a list of what could be multiaddrs; the dialler sees whether they are."""
+    """The texts that may be multiaddrs; None for anything but a list of them. The dialler parses them."""
     if not isinstance(asked, list) or len(asked) > MOST_ORIGINS:
         return None
     if any(not isinstance(origin, str) or origin[:1] != "/" or len(origin) > _LONGEST_ORIGIN for origin in asked):
