@@ -13,7 +13,7 @@ import inspect
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NewType
 
 import h11
 import trio
@@ -136,12 +136,19 @@ def _fit(parameters: Any, method: Method) -> bool:
         bound = signature.bind(*parameters) if isinstance(parameters, list) else None
     except TypeError:
         return False
-    kinds = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    kinds = {name: _as_it_runs(parameter.annotation) for name, parameter in signature.parameters.items()}
     return bound is not None and all(
         isinstance(value, kinds[name])
         for name, value in bound.arguments.items()
         if kinds[name] is not inspect.Parameter.empty
     )
+
+
+def _as_it_runs(kind: Any) -> Any:
+    """A NewType (Txid) has no instances: its values are those of the type below it."""
+    while isinstance(kind, NewType):
+        kind = kind.__supertype__
+    return kind
 
 
 def _error(request_id: Any, code: int, message: str) -> dict[str, Any]:

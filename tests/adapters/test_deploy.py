@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from pinning_worker.cli import main
-from pinning_worker.commands.pins import STATES
 from pinning_worker.commands.telling import ExitCode
 from pinning_worker.settings import PREFIX, Settings
 from tests.interop.worker import COMMAND
@@ -84,31 +81,6 @@ def test_settings_that_need_mending_are_not_tried_again() -> None:
 def test_every_setting_that_is_named_exists(page: str) -> None:
     named = set(re.findall(r"PINNING_[A-Z_]+", (ROOT / page).read_text("utf-8")))
     assert named <= {PREFIX + field.upper() for field in Settings.model_fields}
-
-
-def test_the_night_lists_every_event_and_no_other() -> None:
-    night = OPERATING.read_text("utf-8").partition("## The log at three in the morning")[2]
-    cells = re.findall(r"^\| (`[^|]+`) \|", night, re.MULTILINE)
-    told = {event for cell in cells for event in re.findall(r"`([^`]+)`", cell)}
-    files = (ROOT / "pinning_worker").rglob("*.py")
-    logged = {event for path in files for event in events_in(ast.parse(path.read_text("utf-8")))}
-    logged |= {f"pin.{state}" for state in STATES}
-    assert len(logged) > 50
-    assert told == logged
-
-
-def events_in(tree: ast.AST) -> Iterator[str]:
-    """The first word of each call that logs above `debug`, directly or by a name for one of the levels."""
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
-            continue
-        match node.func:
-            case ast.Attribute(attr="info" | "warning" | "error" | "exception"):
-                yield str(node.args[0].value)
-            case ast.Name(id="tell" | "log"):
-                yield str(node.args[0].value)
-            case _:
-                pass
 
 
 def test_every_exit_code_is_told_in_the_help() -> None:
