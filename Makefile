@@ -33,8 +33,9 @@ demo: venv node ## the whole story on real peers, step by step, in under a minut
 demo-browser: venv node page ## a page to ask and pay from, against a worker and a Doichain of its own, until Ctrl-C
 	@.venv/bin/python -m tests.interop.demo_browser
 
-# Most tests wait for peers, so there is one more process than there are cores; tests share nothing but the machine.
-AT_ONCE ?= $(shell expr $$(nproc) + 1)
+# Most tests wait for peers, so there are more processes than cores; four at most, each has ports of its own
+# (tests/interop/worker.py).
+AT_ONCE ?= 4
 
 test: venv node page ## every test; TESTS="-k words" or a path for some of them, AT_ONCE=0 one after the other
 	.venv/bin/python -m pytest -n $(AT_ONCE) --dist worksteal $(TESTS)
