@@ -22,7 +22,7 @@ PAGE := examples/browser
 PAGE_STAMP := $(PAGE)/node_modules/.set-up-$(call hash,$(PAGE)/package-lock.json)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-browser test test-fast check run bench venv node kubo page lock
+.PHONY: help demo demo-browser test test-fast soak check run bench venv node kubo page lock
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -40,8 +40,11 @@ AT_ONCE ?= 4
 test: venv node page ## every test; TESTS="-k words" or a path for some of them, AT_ONCE=0 one after the other
 	.venv/bin/python -m pytest -n $(AT_ONCE) --dist worksteal $(TESTS)
 
-test-fast: venv ## the contributor's lane: domain, stories, contracts, adapters without real peers and long waits
-	.venv/bin/python -m pytest -n $(AT_ONCE) --dist worksteal -m "not slow and not interop" $(TESTS)
+test-fast: venv ## the contributor's lane: domain, stories, contracts, adapters without peers
+	.venv/bin/python -m pytest -n $(AT_ONCE) --dist worksteal -m "not slow and not interop" --ignore=tests/adapters/p2p --ignore=tests/interop $(TESTS)
+
+soak: venv ## random lives, kills and histories, for hours; a failure names its seed
+	SOAK=1 .venv/bin/python -m pytest -n $(AT_ONCE) --dist worksteal tests/stories/test_killed.py tests/stories/test_sigkill.py tests/domain/test_verdict.py $(TESTS)
 
 check: venv ## lint, format, types, and which way imports go
 	.venv/bin/ruff check .

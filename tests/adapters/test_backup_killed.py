@@ -29,6 +29,8 @@ from tests.adapters.stored_worker import database_url, keep, pictures
 from tests.adapters.test_cli import settings
 from tests.interop.worker import COMMAND, worker_environment
 
+pytestmark = pytest.mark.slow
+
 NETWORK = "doichain-regtest"
 KILLS = 10
 PATIENCE = 60

@@ -19,6 +19,7 @@ from pinning_worker.domain.pin import LIVE, STANDING, Event, Pin, State
 from pinning_worker.domain.topic.messages import Message, PaymentSeen, PaymentShort
 from pinning_worker.domain.verdict import Verdict, accounts, judge
 from tests.domain.ledger_rows import DAY, DEPTH, NAME, NOON, block_time, payment, pin, proof, quote, tip
+from tests.soak import rounds
 
 EIGHT, ONE = quote(8, 700), quote(1, 100)
 T = Txid("t")  # the one payment of most cases
@@ -464,4 +465,4 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 TestAnyHistory = AnyHistory.TestCase
-TestAnyHistory.settings = settings(max_examples=150, stateful_step_count=40)
+TestAnyHistory.settings = settings(max_examples=rounds(150, soak=20_000), stateful_step_count=40)

@@ -25,9 +25,12 @@ from pinning_worker.domain.pin import LIVE, State
 from pinning_worker.domain.verdict import accounts
 from pinning_worker.lifecycle import Lifecycle
 from tests import content
+from tests.soak import rounds
 from tests.stories.world import World, terms
 
-SEEDS = 200
+pytestmark = pytest.mark.slow
+
+SEEDS = rounds(100, soak=5_000)
 STEPS = 60  # of some hours each: about three weeks
 
 

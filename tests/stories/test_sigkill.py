@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 import trio
 
 from pinning_worker.adapters.blocks.disk import DiskBlocks
@@ -31,13 +32,16 @@ from pinning_worker.domain.money.swartz import ZERO, Swartz
 from pinning_worker.domain.pin import STANDING, State
 from pinning_worker.domain.verdict import accounts
 from pinning_worker.steps.recovering import quotes_of, take_up_quotes, take_up_receipts
+from tests.soak import rounds
 from tests.stories.market_days import Paid, happen, market, works
 from tests.stories.mortal_process import EventClock, database_url
 from tests.stories.stored_clock import read_clock
 from tests.stories.world import ADDRESS, SCRIPT
 
+pytestmark = pytest.mark.slow
+
 SEEDS = 3
-KILLS_IN_THE_MARKET, KILLS_AT_THE_ENDS = 14, 3  # of each worker: 51 in all
+KILLS_IN_THE_MARKET, KILLS_AT_THE_ENDS = rounds(14, soak=500), rounds(3, soak=50)  # of each worker: 51 in all in CI
 DATABASE_LOST_BEFORE = (5, 11)  # of the lives in the market
 PATIENCE = 120  # seconds, for anything that a process does
 CLOSURES = {work.cid.key: tuple(work.blocks) for work in works()}

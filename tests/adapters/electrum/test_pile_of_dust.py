@@ -21,6 +21,8 @@ from tests.adapters.electrum.metered import HARD, Crowded, Metered, dust
 from tests.adapters.electrum.scripted import Refusal, ScriptedServer, payment
 from tests.adapters.electrum.watching import BRISK, until_asked, watching
 
+pytestmark = pytest.mark.slow
+
 PILE = 10_000
 REAL = payment(50_000, amount=7_004_482)
 # As an operator's servers are: nothing but the first connection is made faster.

@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.domain.content.cid import Root
 from tests.adapters.sql.writer import BLOCKS, root_of
+
+pytestmark = pytest.mark.slow
 
 KILLS = 12
 ROOT = Path(__file__).resolve().parents[3]
