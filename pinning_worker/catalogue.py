@@ -37,8 +37,8 @@ from pinning_worker.ports.world import Announcer, Clock, Trouble
 
 log = structlog.get_logger()
 
-LOOK_EVERY = 15.0  # seconds, without a ring
-FIRST_RETRY, LAST_RETRY = 1.0, 60.0  # seconds
+LOOK_EVERY_SECONDS = 15.0  # seconds, without a ring
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 60.0  # seconds
 FRESH = timedelta(days=1)  # a younger tip is the chain's end; an older one may be a download half way
 STILL = timedelta(seconds=30)  # an older tip is the end too, once unchanged for so long
 SHARED = timedelta(seconds=5)
@@ -68,20 +68,20 @@ class Catalogue:
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
-        pause = FIRST_RETRY
+        pause = FIRST_RETRY_SECONDS
         while True:
             bell = self._bell = trio.Event()
             try:
                 while await self.index_next():
-                    pause = FIRST_RETRY
+                    pause = FIRST_RETRY_SECONDS
             except Exception as trouble:
                 if not isinstance(trouble, Trouble):
                     log.error("names.crashed", fault=repr(trouble), exc_info=trouble)
                 log.warning("names.put_off", error=str(trouble), seconds=pause)
                 await self.clock.sleep(pause)
-                pause = min(2 * pause, LAST_RETRY)
+                pause = min(2 * pause, LAST_RETRY_SECONDS)
                 continue
-            with trio.move_on_after(LOOK_EVERY):
+            with trio.move_on_after(LOOK_EVERY_SECONDS):
                 await bell.wait()
 
     def ring(self) -> None:

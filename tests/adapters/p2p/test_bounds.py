@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pinning_worker.adapters.p2p.bounds.bucket import BURST_SECONDS, Bucket
 from pinning_worker.adapters.p2p.bounds.gossip_budget import FRAME_BYTES, FRAMES, MIB, GossipBudget
-from pinning_worker.adapters.p2p.bounds.retold import MOST_REMEMBERED, MOST_TIMES, REMEMBERED, Retold
+from pinning_worker.adapters.p2p.bounds.retold import MOST_REMEMBERED, MOST_TIMES, REMEMBERED_SECONDS, Retold
 from pinning_worker.adapters.p2p.bounds.unfinished import (
     IN_ALL,
     OF_A_PEER,
@@ -52,7 +52,7 @@ def test_a_message_is_told_a_few_times_to_each_and_forgotten_with_the_cache() ->
     assert sum(retold.may(b"eager", b"message", 0.0) for _ in range(1_000)) == MOST_TIMES
     assert retold.may(b"other", b"message", 0.0)
     assert retold.may(b"eager", b"other message", 0.0)
-    assert retold.may(b"late", b"message", REMEMBERED + 1)
+    assert retold.may(b"late", b"message", REMEMBERED_SECONDS + 1)
     assert len(retold) == 1
 
 

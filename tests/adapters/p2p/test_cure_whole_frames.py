@@ -34,7 +34,7 @@ async def given_up_at_every_step() -> str:
 
 async def a_peer_that_takes_no_byte() -> str:
     """It has said that its window is wide, and reads no more: the stream to it is given up, and reset."""
-    whole_frames.JAMMED = 1.0
+    whole_frames.JAMMED_SECONDS = 1.0
     said = "it waits"
     with trio.CancelScope() as all_of_it:
         async with bare_host() as receiver, bare_host() as sender:

@@ -13,7 +13,7 @@ from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.bounds.bucket import BURST_SECONDS
 from pinning_worker.adapters.p2p.bounds.flood_guard import SHARE, GossipLimits
-from pinning_worker.adapters.p2p.gossip.control import LONGEST_BACK_OFF
+from pinning_worker.adapters.p2p.gossip.control import LONGEST_BACK_OFF_SECONDS
 from pinning_worker.adapters.p2p.host.identity import new_key
 from tests.adapters.p2p.gossips import TOPIC
 from tests.adapters.p2p.stranger import open_stranger
@@ -60,7 +60,7 @@ async def test_a_prune_bars_for_a_while_and_is_then_forgotten() -> None:
         await stranger.control(prune=[rpc_pb2.ControlPrune(topicID=TOPIC, backoff=2**63)])
         await stranger.heard_out()
         assert router._check_back_off(peer, TOPIC)
-        router.back_off[TOPIC][peer] -= LONGEST_BACK_OFF
+        router.back_off[TOPIC][peer] -= LONGEST_BACK_OFF_SECONDS
         with trio.fail_after(20):
             while router.back_off[TOPIC]:  # noqa: ASYNC110  the next heartbeat does it
                 await trio.sleep(0.01)

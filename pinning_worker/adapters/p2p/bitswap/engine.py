@@ -39,7 +39,7 @@ PROTOCOLS = (TProtocol("/ipfs/bitswap/1.2.0"), TProtocol("/ipfs/bitswap/1.1.0"))
 OPEN_SECONDS = 10.0
 DIAL_SECONDS = 10.0
 MOST_ORIGINS = 20
-SWEEP = 30.0
+SWEEP_SECONDS = 30.0
 
 
 class Engine:
@@ -76,7 +76,7 @@ class Engine:
                 task_status.started()
                 try:
                     while True:
-                        await trio.sleep(SWEEP)
+                        await trio.sleep(SWEEP_SECONDS)
                         self.server.sweep()
                         self._wants.sweep()
                 finally:

@@ -1,6 +1,6 @@
 """Places for messages that are being made or sent: each costs memory, and a slow one does not keep the quick waiting.
 
-A message begins in a place of its peer's speed. One that is not sent after QUICK seconds moves from a quick place to a
+A message begins in a place of its peer's speed. One that is not sent after QUICK_SECONDS moves from a quick place to a
 slow one; if no slow place is free it is abandoned (NoPlace), and sent anew when its peer has one. So quick places are
 free again within seconds, whatever peers hold them. A peer that took nothing of a message waits for one of the few
 stalled places: peers that read nothing are served last.
@@ -17,7 +17,7 @@ import trio
 from pinning_worker.adapters.p2p.frames import StreamGone
 from pinning_worker.ungroup import one_error
 
-QUICK = 2.0
+QUICK_SECONDS = 2.0
 PIECE = 128 * 1024
 UNTAKEN = 2  # pieces that go into the first window of a stream (yamux: 256 KiB), even if the peer reads nothing
 
@@ -48,7 +48,7 @@ class Place:
 
     def judge(self, *, done: bool) -> None:
         """Sets `speed` once the message was sent, or given up."""
-        if done and trio.current_time() - self.began < QUICK:
+        if done and trio.current_time() - self.began < QUICK_SECONDS:
             self.speed = Speed.QUICK
         else:
             self.speed = Speed.SLOW if self._taken > UNTAKEN else Speed.STALLED
@@ -87,7 +87,7 @@ class Places:
             held[0].release_on_behalf_of(message)
 
     async def _make_way(self, message: object, held: list[trio.CapacityLimiter]) -> None:
-        await trio.sleep(QUICK)
+        await trio.sleep(QUICK_SECONDS)
         slow = self._limits[Speed.SLOW]
         try:
             slow.acquire_on_behalf_of_nowait(message)

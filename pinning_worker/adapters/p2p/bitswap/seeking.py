@@ -21,8 +21,8 @@ from pinning_worker.domain.content.cid import Cid
 from pinning_worker.ungroup import one_error
 
 SEEK_AFTER = 2.0
-SEEK_AGAIN = 30.0
-LOOK = 0.25
+SEEK_AGAIN_SECONDS = 30.0
+LOOK_SECONDS = 0.25
 MOST_TRIED = 20
 MOST_REACHED = 3
 AT_ONCE = 3
@@ -66,8 +66,8 @@ async def seek(root: Cid, session: Session, providers: Providers) -> None:
         async with trio.open_nursery() as nursery:
             while True:
                 while session.waited < SEEK_AFTER:  # noqa: ASYNC110  time passes, nothing happens
-                    await trio.sleep(LOOK)
+                    await trio.sleep(LOOK_SECONDS)
                 _log.info("bitswap.looking_for_providers", cid=str(root))
                 await providers.find(root.multihash, tell)
-                await trio.sleep(SEEK_AGAIN)
+                await trio.sleep(SEEK_AGAIN_SECONDS)
                 tried &= reached

@@ -35,9 +35,9 @@ MOST_ANSWERS = 512
 SENDERS = 24
 SLOW = 12
 STALLED = 4
-QUIET = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it closes
+QUIET_SECONDS = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it closes
 TRIES = 3
-PAUSE = 0.5
+PAUSE_SECONDS = 0.5
 KEPT = 300.0
 MOST_LEDGERS = 1024
 
@@ -154,11 +154,11 @@ class Server:
                     await self._answer_all(peer, client)
                     failures = 0
                 except NoPlace:
-                    await trio.sleep(PAUSE)
+                    await trio.sleep(PAUSE_SECONDS)
                 except StreamGone as error:
                     failures += 1
                     log.debug("bitswap.answer_lost", peer=str(peer), error=str(error), failures=failures)
-                    await trio.sleep(PAUSE)
+                    await trio.sleep(PAUSE_SECONDS)
         client.serving = None
         if failures < TRIES and self._clients.get(peer) is client:
             self._wake(peer, client)  # it came back while this task was ending
@@ -180,7 +180,7 @@ class Server:
     async def _wait_for_more(self, client: _Client) -> None:
         if not client.ledger.todo:
             client.news = trio.Event()
-            with trio.move_on_after(QUIET):
+            with trio.move_on_after(QUIET_SECONDS):
                 await client.news.wait()
 
     async def _answer_some(self, peer: str, client: _Client, place: Place) -> None:

@@ -41,7 +41,7 @@ WRITERS = 4
 TICK = 1.0
 PATIENCE = 5.0
 REPEAT = 10.0
-TELL = 0.5  # seconds between two calls of `progress`, at least; the last one has the whole
+TELL_SECONDS = 0.5  # seconds between two calls of `progress`, at least; the last one has the whole
 
 Progress = Callable[[int, int], Awaitable[None]]
 Arrival = tuple[str, Multihash, bytes]
@@ -208,7 +208,7 @@ class Session:
             if arrival := await self._next():
                 await self._take(nursery, *arrival)
             self._look_ahead(nursery)
-            if trio.current_time() - self._told >= TELL:
+            if trio.current_time() - self._told >= TELL_SECONDS:
                 await self._tell(progress)
 
     def _look_ahead(self, nursery: trio.Nursery) -> None:

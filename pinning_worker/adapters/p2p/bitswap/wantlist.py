@@ -23,9 +23,9 @@ from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone, close_qui
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.content.multihash import Multihash
 
-QUIET = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it closes
+QUIET_SECONDS = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it closes
 TRIES = 2
-PAUSE = 0.5
+PAUSE_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -100,7 +100,7 @@ class Wantlist:
                 self._full = True
                 if failures == TRIES:
                     raise
-                await trio.sleep(PAUSE)
+                await trio.sleep(PAUSE_SECONDS)
 
     async def _say_on_a_stream(self, open_stream: Callable[[], Awaitable[ByteStream]]) -> None:
         if not await self._something_to_say():
@@ -119,7 +119,7 @@ class Wantlist:
         """False after some quiet seconds; `saying` is None from then on, with no gap for a change to be lost in."""
         if not self._unspoken:
             self._bell = trio.Event()
-            with trio.move_on_after(QUIET):
+            with trio.move_on_after(QUIET_SECONDS):
                 await self._bell.wait()
         if not self._unspoken:
             self.saying = None

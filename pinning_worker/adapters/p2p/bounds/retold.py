@@ -1,7 +1,7 @@
 """Limits how often one peer gets the same message on request: MOST_TIMES, as in gossipsub.
 
 Without it an IWANT of some bytes, repeated again and again, costs us a message of up to 1 MiB each time. A message can
-be wanted for as long as it lies in the cache, some heartbeats; REMEMBERED seconds after a peer first wanted it, nobody
+be wanted for as long as it lies in the cache, some heartbeats; REMEMBERED_SECONDS after a peer first wanted it, nobody
 can have it any more, and it is forgotten. So is the oldest when there are MOST_REMEMBERED.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 MOST_TIMES = 3  # GossipRetransmission
-REMEMBERED = 10.0  # seconds; the cache holds five heartbeats
+REMEMBERED_SECONDS = 10.0  # seconds; the cache holds five heartbeats
 MOST_REMEMBERED = 50_000
 
 
@@ -25,7 +25,7 @@ class Retold:
 
     def may(self, peer: bytes, message: bytes, now: float) -> bool:
         """May that peer get that message? If so, this counts as once."""
-        self._forget_before(now - REMEMBERED)
+        self._forget_before(now - REMEMBERED_SECONDS)
         first, times = self._told.get((peer, message), (now, 0))
         if times >= MOST_TIMES:
             return False

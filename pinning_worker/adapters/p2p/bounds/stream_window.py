@@ -4,7 +4,7 @@ Bytes that were sent and have not arrived lie in the sender's buffers, and all i
 pings too, twice for each of them, and js-libp2p disconnects when one takes five seconds. So a window follows the line:
 it doubles when the line carries twice as much in a second, and falls to what the line does carry when that is less.
 
-Rules: between SMALLEST and `largest`. A line is measured over half a window that came without a pause of PAUSE seconds
+Rules: between SMALLEST and `largest`. A line is measured over half a window that came without a pause of PAUSE_SECONDS
 in it: a peer that sends little is not slow, and if the window took it for slow, the next half windows correct that.
 Where the muxer fixes the first window of a stream (yamux: 256 KiB), a smaller one holds from there on: nothing is
 granted until the bytes sent have come.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 SMALLEST = 64 * 1024
 SECONDS = 1.0  # of the line, in one window
-PAUSE = 10.0
+PAUSE_SECONDS = 10.0
 
 
 class StreamWindow:
@@ -28,7 +28,7 @@ class StreamWindow:
 
     def came(self, count: int, now: float) -> None:
         """Bytes were taken off the stream."""
-        if now - self._last > PAUSE:
+        if now - self._last > PAUSE_SECONDS:
             self._since, self._came = now, 0  # the time that these took is not known
         else:
             self._came += count

@@ -16,7 +16,7 @@ from libp2p.pubsub.pb import rpc_pb2
 from pinning_worker.adapters.p2p.bounds.gossip_budget import LONGEST_ID, GossipBudget
 
 AT_ONCE = 250  # entries that are looked at in one turn of the event loop
-LONGEST_BACK_OFF = 3600  # seconds; others say 60
+LONGEST_BACK_OFF_SECONDS = 3600  # seconds; others say 60
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class FewWords:
     def _prune(self, entry: rpc_pb2.ControlPrune) -> None:
         topic = entry.topicID
         if topic in self._topics:
-            self._prunes[topic] = max(self._prunes.get(topic, 0), min(entry.backoff, LONGEST_BACK_OFF))
+            self._prunes[topic] = max(self._prunes.get(topic, 0), min(entry.backoff, LONGEST_BACK_OFF_SECONDS))
 
     def _ihave(self, entry: rpc_pb2.ControlIHave) -> None:
         if entry.topicID in self._topics:

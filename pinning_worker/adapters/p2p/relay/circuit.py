@@ -1,8 +1,8 @@
 """A circuit: bytes that come on one stream go out on the other, both ways, unread (they are encrypted end to end).
 
 Rules: a piece is read when the peer has taken the one before it, so a slow reader slows its sender and costs no memory.
-A circuit ends when both sides have, when one breaks, when nothing has moved for IDLE seconds, when a piece is not taken
-within STALL seconds, or when it has carried its bytes.
+A circuit ends when both sides have, when one breaks, when nothing has moved for IDLE_SECONDS, when a piece is not taken
+within STALL_SECONDS, or when it has carried its bytes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pinning_worker.adapters.p2p.relay.wire import ENDED, close, reset
 from pinning_worker.ungroup import one_error
 
 PIECE = 64 * 1024
-IDLE = 600.0  # connections inside a circuit send a keepalive every 30 s or so
-STALL = 60.0
+IDLE_SECONDS = 600.0  # connections inside a circuit send a keepalive every 30 s or so
+STALL_SECONDS = 60.0
 
 
 async def carry(one: INetStream, other: INetStream, most_bytes: int, carried: Callable[[int], None]) -> None:
@@ -62,16 +62,16 @@ class _Meter:
 async def _pump(source: INetStream, sink: INetStream, meter: _Meter) -> None:
     while piece := await _read(source):
         meter.count(len(piece))
-        with trio.fail_after(STALL):
+        with trio.fail_after(STALL_SECONDS):
             await sink.write(piece)
-    with trio.fail_after(STALL):
+    with trio.fail_after(STALL_SECONDS):
         await cast("NetStream", sink).close_write()
 
 
 async def _read(source: INetStream) -> bytes:
     """Some bytes; b"" at the end."""
     try:
-        with trio.fail_after(IDLE):
+        with trio.fail_after(IDLE_SECONDS):
             return await source.read(PIECE)
     except EOFError:  # py-libp2p's StreamEOF is one
         return b""

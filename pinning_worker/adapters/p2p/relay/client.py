@@ -33,9 +33,9 @@ from pinning_worker.adapters.p2p.relay.connections import as_connection
 from pinning_worker.adapters.p2p.relay.wire import Gone, HopMessage, Status, StopMessage
 from pinning_worker.ungroup import one_error
 
-SHORTEST = 10.0  # seconds between two renewals
+SHORTEST_SECONDS = 10.0  # seconds between two renewals
 LONGEST = 3600.0
-AGAIN = 300.0  # until we ask a peer again that has refused
+AGAIN_SECONDS = 300.0  # until we ask a peer again that has refused
 MOST_ADDRESSES = 4  # of one relay
 _BEGINNINGS = ("/ip4/", "/ip6/", "/dns/", "/dns4/", "/dns6/")
 
@@ -78,14 +78,14 @@ class RelayClient:
                     for peer in self._candidates():
                         self._asking.add(peer)
                         nursery.start_soon(self._hold, peer)
-                    with trio.move_on_after(AGAIN):
+                    with trio.move_on_after(AGAIN_SECONDS):
                         await self._news.wait()
 
     def _candidates(self) -> list[str]:
         now = trio.current_time()
         free = self._wanted - len(self._asking)
         worth = (peer for peer in self._host.peers() if peer not in self._asking and self._direct_to(peer) is not None)
-        return [peer for peer in worth if now - self._asked.get(peer, -AGAIN) >= AGAIN][: max(free, 0)]
+        return [peer for peer in worth if now - self._asked.get(peer, -AGAIN_SECONDS) >= AGAIN_SECONDS][: max(free, 0)]
 
     async def _hold(self, peer: str) -> None:
         """Runs from the first request until the place is lost; returns at once if the relay gives none."""
@@ -98,7 +98,7 @@ class RelayClient:
                 if peer not in self._places:
                     _log.info("relay.place_held", relay=peer, expires=place.expire)
                 self._places[peer] = self._circuits(peer, place)
-                with trio.move_on_after(min(max((place.expire - time.time()) / 2, SHORTEST), LONGEST)):
+                with trio.move_on_after(min(max((place.expire - time.time()) / 2, SHORTEST_SECONDS), LONGEST)):
                     while self._direct_to(peer) is not None:
                         await self._host.changed()
                     return

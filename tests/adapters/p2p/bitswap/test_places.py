@@ -10,7 +10,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
-from pinning_worker.adapters.p2p.bitswap.places import QUICK, UNTAKEN, NoPlace, Places, Speed
+from pinning_worker.adapters.p2p.bitswap.places import QUICK_SECONDS, UNTAKEN, NoPlace, Places, Speed
 from pinning_worker.adapters.p2p.bitswap.server import SENDERS, SLOW, STALLED, Server
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want
 from pinning_worker.adapters.p2p.frames import WRITE
@@ -67,9 +67,9 @@ async def test_places_are_given_back_quick_or_slow_finished_or_failed(autojump_c
             if error:
                 raise error
 
-    with trio.fail_after(30 * QUICK):
+    with trio.fail_after(30 * QUICK_SECONDS):
         for speed in Speed:
-            for seconds in (0, QUICK + 1) * 2:
+            for seconds in (0, QUICK_SECONDS + 1) * 2:
                 await send(speed, seconds, None)
                 with pytest.raises(OSError, match="lost"):
                     await send(speed, seconds, OSError("lost"))
@@ -89,7 +89,7 @@ async def test_when_the_slow_places_are_taken_whoever_is_slow_gives_up_its_quick
     async with trio.open_nursery() as nursery:
         for _ in range(4):
             nursery.start_soon(hold)
-        await trio.sleep(10 * QUICK)
+        await trio.sleep(10 * QUICK_SECONDS)
         assert given_up == 3
         with trio.fail_after(1):
             async with places.one():
@@ -99,7 +99,7 @@ async def test_when_the_slow_places_are_taken_whoever_is_slow_gives_up_its_quick
 
 @pytest.mark.parametrize(
     ("pieces", "seconds", "speed"),
-    [(9, 0, Speed.QUICK), (9, QUICK + 1, Speed.SLOW), (UNTAKEN, QUICK + 1, Speed.STALLED)],
+    [(9, 0, Speed.QUICK), (9, QUICK_SECONDS + 1, Speed.SLOW), (UNTAKEN, QUICK_SECONDS + 1, Speed.STALLED)],
 )
 async def test_the_speed_of_a_peer_is_that_of_its_last_message(
     pieces: int, seconds: float, speed: Speed, autojump_clock: MockClock
@@ -138,6 +138,6 @@ async def test_a_hundred_who_take_nothing_hold_few_messages_and_are_served_last(
         assert most <= SENDERS + SLOW + STALLED
         assert writing <= STALLED + SLOW
         server.hear("honest", Message([Want(cid.binary)]))
-        with trio.fail_after(QUICK):
+        with trio.fail_after(QUICK_SECONDS):
             await honest.served.wait()
         nursery.cancel_scope.cancel()

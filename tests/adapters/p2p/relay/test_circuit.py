@@ -11,7 +11,7 @@ import trio.testing
 from libp2p.abc import INetStream
 from trio.testing import MockClock
 
-from pinning_worker.adapters.p2p.relay.circuit import IDLE, STALL, carry
+from pinning_worker.adapters.p2p.relay.circuit import IDLE_SECONDS, STALL_SECONDS, carry
 
 PLENTY = 1 << 20
 
@@ -27,7 +27,7 @@ class End:
 
     async def read(self, _n: int | None = None) -> bytes:
         if self._left == 0:
-            await trio.sleep(0 if self._hangs_up else 10 * IDLE)
+            await trio.sleep(0 if self._hangs_up else 10 * IDLE_SECONDS)
             return b""
         await trio.sleep(self._every)
         self._left -= 1
@@ -55,25 +55,25 @@ async def seconds_of(one: End, other: End, most_bytes: int = PLENTY) -> float:
 
 async def test_a_circuit_on_which_nothing_moves_ends_after_a_while(autojump_clock: MockClock) -> None:
     one, other = End(), End()
-    assert await seconds_of(one, other) == pytest.approx(IDLE)
+    assert await seconds_of(one, other) == pytest.approx(IDLE_SECONDS)
     assert one.ended == "reset"
 
 
 async def test_now_and_then_a_piece_each_way_keeps_a_circuit(autojump_clock: MockClock) -> None:
-    one, other = End(3, every=IDLE - 1), End(3, every=IDLE - 1)
-    assert await seconds_of(one, other) == pytest.approx(3 * (IDLE - 1) + IDLE)
+    one, other = End(3, every=IDLE_SECONDS - 1), End(3, every=IDLE_SECONDS - 1)
+    assert await seconds_of(one, other) == pytest.approx(3 * (IDLE_SECONDS - 1) + IDLE_SECONDS)
     assert (one.taken, other.taken) == (b"piece" * 3, b"piece" * 3)
 
 
 async def test_a_peer_that_takes_nothing_ends_its_circuit(autojump_clock: MockClock) -> None:
-    one, other = End(1), End(takes=10 * STALL)
-    assert await seconds_of(one, other) == pytest.approx(STALL)
+    one, other = End(1), End(takes=10 * STALL_SECONDS)
+    assert await seconds_of(one, other) == pytest.approx(STALL_SECONDS)
     assert one.ended == "reset"
 
 
 async def test_a_slow_peer_keeps_its_circuit_and_slows_the_other_down(autojump_clock: MockClock) -> None:
-    one, other = End(5, hangs_up=True), End(takes=STALL - 1, hangs_up=True)
-    assert await seconds_of(one, other) == pytest.approx(5 * (STALL - 1))
+    one, other = End(5, hangs_up=True), End(takes=STALL_SECONDS - 1, hangs_up=True)
+    assert await seconds_of(one, other) == pytest.approx(5 * (STALL_SECONDS - 1))
     assert (other.taken, one.ended) == (b"piece" * 5, "closed")
 
 

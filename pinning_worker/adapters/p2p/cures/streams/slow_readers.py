@@ -30,7 +30,7 @@ from libp2p.stream_muxer.yamux.yamux import (
 from pinning_worker.adapters.p2p.cures.once import replace
 
 PATIENCE = 60.0
-LOOK = 1.0  # a stream that ends while a writer waits wakes nobody: the writer looks this often
+LOOK_SECONDS = 1.0  # a stream that ends while a writer waits wakes nobody: the writer looks this often
 LARGEST = MAX_MESSAGE_SIZE - HEADER_SIZE
 
 Write = Callable[[YamuxStream, bytes], Awaitable[None]]
@@ -75,7 +75,7 @@ async def _window(stream: YamuxStream) -> None:
     deadline = trio.current_time() + PATIENCE
     while stream.send_window <= 0:
         opened = stream.__dict__["window_opened"] = trio.Event()
-        with trio.move_on_after(LOOK):
+        with trio.move_on_after(LOOK_SECONDS):
             await opened.wait()
         _require_open(stream)
         if trio.current_time() > deadline and stream.send_window <= 0:

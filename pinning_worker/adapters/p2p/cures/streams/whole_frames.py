@@ -6,7 +6,7 @@ of the connection and then written by the task of whoever sends it; cancelled in
 its number is spent, and nothing that comes after it can be decrypted. Where: `Yamux._write_frame`.
 
 The cure: a frame that has its turn is written by a task of the connection, to its end. Whoever waits for the turn, or
-for the end, may give up at any time. A connection that takes no frame for JAMMED seconds is ended: the library resets
+for the end, may give up at any time. A connection that takes no frame for JAMMED_SECONDS is ended: the library resets
 streams without a deadline, and whoever does so would wait for ever.
 
 Upstream: not reported.
@@ -22,7 +22,7 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 
 from pinning_worker.adapters.p2p.cures.once import replace
 
-JAMMED = 120.0
+JAMMED_SECONDS = 120.0
 
 Write = Callable[[Yamux, bytes], Awaitable[None]]
 
@@ -62,7 +62,7 @@ def _by_the_connection(stock: Write) -> Write:
 async def _write_whole(connection: Yamux, frame: _Frame, turn: trio.Semaphore) -> None:
     assert connection._nursery is not None
     try:
-        with trio.move_on_after(JAMMED) as patience:
+        with trio.move_on_after(JAMMED_SECONDS) as patience:
             await connection.secured_conn.write(frame.data)
             frame.error = None
         if patience.cancelled_caught:

@@ -38,7 +38,7 @@ MOST_CANDIDATES = 32  # addresses that one dialler checks from; a browser has a 
 MOST_UNSENT = 1024 * 1024
 MOST_UNSENT_MESSAGES = 1_024
 PATIENCE = 60.0
-LOOK = 0.005
+LOOK_SECONDS = 0.005
 NOISY = ("aiortc", "aioice", "asyncio")
 
 Send = Callable[[int, bytes], Awaitable[None]]
@@ -136,7 +136,7 @@ def _patient(sctp: Any, send: Send) -> Send:
         loop = asyncio.get_running_loop()
         unsent, deadline = _unsent(sctp), loop.time() + PATIENCE
         while unsent > MOST_UNSENT:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK_SECONDS)
             now = _unsent(sctp)
             if now < unsent:
                 deadline = loop.time() + PATIENCE

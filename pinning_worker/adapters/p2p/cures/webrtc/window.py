@@ -46,7 +46,7 @@ MUCH = 2 * AT_ONCE  # unread: some of it can be read, and will make room
 LARGEST_CHUNK = 2_048  # of SCTP, in one datagram
 LARGEST_FRAME = 16 * 1024  # of libp2p's webrtc: with less room a sender may stand still, and fill no more of it
 PATIENCE = 5.0
-LOOK = 0.5
+LOOK_SECONDS = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -133,9 +133,9 @@ class Window:
         looks = 0
         while self._is_much and self._sctp.transport.state == "connected":
             read_before = self._read
-            await trio.sleep(LOOK)
+            await trio.sleep(LOOK_SECONDS)
             looks = looks + 1 if self._read == read_before and _room(self._sctp) < LARGEST_FRAME else 0
-            if looks >= PATIENCE / LOOK:
+            if looks >= PATIENCE / LOOK_SECONDS:
                 self._reset_the_fullest()
                 looks = 0
         self._watching = False
