@@ -66,7 +66,7 @@ class Ending:
         quote = await self.quoting.standing(pin.root, self.terms.most_months, pin.cid_text)
         reminded = pin.moved(Event.REMINDED, None, reminded=days)
         reminded = replace(reminded, due_at=next_look(reminded, self.clock.now()))
-        with self.last_words.told_once_stored():
+        async with self.last_words.told_once_stored():
             if not await self.books.commit(Change(pins=(reminded,))):
                 return
             if quote is not None and pin.ends is not None and not self.terms.blocked(pin.root):
@@ -89,7 +89,7 @@ class Ending:
         if request is not None and request.sizes is not None:
             await self.receipts.write(pin, request, released_at=now)
         ended = pin.moved(Event.ENDED, None)
-        with self.last_words.told_once_stored():
+        async with self.last_words.told_once_stored():
             if await self.shelf.let_go(ended, Change(requests=(request,) if request else (), pins=(ended,))):
                 log.info("pin.ended", cid=pin.cid_text, name=name_text(pin.name), ended=pin.ends.isoformat())
                 await self.announcer.say(ExpiredCid(pin.cid_text, pin.name, pin.ends))

@@ -53,7 +53,7 @@ class Keeping:
         begun = max(self.clock.now(), pin.starts)  # a header's time may be ahead of our clock
         pinned = pin.moved(Event.AUDITED, None, attempts=0, reminded=reminders_over(pin.ends, begun, pin.reminded))
         pinned = replace(pinned, due_at=next_look(pinned, self.clock.now()))
-        with self.last_words.told_once_stored():
+        async with self.last_words.told_once_stored():
             if not await self.books.commit(Change(requests=(request,), pins=(pinned,))):
                 return None
             self._log_kept(pinned, request)

@@ -7,8 +7,8 @@ brings the standing answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from math import inf
 
@@ -25,14 +25,18 @@ class LastWords:
     _scopes: set[trio.CancelScope] = field(default_factory=set)
     _deadline: float = inf  # of trio's clock; finite once the worker stops
 
-    @contextmanager
-    def told_once_stored(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def told_once_stored(self) -> AsyncIterator[None]:
+        """The step ends with Cancelled, as any other, if the deadline passes inside: what follows the block counts on
+        what is done in it."""
         with trio.CancelScope(shield=self.are_awaited, deadline=self._deadline) as scope:
             self._scopes.add(scope)
             try:
                 yield
             finally:
                 self._scopes.discard(scope)
+        if scope.cancelled_caught:
+            await trio.lowlevel.checkpoint()
 
     async def run(self) -> None:
         """Waits until cancelled. From then on pending announcements have LAST_WORDS_SECONDS."""

@@ -190,7 +190,7 @@ class Paying:
             guard = (request,) if request and verdict.pin.state != pin.state else ()
             change = Change(requests=guard, pins=(verdict.pin,), payments=verdict.payments)
             await self.receipts.close(verdict.undone(payments))
-            with self.last_words.told_once_stored():
+            async with self.last_words.told_once_stored():
                 if pin.keeps and not verdict.pin.keeps:
                     stored = await self.shelf.let_go(verdict.pin, change)
                 else:

@@ -8,7 +8,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from pinning_worker.adapters.memory.books import MemoryBooks
+from pinning_worker.domain.pin import State
 from pinning_worker.domain.topic.messages import AddedCid, Message
+from pinning_worker.ports.books import Change
 from pinning_worker.steps.last_words import LAST_WORDS_SECONDS, LastWords
 from tests import content
 from tests.stories.world import World
@@ -72,8 +75,9 @@ async def test_a_change_that_begins_in_the_moment_of_the_stop_has_the_same_deadl
         nursery.cancel_scope.cancel()
         with trio.CancelScope(shield=True):
             await trio.testing.wait_all_tasks_blocked()  # until it has heard of the stop
-        with trio.move_on_after(60), words.told_once_stored():
-            await trio.sleep(3600)
+        with trio.move_on_after(60):
+            async with words.told_once_stored():
+                await trio.sleep(3600)
     assert trio.current_time() - began == pytest.approx(LAST_WORDS_SECONDS)
 
 
@@ -81,8 +85,29 @@ async def test_what_is_announced_in_time_is_not_cut_short_by_anything_but_a_stop
     words, announced = LastWords(are_awaited=True), False
     async with trio.open_nursery() as nursery:
         nursery.start_soon(words.run)
-        with words.told_once_stored():
+        async with words.told_once_stored():
             await trio.sleep(10 * LAST_WORDS_SECONDS)
             announced = True
         nursery.cancel_scope.cancel()
     assert announced
+
+
+class HangingBooks(MemoryBooks):
+    """The one writer is busy for an hour: a verdict waits, and a stop finds it before it has begun."""
+
+    async def commit(self, change: Change) -> bool:
+        if any(pin.state is State.CONFIRMED for pin in change.pins):
+            await trio.sleep(3600)
+        return await super().commit(change)
+
+
+async def test_a_verdict_that_a_stop_finds_unstored_is_no_crash(autojump_clock: MockClock) -> None:
+    """Catches: the deadline ended the commit, and the next line asked for its answer. Three such stops set the root
+    aside."""
+    cid, blocks = content.file(b"kept")
+    async with World(books=HangingBooks()).running() as w:
+        w.life.last_words.are_awaited = True
+        w.offer(blocks)
+        await w.pay(cid, await w.quoted(cid))
+        await w.mine(3)
+    assert not w.crash_notes.crashed
