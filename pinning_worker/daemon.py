@@ -81,12 +81,14 @@ async def _hold_and_run(
 
             nursery.start_soon(_end_on_signal, hearing, nursery.cancel_scope, ending)
             async with open_network(settings) as network, open_stores(settings) as stores:
+                if hearing.cancel_called:  # a signal during the opening: no work begins any more
+                    return nursery.cancel_scope.cancel()
                 with crashes.open():
                     await tell_stories(
                         settings, network, stores, crashes, rereading.bells, on_ready, on_sight, until=hearing
                     )
                 await network.pubsub.said()
-            nursery.cancel_scope.cancel()
+            return nursery.cancel_scope.cancel()
 
 
 async def _end_on_signal(

@@ -57,3 +57,29 @@ async def test_a_sync_that_outlasts_the_order_to_end_is_no_crash(
     monkeypatch.setattr(daemon, "tell_stories", work)
     prepare_data_dir(tmp_path, "doichain-regtest")
     await daemon.run(load(Settings, environ=REGTEST | {"PINNING_DATA_DIR": str(tmp_path)}, env_file=None))
+
+
+async def test_a_worker_that_is_told_to_end_while_it_opens_begins_no_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches: what was due began after the order to end, and its note blamed it for the SIGKILL that may follow."""
+    begun = []
+
+    @asynccontextmanager
+    async def slow_to_open(_settings: Any) -> AsyncIterator[Any]:
+        await trio.testing.wait_all_tasks_blocked()  # until signals are received
+        os.kill(os.getpid(), signal.SIGTERM)
+        await trio.testing.wait_all_tasks_blocked()
+        yield SimpleNamespace(pubsub=SimpleNamespace(said=trio.lowlevel.checkpoint))
+
+    async def work(*_arguments: Any, until: trio.CancelScope) -> None:
+        begun.append(WORK)
+
+    monkeypatch.setattr(daemon, "open_network", slow_to_open)
+    monkeypatch.setattr(daemon, "open_stores", nothing)
+    monkeypatch.setattr(daemon, "require_ready", lambda _url: None)
+    monkeypatch.setattr(daemon, "tell_stories", work)
+    prepare_data_dir(tmp_path, "doichain-regtest")
+    await daemon.run(load(Settings, environ=REGTEST | {"PINNING_DATA_DIR": str(tmp_path)}, env_file=None))
+    assert not begun
+    assert not (tmp_path / AT_WORK).exists()
