@@ -28,6 +28,8 @@ from tests.adapters.stored_worker import PAID_DAY, database_url, ended, free, ke
 from tests.adapters.test_cli import printed, told
 from tests.contract.postgresql import a_server, new_database
 
+pytestmark = pytest.mark.slow  # it starts the command, again and again
+
 KEPT = pictures(range(12))
 
 

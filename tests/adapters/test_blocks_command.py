@@ -17,6 +17,8 @@ from tests.adapters.stored_worker import database_url, keep, pictures
 from tests.adapters.test_cli import command, printed, told
 from tests.contract import samples
 
+pytestmark = pytest.mark.slow  # it starts the command, again and again
+
 ORPHANS = pictures(range(100, 103))
 NOW = datetime.now(UTC)
 

@@ -36,6 +36,8 @@ from pinning_worker.domain.pin import REQUEST_HOLDS, Pin, Request, State
 from pinning_worker.ports.books import Change
 from tests.interop.worker import COMMAND, Worker, free_port, open_worker, worker_environment
 
+pytestmark = pytest.mark.slow  # it starts the command, again and again
+
 ADDRESS = "mfWyW5fc9NUj75YAnFgoRLrjxgLDn2MMth"
 CID_V0 = "QmbWqxBEKC3P8tqsKc98xmWNzrzDtRLMiMPL8wBuTGsMnR"
 CID_V1 = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"

@@ -13,6 +13,8 @@ from pinning_worker.domain.swarm_key import encode_swarm_key
 from tests.adapters.test_cli import command, piped, printed, settings, told
 from tests.interop.worker import free_port, open_worker
 
+pytestmark = pytest.mark.slow  # it starts the command, again and again
+
 KEY = bytes(range(32))
 OTHER = f"/ip4/192.0.2.7/tcp/4001/p2p/{peer_id_of(new_key())}"
 

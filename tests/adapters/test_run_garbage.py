@@ -9,6 +9,8 @@ import pytest
 
 from pinning_worker.commands.run import set_the_program_aside
 
+pytestmark = pytest.mark.slow  # it starts the command, again and again
+
 
 @pytest.fixture
 def collected_again_afterwards() -> Iterator[None]:
