@@ -95,6 +95,7 @@ def _look(settings: StoreSettings) -> dict[str, Any]:
     from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.migrate import require_current
     from pinning_worker.adapters.sql.receipts import SqlReceipts
+    from pinning_worker.logs import configure_logs
     from pinning_worker.steps.recovering import promised_to_nobody
     from pinning_worker.steps.shelf import count_orphans
     from pinning_worker.wiring.pairing import Store
@@ -114,6 +115,7 @@ def _look(settings: StoreSettings) -> dict[str, Any]:
             promised = await promised_to_nobody(books, SqlReceipts(database), now)
             return await count_orphans(books, store), len(promised), days
 
+    configure_logs("error", settings.log_format)  # standard output is for the answer alone
     with telling(store_outcomes()):
         require_current(settings.database_url)
         orphans, promised, days = trio.run(look)

@@ -84,7 +84,7 @@ def _show(settings: Settings, found: Sequence[str], probes: list[Probe] | None, 
         name: {"value": value, "from": places[name].where if name in places else "default"}
         for name, value in spell(settings).items()
     }
-    words = [*sources.notes, *advice(settings), *found]
+    words = [*sources.notes, *advice(settings, env_file), *found]
     if as_json:
         servers = {} if probes is None else {"servers": [_as_json(probe) for probe in probes]}
         say_json({"ok": True, "problems": [], "advice": words, "settings": shown, **servers})

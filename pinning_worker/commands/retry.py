@@ -32,11 +32,13 @@ def retry(cid_or_txid: str, env_file: Path | None) -> None:
     from pinning_worker.adapters.machine.crash_file import read_crash_file
     from pinning_worker.adapters.machine.datadir import hold_data_dir
     from pinning_worker.domain.content.cid import BadCid, cid_text, parse_cid
+    from pinning_worker.logs import configure_logs
 
     try:
         about = cid_or_txid if re.fullmatch("[0-9a-f]{64}", cid_or_txid) else cid_text(parse_cid(cid_or_txid).key)
     except BadCid as error:
         raise click.BadParameter(f"neither a CID nor a txid: {error}") from error
+    configure_logs("warning", settings.log_format)
     with telling(store_outcomes()), hold_data_dir(settings.data_dir, settings.network):
         crashes = read_crash_file(settings.data_dir, __version__)
         if not crashes.forgive(about):

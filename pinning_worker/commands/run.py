@@ -42,7 +42,7 @@ def run(env_file: Path | None) -> None:
 
     configure_logs(settings.log_level, settings.log_format)
     notes = read_sources(os.environ, env_file or Path(".env")).notes
-    for sentence in (*notes, *advice(settings)):
+    for sentence in (*notes, *advice(settings, env_file or Path(".env"))):
         structlog.get_logger(__name__).warning("settings.advice", advice=sentence)
     with telling(outcomes()):
         trio.run(_run, settings)

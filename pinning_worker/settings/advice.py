@@ -10,20 +10,22 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pinning_worker.settings.fields import Settings
+from pinning_worker.settings.load import DEFAULT_ENV_FILE
 from pinning_worker.settings.swarm_key import swarm_key_file
 
 # ElectrumX refuses a session with some 50 000 subscriptions; live quotes and pins add scripts to the listed ones.
 MANY_SCRIPTS = 1000
 
 
-def advice(settings: Settings) -> tuple[str, ...]:
-    """One sentence for each doubt. It reads the disk, and nothing else outside."""
+def advice(settings: Settings, env_file: Path = DEFAULT_ENV_FILE) -> tuple[str, ...]:
+    """One sentence for each doubt. It reads the disk, and nothing else outside. `env_file`: the one that was read."""
     return (
         *_about_money(settings),
         *_about_servers(settings),
         *_about_peers(settings),
         *_about_secrets(settings),
         *_about_disk(settings),
+        *_about_env_file(settings, env_file),
     )
 
 
@@ -117,9 +119,11 @@ def _about_disk(settings: Settings) -> Iterator[str]:
             f"PINNING_STAGING_QUOTA is {_gib(settings.staging_quota)}, but the disk of {settings.data_dir} "
             f"has {_gib(free)} free: requests will be answered BUSY before the quota is used"
         )
-    env_file = Path(".env")
+
+
+def _about_env_file(settings: Settings, env_file: Path) -> Iterator[str]:
     if "@" in settings.database_url and env_file.exists() and env_file.stat().st_mode & 0o077:
-        yield ".env holds a password and is readable by others: chmod 600 .env"
+        yield f"{env_file} holds a password and is readable by others: chmod 600 {env_file}"
 
 
 def _is_loopback(host: str) -> bool:

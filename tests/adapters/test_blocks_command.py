@@ -78,3 +78,10 @@ def test_the_settings_file_that_is_named_before_release_counts_for_it(worker: Pa
     said = told(command(worker, "blocks", "--env-file", "other.env", "release", "--yes"), 78)
     assert "PINNING_BROKEN" in said
     assert not release_file(worker).exists()
+
+
+def test_standard_output_is_json_alone_while_the_sandbox_has_moved_the_clock(worker: Path) -> None:
+    """Catches: the log line clock.moved_by_sandbox before the JSON."""
+    (worker / "offset").write_text("3600")
+    moved = {"PINNING_NETWORK": "doichain-regtest", "PINNING_CLOCK_OFFSET_FILE": str(worker / "offset")}
+    assert "heldBack" in json.loads(printed(command(worker, "blocks", "--json", **moved)))

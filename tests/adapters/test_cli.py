@@ -400,3 +400,10 @@ def use_the_sandbox(folder: Path) -> None:
     assert json.loads(moved) == {"pins": [], "unassigned": []}  # nothing logged (the moved clock) gets in between
     refused = command(folder, "sandbox", "--dir", str(folder / "box"), "pay", "mainnet", "1", "n", CID_V1)
     assert "not an address" in told(refused, 65)
+
+
+def test_what_is_logged_while_retry_reads_is_no_part_of_its_output(tmp_path: Path) -> None:
+    """Catches: crashes.unreadable on standard output, which is for data."""
+    printed(command(tmp_path, "keygen"))
+    (tmp_path / "data" / "crashes.json").write_text("{bad")
+    assert "crashes.unreadable" in told(command(tmp_path, "retry", CID_V0), 3)

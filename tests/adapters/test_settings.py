@@ -401,3 +401,11 @@ def test_env_example_as_it_is_lacks_only_the_address() -> None:
 
 def _addresses(count: int) -> list[str]:
     return [str(script_to_address(p2pkh_script(number.to_bytes(20, "big")), DOICHAIN)) for number in range(count)]
+
+
+def test_the_settings_file_that_was_read_is_the_one_to_close(tmp_path: Path) -> None:
+    """Catches: "chmod 600 .env", while the password stands in the file of --env-file."""
+    env_file = tmp_path / "worker.env"
+    env_file.touch(mode=0o644)
+    said = advice(configured(PINNING_DATABASE_URL="postgresql://pin:secret@db/pins"), env_file)
+    assert any(sentence.endswith(f"chmod 600 {env_file}") for sentence in said)
