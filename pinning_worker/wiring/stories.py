@@ -93,6 +93,8 @@ async def tell_stories(
         ill_asked=lifecycle.ill_asked,
         listed=tally.counting("lists", catalogue.listed),
     )
+    if until.cancel_called:  # a signal during the opening: no work begins any more
+        return
     async with trio.open_nursery() as giving:
         await giving.start(engine.run)
         async with trio.open_nursery() as telling:
