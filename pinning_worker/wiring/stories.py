@@ -1,6 +1,6 @@
 """Builds the stories and their neighbours, and runs them one inside the other.
 
-bitswap engine  >  lifecycle, catalogue, take-down  >  watcher of payments, reader of requests, discovery
+bitswap engine, discovery  >  lifecycle, catalogue, take-down  >  watcher of payments, reader of requests
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ async def tell_stories(
     until: trio.CancelScope,
 ) -> None:
     """Runs the stories until `until` is cancelled. Then the innermost nursery ends first: the readers stop, then the
-    stories announce what they have stored, then the engine stops serving blocks.
+    stories announce what they have stored, then the engine stops serving blocks, and discovery takes its leave.
 
     This adds the bells of SIGHUP to `on_hangup`."""
     network, host = await network_followed(settings, stores.books, stores.index), peers.host
@@ -93,6 +93,8 @@ async def tell_stories(
         ill_asked=lifecycle.ill_asked,
         listed=tally.counting("lists", catalogue.listed),
     )
+    if until.cancel_called:  # a signal during the opening: no work begins any more
+        return
     async with trio.open_nursery() as giving:
         await giving.start(engine.run)
         async with trio.open_nursery() as telling:
@@ -103,7 +105,7 @@ async def tell_stories(
                 async with trio.open_nursery() as hearing:
                     await hearing.start(watcher.run, Listeners(lifecycle, catalogue))
                     hearing.start_soon(reader.run)
-                    hearing.start_soon(peers.find_peers)
+                    giving.start_soon(peers.find_peers)  # a goodbye to a slow router holds up no last words
                     hearing.start_soon(tally.run, lambda: _served(engine, host))
                     if providing is not None:
                         hearing.start_soon(providing.run)
