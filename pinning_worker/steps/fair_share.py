@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.pin import Request, Share, parts_of
+from pinning_worker.domain.site import Part, lead
 
 LOOK_AHEAD = 1_024  # requests of the queue that one choice looks at
 MOST_SERVED = 4_000  # shares and their parts whose last turn is remembered
@@ -27,8 +28,6 @@ NOBODY: Share = ("", "", "")
 
 PAID_FOR: Share = ("paid for", "", "")
 """The share of all paid requests."""
-
-Part = tuple[str, ...]
 
 
 def shares_of(request: Request) -> list[Share]:
@@ -103,8 +102,7 @@ class Load:
 
     def lead(self, share: Share, over: Share) -> int:
         """How many more fetches run for `share` than for `over`, at the first part in which the two differ."""
-        pairs = zip(parts_of(share), parts_of(over), strict=True)
-        return next((self._busy[one] - self._busy[two] for one, two in pairs if one != two), 0)
+        return lead(self._busy, parts_of(share), parts_of(over))
 
 
 def load_of(running: Iterable[Share], places: int, served: Served) -> Load:

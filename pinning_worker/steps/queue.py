@@ -15,9 +15,10 @@ from datetime import datetime, timedelta
 
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.pin import ACTIVE, Asker, Request, parts_of
+from pinning_worker.domain.site import Part, lead
 from pinning_worker.ports.books import Books
 from pinning_worker.ports.world import Clock
-from pinning_worker.steps.fair_share import Part, shares_of
+from pinning_worker.steps.fair_share import shares_of
 from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.turns import Turn
 
@@ -106,17 +107,7 @@ def makes_room(asker: Asker, waiting: Sequence[Request], fetched: Collection[Roo
 
     def has_more(request: Request) -> bool:
         """Whether each of its askers has more than the newcomer will have, at the first part that differs."""
-        return all(
-            next(
-                (
-                    counts[part] > counts[own] + 1
-                    for part, own in zip(parts_of(share), mine, strict=True)
-                    if part != own
-                ),
-                False,
-            )
-            for share in shares_of(request)
-        )
+        return all(lead(counts, parts_of(share), over=mine) > 1 for share in shares_of(request))
 
     able = [request for request in waiting if request.askers and request.root not in fetched and has_more(request)]
     return max(

@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from pinning_worker.domain.site import site_of
+from pinning_worker.domain.site import Part, lead, site_of
 
 
 class Counts:
     """How many places each address has, and each site."""
 
     def __init__(self, addresses: Iterable[str]) -> None:
-        self._of_address = Counter(addresses)
-        self._of_site = Counter[str]()
-        for address, places in self._of_address.items():
-            self._of_site[site_of(address)] += places
+        self._of = Counter[Part]()
+        self._addresses = Counter(addresses)
+        for address, places in self._addresses.items():
+            for part in _parts(address):
+                self._of[part] += places
 
-    def of(self, address: str) -> tuple[int, int]:
+    def of(self, address: str) -> tuple[int, ...]:
         """The places of its site, and its own: the greatest pair has the most."""
-        return self._of_site[site_of(address)], self._of_address[address]
+        return tuple(self._of[part] for part in _parts(address))
 
     def lead(self, address: str, over: str) -> int:
         """How many more places it has than the other, where the two first differ."""
-        if site_of(address) != site_of(over):
-            return self.of(address)[0] - self.of(over)[0]
-        return self.of(address)[1] - self.of(over)[1]
+        return lead(self._of, _parts(address), _parts(over))
 
     def greediest(self) -> str:
-        return max(self._of_address, key=self.of)
+        return max(self._addresses, key=self.of)
+
+
+def _parts(address: str) -> tuple[Part, ...]:
+    return ("site", site_of(address)), (address,)
