@@ -252,7 +252,7 @@ class Lifecycle:
 
     # ------------------------------------------------------------ what is due
 
-    async def _fetch(self, request: Request, turn: Turn) -> None:
+    async def _fetch(self, turn: Turn, request: Request) -> None:
         """Fetches, measures and quotes a request; then books the payments that came before the quote."""
         try:
             await self.fetching.fetch(request, turn)

@@ -61,7 +61,7 @@ class DueLoop:
     bell: Bell
     ask_anew: Callable[[Root, Asker], Awaitable[None]]
     judge: Callable[[PinKey], Awaitable[None]]
-    fetch: Callable[[Request, Turn], Awaitable[None]]
+    fetch: Callable[[Turn, Request], Awaitable[None]]
     turn_away: Callable[[Request], Awaitable[None]]
     displace: Callable[[Request], Awaitable[None]]
     lapse: Callable[[Request], Awaitable[None]]
@@ -139,7 +139,7 @@ class DueLoop:
         waiting = waiting.without(self.crashes.held_back("fetch", waiting.roots()))
         for request, share in fair_choice(waiting, places.running(), places.count, self._served):
             turn = Turn.begins(share, now)
-            if self._start(nursery, "fetch", request.root, partial(self._fetch, turn), request):
+            if self._start(nursery, "fetch", request.root, partial(self.fetch, turn), request):
                 self._served.note(share)
                 self.queue.turns[request.root] = turn
         self._turn_ends_at = places.end_turns(waiting, self._served, now)
@@ -158,9 +158,6 @@ class DueLoop:
         ahead = min(self.terms.queue_size, LOOK_AHEAD) + len(self._working)
         waiting = await self.books.waiting(ahead, paid_for=paid_for)
         return [request for request in waiting if request.root not in self._working]
-
-    async def _fetch(self, turn: Turn, request: Request) -> None:
-        await self.fetch(request, turn)
 
     def _start_displacing(self, nursery: trio.Nursery) -> None:
         for root, request in list(self.queue.leaving.items()):
