@@ -1,4 +1,5 @@
-"""The index of all NameOps."""
+"""The index of all NameOps: block by block without a gap, so that an answer to LIST leaves out none; rolled back in a
+reorg."""
 
 from __future__ import annotations
 

@@ -160,12 +160,14 @@ async def test_a_target_that_says_no_or_nothing_sensible_frees_the_circuit() -> 
         assert hop.circuits == 0
 
 
-async def test_a_peer_has_so_many_circuits_at_whichever_end_it_is() -> None:
-    async def accept(stream: INetStream) -> None:
-        await messages.read_message(stream, StopMessage)
-        await messages.write_message(stream, YES)
-        await trio.sleep_forever()
+async def accept(stream: INetStream) -> None:
+    """The far end of a circuit that stays open."""
+    await messages.read_message(stream, StopMessage)
+    await messages.write_message(stream, YES)
+    await trio.sleep_forever()
 
+
+async def test_a_peer_has_so_many_circuits_at_whichever_end_it_is() -> None:
     async with (
         open_relay(RelayCaps(circuits_per_peer=1)) as (relay, _),
         open_peer(relay) as one,
@@ -183,11 +185,6 @@ async def test_a_peer_has_so_many_circuits_at_whichever_end_it_is() -> None:
 
 
 async def test_the_relay_has_so_many_circuits_in_all_whoever_asks() -> None:
-    async def accept(stream: INetStream) -> None:
-        await messages.read_message(stream, StopMessage)
-        await messages.write_message(stream, YES)
-        await trio.sleep_forever()
-
     async with (
         open_relay(RelayCaps(circuits=1)) as (relay, hop),
         open_peer(relay) as one,
