@@ -12,9 +12,9 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from pinning_worker.adapters.blocks.json_lines import read_object, whole_number
 from pinning_worker.adapters.blocks.quarantine import FREED, day_folders
 from pinning_worker.adapters.machine.disk_faults import trouble_of
+from pinning_worker.adapters.machine.json_lines import read_object, whole_number
 from pinning_worker.adapters.machine.private_file import replace
 from pinning_worker.domain.store_mark import Mark
 from pinning_worker.ports.world import NeedsMending

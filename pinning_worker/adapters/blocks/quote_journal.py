@@ -15,8 +15,8 @@ from typing import Any
 
 import trio
 
-from pinning_worker.adapters.blocks.json_lines import append_lines, plain, read_lines, read_newest
 from pinning_worker.adapters.machine.disk_faults import trouble_of
+from pinning_worker.adapters.machine.json_lines import append_lines, plain, read_lines, read_newest
 from pinning_worker.domain.content.cid import cid_from_bytes
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.identities import Script

@@ -19,8 +19,8 @@ from typing import Any, Self
 
 import trio
 
-from pinning_worker.adapters.blocks.json_lines import append_lines, line_of, plain, read_lines, whole_number
 from pinning_worker.adapters.machine.disk_faults import trouble_of
+from pinning_worker.adapters.machine.json_lines import append_lines, line_of, plain, read_lines, whole_number
 from pinning_worker.adapters.machine.private_file import replace
 from pinning_worker.domain.content.cid import parse_cid
 from pinning_worker.domain.identities import Txid

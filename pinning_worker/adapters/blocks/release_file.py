@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from pinning_worker.adapters.blocks.json_lines import read_object, whole_number
+from pinning_worker.adapters.machine.json_lines import read_object, whole_number
 from pinning_worker.adapters.machine.private_file import replace
 
 LIFE_SECONDS = 86_400.0  # by the clock of the file system

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import structlog
 
+from pinning_worker.adapters.machine.private_file import sync_folder
 from pinning_worker.domain.chain.anchor import resume_chain
 from pinning_worker.domain.chain.headerchain import HeaderChain
 from pinning_worker.domain.chain.headers import HEADER_SIZE, BadHeader
@@ -127,13 +128,4 @@ class HeaderFile:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(self._tip)
-        _sync_directory(self._tip.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Makes the rename itself survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_folder(self._tip.parent)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import structlog
 
-from pinning_worker.adapters.blocks.json_lines import read_object, whole_number
+from pinning_worker.adapters.machine.json_lines import read_object, whole_number
 from pinning_worker.adapters.machine.private_file import replace
 from pinning_worker.ports.world import Trouble
 

@@ -13,13 +13,13 @@ def create(path: Path, data: bytes) -> None:
     """Raises FileExistsError if a file of that name exists, and leaves that as it is."""
     with _draft(path, data) as draft:
         os.link(draft, path)  # unlike a rename, a link never replaces an existing file
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def replace(path: Path, data: bytes) -> None:
     with _draft(path, data) as draft:
         os.replace(draft, path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 @contextmanager
@@ -36,7 +36,8 @@ def _draft(path: Path, data: bytes) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Makes new names in it (a link, a rename) survive a power cut. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

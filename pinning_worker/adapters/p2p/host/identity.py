@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 import secrets
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.keys import KeyPair
 from libp2p.peer.id import ID
 
+from pinning_worker.adapters.machine import private_file
 from pinning_worker.adapters.machine.disk_faults import reason_of
 from pinning_worker.domain.content.protobuf import BadProtobuf, fields
 
@@ -118,19 +118,10 @@ def save_key(key: KeyPair, path: Path) -> None:
     Raises KeyExists when there is a file of that name, whatever its content.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(encode_key(key))
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)  # unlike a rename, a link never replaces a file
+        private_file.create(path, encode_key(key))
     except FileExistsError as error:
         raise KeyExists(f"{path} is there already; a key is never overwritten") from error
-    finally:
-        draft.unlink()
-    _sync_folder(path.parent)
 
 
 def load_or_create(path: Path) -> KeyPair:
@@ -178,11 +169,3 @@ def _read(path: Path) -> bytes:
     if len(data) > _LARGEST_FILE:
         raise BadKey(f"{path} is too large to be a key")
     return data
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

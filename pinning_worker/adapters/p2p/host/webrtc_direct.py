@@ -11,7 +11,6 @@ aiortc, which this needs, is an extra (`[webrtc]`): it is imported only when a h
 from __future__ import annotations
 
 import importlib.util
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from libp2p.crypto.keys import KeyPair
 
+from pinning_worker.adapters.machine import private_file
 from pinning_worker.adapters.machine.disk_faults import reason_of
 from pinning_worker.adapters.p2p.errors import BadCertificate, CannotListen
 
@@ -102,20 +102,12 @@ def _load_or_create(pem: Path) -> Pair:
 
 
 def _create(pem: Path) -> Pair:
-    """Creates the file whole or not at all: a draft beside it is written, synced, and renamed."""
     private, certificate = _new_pair()
     pkcs8, no = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     data = private.private_bytes(serialization.Encoding.PEM, pkcs8, no)
     data += certificate.public_bytes(serialization.Encoding.PEM)
-    draft = pem.with_name(f".{pem.name}.draft")
     try:
-        draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(pem)
+        private_file.replace(pem, data)
     except OSError as error:
         raise BadCertificate(f"cannot keep the certificate for webrtc-direct in {pem}: {reason_of(error)}") from error
     return private, certificate
