@@ -47,7 +47,7 @@ export const forget = (cid) => write(everythingAsked().filter((each) => each.cid
 export function rememberPin (cid, worker, pin) {
   const { step, names, quote, offer, payment, fetched, error, number } = pin
   const told = error && { code: error.code, message: error.message }
-  const kept = isKept(pin) ? { kept: { until: ends(pin), nameId: Object.keys(names)[0] } } : {}
+  const kept = isKept(pin) && ends(pin) ? { kept: { until: ends(pin), nameId: Object.keys(names)[0] } } : {}
   return remember(cid, { worker, heard: Date.now(), pin: { step, names, quote, offer, payment, fetched, error: told }, ...number && { number }, ...kept })
 }
 

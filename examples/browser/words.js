@@ -15,7 +15,7 @@ export function describe (pin, { made, sent, size: whole, kept } = {}) {
       return say('Here is the price', `${before}The worker has all of it (${count(quote.blocks, 'block')}) and waits for your payment.`)
     case 'paid': return say(`Payment seen: ${payment.confirmations} of ${payment.confirmationsNeeded} confirmations`, `Under the name ${payment.nameId}. You may close this page, the payment is on its way.`)
     case 'short': return say(`${doi(payment.missing)} are missing`, `${doi(payment.received)} came under the name ${payment.nameId}. Pay the rest under the same name, and it counts together.`)
-    case 'pinned': return say(`Kept until ${day(ends(pin))}`, furtherPayment(pin, sent) ?? 'Every block is on the worker\'s disk. Anybody can read it there, whether you are here or not.')
+    case 'pinned': return say(ends(pin) ? `Kept until ${day(ends(pin))}` : 'Every block is kept', furtherPayment(pin, sent) ?? 'Every block is on the worker\'s disk. Anybody can read it there, whether you are here or not.')
     case 'expiring': return say(`Ends in ${count(daysLeft(pin), 'day')}`, furtherPayment(pin, sent) ?? 'Pay again under the same name, and it stays.')
     case 'expired': return say('Expired', `${before}The paid time is over, and the worker has let it go. Ask again to keep it anew.`)
     case 'error': return say(ERRORS[error.code] ?? 'It did not work', `${before}The worker says: ${error.message}.${error.again ? ` Asks again at ${clock(error.again)}.` : ''}`)
@@ -56,7 +56,7 @@ export function doi (swartz) {
 }
 
 export const count = (n, what) => `${n} ${what}${n === 1 ? '' : 's'}`
-export const day = (iso) => iso == null ? 'soon' : new Date(iso).toLocaleDateString('en', { dateStyle: 'long', timeZone: 'UTC' })
+export const day = (iso) => new Date(iso).toLocaleDateString('en', { dateStyle: 'long', timeZone: 'UTC' })
 const clock = (date) => date.toLocaleTimeString('en', { timeStyle: 'medium' })
 export const moment = (iso) => new Date(iso).toLocaleString('en', { dateStyle: 'medium', timeStyle: 'short' })
 

@@ -153,6 +153,7 @@ async def test_a_phone_scrolls_in_one_direction_only(tmp_path: Path) -> None:
         await scene.shows("are missing")
         await browser.fits(A_PHONE)
         await scene.say("ADDED-CID")
+        await scene.shows("Every block is kept")  # the end of the term is not told yet
         await scene.say("CID-PINNED-WITH-NAME", **PINNED | {"nameId": HOSTILE})
         await scene.shows("Kept until July 20, 2127")
         await browser.fits(A_PHONE)
