@@ -35,6 +35,7 @@ from pinning_worker.ports.content import Blocks, Fetcher
 from pinning_worker.ports.world import Announcer, Clock, CrashNotes
 from pinning_worker.steps.answering import Answering
 from pinning_worker.steps.asking import Asking
+from pinning_worker.steps.awaiting import Awaiting
 from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.checking import Checking
 from pinning_worker.steps.crashes import Crashes
@@ -50,6 +51,7 @@ from pinning_worker.steps.queue import Queue
 from pinning_worker.steps.quoting import Quoting
 from pinning_worker.steps.receipts import WrittenReceipts
 from pinning_worker.steps.shelf import NoRelease, Release, Shelf
+from pinning_worker.steps.tariffs import Tariffs
 from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.turns import Turn
 from pinning_worker.steps.two_clocks import TwoClocks
@@ -95,6 +97,7 @@ class Lifecycle:
         self.crashes = Crashes(self.crash_notes)
         self.last_words = LastWords(self.has_last_words)
         self.queue = Queue(books=books, clock=clock, terms=terms)
+        tariffs, awaiting = Tariffs(books), Awaiting(books)
         two_clocks = TwoClocks(clock=clock, books=books, chain=chain)
         receipts = WrittenReceipts(clock=clock, books=books, receipts=self.receipts)
         quoting = Quoting(terms=terms, clock=clock, books=books, new_id=self.new_id)
@@ -172,7 +175,10 @@ class Lifecycle:
             shelf=self.shelf,
             receipts=receipts,
             two_clocks=two_clocks,
+            awaiting=awaiting,
+            tariffs=tariffs,
             last_words=self.last_words,
+            bell=bell,
         )
         self.asking = Asking(
             terms=terms,

@@ -1,33 +1,24 @@
 """The verdict on a pin's payments: the whole decision, pure, so that the story only stores and announces it.
 
 The story calls `judge` whenever something may have changed: a payment seen, a block, a reorg, content that came back.
-`judge` takes all facts as arguments and changes nothing; a second call with the same facts gives nothing new.
+`judge` takes all facts as arguments and changes nothing; a second call with the same facts gives nothing new. The money
+is `domain/money/account.py`; this page turns an account into the state of a pin, and into messages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pinning_worker.domain.identities import Txid
-from pinning_worker.domain.money.payment import (
-    Payment,
-    Purchase,
-    Short,
-    Term,
-    Tip,
-    balance,
-    buy,
-    in_chain_order,
-    is_deep,
-    quotes_that_judge,
-    term_of,
-)
+from pinning_worker.domain.content.cid import Root
+from pinning_worker.domain.money.account import Account, Rates, account_of
+from pinning_worker.domain.money.payment import Payment, Term, Tip, in_chain_order, is_deep
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import ZERO, Swartz
+from pinning_worker.domain.money.tariff import Rate
 from pinning_worker.domain.pin import LIVE, Event, Pin, PinKey, State, allows
-from pinning_worker.domain.topic.messages import Message, PaymentSeen, PaymentShort
+from pinning_worker.domain.topic.messages import Message, PaymentGone, PaymentSeen, PaymentShort
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,31 +31,71 @@ class Depth:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What was offered for the pin's root. It decides no money: messages name it. `least_told`: a smaller payment is
+    booked, and nobody is told of it."""
+
+    quotes: Sequence[Quote]
+    least_told: Swartz
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     pin: Pin  # the pin to store; the same object as the argument if nothing changed
     payments: tuple[Payment, ...]  # the changed ones
     say: tuple[Message, ...]
+    account: Account  # of the payments that count
 
-    def undone(self, before: Sequence[Payment]) -> list[Payment]:
-        """The payments of `before` whose purchase no longer counts."""
-        without = {payment.txid for payment in self.payments if payment.bought is None}
-        return [payment for payment in before if payment.bought is not None and payment.txid in without]
+    def uncounted(self, before: Sequence[Payment]) -> list[Payment]:
+        """The payments of `before` that counted and no longer do."""
+        lost = {payment.txid for payment in self.payments if not payment.settled}
+        return [payment for payment in before if payment.settled and payment.txid in lost]
 
 
 def judge(
-    pin: Pin, payments: Sequence[Payment], quotes: Sequence[Quote], *, held: bool, tip: Tip, depth: Depth, now: datetime
-) -> Verdict:
-    """`payments` and `quotes`: all of this pin and its root. `held`: the whole closure is on disk."""
+    pin: Pin, payments: Sequence[Payment], rates: Rates, offer: Offer, *, held: bool, tip: Tip, depth: Depth,
+    now: datetime,
+) -> Verdict:  # fmt: skip
+    """`payments`: all of this pin. `held`: the whole closure is on disk."""
     on_credit = pin.state in LIVE and not _is_buried(pin, tip, depth)
-    counting = payments if on_credit else _without_lost(payments)
-    judged, short = _settle(counting, quotes, tip, depth.confirmations)
-    term = term_of(judged)
-    after = _next(pin, judged, short, term, held=held, tip=tip, depth=depth, now=now)
-    noted, seen = _count_confirmations(pin, judged, quotes, tip, depth.confirmations)
+    counting = payments if on_credit else [_uncounted(each) if _is_lost(each) else each for each in payments]
+    judged = _settled(counting, tip, depth.confirmations)
+    account = account_as_of(pin, judged, rates, tip, now)
+    after = _next(pin, judged, account, rates, held=held, tip=tip, depth=depth, now=now)
+    counted = {payment.txid for payment in payments if payment.settled}
+    news = [payment for payment in judged if payment.settled and payment.txid not in counted]
+    short = _short(pin, news or (judged if pin.state is State.OWED else ()), account, rates, offer, now)
+    noted, seen = _count_confirmations(judged, offer, tip, depth.confirmations)
     before = {payment.txid: payment for payment in payments}
     changed = tuple(payment for payment in noted if payment != before[payment.txid])
-    news = short is not None and (short.fresh or pin.state is State.OWED)
-    return Verdict(after, changed, (*seen, *([_say_short(pin, short)] if short is not None and news else ())))
+    return Verdict(after, changed, (*seen, *short), account)
+
+
+def settled(payments: Iterable[Payment]) -> list[Payment]:
+    """The payments that count: deep enough once, and in a block of our chain now."""
+    return [payment for payment in payments if payment.settled and payment.proof is not None]
+
+
+def on_their_way(payments: Iterable[Payment]) -> list[Payment]:
+    """The payments that may count later: in the mempool, or in a block that is not deep enough."""
+    return [payment for payment in payments if not payment.settled and not payment.gone]
+
+
+def could_cover(payments: Iterable[Payment], account: Account, rate: Rate | None) -> bool:
+    """Whether the payments on their way may buy a month, together and with the credit. Dust keeps nothing."""
+    coming = on_their_way(payments)
+    return bool(coming) and rate is not None and account.missing(rate) <= Swartz.total(each.amount for each in coming)
+
+
+def account_as_of(pin: Pin, payments: Sequence[Payment], rates: Rates, tip: Tip, now: datetime) -> Account:
+    """The account of the payments that count. Credit extends a term at ends that both clocks have passed. While a
+    payment is on its way the pin's end waits for it: its block may be older than the end, and then it comes first."""
+    moment, counting = min(now, tip.median_time), settled(payments)
+    if pin.ends is not None and pin.ends < moment and on_their_way(payments):
+        at_the_end = account_of(counting, rates, pin.ends)
+        if could_cover(payments, at_the_end, rates.at(pin.ends)):
+            return at_the_end
+    return account_of(counting, rates, moment)
 
 
 def _is_buried(pin: Pin, tip: Tip, depth: Depth) -> bool:
@@ -77,71 +108,33 @@ def _is_lost(payment: Payment) -> bool:
     return payment.settled and payment.proof is None
 
 
-def _without_lost(payments: Sequence[Payment]) -> Sequence[Payment]:
-    """Treats payments lost in a reorg as unsettled, and undoes purchases that relied on their credit. A payment that is
-    proven again is judged again."""
-    if not any(map(_is_lost, payments)):
-        return payments
-    kept = [_uncounted(payment) if _is_lost(payment) else payment for payment in in_chain_order(payments)]
-    for place in reversed(range(len(kept))):
-        if kept[place].bought is not None and balance(kept) < ZERO:
-            kept[place] = _uncounted(kept[place])
-    return kept
-
-
 def _uncounted(payment: Payment) -> Payment:
-    return replace(payment, settled=False, bought=None)
+    """A payment that is proven again counts again once it is deep enough."""
+    return replace(payment, settled=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shortfall:
-    """`fresh`: this payment begins to count now; else it already counted before the first quote."""
-
-    txid: Txid
-    short: Short
-    fresh: bool
-
-
-def _settle(
-    payments: Sequence[Payment], quotes: Sequence[Quote], tip: Tip, confirmations: int
-) -> tuple[list[Payment], _Shortfall | None]:
-    """Counts each deep enough payment once, in chain order; each buys the longest term that the credit covers."""
-    judged = in_chain_order(payments)
-    shortfall = None
-    for place, payment in enumerate(judged):
-        fresh = not payment.settled and is_deep(payment, tip, confirmations)
-        if fresh:
-            judged[place] = replace(payment, settled=True)
-        # A payment that came before any quote is judged by the first quotes.
-        unjudged = judged[place].settled and payment.proof is not None and not any(p.bought for p in judged)
-        if fresh or unjudged:
-            # A reorg may have moved payments that already bought behind this one: no credit is spent twice.
-            credit = min(balance(judged[: place + 1]), balance(judged))
-            outcome = buy(max(credit, ZERO), quotes_that_judge(quotes, payment.counted_at()))
-            shortfall = None
-            match outcome:
-                case Purchase():
-                    judged[place] = replace(judged[place], bought=outcome)
-                case Short():
-                    shortfall = _Shortfall(payment.txid, outcome, fresh)
-                case None:  # no quote exists
-                    pass
-    return judged, shortfall
+def _settled(payments: Sequence[Payment], tip: Tip, confirmations: int) -> list[Payment]:
+    """Counts each deep enough payment, in chain order."""
+    return [
+        replace(each, settled=True) if not each.settled and is_deep(each, tip, confirmations) else each
+        for each in in_chain_order(payments)
+    ]
 
 
 def _next(
     pin: Pin,
     judged: Sequence[Payment],
-    shortfall: _Shortfall | None,
-    term: Term | None,
+    account: Account,
+    rates: Rates,
     *,
     held: bool,
     tip: Tip,
     depth: Depth,
     now: datetime,
 ) -> Pin:
-    # A reorg took back a purchase that the pin's term needs: keep the content on credit until it is proven again.
-    if any(map(_is_lost, judged)) and not _others_carry(pin, judged, term):
+    term = term_of(account)
+    # A reorg took back a payment that the pin's term needs: keep the content on credit until it is proven again.
+    if any(map(_is_lost, judged)) and not _others_carry(pin, term):
         return _on_credit(pin, tip)
     runs = term is not None and term.ends > now
     # Proven payments bought a term: confirm it, or owe it while the content is missing. A term that is over counts
@@ -154,9 +147,9 @@ def _next(
     # The pin came to an end, and no new term runs: nothing changes.
     if term is not None or pin.state in {State.SUSPENDED, State.RELEASED}:
         return pin
-    # Money is settled and bought nothing: it is short of the cheapest quote, or no quote exists.
+    # Money is settled and bought nothing: it is less than a month's price, or nothing was ever measured.
     if any(payment.settled for payment in judged):
-        return _unspent(pin, shortfall, now)
+        return _unspent(pin, account, rates, now)
     # No payment is left in any block or mempool.
     if all(payment.gone for payment in judged):
         return pin if pin.state is State.VANISHED else _moved_once(pin, Event.VANISHED, "the payment left the mempool")
@@ -171,15 +164,20 @@ _AT_AN_END = frozenset({State.CREDIT, State.SUSPENDED, State.RELEASED, State.OWE
 """States in which an ended term changes nothing. In other states it is owed: we were away during all of it."""
 
 
-def _others_carry(pin: Pin, judged: Sequence[Payment], term: Term | None) -> bool:
-    """Whether the proven payments alone bought the pin's whole term, without the lost ones."""
-    return term is not None and pin.ends is not None and term.ends >= pin.ends and balance(judged) >= ZERO
+def term_of(account: Account) -> Term | None:
+    return Term(account.starts, account.ends) if account.starts and account.ends else None
 
 
-def _unspent(pin: Pin, shortfall: _Shortfall | None, now: datetime) -> Pin:
-    """The pin whose settled money bought nothing: it is too little, or no quote exists."""
-    if shortfall is not None:
-        return _moved_once(pin, Event.CAME_SHORT, f"{shortfall.short.missing} missing")
+def _others_carry(pin: Pin, term: Term | None) -> bool:
+    """Whether the proven payments alone buy the pin's whole term, without the lost ones."""
+    return term is not None and pin.ends is not None and term.ends >= pin.ends
+
+
+def _unspent(pin: Pin, account: Account, rates: Rates, now: datetime) -> Pin:
+    """The pin whose settled money bought nothing."""
+    rate = rates.at(now)
+    if rate is not None:
+        return _moved_once(pin, Event.CAME_SHORT, f"{account.missing(rate)} missing")
     if pin.state in {State.SHORT, State.OWED}:
         return pin
     return pin.moved(Event.OWES, now, reason="paid, but never quoted")
@@ -214,76 +212,91 @@ def _bought(pin: Pin, term: Term, *, held: bool, now: datetime) -> Pin:
 
 
 def _count_confirmations(
-    pin: Pin, judged: Sequence[Payment], quotes: Sequence[Quote], tip: Tip, needed: int
+    judged: Sequence[Payment], offer: Offer, tip: Tip, needed: int
 ) -> tuple[list[Payment], list[Message]]:
-    """Gives PAYMENT-SEEN once for each change, for a payment that a quote judges and that does not count yet."""
+    """Gives PAYMENT-SEEN once for each change, and PAYMENT-GONE once, in the payer's own spelling of the CID."""
     noted: list[Payment] = []
     say: list[Message] = []
     for payment in judged:
         count = max(0, tip.confirmations(payment.proof)) if payment.proof else 0
+        quote = quote_in_question(payment.amount, offer.quotes)
+        if payment.gone and payment.announced >= 0:
+            noted.append(replace(payment, announced=-1))
+            say.append(PaymentGone(payment.cid_text, payment.name, payment.txid, payment.amount))
+            continue
         told = payment.settled or payment.gone or count == payment.announced
-        quote_id = None if told else _quote_in_question(payment, judged, quotes)
-        if quote_id is None:
+        if told or quote is None or payment.amount < offer.least_told:
             noted.append(payment)
             continue
         noted.append(replace(payment, announced=count))
         say.append(
             PaymentSeen(
-                cid=pin.cid_text,
-                name=pin.name,
+                cid=payment.cid_text,
+                name=payment.name,
                 txid=payment.txid,
                 amount=payment.amount,
                 confirmations=count,
                 confirmations_needed=needed,
-                quote_id=quote_id,
+                quote_id=quote.id,
             )
         )
     return noted, say
 
 
-def _quote_in_question(payment: Payment, judged: Sequence[Payment], quotes: Sequence[Quote]) -> str | None:
-    outcome = buy(_plus(balance(judged), payment), quotes_that_judge(quotes, payment.counted_at()))
-    match outcome:
-        case Purchase(quote_id=quote_id):
-            return quote_id
-        case Short(quote=quote):
-            return quote.id
-        case None:
-            return None
+def quote_in_question(amount: Swartz, quotes: Sequence[Quote]) -> Quote | None:
+    """The quote that a message about so much money names: the longest that it covers, else the cheapest; of equal ones
+    the newest. None without quotes."""
+    covered = [quote for quote in quotes if quote.amount <= amount]
+    if covered:
+        return max(covered, key=lambda quote: (quote.months, quote.issued))
+    return min(quotes, key=lambda quote: (quote.amount, -quote.issued.timestamp()), default=None)
 
 
-def _plus(credit: Swartz, payment: Payment) -> Swartz:
-    return credit if payment.settled else credit + payment.amount
+def _short(
+    pin: Pin, news: Sequence[Payment], account: Account, rates: Rates, offer: Offer, now: datetime
+) -> list[Message]:
+    """PAYMENT-SHORT for the last of the payments that begin to count, if no term runs after it."""
+    last, rate = next(iter(reversed(settled(news))), None), rates.at(now)
+    if last is None or last.proof is None or rate is None or last.amount < offer.least_told or not offer.quotes:
+        return []
+    if account.ends is not None and account.ends >= last.proof.time:
+        return []
+    asked = max(offer.quotes, key=lambda quote: (quote.months, quote.issued))
+    return [
+        PaymentShort(
+            cid=last.cid_text,
+            name=pin.name,
+            txid=last.txid,
+            received=account.credit,
+            missing=account.missing(rate, asked.months),
+            months=asked.months,
+            missing_for_one_month=account.missing(rate),
+            payment_address=asked.payment_address,
+            quote_id=asked.id,
+        )
+    ]
 
 
-def _say_short(pin: Pin, shortfall: _Shortfall) -> Message:
-    return PaymentShort(
-        cid=pin.cid_text,
-        name=pin.name,
-        txid=shortfall.txid,
-        received=shortfall.short.received,
-        missing=shortfall.short.missing,
-        payment_address=shortfall.short.quote.payment_address,
-        quote_id=shortfall.short.quote.id,
-    )
-
-
-def accounts(payments: Sequence[Payment], pins: Sequence[Pin]) -> dict[str, Swartz]:
+def totals(
+    payments: Sequence[Payment], pins: Sequence[Pin], rates: Mapping[Root, Rates], now: datetime
+) -> dict[str, Swartz]:
     """Every settled swartz as earned, credit or owed; their sum is what was received (each (txid, vout) once).
 
     Money without a pin (it names no CID, or is dust for a CID without a quote) is never settled: it is owed from its
     first block on.
     """
-    earned = credit = owed = 0
-    delivered = {pin.key: pin.state for pin in pins}
+    earned = credit = owed = ZERO
+    of_pin: dict[PinKey, list[Payment]] = {pin.key: [] for pin in pins}
     for payment in payments:
-        state = delivered.get(PinKey(payment.root, payment.name))
-        if payment.proof is None or not (payment.settled or state is None):
-            continue
-        spent = payment.bought.amount.amount if payment.bought else 0
-        if state is None or state is State.OWED:
-            owed += payment.amount.amount
+        if payment.proof is not None and (key := PinKey(payment.root, payment.name)) in of_pin:
+            of_pin[key].append(payment)
+        elif payment.proof is not None:
+            owed = owed + payment.amount
+    for pin in pins:
+        account = account_of(settled(of_pin[pin.key]), rates[pin.root], pin.ends or now)
+        if pin.state is State.OWED:
+            owed = owed + account.due.amount + account.credit
         else:
-            earned += spent
-            credit += payment.amount.amount - spent
-    return {"earned": Swartz(earned), "credit": Swartz(credit), "owed": Swartz(owed)}
+            earned, credit = earned + account.due.amount, credit + account.credit
+    return {"earned": earned, "credit": credit, "owed": owed}
+

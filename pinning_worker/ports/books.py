@@ -13,6 +13,7 @@ from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt
+from pinning_worker.domain.money.tariff import Tariff, TariffLog
 from pinning_worker.domain.pin import Pin, PinKey, Request, Share
 
 
@@ -106,6 +107,16 @@ class Books(Protocol):
     async def scripts_in_use(self, now: datetime) -> set[Script]:
         """Payment scripts of quotes that have not expired, and of all quotes of roots with a pin that is not RELEASED:
         to be watched even after the operator removed them from the settings."""
+
+    async def tariffs(self) -> TariffLog:
+        """All tariffs by number, struck ones included."""
+
+    async def add_tariff(self, tariff: Tariff) -> bool:
+        """Appends a tariff. False, and nothing changes, unless its number follows the last one's and its time is not
+        before the last one's."""
+
+    async def strike_tariff(self, number: int) -> bool:
+        """Marks a tariff as struck. False unless it is the last, not the first, and no quote names it."""
 
     async def all_pins(self) -> Sequence[Pin]: ...
 

@@ -27,7 +27,7 @@ from pydantic import (
 from pinning_worker.domain.chain.address import address_to_script
 from pinning_worker.domain.chain.networks import NETWORKS, BadCheckpoint, PinnedBlock, with_checkpoint
 from pinning_worker.domain.identities import Script
-from pinning_worker.domain.money.pricing import MIB
+from pinning_worker.domain.money.tariff import MIB
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.ports.content import Budget
 from pinning_worker.settings import values
@@ -64,6 +64,7 @@ AnnounceAddress = Annotated[str, AfterValidator(values.check_announce)]
 IpAddress = Annotated[str, AfterValidator(values.check_ip)]
 ElectrumServer = Annotated[str, AfterValidator(values.check_electrum_server)]
 A_MOMENT, A_YEAR = timedelta(seconds=1), timedelta(days=366)
+LONGEST_QUOTE = timedelta(days=30)  # a tariff is honoured for 31 days after the next one
 
 
 class StoreSettings(BaseModel):
@@ -211,10 +212,10 @@ class Settings(PeerSettings):
     payment_address: Names = ()  # the first is quoted, all are watched
     price_per_mib_month: Amount = Swartz(742_000)
     min_fee: Amount = Swartz(1_000_000)
-    price_version: int = Field(default=1, ge=1, le=2_147_483_647)
+    min_payment: Amount | None = None  # nobody is told of a smaller one; None: a hundredth of the least fee
     most_months: int = Field(default=8, ge=1)
     quarantine: Duration = Field(default=timedelta(days=7), ge=timedelta(0), le=A_YEAR)  # the wait of freed blocks
-    quote_life: Duration = Field(default=timedelta(hours=24), ge=timedelta(minutes=1), le=A_YEAR)
+    quote_life: Duration = Field(default=timedelta(hours=24), ge=timedelta(minutes=1), le=LONGEST_QUOTE)
     confirmations: int = Field(default=6, ge=1, le=1000)  # 1 is the block that holds the payment
     credit_blocks: int = Field(default=100, ge=1, le=10_000)  # blocks that a pin outlives its payment's reorg
     electrum_servers: Annotated[tuple[ElectrumServer, ...], BeforeValidator(values.as_list)] = ()

@@ -16,6 +16,7 @@ from enum import Enum
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.money.pricing import remaining_days
+from pinning_worker.domain.money.tariff import quoted_at
 from pinning_worker.domain.pin import Asker, Pin, in_other_words, with_asker
 from pinning_worker.domain.topic.messages import AddingCid, CidPinnedWithName, Error, Renewal
 from pinning_worker.ports.books import Books, Dossier
@@ -121,10 +122,11 @@ class Answering:
             await self.refuse_denied(askers)
             return []
         known, unserved = await self._checked(root), []
+        tariff = quoted_at(self.clock.now(), await self.books.tariffs())
         for asker in in_other_words(askers):
             for pin in known.naming:
                 await self.say_pinned(pin, asker.text, asker.months, asker.id)
-            quote = self.quoting.live(known, asker.months) or await self.quoting.standing(
+            quote = self.quoting.live(known, asker.months, tariff) or await self.quoting.standing(
                 root, asker.months, asker.text
             )
             if quote is None and known.naming:

@@ -1,6 +1,7 @@
 """Ending: reminders before the end of a term, the end by two clocks, the lapse of an unpaid quote.
 
-A payment under way holds the blocks: in a block until it is deep enough, in the mempool for 24 hours more.
+A payment on its way that could cover a month holds the blocks (`awaiting.py`). At its end a term is extended by credit,
+if the price fell so far that the credit covers a month.
 """
 
 from __future__ import annotations
@@ -12,24 +13,29 @@ from datetime import datetime, timedelta
 import structlog
 
 from pinning_worker.domain.content.cid import Root, cid_text
+from pinning_worker.domain.money.account import account_of
 from pinning_worker.domain.money.pricing import remaining_days
+from pinning_worker.domain.money.swartz import ZERO
 from pinning_worker.domain.pin import LIVE, Event, Pin, Request, State, next_look, next_reminder
 from pinning_worker.domain.topic.messages import ExpiredCid, ExpiringCid, Renewal
 from pinning_worker.domain.topic.name_row import name_text
+from pinning_worker.domain.verdict import account_as_of, settled
 from pinning_worker.ports.books import Books, Change
 from pinning_worker.ports.chain import Chain
 from pinning_worker.ports.world import Announcer, Clock
+from pinning_worker.steps.awaiting import Awaiting
+from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.fetching import KEEP_REFUSED
 from pinning_worker.steps.last_words import LastWords
 from pinning_worker.steps.quoting import Quoting
 from pinning_worker.steps.receipts import WrittenReceipts
 from pinning_worker.steps.shelf import Shelf
+from pinning_worker.steps.tariffs import Tariffs, rate_of
 from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.two_clocks import TwoClocks
 
 log = structlog.get_logger()
 
-MEMPOOL_GRACE = timedelta(hours=24)
 CLOCKS_AGAIN = timedelta(minutes=10)
 UNSEEN_AGAIN = timedelta(minutes=10)
 
@@ -45,7 +51,10 @@ class Ending:
     shelf: Shelf
     receipts: WrittenReceipts
     two_clocks: TwoClocks
+    awaiting: Awaiting
+    tariffs: Tariffs
     last_words: LastWords
+    bell: Bell
 
     async def remind_or_end(self, pin: Pin) -> None:
         now = self.clock.now()
@@ -63,15 +72,21 @@ class Ending:
         if not await self.chain.is_seen():
             await self.books.commit(Change(pins=(replace(pin, due_at=self.clock.now() + UNSEEN_AGAIN),)))
             return
-        quote = await self.quoting.standing(pin.root, self.terms.most_months, pin.cid_text)
+        assert pin.ends is not None
+        rates = await self.tariffs.rates(pin.root)
+        payments = await self.books.payments_of(pin.key)
+        account = account_of(settled(payments), rates, self.clock.now())
+        quote = await self.quoting.standing(pin.root, self.terms.most_months, pin.cid_text, until=pin.ends)
         reminded = pin.moved(Event.REMINDED, None, reminded=days)
         reminded = replace(reminded, due_at=next_look(reminded, self.clock.now()))
         async with self.last_words.told_once_stored():
             if not await self.books.commit(Change(pins=(reminded,))):
                 return
-            if quote is not None and pin.ends is not None and not self.terms.blocked(pin.root):
-                left = remaining_days(pin.ends, self.clock.now())
-                await self.announcer.say(ExpiringCid(pin.cid_text, pin.name, pin.ends, left, Renewal.of(quote)))
+            if quote is None or self.terms.blocked(pin.root) or account.missing(rate_of(quote, rates)) == ZERO:
+                return
+            missing = account.missing(rate_of(quote, rates), quote.months)
+            left = remaining_days(pin.ends, self.clock.now())
+            await self.announcer.say(ExpiringCid(pin.cid_text, pin.name, pin.ends, left, Renewal.of(quote, missing)))
 
     async def end(self, pin: Pin) -> None:
         """Ends a term that is over by two clocks: ours, and the median time of the last 11 verified headers."""
@@ -80,10 +95,12 @@ class Ending:
         if not await self.two_clocks.is_over(pin, now):
             await self.books.commit(Change(pins=(replace(pin, due_at=now + CLOCKS_AGAIN),)))
             return
-        renewed = await self._awaited_until([pin], now)
-        if renewed is not None and renewed > now:  # paid for longer, and not deep enough to count
+        if renewed := await self.awaiting.until([pin], now):  # paid for longer, and not deep enough to count
             await self.books.commit(Change(pins=(replace(pin, due_at=renewed),)))
             return
+        if await self._credit_covers(pin, now):  # the price fell: the next judgement extends the term
+            await self.books.commit(Change(pins=(replace(pin, due_at=now + CLOCKS_AGAIN),)))
+            return self.bell.nudge(pin.key)
         await self._lapse_if_over(pin.root)
         request = await self.books.request(pin.root)
         if request is not None and request.sizes is not None:
@@ -94,6 +111,14 @@ class Ending:
                 log.info("pin.ended", cid=pin.cid_text, name=name_text(pin.name), ended=pin.ends.isoformat())
                 await self.announcer.say(ExpiredCid(pin.cid_text, pin.name, pin.ends))
 
+    async def _credit_covers(self, pin: Pin, now: datetime) -> bool:
+        """Whether credit buys a month at the end of the term, which is over by both clocks."""
+        assert pin.ends is not None
+        payments, tip = await self.books.payments_of(pin.key), await self.chain.tip()
+        rates = await self.tariffs.rates(pin.root)
+        ends = account_as_of(pin, payments, rates, tip, now).ends if tip else None
+        return ends is not None and ends > pin.ends
+
     async def _lapse_if_over(self, root: Root) -> None:
         """An expired quote holds nothing: its lapse is due, and must come before the announcement of the end."""
         request = await self.books.request(root)
@@ -103,8 +128,7 @@ class Ending:
             await self.lapse(request)
 
     async def lapse(self, request: Request) -> None:
-        """Lapses a quote without a payment in time. A payment under way holds the blocks: in a block until it is deep
-        enough, in the mempool for 24 hours more."""
+        """Lapses a quote without a payment in time."""
         now = self.clock.now()
         pins = await self.books.pins_of(request.root)
         if request.state is State.REFUSED:
@@ -113,8 +137,7 @@ class Ending:
         if not (await self.chain.is_seen() and await self.chain.is_read()):
             await self.books.commit(Change(requests=(replace(request, due_at=now + UNSEEN_AGAIN),)))
             return
-        until = await self._awaited_until([pin for pin in pins if pin.state not in LIVE], now)
-        if until is not None and until > now:
+        if until := await self.awaiting.until([pin for pin in pins if pin.state not in LIVE], now):
             await self.books.commit(Change(requests=(replace(request, due_at=until),)))
             return
         kept = any(pin.keeps for pin in pins)
@@ -132,14 +155,3 @@ class Ending:
             await self.books.commit(Change(requests=(replace(request, due_at=None),)))
         else:
             await self.books.commit(Change(forget=(request,)))
-
-    async def _awaited_until(self, pins: Iterable[Pin], now: datetime) -> datetime | None:
-        latest: datetime | None = None
-        for pin in pins:
-            for payment in await self.books.payments_of(pin.key):
-                if payment.settled or payment.gone:
-                    continue
-                ends = [quote.expires for quote in await self.books.quotes(pin.root)]
-                until = now + timedelta(hours=1) if payment.proof else max(ends, default=now) + MEMPOOL_GRACE
-                latest = max(latest or until, until)
-        return latest

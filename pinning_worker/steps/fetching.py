@@ -17,10 +17,11 @@ from pinning_worker.domain.content.cid import Root, cid_from_bytes, cid_text
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import PIECE, disk_room
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.money.payment import balance
-from pinning_worker.domain.money.pricing import bytes_for
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.money.tariff import bytes_for, quoted_at
 from pinning_worker.domain.pin import ACTIVE, Asker, Event, Request, Share, State, in_other_words
 from pinning_worker.domain.topic.messages import FetchingCid
+from pinning_worker.domain.verdict import settled
 from pinning_worker.ports.books import Books, Change
 from pinning_worker.ports.content import Blocks, Fetcher, NoRoom, NotFound, OverBudget, Stalled, Unreadable
 from pinning_worker.ports.world import Announcer, Clock, DiskFull, Trouble
@@ -183,8 +184,12 @@ class Fetching:
         if any(pin.keeps for pin in pins):
             return self._most_room()
         unquoted = [pin for pin in pins if pin.state is State.OWED and pin.due_at is not None]
-        money = [balance(await self.books.payments_of(pin.key)) for pin in unquoted]
-        return max((bytes_for(self.terms.prices, amount) for amount in money), default=0)
+        log, room = await self.books.tariffs(), 0
+        for pin in unquoted:
+            paid = settled(await self.books.payments_of(pin.key))
+            moment = min((payment.proof.time for payment in paid if payment.proof), default=self.clock.now())
+            room = max(room, bytes_for(Swartz.total(payment.amount for payment in paid), moment, log))
+        return room
 
     async def _room_left(self, share: Share, taken: Iterable[tuple[Share, int]]) -> int:
         return room_for(share, self.terms.staging_quota, staged_by(await self.books.unpaid_room(), taken))
@@ -263,7 +268,7 @@ class Fetching:
                 reason="",
                 attempts=0,
             )
-            quotes = self.quoting.first(known, request, now)
+            quotes = self.quoting.first(known, request, quoted_at(now, await self.books.tariffs()), now)
             hold = ((root, tuple(closure.blocks)),)
             if await self.books.commit(Change(requests=(request,), quotes=quotes, hold=hold)):
                 for quote in quotes:

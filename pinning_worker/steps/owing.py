@@ -9,6 +9,7 @@ import structlog
 
 from pinning_worker.domain.content.cid import cid_from_bytes
 from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.money.tariff import least_at
 from pinning_worker.domain.pin import LIVE, Event, Pin, State, asked_again
 from pinning_worker.domain.topic.name_row import name_text
 from pinning_worker.ports.books import Books, Change
@@ -66,8 +67,9 @@ class Owing:
         """Whether an older version booked dust as a debt: no quote exists, and the payments are below the least fee."""
         if await self.books.quotes(pin.root):
             return False
-        brought = Swartz.total(payment.amount for payment in await self.books.payments_of(pin.key) if payment.proof)
-        return brought < self.terms.prices.least
+        proven = [payment for payment in await self.books.payments_of(pin.key) if payment.proof]
+        least = least_at(self.clock.now(), await self.books.tariffs())
+        return Swartz.total(payment.amount for payment in proven) < least
 
     async def denylist_changed(self) -> None:
         """Logs each blocked pin, and requests owed content that is no longer denied."""

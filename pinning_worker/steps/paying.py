@@ -5,7 +5,7 @@ An unproven payment enters the books only if a quote waits for it, a few for eac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -14,10 +14,11 @@ import structlog
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.payment import Payment, Sighting, Tip, record_sighting
-from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.money.tariff import least_at, quoted_at
 from pinning_worker.domain.pin import Event, Pin, PinKey, State, step
 from pinning_worker.domain.topic.name_row import name_text
-from pinning_worker.domain.verdict import judge
+from pinning_worker.domain.verdict import Offer, judge
 from pinning_worker.ports.books import Books, Change
 from pinning_worker.ports.chain import Chain
 from pinning_worker.ports.world import Announcer, Clock
@@ -27,6 +28,7 @@ from pinning_worker.steps.crashes import Crashes
 from pinning_worker.steps.last_words import LastWords
 from pinning_worker.steps.receipts import WrittenReceipts
 from pinning_worker.steps.shelf import Shelf
+from pinning_worker.steps.tariffs import rates_of
 from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.two_clocks import TwoClocks
 from pinning_worker.steps.unbooked import Unbooked
@@ -78,14 +80,14 @@ class Paying:
                 and not (self.unbooked.has_place(payment, sighting.shown_by) and (pin or quotes))
             ):
                 return None
-            if pin is None and not quotes and (not payment.root or payment.amount < self.terms.prices.least):
+            if pin is None and not quotes and (not payment.root or payment.amount < await self._least(payment)):
                 if await self._book_alone(payment, is_new=known is None):
                     return None
                 continue
             is_new = known is None or (known.proof is None and payment.proof is not None)
             # The version of the request is the guard: with a lapse in between, one of the two commits fails.
             request = await self.books.request(payment.root)
-            pin = pin or _first_seen(payment, quotes)
+            pin = pin or Pin(payment.root, payment.name, payment.cid_text, step(None, Event.SEEN), None)
             guard = (request,) if request else ()
             if await self.books.commit(Change(requests=guard, pins=(pin,), payments=(payment,))):
                 self.unbooked.note_booked(payment, sighting.shown_by)
@@ -93,6 +95,11 @@ class Paying:
                     self._log_payment(payment, pin)
                 return self.bell.nudge(key)
         return None
+
+    async def _least(self, payment: Payment) -> Swartz:
+        """The least fee at the payment's block, or now."""
+        moment = payment.proof.time if payment.proof else self.clock.now()
+        return least_at(moment, await self.books.tariffs())
 
     async def _book_alone(self, payment: Payment, *, is_new: bool) -> bool:
         """Books money without a pin: it names no CID, or is below the least fee for a CID without a quote. The first
@@ -174,22 +181,26 @@ class Paying:
             if pin is None or tip is None:
                 return
             request = await self.books.request(key.root)
-            payments = await self.books.payments_of(key)
+            payments, quotes, now = await self.books.payments_of(key), await self.books.quotes(key.root), self.clock.now()
+            log_of_tariffs = await self.books.tariffs()
             verdict = judge(
                 pin,
                 payments,
-                await self.books.quotes(key.root),
+                rates_of(log_of_tariffs, quotes),
+                Offer(quotes, self.terms.least_told(quoted_at(now, log_of_tariffs))),
                 held=bool(request and request.sizes),
                 tip=tip,
                 depth=self.terms.depth,
-                now=self.clock.now(),
+                now=now,
             )
             if verdict.pin == pin and not verdict.payments:
                 return
             # The request's version guards the root's blocks (see lifecycle.py).
             guard = (request,) if request and verdict.pin.state != pin.state else ()
             change = Change(requests=guard, pins=(verdict.pin,), payments=verdict.payments)
-            await self.receipts.close(verdict.undone(payments))
+            if verdict.uncounted(payments):
+                buyers = verdict.account.buyers
+                await self.receipts.close(payment for payment in payments if payment.txid not in buyers)
             async with self.last_words.told_once_stored():
                 if pin.keeps and not verdict.pin.keeps:
                     stored = await self.shelf.let_go(verdict.pin, change)
@@ -206,11 +217,6 @@ class Paying:
         """Books the payments that came before the root's first quote."""
         for sighting in self.unbooked.seen_for(root):
             await self.seen(sighting)
-
-
-def _first_seen(payment: Payment, quotes: Sequence[Quote]) -> Pin:
-    text = quotes[-1].cid_text if quotes else payment.cid_text
-    return Pin(payment.root, payment.name, text, step(None, Event.SEEN), None)
 
 
 def _without_proof(payment: Payment) -> Payment:

@@ -1,7 +1,8 @@
 """Quotes: one stands for each (root, months); it is repeated while it lives, renewed when it lapsed.
 
 A quote needs a closure that is wholly held, and keeps it held: the request's `due_at` is never before the last quote's
-end. It is a promise: its price outlives a price change.
+end. It is a promise: it names its tariff and ends within that tariff's notice, so the tariff log keeps it. A new tariff
+ends no quote; the next question gets a new quote.
 
 An unpaid closure is held for UNPAID_LIVES quote lives at most, however often it is quoted anew (for other months, say):
 the last quote ends with the hold. After it the content is fetched again, if there is room for it.
@@ -15,8 +16,9 @@ from datetime import datetime
 
 import structlog
 
-from pinning_worker.domain.content.cid import Root
-from pinning_worker.domain.money.pricing import Quote, fee
+from pinning_worker.domain.content.cid import Root, cid_text
+from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.tariff import MINERS_CLOCKS, Tariff, fee, quoted_at
 from pinning_worker.domain.pin import LIVE, Event, Request
 from pinning_worker.ports.books import Books, Change, Dossier
 from pinning_worker.ports.world import Clock
@@ -37,31 +39,38 @@ class Quoting:
     books: Books
     new_id: Callable[[], str]
 
-    async def standing(self, root: Root, months: int, text: str) -> Quote | None:
-        """The live quote of (root, months), or a new one; None if the closure is not held or its hold about to end."""
+    async def standing(self, root: Root, months: int, text: str, until: datetime | None = None) -> Quote | None:
+        """The live quote of (root, months), or a new one; None if the closure is not held or its hold about to end.
+        `until`: the quote should live that long, as far as the tariff's notice allows."""
         for _ in attempts("quote"):
-            known = await self.books.dossier(root, 0)
+            known, now = await self.books.dossier(root, 0), self.clock.now()
+            tariff = quoted_at(now, await self.books.tariffs())
             request = known.request
             if request is None or request.sizes is None:
                 return None
-            if standing := self.live(known, months):
+            longest = now + tariff.notice - MINERS_CLOCKS
+            standing = self.live(known, months, tariff)
+            if standing and (until is None or standing.expires >= min(until, longest)):
                 return standing
-            now = self.clock.now()
-            if (hold := self.hold_ends(known)) is not None and hold - now < self.terms.quote_life / SHORTEST:
+            hold = self.hold_ends(known)
+            if hold is not None and hold - now < self.terms.quote_life / SHORTEST:
                 return None
-            quote = self._make(request, months, text, now, hold)
+            ends = min(max(now + self.terms.quote_life, until or now), longest, hold or longest)
+            quote = self._make(request, months, text, tariff, now, ends)
             request = request.moved(Event.MEASURED, max(request.due_at or quote.expires, quote.expires))
             if await self.books.commit(Change(requests=(request,), quotes=(quote,))):
                 log_quote(quote)
                 return quote
         return None
 
-    def live(self, known: Dossier, months: int) -> Quote | None:
-        """The live quote. None also if the closure is not held: only a promise that can be kept is repeated."""
+    def live(self, known: Dossier, months: int, tariff: Tariff) -> Quote | None:
+        """The live quote under the tariff that is quoted now. None also if the closure is not held: only a promise that
+        can be kept is repeated."""
         if known.request is None or known.request.sizes is None:
             return None
         now = self.clock.now()
-        return next((q for q in reversed(known.quotes) if q.months == months and q.is_live(now)), None)
+        of_term = (quote for quote in reversed(known.quotes) if quote.months == months)
+        return next((quote for quote in of_term if quote.is_live(now) and quote.tariff == tariff.number), None)
 
     def hold_ends(self, known: Dossier) -> datetime | None:
         """The end of the hold of an unpaid closure, whoever asks for it; None: a live pin holds it."""
@@ -74,34 +83,37 @@ class Quoting:
             begun = min(begun, quote.issued)
         return begun + UNPAID_LIVES * self.terms.quote_life
 
-    def _make(
-        self, request: Request, months: int, text: str, now: datetime, hold_ends: datetime | None = None
-    ) -> Quote:
+    def _make(self, request: Request, months: int, text: str, tariff: Tariff, now: datetime, ends: datetime) -> Quote:
         assert request.sizes is not None
         return Quote(
             id=self.new_id(),
             root=request.root,
             cid_text=text,
             months=months,
-            amount=fee(self.terms.prices, request.sizes.total, months),
-            price_version=self.terms.prices.version,
+            amount=fee(tariff, request.sizes.total, months),
+            tariff=tariff.number,
+            tariff_hash=tariff.hash,
             sizes=request.sizes,
             blocks=request.blocks,
             issued=now,
-            expires=min(now + self.terms.quote_life, hold_ends) if hold_ends else now + self.terms.quote_life,
+            expires=ends,
             payment_address=self.terms.payment_address,
             payment_script=self.terms.payment_script,
             network=self.terms.network,
             foreign=request.foreign,
         )
 
-    def first(self, known: Dossier, request: Request, now: datetime) -> tuple[Quote, ...]:
-        """A quote for each term that the askers want; for every term if a payment came before any quote."""
+    def first(self, known: Dossier, request: Request, tariff: Tariff, now: datetime) -> tuple[Quote, ...]:
+        """A quote for each term that the askers want. The longest, if none wants any: it notes the closure's bytes, by
+        which payments are judged."""
         terms = {asker.months: asker.text for asker in known.request.askers} if known.request else {}
-        if known.pins and not known.quotes:
-            terms = dict.fromkeys(range(1, self.terms.most_months + 1), known.pins[0].cid_text) | terms
-        live = {quote.months for quote in known.quotes if quote.is_live(now)}
-        return tuple(self._make(request, months, text, now) for months, text in terms.items() if months not in live)
+        if not terms and not known.quotes:
+            terms = {self.terms.most_months: known.pins[0].cid_text if known.pins else cid_text(request.root)}
+        live = {quote.months for quote in known.quotes if quote.is_live(now) and quote.tariff == tariff.number}
+        ends = now + min(self.terms.quote_life, tariff.notice - MINERS_CLOCKS)
+        return tuple(
+            self._make(request, months, text, tariff, now, ends) for months, text in terms.items() if months not in live
+        )
 
 
 def log_quote(quote: Quote) -> None:
@@ -110,6 +122,7 @@ def log_quote(quote: Quote) -> None:
         cid=quote.cid_text,
         amount=str(quote.amount),
         months=quote.months,
+        tariff=quote.tariff,
         bytes=quote.sizes.total,
         blocks=quote.blocks,
         expires=quote.expires.isoformat(),

@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pinning_worker.domain.content.cid import cid_text
+from pinning_worker.domain.money.account import account_of
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.receipt import Receipt, receipt_key
 from pinning_worker.domain.pin import Pin, Request
 from pinning_worker.domain.topic.name_row import name_text
+from pinning_worker.domain.verdict import quote_in_question, settled
 from pinning_worker.ports.books import Books, Receipts
 from pinning_worker.ports.world import Clock
+from pinning_worker.steps.tariffs import rates_of
 
 
 @dataclass(slots=True)
@@ -26,9 +29,14 @@ class WrittenReceipts:
         assert request.sizes is not None
         assert pin.starts is not None
         assert pin.ends is not None
-        for payment in await self.books.payments_of(pin.key):
-            if payment.bought is None:
+        payments, quotes = await self.books.payments_of(pin.key), await self.books.quotes(pin.root)
+        account = account_of(settled(payments), rates_of(await self.books.tariffs(), quotes), pin.ends)
+        by_txid = {payment.txid: payment for payment in payments}
+        for bought in account.history:
+            if bought.txid is None or not bought.months:
                 continue
+            payment = by_txid[bought.txid]
+            quote = quote_in_question(bought.amount, quotes)
             receipt = Receipt(
                 cid=cid_text(pin.root),
                 name_id=name_text(pin.name),
@@ -37,9 +45,9 @@ class WrittenReceipts:
                 size=request.sizes.total,
                 blocks=request.blocks,
                 received=payment.amount,
-                fee=payment.bought.amount,
-                months=payment.bought.months,
-                quote_id=payment.bought.quote_id,
+                fee=bought.amount,
+                months=bought.months,
+                quote_id=quote.id if quote else "",
                 pinned_at=self.clock.now(),
                 starts=pin.starts,
                 ends=pin.ends,

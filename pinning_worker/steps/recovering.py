@@ -14,6 +14,7 @@ from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt
+from pinning_worker.domain.money.tariff import Tariff
 from pinning_worker.domain.topic.name_row import name_text
 from pinning_worker.ports.books import Books, Change, Receipts
 
@@ -35,7 +36,8 @@ def quotes_of(receipts: Iterable[Receipt], *, address: str, script: Script, netw
             cid_text=receipt.cid,
             months=receipt.months,
             amount=receipt.fee,
-            price_version=1,
+            tariff=1,
+            tariff_hash="",
             sizes=Sizes(receipt.size, 0, receipt.size),
             blocks=receipt.blocks,
             issued=receipt.pinned_at - _BEFORE_THE_PIN,
@@ -76,6 +78,14 @@ async def take_up_receipts(receipts: Receipts, journal: Sequence[Receipt]) -> in
     for receipt in missing:
         await receipts.put(receipt)
     return len(missing)
+
+
+async def take_up_tariffs(books: Books, journal: Sequence[Tariff]) -> None:
+    """Appends the tariffs that the books lack. Raises Trouble."""
+    known = len(await books.tariffs())
+    for tariff in journal:
+        if tariff.number > known:
+            await books.add_tariff(tariff)
 
 
 async def take_up_quotes(books: Books, promises: Iterable[Quote]) -> None:

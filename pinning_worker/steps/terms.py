@@ -8,7 +8,8 @@ from datetime import timedelta
 
 from pinning_worker.domain.content.cid import Cid, Root
 from pinning_worker.domain.identities import Script
-from pinning_worker.domain.money.pricing import PriceList
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.money.tariff import Tariff
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.ports.content import Budget
 
@@ -17,7 +18,6 @@ from pinning_worker.ports.content import Budget
 class Terms:
     """Bytes, seconds, blocks and swartz; `.env.example` explains each."""
 
-    prices: PriceList
     payment_address: str
     payment_script: Script
     network: str
@@ -27,6 +27,7 @@ class Terms:
     quarantine: timedelta = timedelta(days=7)
     quote_life: timedelta = timedelta(hours=24)
     most_months: int = 8
+    min_payment: Swartz | None = None  # nobody is told of a smaller one; None: a hundredth of the least fee
     queue_size: int = 200  # requests waiting or being fetched
     queue_size_per_peer: int = 50
     fetches_at_once: int = 8
@@ -34,3 +35,7 @@ class Terms:
     longest_rest: timedelta = timedelta(hours=1)  # a clock may be set, a machine may sleep: look again
     denied: Callable[[Cid], bool] = lambda cid: False  # by its block, whatever the codec of the CID
     blocked: Callable[[Root], bool] = lambda root: False  # denied, or holds a denied block (steps/takedown.py)
+
+    def least_told(self, tariff: Tariff) -> Swartz:
+        """The smallest payment of which anybody is told: a hundredth of the least fee, unless the operator says else."""
+        return self.min_payment if self.min_payment is not None else Swartz(tariff.least.amount // 100)

@@ -18,6 +18,7 @@ from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.adapters.blocks.quote_journal import QuoteJournal, newest_quote, read_quotes
 from pinning_worker.adapters.blocks.receipt_journal import JournaledReceipts, read_journal
 from pinning_worker.adapters.blocks.rights import require_usable
+from pinning_worker.adapters.blocks.tariff_journal import TariffJournal, read_tariffs
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import open_database
 from pinning_worker.adapters.sql.name_index import SqlNameIndex
@@ -29,6 +30,7 @@ from pinning_worker.steps.recovering import (
     quotes_of,
     take_up_quotes,
     take_up_receipts,
+    take_up_tariffs,
 )
 from pinning_worker.wiring.pairing import Store
 
@@ -52,24 +54,34 @@ async def open_stores(settings: Settings) -> AsyncGenerator[Stores, None]:
         await trio.to_thread.run_sync(require_usable, folder)
         await Store(database, settings.database_url, folder).open_together()
         blocks = await DiskBlocks.open(folder, most_unpaid=settings.staging_quota)
-        books = SqlBooks(database, QuoteJournal(folder).note)
+        books = SqlBooks(database, QuoteJournal(folder).note, TariffJournal(folder).note)
         receipts = await JournaledReceipts.open(SqlReceipts(database), folder)
+        await _note_missing_tariffs(books, folder)
         if await _is_behind(books, receipts, folder):
             taken = await take_journals(settings, SqlBooks(database), SqlReceipts(database), folder)
             log.warning("books.behind", receipts_taken=taken, reason="it knew less than the journals beside the blocks")
         yield Stores(books, receipts, SqlNameIndex(database), blocks)
 
 
+async def _note_missing_tariffs(books: SqlBooks, folder: Path) -> None:
+    """Adds the tariffs that the journal lacks: those of an earlier version, or of a migration."""
+    noted = await trio.to_thread.run_sync(read_tariffs, folder)
+    for tariff in (await books.tariffs())[len(noted) :]:
+        await TariffJournal(folder).note(tariff)
+
+
 async def _is_behind(books: SqlBooks, receipts: JournaledReceipts, folder: Path) -> bool:
     """Whether the journals know more: a database copied and restored within one run has the same mark as before."""
     newest = await trio.to_thread.run_sync(newest_quote, folder)
     is_quoted = newest is None or newest.id in {quote.id for quote in await books.quotes(newest.root)}
-    return receipts.knew_more or not is_quoted
+    noted = await trio.to_thread.run_sync(read_tariffs, folder)
+    return receipts.knew_more or not is_quoted or len(noted) > len(await books.tariffs())
 
 
 async def take_journals(settings: Settings, books: Books, receipts: Receipts, folder: Path) -> int:
-    """Takes quotes and receipts from the journals beside the blocks, before the chain shows their payments. Returns
-    how many receipts were new to the books. Raises Trouble."""
+    """Takes tariffs, quotes and receipts from the journals beside the blocks, before the chain shows their payments.
+    Returns how many receipts were new to the books. Raises Trouble."""
+    await take_up_tariffs(books, await trio.to_thread.run_sync(read_tariffs, folder))
     journal = await trio.to_thread.run_sync(read_journal, folder)
     address, script = settings.quoted_address, settings.payment_scripts[0]
     promises = chain(read_quotes(folder), quotes_of(journal, address=address, script=script, network=settings.network))

@@ -28,6 +28,7 @@ from pinning_worker.settings import Settings
 from pinning_worker.settings.denylist import DenylistFile
 from pinning_worker.steps.providing import Kept, Providing
 from pinning_worker.steps.takedown import TakeDown
+from pinning_worker.steps.tariffs import Prices, begin_tariffs, differs
 from pinning_worker.tally import Tally
 from pinning_worker.wiring.chain import Listeners, network_followed, payment_watcher
 from pinning_worker.wiring.network import Network
@@ -53,6 +54,9 @@ async def tell_stories(
     This adds the bells of SIGHUP to `on_hangup`."""
     network, host = await network_followed(settings, stores.books, stores.index), peers.host
     clock = SystemClock(settings.clock_offset_file)
+    prices = Prices(settings.price_per_mib_month, settings.min_fee)
+    if differs(await begin_tariffs(stores.books, prices, clock.now()), prices, clock.now()):
+        log.warning("tariff.differs", mend="the settings give the first tariff only: see `pinning-worker tariff show`")
     topic = await peers.pubsub.join(settings.topic)
     if host.hop is not None:
         host.hop.welcome = topic.has_subscriber if settings.relay_for == "topic" else lambda _peer: True

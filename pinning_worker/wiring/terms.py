@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pinning_worker.domain.money.pricing import PriceList
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.settings import Settings
 from pinning_worker.steps.takedown import TakeDown
@@ -12,7 +11,6 @@ from pinning_worker.steps.terms import Terms
 def terms_of(settings: Settings, takedown: TakeDown) -> Terms:
     """The settings as the stories' Terms."""
     return Terms(
-        prices=PriceList(settings.price_version, settings.price_per_mib_month, settings.min_fee),
         payment_address=settings.quoted_address,
         payment_script=settings.payment_scripts[0],
         network=settings.network,
@@ -22,6 +20,7 @@ def terms_of(settings: Settings, takedown: TakeDown) -> Terms:
         quarantine=settings.quarantine,
         quote_life=settings.quote_life,
         most_months=settings.most_months,
+        min_payment=settings.min_payment,
         queue_size=settings.queue_size,
         queue_size_per_peer=settings.queue_size_per_peer,
         fetches_at_once=settings.fetches_at_once,

@@ -86,7 +86,8 @@ def quote(id: str = "q1", root: Root = ROOT, **changes: Any) -> Quote:
         "cid_text": "bafy1",
         "months": 3,
         "amount": Swartz(21_000_000 * 100_000_000),  # all the coins there will be
-        "price_version": 2,
+        "tariff": 2,
+        "tariff_hash": "ab" * 32,
         "sizes": Sizes(1_000, 2_000, 3_000),
         "blocks": 7,
         "issued": NOW,

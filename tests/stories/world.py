@@ -25,24 +25,24 @@ from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.identities import NameBytes, PeerId, Script, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
-from pinning_worker.domain.money.pricing import PriceList
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.pin import Pin, PinKey
 from pinning_worker.domain.topic.requests import Ask, BadAsk, parse
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.ports.content import Budget
+from pinning_worker.steps.tariffs import Prices, begin_tariffs, next_tariff
 from pinning_worker.steps.terms import Terms
 from tests import content
 
 ADDRESS, SCRIPT = "mk" + "A" * 32, Script(b"\x76\xa9\x14" + bytes(20) + b"\x88\xac")
 BROWSER = "12D3KooWBrowser"
+PRICES = Prices(Swartz(742_000), Swartz(1_000_000))
 
 
 def terms(**changes: Any) -> Terms:
     return replace(
         Terms(
-            prices=PriceList(1, Swartz(742_000), Swartz(1_000_000)),
             payment_address=ADDRESS,
             payment_script=SCRIPT,
             network="doichain-regtest",
@@ -65,6 +65,7 @@ class World:
     receipts: MemoryReceipts = field(default_factory=MemoryReceipts)
     announcer: MemoryAnnouncer = field(default_factory=MemoryAnnouncer)
     crash_notes: MemoryCrashNotes = field(default_factory=MemoryCrashNotes)
+    prices: Prices = PRICES
     may_crash: bool = False
     ids: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -92,6 +93,7 @@ class World:
     async def running(self) -> AsyncIterator[World]:
         """The worker runs inside; leaving ends it as a kill does."""
         self.life, self.chain.read = self.new_life(), False
+        await begin_tariffs(self.books, self.prices, self.clock.now())
         async with trio.open_nursery() as nursery:
             await nursery.start(self.life.run)
             self.chain.listener = self.life
@@ -126,6 +128,11 @@ class World:
     async def mine(self, blocks: int = 1) -> None:
         await self.chain.mine(blocks)
         await self.settle()
+
+    async def set_prices(self, per_mib_month: int, least: int) -> None:
+        """The operator sets a tariff while the worker runs."""
+        prices = Prices(Swartz(per_mib_month), Swartz(least))
+        assert await self.books.add_tariff(next_tariff(await self.books.tariffs(), prices, self.clock.now()))
 
     async def months_later(self, days: float) -> None:
         """Both clocks move: a day's blocks are mined each day, at the pace of one an hour near the end."""

@@ -203,7 +203,7 @@ class PaymentReader:
             return False
         transaction = await read_transaction_of(row.txid, answered[1]) if len(answered) > 1 else None
         if chain.hash_at(row.height) == header.block_hash:  # check again: our chain may have moved while we asked
-            proof = Proof(row.height, header.block_hash, header_time(header))
+            proof = Proof(row.height, header.block_hash, header_time(header), branch.position)
             self._view.sightings.prove(transaction, row.txid, proof)
         return True
 

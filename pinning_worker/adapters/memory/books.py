@@ -19,6 +19,7 @@ from pinning_worker.domain.content.sizes import disk_room
 from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.tariff import Tariff, TariffLog, follows, may_strike
 from pinning_worker.domain.money.written_once import is_same_sighting, require_same_money, require_same_quote
 from pinning_worker.domain.pin import ACTIVE, LIVE, STANDING, Pin, PinKey, Request, Share, State
 from pinning_worker.ports.books import Change, Dossier
@@ -34,6 +35,7 @@ class MemoryBooks:
         self._pins: dict[PinKey, Pin] = {}
         self._quotes: dict[str, Quote] = {}
         self._payments: dict[str, Payment] = {}
+        self._tariffs: list[Tariff] = []
         self._held: dict[Root, set[Multihash]] = {}
         self._holders: Counter[Multihash] = Counter()
 
@@ -194,6 +196,25 @@ class MemoryBooks:
         await checkpoint()
         kept = {pin.root for pin in self._pins.values() if pin.state is not State.RELEASED}
         return {q.payment_script for q in self._quotes.values() if q.is_live(now) or q.root in kept}
+
+    async def tariffs(self) -> TariffLog:
+        await checkpoint()
+        return tuple(self._tariffs)
+
+    async def add_tariff(self, tariff: Tariff) -> bool:
+        await checkpoint()
+        if not follows(tariff, self._tariffs):
+            return False
+        self._tariffs.append(tariff)
+        return True
+
+    async def strike_tariff(self, number: int) -> bool:
+        await checkpoint()
+        named = any(quote.tariff == number for quote in self._quotes.values())
+        if named or not may_strike(number, self._tariffs):
+            return False
+        self._tariffs[-1] = replace(self._tariffs[-1], struck=True)
+        return True
 
     async def all_pins(self) -> Sequence[Pin]:
         await checkpoint()

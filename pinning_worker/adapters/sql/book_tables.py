@@ -81,7 +81,8 @@ quotes = Table(
     Column("cid_text", AnyText, nullable=False),
     Column("months", Integer, nullable=False),
     Column("amount", Money, nullable=False),
-    Column("price_version", Integer, nullable=False),
+    Column("tariff", Integer, nullable=False),
+    Column("tariff_hash", String(64), nullable=False, server_default=""),
     Column("size_metadata", BigInteger, nullable=False),
     Column("size_image", BigInteger, nullable=False),
     Column("blocks", Integer, nullable=False),
@@ -92,6 +93,19 @@ quotes = Table(
     Column("network", String(32), nullable=False),
     Column("foreign_links", Text, nullable=False),
     Index(None, "root"),
+)
+
+tariffs = Table(
+    "tariffs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("since", Moment, nullable=False),
+    Column("per_mib_month", Money, nullable=False),
+    Column("least", Money, nullable=False),
+    Column("measure", Integer, nullable=False),
+    Column("notice_days", Integer, nullable=False),
+    Column("struck", Boolean, nullable=False),
+    Column("is_derived", Boolean, nullable=False),
 )
 
 payments = Table(
@@ -105,10 +119,8 @@ payments = Table(
     Column("proof_height", Integer),
     Column("proof_hash", String(64)),
     Column("proof_time", Moment),
+    Column("proof_position", Integer),
     Column("settled", Boolean, nullable=False),
-    Column("bought_quote", String(64)),
-    Column("bought_amount", Money),
-    Column("bought_months", Integer),
     Column("announced", Integer, nullable=False),
     Column("gone", Boolean, nullable=False),
     Index(None, "root", "name"),

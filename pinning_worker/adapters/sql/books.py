@@ -12,7 +12,15 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from pinning_worker.adapters.sql import block_rows, due_rows, payment_rows, pin_rows, quote_rows, request_rows
+from pinning_worker.adapters.sql import (
+    block_rows,
+    due_rows,
+    payment_rows,
+    pin_rows,
+    quote_rows,
+    request_rows,
+    tariff_rows,
+)
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.rows import Conflict
 from pinning_worker.domain.content.cid import Root
@@ -20,6 +28,7 @@ from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.tariff import Tariff, TariffLog, follows
 from pinning_worker.domain.pin import Pin, PinKey, Request, Share
 from pinning_worker.ports.books import Change, Dossier
 
@@ -27,13 +36,17 @@ from pinning_worker.ports.books import Change, Dossier
 class SqlBooks:
     """Port Books. Every method may raise Trouble, and DamagedRow for a row that cannot be read.
 
-    `note_quotes` is awaited before quotes are stored, so a second record of the quotes is never behind the books.
+    `note_quotes` and `note_tariff` are awaited before their rows are stored, so a second record of them is never behind
+    the books.
     """
 
     def __init__(
-        self, database: Database, note_quotes: Callable[[Sequence[Quote]], Awaitable[None]] | None = None
+        self,
+        database: Database,
+        note_quotes: Callable[[Sequence[Quote]], Awaitable[None]] | None = None,
+        note_tariff: Callable[[Tariff], Awaitable[None]] | None = None,
     ) -> None:
-        self._database, self._note_quotes = database, note_quotes
+        self._database, self._note_quotes, self._note_tariff = database, note_quotes, note_tariff
 
     async def commit(self, change: Change) -> bool:
         """Rewritten (a bug) leaves the books unchanged, like a refused change."""
@@ -109,6 +122,24 @@ class SqlBooks:
 
     async def scripts_in_use(self, now: datetime) -> set[Script]:
         return await self._database.read(lambda connection: quote_rows.scripts_in_use(connection, now))
+
+    async def tariffs(self) -> TariffLog:
+        return await self._database.read(tariff_rows.every)
+
+    async def add_tariff(self, tariff: Tariff) -> bool:
+        if self._note_tariff is not None and follows(tariff, await self.tariffs()):
+            await self._note_tariff(tariff)
+        added = await self._database.write(partial(tariff_rows.add, tariff))
+        if not added and self._note_tariff is not None:  # another process was faster: the last line is to be its own
+            for stored in (await self.tariffs())[tariff.number - 1 : tariff.number]:
+                await self._note_tariff(stored)
+        return added
+
+    async def strike_tariff(self, number: int) -> bool:
+        struck = await self._database.write(partial(tariff_rows.strike, number))
+        if struck and self._note_tariff is not None:
+            await self._note_tariff((await self.tariffs())[number - 1])
+        return struck
 
     async def all_pins(self) -> Sequence[Pin]:
         return await self._database.read(pin_rows.every)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, and_, insert, select, union, update
 from pinning_worker.adapters.sql.book_tables import payment_outputs, payments, pins
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, are_set, insert_new, pieces, read_row
 from pinning_worker.domain.identities import Txid
-from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Purchase
+from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof
 from pinning_worker.domain.money.written_once import is_same_sighting, require_same_money
 from pinning_worker.domain.pin import PinKey, State
 
@@ -76,25 +76,21 @@ _AS_THEY_ARE = ("txid", "root", "cid_text", "name", "first_seen", "settled", "an
 
 
 def _to_row(payment: Payment) -> dict[str, object]:
-    proof, bought = payment.proof, payment.bought
+    proof = payment.proof
     return {
         **{field: getattr(payment, field) for field in _AS_THEY_ARE},
         "proof_height": proof.height if proof else None,
         "proof_hash": proof.block_hash if proof else None,
         "proof_time": proof.time if proof else None,
-        "bought_quote": bought.quote_id if bought else None,
-        "bought_amount": bought.amount if bought else None,
-        "bought_months": bought.months if bought else None,
+        "proof_position": proof.position if proof else None,
     }
 
 
 def _from_row(row: AnyRow, outputs: tuple[PaidOutput, ...]) -> Payment:
     values = {field: getattr(row, field) for field in _AS_THEY_ARE}
     proven = are_set(row.proof_height, row.proof_hash, row.proof_time)
-    paid = are_set(row.bought_quote, row.bought_amount, row.bought_months)
     return Payment(
         **values,
         outputs=outputs,
-        proof=Proof(row.proof_height, row.proof_hash, row.proof_time) if proven else None,
-        bought=Purchase(row.bought_quote, row.bought_amount, row.bought_months) if paid else None,
+        proof=Proof(row.proof_height, row.proof_hash, row.proof_time, row.proof_position or 0) if proven else None,
     )

@@ -44,7 +44,7 @@ def _read(row: AnyRow) -> Quote:
 
 
 _AS_THEY_ARE = (
-    *("id", "root", "cid_text", "months", "amount", "price_version", "blocks"),
+    *("id", "root", "cid_text", "months", "amount", "tariff", "tariff_hash", "blocks"),
     *("issued", "expires", "payment_address", "payment_script", "network"),
 )
 

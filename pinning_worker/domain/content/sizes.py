@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MEASURE = 1  # the version of this rule of measuring; a tariff names the one that it is charged by
 PIECE = 4096  # bytes: a file occupies whole pieces of a disk, so the smallest block occupies one
 
 _UNITS = ("Bytes", "KB", "MB", "GB", "TB")

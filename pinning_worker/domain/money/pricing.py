@@ -1,8 +1,8 @@
-"""Prices, terms, and the quotes that judge payments.
+"""Quotes, and the months that they offer.
 
-One formula, in whole swartz, rounded up once: `max(least fee, ceil(price x bytes x months / 1 MiB))`. A quote is a
-promise: it keeps its price version and outlives a price change. Months are calendar months in UTC (the predecessor
-counted 30-day ones on the wall clock). At most 8 are sold, because a name lives 36 000 ten-minute blocks: 250 days.
+A quote is a promise: it names its tariff, and its life never exceeds that tariff's notice, so the tariff log alone
+keeps it (`tariff.py`). Months are calendar months in UTC (the predecessor counted 30-day ones on the wall clock). At
+most 8 are sold, because a name lives 36 000 ten-minute blocks: 250 days.
 """
 
 from __future__ import annotations
@@ -16,18 +16,8 @@ from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.swartz import Swartz
 
-MIB = 1_048_576
 MOST_MONTHS = 8
 _DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class PriceList:
-    """The operator's prices. `version` grows with each change and is written into every quote."""
-
-    version: int
-    per_mib_month: Swartz
-    least: Swartz
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +33,8 @@ class Quote:
     cid_text: str
     months: int
     amount: Swartz
-    price_version: int
+    tariff: int  # the number of its tariff; `priceVersion` on the wire
+    tariff_hash: str  # empty for a quote from before tariffs had one
     sizes: Sizes
     blocks: int
     issued: datetime
@@ -60,21 +51,6 @@ class Quote:
 
     def is_live(self, now: datetime) -> bool:
         return now < self.expires
-
-
-def fee(prices: PriceList, size: int, months: int) -> Swartz:
-    """The amount for `size` bytes over `months` months. Raises ValueError on a negative size or less than one month."""
-    if size < 0 or months < 1:
-        raise ValueError(f"cannot price {size} bytes for {months} months")
-    exact = prices.per_mib_month.amount * size * months
-    return max(prices.least, Swartz(-(-exact // MIB)))
-
-
-def bytes_for(prices: PriceList, amount: Swartz) -> int:
-    """The largest size that the amount keeps for one month; 0 below the least fee."""
-    if amount < prices.least:
-        return 0
-    return amount.amount * MIB // max(prices.per_mib_month.amount, 1)
 
 
 def months_to_sell(asked: int | None, most: int = MOST_MONTHS) -> int:

@@ -69,7 +69,8 @@ class AddingCid:
             "blocks": quote.blocks,
             "quote": {
                 "id": quote.id,
-                "priceVersion": quote.price_version,
+                "priceVersion": quote.tariff,
+                "tariff": quote.tariff_hash,
                 "issued": date_text(quote.issued),
                 "expires": date_text(quote.expires),
                 "network": quote.network,
@@ -106,13 +107,15 @@ class PaymentSeen:
 
 @dataclass(frozen=True, slots=True)
 class PaymentShort:
-    """A proven payment is below every live quote of its CID."""
+    """No term runs after a proven payment. `received`: the credit; `missing`: for `months`, the longest term quoted."""
 
     cid: str
     name: NameBytes
     txid: Txid
     received: Swartz
     missing: Swartz
+    months: int
+    missing_for_one_month: Swartz
     payment_address: str
     quote_id: str
 
@@ -123,10 +126,26 @@ class PaymentShort:
             "txid": self.txid,
             "received": self.received.amount,
             "missing": self.missing.amount,
+            "durationMonths": self.months,
+            "missingForOneMonth": self.missing_for_one_month.amount,
             "paymentAddress": self.payment_address,
             "quoteId": self.quote_id,
         }
         return _status("PAYMENT-SHORT", fields)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentGone:
+    """A payment that was announced left the mempool without a block, or was double spent."""
+
+    cid: str
+    name: NameBytes
+    txid: Txid
+    amount: Swartz
+
+    def encode(self) -> bytes:
+        fields = {"cid": self.cid, "nameId": name_text(self.name), "txid": self.txid, "amount": self.amount.amount}
+        return _status("PAYMENT-GONE", fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +170,9 @@ class Renewal:
     expires: datetime
 
     @staticmethod
-    def of(quote: Quote) -> Renewal:
-        return Renewal(quote.amount, quote.months, quote.payment_address, quote.id, quote.expires)
+    def of(quote: Quote, amount: Swartz | None = None) -> Renewal:
+        """`amount`: the part that the pin's credit does not cover; None: all of the quote."""
+        return Renewal(amount or quote.amount, quote.months, quote.payment_address, quote.id, quote.expires)
 
     def fields(self) -> dict[str, object]:
         return {
