@@ -18,11 +18,11 @@ from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.money.pricing import remaining_days
 from pinning_worker.domain.pin import Asker, Pin, in_other_words, with_asker
 from pinning_worker.domain.topic.messages import AddingCid, CidPinnedWithName, Error, Renewal
-from pinning_worker.ports.books import Books, Dossier
-from pinning_worker.ports.chain import Chain
-from pinning_worker.ports.world import Announcer, Clock, Trouble
+from pinning_worker.ports.books import Dossier
+from pinning_worker.ports.world import Trouble
 from pinning_worker.steps.checking import Checking
 from pinning_worker.steps.crashes import SET_ASIDE
+from pinning_worker.steps.neighbours import Chapter
 from pinning_worker.steps.quoting import Quoting
 
 ANSWER_EVERY = timedelta(seconds=2)
@@ -42,11 +42,7 @@ class Served(Enum):
 
 
 @dataclass(slots=True)
-class Answering:
-    clock: Clock
-    books: Books
-    announcer: Announcer
-    chain: Chain
+class Answering(Chapter):
     quoting: Quoting
     checking: Checking
     _answered: dict[Root, datetime] = field(default_factory=dict)

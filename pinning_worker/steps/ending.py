@@ -16,15 +16,13 @@ from pinning_worker.domain.money.pricing import remaining_days
 from pinning_worker.domain.pin import LIVE, Event, Pin, Request, State, next_look, next_reminder
 from pinning_worker.domain.topic.messages import ExpiredCid, ExpiringCid, Renewal
 from pinning_worker.domain.topic.name_row import name_text
-from pinning_worker.ports.books import Books, Change
-from pinning_worker.ports.chain import Chain
-from pinning_worker.ports.world import Announcer, Clock
+from pinning_worker.ports.books import Change
 from pinning_worker.steps.fetching import KEEP_REFUSED
 from pinning_worker.steps.last_words import LastWords
+from pinning_worker.steps.neighbours import Chapter
 from pinning_worker.steps.quoting import Quoting
 from pinning_worker.steps.receipts import WrittenReceipts
 from pinning_worker.steps.shelf import Shelf
-from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.two_clocks import TwoClocks
 
 log = structlog.get_logger()
@@ -35,12 +33,7 @@ UNSEEN_AGAIN = timedelta(minutes=10)
 
 
 @dataclass(slots=True)
-class Ending:
-    terms: Terms
-    clock: Clock
-    books: Books
-    chain: Chain
-    announcer: Announcer
+class Ending(Chapter):
     quoting: Quoting
     shelf: Shelf
     receipts: WrittenReceipts

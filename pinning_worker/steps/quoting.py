@@ -9,7 +9,6 @@ the last quote ends with the hold. After it the content is fetched again, if the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,10 +17,9 @@ import structlog
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.money.pricing import Quote, fee
 from pinning_worker.domain.pin import LIVE, Event, Request
-from pinning_worker.ports.books import Books, Change, Dossier
-from pinning_worker.ports.world import Clock
+from pinning_worker.ports.books import Change, Dossier
 from pinning_worker.steps.compare_and_swap import attempts
-from pinning_worker.steps.terms import Terms
+from pinning_worker.steps.neighbours import Chapter
 
 log = structlog.get_logger()
 
@@ -30,13 +28,8 @@ UNPAID_LIVES = 3
 SHORTEST = 24  # the shortest quote is this part of `quote_life`
 
 
-@dataclass(frozen=True, slots=True)
-class Quoting:
-    terms: Terms
-    clock: Clock
-    books: Books
-    new_id: Callable[[], str]
-
+@dataclass(slots=True)
+class Quoting(Chapter):
     async def standing(self, root: Root, months: int, text: str) -> Quote | None:
         """The live quote of (root, months), or a new one; None if the closure is not held or its hold about to end."""
         for _ in attempts("quote"):
@@ -79,7 +72,7 @@ class Quoting:
     ) -> Quote:
         assert request.sizes is not None
         return Quote(
-            id=self.new_id(),
+            id=self.near.new_id(),
             root=request.root,
             cid_text=text,
             months=months,

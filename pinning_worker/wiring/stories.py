@@ -26,6 +26,7 @@ from pinning_worker.domain.topic.messages import AddedCid, ExpiredCid, Message
 from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.settings import Settings
 from pinning_worker.settings.denylist import DenylistFile
+from pinning_worker.steps.neighbours import Neighbours
 from pinning_worker.steps.providing import Kept, Providing
 from pinning_worker.steps.takedown import TakeDown
 from pinning_worker.tally import Tally
@@ -65,18 +66,20 @@ async def tell_stories(
     watcher = await payment_watcher(settings, network, stores, clock)
     catalogue = Catalogue(network, clock, watcher, stores.index, announcer)
     lifecycle = Lifecycle(
-        terms=terms_of(settings, takedown),
-        clock=clock,
-        books=stores.books,
-        blocks=stores.blocks,
-        receipts=stores.receipts,
-        fetcher=engine,
-        announcer=announcer,
-        chain=watcher,
-        new_id=lambda: secrets.token_hex(8),
-        crash_notes=crashes,
-        note_metadata=catalogue.note_metadata,
-        release=ReleaseFile(settings.data_dir / BLOCKS_FOLDER),
+        Neighbours(
+            terms=terms_of(settings, takedown),
+            clock=clock,
+            books=stores.books,
+            blocks=stores.blocks,
+            receipts=stores.receipts,
+            fetcher=engine,
+            announcer=announcer,
+            chain=watcher,
+            new_id=lambda: secrets.token_hex(8),
+            crash_notes=crashes,
+            note_metadata=catalogue.note_metadata,
+            release=ReleaseFile(settings.data_dir / BLOCKS_FOLDER),
+        ),
         has_last_words=True,
     )
 
