@@ -13,8 +13,10 @@ from pinning_worker.adapters.p2p.bitswap.wants import Wants
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want, WantType, decode
 from pinning_worker.adapters.p2p.frames import FrameReader
 from pinning_worker.domain.content.cid import RAW, cid_of
+from pinning_worker.domain.identities import PeerId
 from tests.adapters.p2p.bitswap.rig import until
 
+PEER = PeerId("peer")
 A, B = (cid_of(RAW, bytes([n])) for n in range(2))
 
 
@@ -100,23 +102,23 @@ async def test_what_was_never_said_is_not_taken_back(autojump_clock: trio.testin
 async def test_a_stream_that_dies_late_takes_nothing_from_the_connection_that_came_after_it() -> None:
     lines: list[Line] = []
 
-    async def open_line(_peer: str) -> Any:
+    async def open_line(_peer: PeerId) -> Any:
         lines.append(Line(broken=len(lines) < 2))
         if len(lines) == 1:
             lines[0].reset_over.set()
         return lines[-1]
 
     async with trio.open_nursery() as nursery:
-        wants = Wants({"peer"}, open_line, nursery.start_soon)
+        wants = Wants({PEER}, open_line, nursery.start_soon)
         session: Any = Holder()
-        wants.ask("peer", A, WantType.BLOCK, 1, session)
+        wants.ask(PEER, A, WantType.BLOCK, 1, session)
         await until(lambda: len(lines) == 2 and lines[1].resetting)
-        wants.came("peer")
-        wants.ask("peer", B, WantType.BLOCK, 1, session)
+        wants.came(PEER)
+        wants.ask(PEER, B, WantType.BLOCK, 1, session)
         lines[1].reset_over.set()
         await until(lambda: len(lines) == 3)
         await trio.testing.wait_all_tasks_blocked()
-        assert list(wants.peers()) == ["peer"]
+        assert list(wants.peers()) == [PEER]
         assert [want.cid for message in await lines[2].heard() for want in message.wants] == [B.binary]
         nursery.cancel_scope.cancel()
 
@@ -124,4 +126,4 @@ async def test_a_stream_that_dies_late_takes_nothing_from_the_connection_that_ca
 class Holder:
     """Holds wants, as a session does."""
 
-    def lost(self, peer: str) -> None: ...
+    def lost(self, peer: PeerId) -> None: ...
