@@ -87,7 +87,7 @@ async def _hold_and_run(
                     await tell_stories(
                         settings, network, stores, crashes, rereading.bells, on_ready, on_sight, until=hearing
                     )
-                await network.pubsub.said()
+                await network.pubsub.drain()
             return nursery.cancel_scope.cancel()
 
 

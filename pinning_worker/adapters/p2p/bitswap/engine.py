@@ -136,7 +136,7 @@ class Engine:
         if self.conduct.banned(peer, trio.current_time()):
             return self._start(partial(self._hang_up, peer))
         self._connected.add(peer)
-        self._wants.came(peer)
+        self._wants.connected(peer)
         self.server.connected(peer)
         return None
 
@@ -145,7 +145,7 @@ class Engine:
         if not connected:
             self._connected.discard(peer)
             self.server.disconnected(peer)
-        self._wants.left(peer, connected=connected)
+        self._wants.disconnected(peer, still_connected=connected)
 
     def _ban(self, peer: PeerId) -> None:
         self._connected.discard(peer)

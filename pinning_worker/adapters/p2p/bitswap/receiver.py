@@ -150,7 +150,7 @@ class Receiver:
         if self._wants.idle:
             return self._blame(peer, Fault.UNASKED_BLOCK, "a block that nobody asked for")
         multihash = sha2_256(block.data)
-        self._wants.met(peer, multihash)
+        self._wants.receive(peer, multihash)
         if sessions := self._wants.waiting_for(multihash):
             data = bytes(block.data)
             for session in sessions:

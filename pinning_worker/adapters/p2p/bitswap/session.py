@@ -66,7 +66,7 @@ class Market(Protocol):
     def ask(self, peer: PeerId, cid: Cid, kind: WantType, size: int, session: Session) -> None:
         """`size`: the likely size of the block."""
 
-    def let_go(self, peer: PeerId, multihash: Multihash, session: Session) -> None: ...
+    def cancel_want(self, peer: PeerId, multihash: Multihash, session: Session) -> None: ...
 
     def expect(self, multihash: Multihash, session: Session) -> None:
         """From now on this block goes to the session, from whatever peer it comes."""
@@ -101,9 +101,9 @@ class Session:
         self._look_again = True
         self._likely = 0  # the largest block so far, the root aside
         self._trickle = Trickle()
-        self._said = 0
+        self._reported = 0
         self._hopeless: Open | None = None
-        self._moved = self._gave = self._told = self._repeated = trio.current_time()
+        self._moved = self._gave = self._reported_at = self._repeated = trio.current_time()
         self._writers = trio.Semaphore(WRITERS)
         self._put, self._queue = trio.open_memory_channel[Arrival | None](QUEUE)
 
@@ -209,8 +209,8 @@ class Session:
             if arrival := await self._next():
                 await self._take(nursery, *arrival)
             self._look_ahead(nursery)
-            if trio.current_time() - self._told >= TELL_SECONDS:
-                await self._tell(progress)
+            if trio.current_time() - self._reported_at >= TELL_SECONDS:
+                await self._report(progress)
 
     def _look_ahead(self, nursery: trio.Nursery) -> None:
         """Opens wants up to the window, and searches the store for each; in batches, to save messages."""
@@ -368,7 +368,7 @@ class Session:
         self._repeated = now
         self._favourite = None
         for multihash, want in self._open.items():
-            self._let_go(multihash, want)
+            self._cancel_wants(multihash, want)
             want.coming = False
             want.asked.clear()
             want.has.clear()
@@ -379,23 +379,25 @@ class Session:
         self._market.expect_no_more(multihash, self)
         if giver is not None:
             want.asked.pop(giver, None)
-        self._let_go(multihash, want)
+        self._cancel_wants(multihash, want)
 
-    def _let_go(self, multihash: Multihash, want: Open) -> None:
+    def _cancel_wants(self, multihash: Multihash, want: Open) -> None:
         for peer in {*want.asked, *want.refused}:
-            self._market.let_go(peer, multihash, self)
+            self._market.cancel_want(peer, multihash, self)
 
     def _end(self) -> None:
         for multihash, want in self._open.items():
             self._market.expect_no_more(multihash, self)
-            self._let_go(multihash, want)
+            self._cancel_wants(multihash, want)
         self._open.clear()
         self._queue.close()
         self._put.close()
 
-    async def _tell(self, progress: Progress) -> None:
-        self._told = trio.current_time()
+    async def _report(self, progress: Progress) -> None:
+        self._reported_at = trio.current_time()
         asked = sum(WantType.BLOCK in want.asked.values() for want in self._open.values())
         under_way = min(self._trickle.unfinished, asked * (self._likely or LIKELY))
-        self._said = max(self._said, self._walk.bytes + under_way)  # never falls, though bytes may be lost on their way
-        await progress(len(self._walk.sizes), self._said)
+        self._reported = max(
+            self._reported, self._walk.bytes + under_way
+        )  # never falls, though bytes may be lost on their way
+        await progress(len(self._walk.sizes), self._reported)

@@ -76,15 +76,15 @@ class Wants:
         if kind is WantType.BLOCK:
             self._pace(peer).asked(cid.multihash, size, trio.current_time())
         wantlist = self._wantlists.setdefault(peer, Wantlist())
-        wantlist.want(cid, kind, session, met_before=self._given.pop((peer, cid.multihash), False))
-        self._say(peer, wantlist)
+        wantlist.want(cid, kind, session, received_before=self._given.pop((peer, cid.multihash), False))
+        self._send(peer, wantlist)
 
-    def let_go(self, peer: PeerId, multihash: Multihash, session: Session) -> None:
+    def cancel_want(self, peer: PeerId, multihash: Multihash, session: Session) -> None:
         if wantlist := self._wantlists.get(peer):
-            wantlist.let_go(multihash, session)
+            wantlist.cancel_want(multihash, session)
             if not wantlist.holds(multihash):
                 self._pace(peer).settled(multihash, trio.current_time())
-            self._say(peer, wantlist)
+            self._send(peer, wantlist)
 
     def expect(self, multihash: Multihash, session: Session) -> None:
         self._expected.setdefault(multihash, set()).add(session)
@@ -115,9 +115,9 @@ class Wants:
         """Blocks may come from it: we asked it for some, perhaps a little while ago."""
         return bool(self._wantlists.get(peer)) or trio.current_time() < self._asked.get(peer, -LATE) + LATE
 
-    def met(self, peer: PeerId, multihash: Multihash) -> None:
+    def receive(self, peer: PeerId, multihash: Multihash) -> None:
         """The peer sent that block."""
-        if (wantlist := self._wantlists.get(peer)) and wantlist.met(multihash):
+        if (wantlist := self._wantlists.get(peer)) and wantlist.receive(multihash):
             self._pace(peer).settled(multihash, trio.current_time())
             self._given[peer, multihash] = True
             if len(self._given) > RECENT:
@@ -154,16 +154,16 @@ class Wants:
 
     # ---------------------------------------------------------------- peers that come and go
 
-    def came(self, peer: PeerId) -> None:
+    def connected(self, peer: PeerId) -> None:
         """A new connection. If it is not the first, the others may be dead, unnoticed: every want is sent anew."""
         self._unwilling.pop(peer, None)
         self.forget(peer)
 
-    def left(self, peer: PeerId, *, connected: bool) -> None:
-        """A connection ended: the last one, or that on which we asked, or (`connected`) one that does not matter."""
+    def disconnected(self, peer: PeerId, *, still_connected: bool) -> None:
+        """A connection ended: the last one, or that on which we asked, or (`still_connected`) another one."""
         wantlist = self._wantlists.get(peer)
-        said_on = wantlist.said_on if wantlist is not None else None
-        if not connected or (said_on is not None and said_on.is_closed):
+        sent_on = wantlist.sent_on if wantlist is not None else None
+        if not still_connected or (sent_on is not None and sent_on.is_closed):
             self.forget(peer)
 
     def forget(self, peer: PeerId) -> None:
@@ -171,8 +171,8 @@ class Wants:
         if (pace := self._paces.get(peer)) is not None:
             pace.gone()
         wantlist = self._wantlists.pop(peer, None)
-        if wantlist is not None and wantlist.saying is not None:
-            wantlist.saying.cancel()
+        if wantlist is not None and wantlist.sending is not None:
+            wantlist.sending.cancel()
         for session in self.sessions:
             session.lost(peer)
 
@@ -189,27 +189,27 @@ class Wants:
             self._paces.popitem(last=False)
         return pace
 
-    # ---------------------------------------------------------------- saying it
+    # ---------------------------------------------------------------- sending
 
-    def _say(self, peer: PeerId, wantlist: Wantlist) -> None:
+    def _send(self, peer: PeerId, wantlist: Wantlist) -> None:
         self._asked[peer] = trio.current_time()
-        if wantlist.saying is None:
-            wantlist.saying = trio.CancelScope()
-            self._start(partial(self._say_all, peer, wantlist, wantlist.saying))
+        if wantlist.sending is None:
+            wantlist.sending = trio.CancelScope()
+            self._start(partial(self._send_all, peer, wantlist, wantlist.sending))
 
-    async def _say_all(self, peer: PeerId, wantlist: Wantlist, scope: trio.CancelScope) -> None:
+    async def _send_all(self, peer: PeerId, wantlist: Wantlist, scope: trio.CancelScope) -> None:
         try:
             with scope:
-                await wantlist.say(partial(self._open, peer, wantlist))
+                await wantlist.send(partial(self._open, peer, wantlist))
         except StreamGone as error:
             log.debug("bitswap.peer_not_asked", peer=peer, error=str(error))
             if self._wantlists.get(peer) is wantlist:  # and not one for a connection that has come meanwhile
                 self._unwilling[peer] = trio.current_time() + UNWILLING
                 self.forget(peer)
-        if not wantlist and wantlist.saying is None and self._wantlists.get(peer) is wantlist:
+        if not wantlist and wantlist.sending is None and self._wantlists.get(peer) is wantlist:
             del self._wantlists[peer]
 
     async def _open(self, peer: PeerId, wantlist: Wantlist) -> ByteStream:
         stream = await self._open_stream(peer)
-        wantlist.said_on = stream.muxed_conn
+        wantlist.sent_on = stream.muxed_conn
         return stream

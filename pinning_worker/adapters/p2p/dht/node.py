@@ -150,7 +150,7 @@ class Dht:
         """
         while True:
             for peer in self._host.peers():
-                self._host.ask_who(peer)
+                self._host.refresh_identify(peer)
             for key in (binary_id(self._host.peer_id), secrets.token_bytes(32)):
                 async with self._questions:
                     await self._closest_on_the_network(key)

@@ -109,9 +109,9 @@ class PubSub:
     def guard(self) -> FloodGuard:
         return self._raw.guard
 
-    async def said(self) -> None:
+    async def drain(self) -> None:
         """Returns once every published message is on its way to every peer that takes it."""
-        await self.publisher.said()
+        await self.publisher.drain()
 
     async def join(self, name: str) -> Topic:
         """Subscribes. Call it once for each topic."""

@@ -138,7 +138,7 @@ class Host:
             raise CannotConnect(f"cannot connect to {address}: {root_cause(error)}") from error
         return peer
 
-    def ask_who(self, peer: PeerId) -> None:
+    def refresh_identify(self, peer: PeerId) -> None:
         """Identifies a connected peer again, if its record has lapsed or was forgotten. Does not wait."""
         self.raw._schedule_identify(parse_peer_id(peer), reason="asked again")
 

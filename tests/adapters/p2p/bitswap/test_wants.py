@@ -65,7 +65,7 @@ async def said(wantlist: Wantlist) -> list[Message]:
     async def open_line() -> Line:
         return line
 
-    await wantlist.say(open_line)
+    await wantlist.send(open_line)
     return await line.heard()
 
 
@@ -76,7 +76,7 @@ async def test_a_presence_that_was_asked_is_taken_back_also_when_the_block_was_a
     wantlist.want(A, WantType.HAVE, session)
     await said(wantlist)
     wantlist.want(A, WantType.BLOCK, session)
-    wantlist.let_go(A.multihash, session)
+    wantlist.cancel_want(A.multihash, session)
     assert await said(wantlist) == [Message([Want(A.binary, cancel=True)])]
 
 
@@ -85,7 +85,7 @@ async def test_what_the_peer_gave_is_taken_back_before_it_is_asked_again(
 ) -> None:
     """On a list of its own too, as it begins after a quiet while: a full list does not move Helia."""
     wantlist, session = Wantlist(), object()
-    wantlist.want(A, WantType.BLOCK, session, met_before=True)
+    wantlist.want(A, WantType.BLOCK, session, received_before=True)
     want = Want(A.binary, WantType.BLOCK, send_dont_have=True)
     assert await said(wantlist) == [Message([Want(A.binary, cancel=True)]), Message([want], full=True)]
 
@@ -95,7 +95,7 @@ async def test_what_was_never_said_is_not_taken_back(autojump_clock: trio.testin
     wantlist.want(A, WantType.BLOCK, session)
     await said(wantlist)
     wantlist.want(B, WantType.BLOCK, session)
-    wantlist.let_go(B.multihash, session)
+    wantlist.cancel_want(B.multihash, session)
     assert await said(wantlist) == []
 
 
@@ -113,7 +113,7 @@ async def test_a_stream_that_dies_late_takes_nothing_from_the_connection_that_ca
         session: Any = Holder()
         wants.ask(PEER, A, WantType.BLOCK, 1, session)
         await until(lambda: len(lines) == 2 and lines[1].resetting)
-        wants.came(PEER)
+        wants.connected(PEER)
         wants.ask(PEER, B, WantType.BLOCK, 1, session)
         lines[1].reset_over.set()
         await until(lambda: len(lines) == 3)
