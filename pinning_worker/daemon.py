@@ -87,7 +87,7 @@ async def _hold_and_run(
                     return nursery.cancel_scope.cancel()
                 with crashes.open():
                     await stories.run(on_ready, on_sight, until=hearing)
-                await network.pubsub.said()
+                await network.pubsub.drain()
             return nursery.cancel_scope.cancel()
 
 

@@ -63,14 +63,14 @@ class Answering(Chapter):
     async def refuse_unseen(self, askers: Iterable[Asker]) -> None:
         await self.refuse(askers, ErrorCode.BUSY, UNSEEN, UNSEEN_AGAIN_SECONDS)
 
-    async def soon(self, root: Root, asker: Asker) -> Served:
+    async def repeat_limited(self, root: Root, asker: Asker) -> Served:
         """Gives the standing answer, now or two seconds after the last one."""
         waiting = self._postponed.get(root)
         if waiting is not None:
             waiting[:] = with_asker(waiting, asker, MOST_NAMES)
             return Served.LATER
         if not self._rests(root):
-            return Served.NOT if await self.first(root, [asker]) else Served.NOW
+            return Served.NOT if await self.answer_now(root, [asker]) else Served.NOW
         self._postponed[root] = [asker]
         return Served.LATER
 
@@ -79,7 +79,7 @@ class Answering(Chapter):
         last = self._answered.get(root)
         return last is not None and timedelta(0) <= self.clock.now() - last < ANSWER_EVERY
 
-    async def first(self, root: Root, askers: Sequence[Asker]) -> list[Asker]:
+    async def answer_now(self, root: Root, askers: Sequence[Asker]) -> list[Asker]:
         """Gives the standing answer now. Returns the askers without one (any more)."""
         if len(self._answered) > MOST_REMEMBERED:
             self._forget_old()
@@ -92,7 +92,7 @@ class Answering(Chapter):
         for root in [root for root in self._postponed if not self._rests(root)]:
             askers = self._postponed.pop(root)
             try:
-                for asker in await self.first(root, askers):
+                for asker in await self.answer_now(root, askers):
                     await ask_anew(root, asker)
             except Trouble:
                 self._postponed[root] = [*askers, *self._postponed.get(root, ())][-MOST_NAMES:]

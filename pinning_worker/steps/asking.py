@@ -60,7 +60,7 @@ class Asking(Chapter):
             known = await self.books.dossier(root, 1)
             request = known.request
             if await self._stands(root, known):
-                match await self.answering.soon(root, asker):
+                match await self.answering.repeat_limited(root, asker):
                     case Served.NOW:
                         return None
                     case Served.LATER:

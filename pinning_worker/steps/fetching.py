@@ -229,7 +229,7 @@ class Fetching(Chapter):
 
     async def _tell(self, root: Root, closure: Closure, askers: tuple[Asker, ...]) -> None:
         """Answers the askers and nudges the pins. The quote is stored: no failure from here on takes it back."""
-        await self.answering.first(root, askers)
+        await self.answering.answer_now(root, askers)
         for pin in await self.books.pins_of(root):
             self.bell.nudge(pin.key)
         if closure.has_images is not None and self.near.note_metadata is not None:
@@ -256,7 +256,7 @@ class Fetching(Chapter):
                 reason="",
                 attempts=0,
             )
-            quotes = self.quoting.first(known, request, now)
+            quotes = self.quoting.missing_quotes(known, request, now)
             hold = ((root, tuple(closure.blocks)),)
             if await self.books.commit(Change(requests=(request,), quotes=quotes, hold=hold)):
                 for quote in quotes:

@@ -88,7 +88,7 @@ class Quoting(Chapter):
             foreign=request.foreign,
         )
 
-    def first(self, known: Dossier, request: Request, now: datetime) -> tuple[Quote, ...]:
+    def missing_quotes(self, known: Dossier, request: Request, now: datetime) -> tuple[Quote, ...]:
         """A quote for each term that the askers want; for every term if a payment came before any quote."""
         terms = {asker.months: asker.text for asker in known.request.askers} if known.request else {}
         if known.pins and not known.quotes:
