@@ -27,7 +27,7 @@ from pinning_worker.settings import Settings
 from pinning_worker.ungroup import one_error
 from pinning_worker.wiring.network import open_network
 from pinning_worker.wiring.stores import open_stores
-from pinning_worker.wiring.stories import tell_stories
+from pinning_worker.wiring.stories import build_stories
 
 log = structlog.get_logger()
 
@@ -81,13 +81,13 @@ async def _hold_and_run(
 
             nursery.start_soon(_end_on_signal, hearing, nursery.cancel_scope, ending)
             async with open_network(settings) as network, open_stores(settings) as stores:
+                stories = await build_stories(settings, network, stores, crashes)
+                rereading.bells.append(stories.look_again)
                 if hearing.cancel_called:  # a signal during the opening: no work begins any more
                     return nursery.cancel_scope.cancel()
                 with crashes.open():
-                    await tell_stories(
-                        settings, network, stores, crashes, rereading.bells, on_ready, on_sight, until=hearing
-                    )
-                await network.pubsub.said()
+                    await stories.run(on_ready, on_sight, until=hearing)
+                await network.pubsub.drain()
             return nursery.cancel_scope.cancel()
 
 

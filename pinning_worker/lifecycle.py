@@ -18,21 +18,15 @@ the shelf of blocks, the loop, and the rest.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import trio
 from trio_typing import TaskStatus
 
-from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.identities import PeerId, Txid
 from pinning_worker.domain.money.payment import Sighting, Tip
 from pinning_worker.domain.pin import Pin, Request, State
 from pinning_worker.domain.topic.requests import Ask, BadAsk
-from pinning_worker.ports.books import Books, Receipts
-from pinning_worker.ports.chain import Chain
-from pinning_worker.ports.content import Blocks, Fetcher
-from pinning_worker.ports.world import Announcer, Clock, CrashNotes
 from pinning_worker.steps.answering import Answering
 from pinning_worker.steps.asking import Asking
 from pinning_worker.steps.awaiting import Awaiting
@@ -45,14 +39,14 @@ from pinning_worker.steps.fetching import Fetching
 from pinning_worker.steps.keeping import Keeping
 from pinning_worker.steps.last_words import LastWords
 from pinning_worker.steps.losing import Losing
+from pinning_worker.steps.neighbours import Neighbours
 from pinning_worker.steps.owing import Owing
 from pinning_worker.steps.paying import Paying
 from pinning_worker.steps.queue import Queue
 from pinning_worker.steps.quoting import Quoting
 from pinning_worker.steps.receipts import WrittenReceipts
-from pinning_worker.steps.shelf import NoRelease, Release, Shelf
+from pinning_worker.steps.shelf import Shelf
 from pinning_worker.steps.tariffs import Tariffs
-from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.turns import Turn
 from pinning_worker.steps.two_clocks import TwoClocks
 from pinning_worker.steps.whole_roots import WholeRoots
@@ -62,18 +56,7 @@ from pinning_worker.steps.whole_roots import WholeRoots
 class Lifecycle:
     """Events enter by `asked`, `ill_asked` and the methods of a ChainListener; `run` keeps the story going."""
 
-    terms: Terms
-    clock: Clock
-    books: Books
-    blocks: Blocks
-    receipts: Receipts
-    fetcher: Fetcher
-    announcer: Announcer
-    chain: Chain
-    new_id: Callable[[], str]
-    crash_notes: CrashNotes
-    note_metadata: Callable[[Root, bool], Awaitable[None]] | None = None
-    release: Release = field(default_factory=NoRelease)
+    near: Neighbours
     has_last_words: bool = False  # a stop waits for announcements of stored changes
 
     bell: Bell = field(default_factory=Bell)
@@ -91,118 +74,36 @@ class Lifecycle:
     due: DueLoop = field(init=False)
 
     def __post_init__(self) -> None:
-        """Builds the chapters, each after those that it uses."""
-        terms, clock, books, chain, announcer = self.terms, self.clock, self.books, self.chain, self.announcer
-        bell, whole = self.bell, WholeRoots()
-        self.crashes = Crashes(self.crash_notes)
-        self.last_words = LastWords(self.has_last_words)
-        self.queue = Queue(books=books, clock=clock, terms=terms)
-        tariffs, awaiting = Tariffs(books), Awaiting(books)
-        two_clocks = TwoClocks(clock=clock, books=books, chain=chain)
-        receipts = WrittenReceipts(clock=clock, books=books, receipts=self.receipts)
-        quoting = Quoting(terms=terms, clock=clock, books=books, new_id=self.new_id)
-        self.shelf = Shelf(
-            books=books,
-            blocks=self.blocks,
-            receipts=self.receipts,
-            clock=clock,
-            chain=chain,
-            quarantine=terms.quarantine,
-            release=self.release,
+        """Builds the furniture and the chapters, each after those that it uses."""
+        near, bell, whole = self.near, self.bell, WholeRoots()
+        terms, clock, books, chain = near.terms, near.clock, near.books, near.chain
+        crashes = self.crashes = Crashes(near.crash_notes)
+        last_words = self.last_words = LastWords(self.has_last_words)
+        queue = self.queue = Queue(books, clock, terms)
+        two_clocks, awaiting, tariffs = TwoClocks(clock, books, chain), Awaiting(books), Tariffs(books)
+        receipts = WrittenReceipts(clock, books, near.receipts)
+        shelf = self.shelf = Shelf(
+            books, near.blocks, near.receipts, clock, chain, awaiting, quarantine=terms.quarantine, release=near.release
         )
-        losing = Losing(terms=terms, clock=clock, books=books, shelf=self.shelf, whole=whole, bell=bell)
-        self.checking = Checking(
-            books=books, blocks=self.blocks, clock=clock, crashes=self.crashes, losing=losing, whole=whole
-        )
-        self.blocks.found_broken = self.checking.note_broken
-        answering = Answering(
-            clock=clock, books=books, announcer=announcer, chain=chain, quoting=quoting, checking=self.checking
-        )
-        self.fetching = Fetching(
-            terms=terms,
-            clock=clock,
-            books=books,
-            blocks=self.blocks,
-            fetcher=self.fetcher,
-            announcer=announcer,
-            quoting=quoting,
-            answering=answering,
-            shelf=self.shelf,
-            bell=bell,
-            note_metadata=self.note_metadata,
-        )
-        self.paying = Paying(
-            terms=terms,
-            clock=clock,
-            books=books,
-            chain=chain,
-            announcer=announcer,
-            shelf=self.shelf,
-            receipts=receipts,
-            two_clocks=two_clocks,
-            crashes=self.crashes,
-            last_words=self.last_words,
-            bell=bell,
-        )
-        self.keeping = Keeping(
-            terms=terms,
-            clock=clock,
-            books=books,
-            blocks=self.blocks,
-            announcer=announcer,
-            answering=answering,
-            losing=losing,
-            receipts=receipts,
-            whole=whole,
-            last_words=self.last_words,
-        )
-        self.owing = Owing(
-            terms=terms,
-            clock=clock,
-            books=books,
-            shelf=self.shelf,
-            receipts=receipts,
-            two_clocks=two_clocks,
-            bell=bell,
-        )
-        self.ending = Ending(
-            terms=terms,
-            clock=clock,
-            books=books,
-            chain=chain,
-            announcer=announcer,
-            quoting=quoting,
-            shelf=self.shelf,
-            receipts=receipts,
-            two_clocks=two_clocks,
-            awaiting=awaiting,
-            tariffs=tariffs,
-            last_words=self.last_words,
-            bell=bell,
-        )
-        self.asking = Asking(
-            terms=terms,
-            clock=clock,
-            books=books,
-            chain=chain,
-            announcer=announcer,
-            answering=answering,
-            fetching=self.fetching,
-            ending=self.ending,
-            crashes=self.crashes,
-            queue=self.queue,
-            bell=bell,
-        )
+
+        quoting = Quoting(near)
+        losing = Losing(near, shelf, whole, bell)
+        self.checking = Checking(near, crashes, losing, whole)
+        near.blocks.found_broken = self.checking.note_broken
+        answering = Answering(near, quoting, self.checking)
+        self.fetching = Fetching(near, quoting, answering, shelf, bell)
+        self.paying = Paying(near, shelf, receipts, two_clocks, crashes, last_words, bell)
+        self.keeping = Keeping(near, answering, losing, receipts, whole, last_words)
+        self.owing = Owing(near, shelf, receipts, two_clocks, bell)
+        self.ending = Ending(near, quoting, shelf, receipts, two_clocks, awaiting, tariffs, last_words, bell)
+        self.asking = Asking(near, answering, self.fetching, self.ending, crashes, queue, bell)
         self.due = DueLoop(
-            terms=terms,
-            clock=clock,
-            books=books,
-            chain=chain,
-            shelf=self.shelf,
-            answering=answering,
-            crashes=self.crashes,
-            queue=self.queue,
-            bell=bell,
+            near,
+            shelf,
+            answering,
+            crashes,
+            queue,
+            bell,
             ask_anew=self.asking.take_up,
             judge=self.paying.judge,
             fetch=self._fetch,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pinning_worker.commands.telling import ExitCode, Told, telling
+from pinning_worker.domain.identities import PeerId
 
 if TYPE_CHECKING:
     from pinning_worker.settings import PeerSettings, StoreSettings
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _LOOPBACK = (("/ip4/0.0.0.0/", "/ip4/127.0.0.1/"), ("/ip6/::/", "/ip6/::1/"))
 
 
-def own_peer(settings: StoreSettings) -> str:
+def own_peer(settings: StoreSettings) -> PeerId:
     """The peer id. Makes no key where there is none. Raises Told."""
     from pinning_worker.adapters.p2p.host.identity import BadKey, load_key, peer_id_of
 

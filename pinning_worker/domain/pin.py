@@ -28,6 +28,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import NamedTuple
 
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import Sizes
@@ -178,9 +179,18 @@ def allows(state: State | None, event: Event) -> bool:
     return (state, event) in TABLE
 
 
-Share = tuple[str, str, str]
-"""The parts of an asker when places are shared: address, connection, peer. A new peer id costs nothing, a connection
-costs a handshake, an address costs money: so they are compared in this order."""
+class Share(NamedTuple):
+    """The parts of an asker when places are shared. A new peer id costs nothing, a connection costs a handshake, an
+    address costs money: so they are compared in this order."""
+
+    address: str
+    connection: PeerId = NO_PEER
+    peer: PeerId = NO_PEER
+
+    @property
+    def route(self) -> tuple[str, str]:
+        """The connection at its address, whichever peers sign over it."""
+        return (self.address, self.connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +209,7 @@ class Asker:
     @property
     def share(self) -> Share:
         connection = self.through or self.peer
-        return (self.address or connection, connection, self.peer)
+        return Share(self.address or connection, connection, self.peer)
 
     @property
     def words(self) -> tuple[str, str | None, int]:
@@ -223,7 +233,7 @@ def with_asker(askers: Iterable[Asker], asker: Asker, most: int) -> tuple[Asker,
 
 def parts_of(share: Share) -> tuple[tuple[str, ...], ...]:
     """The site, address, connection and peer: each with the parts before it, the site under a name of its own."""
-    return ("site", site_of(share[0]), "", ""), share[:1], share[:2], share
+    return ("site", site_of(share.address), "", ""), (share.address,), share.route, share
 
 
 def in_other_words(askers: Iterable[Asker]) -> list[Asker]:

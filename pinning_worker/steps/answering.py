@@ -19,11 +19,11 @@ from pinning_worker.domain.money.pricing import remaining_days
 from pinning_worker.domain.money.tariff import quoted_at
 from pinning_worker.domain.pin import Asker, Pin, in_other_words, with_asker
 from pinning_worker.domain.topic.messages import AddingCid, CidPinnedWithName, Error, Renewal
-from pinning_worker.ports.books import Books, Dossier
-from pinning_worker.ports.chain import Chain
-from pinning_worker.ports.world import Announcer, Clock, Trouble
+from pinning_worker.ports.books import Dossier
+from pinning_worker.ports.world import Trouble
 from pinning_worker.steps.checking import Checking
 from pinning_worker.steps.crashes import SET_ASIDE
+from pinning_worker.steps.neighbours import Chapter
 from pinning_worker.steps.quoting import Quoting
 
 ANSWER_EVERY = timedelta(seconds=2)
@@ -43,11 +43,7 @@ class Served(Enum):
 
 
 @dataclass(slots=True)
-class Answering:
-    clock: Clock
-    books: Books
-    announcer: Announcer
-    chain: Chain
+class Answering(Chapter):
     quoting: Quoting
     checking: Checking
     _answered: dict[Root, datetime] = field(default_factory=dict)
@@ -68,14 +64,14 @@ class Answering:
     async def refuse_unseen(self, askers: Iterable[Asker]) -> None:
         await self.refuse(askers, ErrorCode.BUSY, UNSEEN, UNSEEN_AGAIN_SECONDS)
 
-    async def soon(self, root: Root, asker: Asker) -> Served:
+    async def repeat_limited(self, root: Root, asker: Asker) -> Served:
         """Gives the standing answer, now or two seconds after the last one."""
         waiting = self._postponed.get(root)
         if waiting is not None:
             waiting[:] = with_asker(waiting, asker, MOST_NAMES)
             return Served.LATER
         if not self._rests(root):
-            return Served.NOT if await self.first(root, [asker]) else Served.NOW
+            return Served.NOT if await self.answer_now(root, [asker]) else Served.NOW
         self._postponed[root] = [asker]
         return Served.LATER
 
@@ -84,7 +80,7 @@ class Answering:
         last = self._answered.get(root)
         return last is not None and timedelta(0) <= self.clock.now() - last < ANSWER_EVERY
 
-    async def first(self, root: Root, askers: Sequence[Asker]) -> list[Asker]:
+    async def answer_now(self, root: Root, askers: Sequence[Asker]) -> list[Asker]:
         """Gives the standing answer now. Returns the askers without one (any more)."""
         if len(self._answered) > MOST_REMEMBERED:
             self._forget_old()
@@ -97,7 +93,7 @@ class Answering:
         for root in [root for root in self._postponed if not self._rests(root)]:
             askers = self._postponed.pop(root)
             try:
-                for asker in await self.first(root, askers):
+                for asker in await self.answer_now(root, askers):
                     await ask_anew(root, asker)
             except Trouble:
                 self._postponed[root] = [*askers, *self._postponed.get(root, ())][-MOST_NAMES:]

@@ -17,17 +17,15 @@ from pinning_worker.domain.money.pricing import months_to_sell
 from pinning_worker.domain.pin import ACTIVE, Asker, Request, State, asked_again
 from pinning_worker.domain.topic.messages import Error
 from pinning_worker.domain.topic.requests import Ask, BadAsk
-from pinning_worker.ports.books import Books, Change, Dossier
-from pinning_worker.ports.chain import Chain
-from pinning_worker.ports.world import Announcer, Clock
+from pinning_worker.ports.books import Change, Dossier
 from pinning_worker.steps.answering import Answering, Served
 from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.crashes import Crashes
 from pinning_worker.steps.ending import Ending
 from pinning_worker.steps.fetching import Fetching
+from pinning_worker.steps.neighbours import Chapter
 from pinning_worker.steps.queue import Queue
-from pinning_worker.steps.terms import Terms
 
 log = structlog.get_logger()
 
@@ -35,12 +33,7 @@ QUEUE_AGAIN_SECONDS = 30
 
 
 @dataclass(slots=True)
-class Asking:
-    terms: Terms
-    clock: Clock
-    books: Books
-    chain: Chain
-    announcer: Announcer
+class Asking(Chapter):
     answering: Answering
     fetching: Fetching
     ending: Ending
@@ -67,7 +60,7 @@ class Asking:
             known = await self.books.dossier(root, 1)
             request = known.request
             if await self._stands(root, known):
-                match await self.answering.soon(root, asker):
+                match await self.answering.repeat_limited(root, asker):
                     case Served.NOW:
                         return None
                     case Served.LATER:

@@ -21,11 +21,10 @@ import trio
 from pinning_worker.domain.content.cid import Root, cid_text
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import LIVE
-from pinning_worker.ports.books import Books
-from pinning_worker.ports.content import Blocks
-from pinning_worker.ports.world import Clock, Trouble
+from pinning_worker.ports.world import Trouble
 from pinning_worker.steps.crashes import Crashes
 from pinning_worker.steps.losing import Losing
+from pinning_worker.steps.neighbours import Chapter
 from pinning_worker.steps.whole_roots import WholeRoots
 
 log = structlog.get_logger()
@@ -39,10 +38,7 @@ NEXT_PASS_SECONDS = 86_400.0  # a lost file causes no event, so the whole store 
 
 
 @dataclass(slots=True)
-class Checking:
-    books: Books
-    blocks: Blocks
-    clock: Clock
+class Checking(Chapter):
     crashes: Crashes
     losing: Losing
     whole: WholeRoots

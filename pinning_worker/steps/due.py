@@ -24,16 +24,15 @@ from trio_typing import TaskStatus
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.pin import ACTIVE, Asker, Event, Pin, PinKey, Request, State
-from pinning_worker.ports.books import Books, Change
-from pinning_worker.ports.chain import Chain
-from pinning_worker.ports.world import Clock, Trouble
+from pinning_worker.ports.books import Change
+from pinning_worker.ports.world import Trouble
 from pinning_worker.steps.answering import Answering
 from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.crashes import SET_ASIDE, Crashed, Crashes, work_name
 from pinning_worker.steps.fair_share import LOOK_AHEAD, Served, Waiting, fair_choice
+from pinning_worker.steps.neighbours import Chapter
 from pinning_worker.steps.queue import Queue
 from pinning_worker.steps.shelf import Shelf
-from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.turns import Places, Turn
 
 log = structlog.get_logger()
@@ -46,14 +45,10 @@ Item = TypeVar("Item")
 
 
 @dataclass(slots=True)
-class DueLoop:
+class DueLoop(Chapter):
     """`judge` takes a nudged pin; `fetch`, `lapse` and `step` take a due row. `turn_away` takes a request that waits
     while the chain is not seen, `displace` one that makes room in a full queue."""
 
-    terms: Terms
-    clock: Clock
-    books: Books
-    chain: Chain
     shelf: Shelf
     answering: Answering
     crashes: Crashes

@@ -15,23 +15,20 @@ import structlog
 from pinning_worker.domain.content.cid import Root, cid_text
 from pinning_worker.domain.money.account import account_of
 from pinning_worker.domain.money.pricing import remaining_days
-from pinning_worker.domain.money.swartz import ZERO
 from pinning_worker.domain.pin import LIVE, Event, Pin, Request, State, next_look, next_reminder
 from pinning_worker.domain.topic.messages import ExpiredCid, ExpiringCid, Renewal
 from pinning_worker.domain.topic.name_row import name_text
 from pinning_worker.domain.verdict import account_as_of, settled
-from pinning_worker.ports.books import Books, Change
-from pinning_worker.ports.chain import Chain
-from pinning_worker.ports.world import Announcer, Clock
+from pinning_worker.ports.books import Change
 from pinning_worker.steps.awaiting import Awaiting
 from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.fetching import KEEP_REFUSED
 from pinning_worker.steps.last_words import LastWords
+from pinning_worker.steps.neighbours import Chapter
 from pinning_worker.steps.quoting import Quoting
 from pinning_worker.steps.receipts import WrittenReceipts
 from pinning_worker.steps.shelf import Shelf
 from pinning_worker.steps.tariffs import Tariffs, rate_of
-from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.two_clocks import TwoClocks
 
 log = structlog.get_logger()
@@ -41,12 +38,7 @@ UNSEEN_AGAIN = timedelta(minutes=10)
 
 
 @dataclass(slots=True)
-class Ending:
-    terms: Terms
-    clock: Clock
-    books: Books
-    chain: Chain
-    announcer: Announcer
+class Ending(Chapter):
     quoting: Quoting
     shelf: Shelf
     receipts: WrittenReceipts
@@ -82,8 +74,8 @@ class Ending:
         async with self.last_words.told_once_stored():
             if not await self.books.commit(Change(pins=(reminded,))):
                 return
-            if quote is None or self.terms.blocked(pin.root) or account.missing(rate_of(quote, rates)) == ZERO:
-                return
+            if quote is None or self.terms.blocked(pin.root) or not account.missing(rate_of(quote, rates)):
+                return  # credit extends the term by itself
             missing = account.missing(rate_of(quote, rates), quote.months)
             left = remaining_days(pin.ends, self.clock.now())
             await self.announcer.say(ExpiringCid(pin.cid_text, pin.name, pin.ends, left, Renewal.of(quote, missing)))

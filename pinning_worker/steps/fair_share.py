@@ -23,10 +23,10 @@ from pinning_worker.domain.site import Part, lead
 LOOK_AHEAD = 1_024  # requests of the queue that one choice looks at
 MOST_SERVED = 4_000  # shares and their parts whose last turn is remembered
 
-NOBODY: Share = ("", "", "")
+NOBODY = Share("")
 """The share of requests without an asker or a payment: a quote whose blocks were lost."""
 
-PAID_FOR: Share = ("paid for", "", "")
+PAID_FOR = Share("paid for")
 """The share of all paid requests."""
 
 

@@ -6,7 +6,7 @@ one CID only; even a fault of ours is first answered with INTERNAL (`crashes.py`
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -22,18 +22,18 @@ from pinning_worker.domain.money.tariff import bytes_for, quoted_at
 from pinning_worker.domain.pin import ACTIVE, Asker, Event, Request, Share, State, in_other_words
 from pinning_worker.domain.topic.messages import FetchingCid
 from pinning_worker.domain.verdict import settled
-from pinning_worker.ports.books import Books, Change
-from pinning_worker.ports.content import Blocks, Fetcher, NoRoom, NotFound, OverBudget, Stalled, Unreadable
-from pinning_worker.ports.world import Announcer, Clock, DiskFull, Trouble
+from pinning_worker.ports.books import Change
+from pinning_worker.ports.content import NoRoom, NotFound, OverBudget, Stalled, Unreadable
+from pinning_worker.ports.world import DiskFull, Trouble
 from pinning_worker.steps.answering import UNSEEN, UNSEEN_AGAIN_SECONDS, Answering
 from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.closure import Closure, DeniedPart, Gathering
 from pinning_worker.steps.compare_and_swap import attempts
+from pinning_worker.steps.neighbours import Chapter
 from pinning_worker.steps.queue import MADE_ROOM
 from pinning_worker.steps.quoting import Quoting, log_quote
 from pinning_worker.steps.shelf import Shelf
 from pinning_worker.steps.staging import room_for, staged_by
-from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.turns import Turn
 from pinning_worker.ungroup import one_error
 
@@ -76,18 +76,11 @@ class QuotaUsedUp(Exception):
 
 
 @dataclass(slots=True)
-class Fetching:
-    terms: Terms
-    clock: Clock
-    books: Books
-    blocks: Blocks
-    fetcher: Fetcher
-    announcer: Announcer
+class Fetching(Chapter):
     quoting: Quoting
     answering: Answering
     shelf: Shelf
     bell: Bell
-    note_metadata: Callable[[Root, bool], Awaitable[None]] | None
     _taken: dict[Root, tuple[Share, int]] = field(default_factory=dict)  # bytes taken by running fetches
 
     async def fetch(self, request: Request, turn: Turn) -> None:
@@ -139,7 +132,7 @@ class Fetching:
             else:
                 await self._explain(request, gathering, failure)
         except Exception as fault:
-            self.shelf.untidy, told = True, f"reference {self.quoting.new_id()}"
+            self.shelf.untidy, told = True, f"reference {self.near.new_id()}"
             fault.add_note(f"the asker was told: {told}")
             await self._give_up(request, gathering.blocks, ErrorCode.INTERNAL, told, retry_after=600)
             raise
@@ -166,7 +159,7 @@ class Fetching:
 
         return Gathering(
             root=cid_from_bytes(request.root),
-            fetcher=self.fetcher,
+            fetcher=self.near.fetcher,
             store=self.blocks,
             clock=self.clock,
             budget=budget,
@@ -184,11 +177,11 @@ class Fetching:
         if any(pin.keeps for pin in pins):
             return self._most_room()
         unquoted = [pin for pin in pins if pin.state is State.OWED and pin.due_at is not None]
-        log, room = await self.books.tariffs(), 0
+        log_of_tariffs, room = await self.books.tariffs(), 0
         for pin in unquoted:
             paid = settled(await self.books.payments_of(pin.key))
             moment = min((payment.proof.time for payment in paid if payment.proof), default=self.clock.now())
-            room = max(room, bytes_for(Swartz.total(payment.amount for payment in paid), moment, log))
+            room = max(room, bytes_for(Swartz.total(payment.amount for payment in paid), moment, log_of_tariffs))
         return room
 
     async def _room_left(self, share: Share, taken: Iterable[tuple[Share, int]]) -> int:
@@ -241,11 +234,11 @@ class Fetching:
 
     async def _tell(self, root: Root, closure: Closure, askers: tuple[Asker, ...]) -> None:
         """Answers the askers and nudges the pins. The quote is stored: no failure from here on takes it back."""
-        await self.answering.first(root, askers)
+        await self.answering.answer_now(root, askers)
         for pin in await self.books.pins_of(root):
             self.bell.nudge(pin.key)
-        if closure.has_images is not None and self.note_metadata is not None:
-            await self.note_metadata(root, closure.has_images)
+        if closure.has_images is not None and self.near.note_metadata is not None:
+            await self.near.note_metadata(root, closure.has_images)
 
     async def _measured(self, root: Root, closure: Closure) -> tuple[Asker, ...]:
         """Stores measures, quotes and block references in one change. Returns the askers to answer."""
@@ -268,7 +261,8 @@ class Fetching:
                 reason="",
                 attempts=0,
             )
-            quotes = self.quoting.first(known, request, quoted_at(now, await self.books.tariffs()), now)
+            tariff = quoted_at(now, await self.books.tariffs())
+            quotes = self.quoting.missing_quotes(known, request, tariff, now)
             hold = ((root, tuple(closure.blocks)),)
             if await self.books.commit(Change(requests=(request,), quotes=quotes, hold=hold)):
                 for quote in quotes:

@@ -12,26 +12,19 @@ import structlog
 from pinning_worker.domain.pin import Event, Pin, Request, next_look, reminders_over
 from pinning_worker.domain.topic.messages import AddedCid
 from pinning_worker.domain.topic.name_row import name_text
-from pinning_worker.ports.books import Books, Change
-from pinning_worker.ports.content import Blocks
-from pinning_worker.ports.world import Announcer, Clock
+from pinning_worker.ports.books import Change
 from pinning_worker.steps.answering import Answering
 from pinning_worker.steps.last_words import LastWords
 from pinning_worker.steps.losing import Losing
+from pinning_worker.steps.neighbours import Chapter
 from pinning_worker.steps.receipts import WrittenReceipts
-from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.whole_roots import WholeRoots
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Keeping:
-    terms: Terms
-    clock: Clock
-    books: Books
-    blocks: Blocks
-    announcer: Announcer
+class Keeping(Chapter):
     answering: Answering
     losing: Losing
     receipts: WrittenReceipts

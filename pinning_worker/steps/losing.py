@@ -10,22 +10,18 @@ import structlog
 from pinning_worker.domain.content.cid import Root, cid_text
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.pin import LIVE, Event, State
-from pinning_worker.ports.books import Books, Change
-from pinning_worker.ports.world import Clock
+from pinning_worker.ports.books import Change
 from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.compare_and_swap import attempts
+from pinning_worker.steps.neighbours import Chapter
 from pinning_worker.steps.shelf import Shelf
-from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.whole_roots import WholeRoots
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Losing:
-    terms: Terms
-    clock: Clock
-    books: Books
+class Losing(Chapter):
     shelf: Shelf
     whole: WholeRoots
     bell: Bell

@@ -12,12 +12,11 @@ from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.tariff import least_at
 from pinning_worker.domain.pin import LIVE, Event, Pin, State, asked_again
 from pinning_worker.domain.topic.name_row import name_text
-from pinning_worker.ports.books import Books, Change
-from pinning_worker.ports.world import Clock
+from pinning_worker.ports.books import Change
 from pinning_worker.steps.bell import Bell
+from pinning_worker.steps.neighbours import Chapter
 from pinning_worker.steps.receipts import WrittenReceipts
 from pinning_worker.steps.shelf import Shelf
-from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.two_clocks import TwoClocks
 
 log = structlog.get_logger()
@@ -29,10 +28,7 @@ _TERM_ENDED, _DENIED = "its term ended before the content could be had", "on the
 
 
 @dataclass(slots=True)
-class Owing:
-    terms: Terms
-    clock: Clock
-    books: Books
+class Owing(Chapter):
     shelf: Shelf
     receipts: WrittenReceipts
     two_clocks: TwoClocks

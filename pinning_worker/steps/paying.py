@@ -19,17 +19,15 @@ from pinning_worker.domain.money.tariff import least_at, quoted_at
 from pinning_worker.domain.pin import Event, Pin, PinKey, State, step
 from pinning_worker.domain.topic.name_row import name_text
 from pinning_worker.domain.verdict import Offer, judge
-from pinning_worker.ports.books import Books, Change
-from pinning_worker.ports.chain import Chain
-from pinning_worker.ports.world import Announcer, Clock
+from pinning_worker.ports.books import Change
 from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.compare_and_swap import attempts
 from pinning_worker.steps.crashes import Crashes
 from pinning_worker.steps.last_words import LastWords
+from pinning_worker.steps.neighbours import Chapter
 from pinning_worker.steps.receipts import WrittenReceipts
 from pinning_worker.steps.shelf import Shelf
 from pinning_worker.steps.tariffs import rates_of
-from pinning_worker.steps.terms import Terms
 from pinning_worker.steps.two_clocks import TwoClocks
 from pinning_worker.steps.unbooked import Unbooked
 
@@ -39,12 +37,7 @@ REORG_LOOKBACK = 1000  # blocks below the tip whose payments are compared with o
 
 
 @dataclass(slots=True)
-class Paying:
-    terms: Terms
-    clock: Clock
-    books: Books
-    chain: Chain
-    announcer: Announcer
+class Paying(Chapter):
     shelf: Shelf
     receipts: WrittenReceipts
     two_clocks: TwoClocks
@@ -182,12 +175,12 @@ class Paying:
                 return
             request = await self.books.request(key.root)
             payments, quotes, now = await self.books.payments_of(key), await self.books.quotes(key.root), self.clock.now()
-            log_of_tariffs = await self.books.tariffs()
+            tariffs = await self.books.tariffs()
             verdict = judge(
                 pin,
                 payments,
-                rates_of(log_of_tariffs, quotes),
-                Offer(quotes, self.terms.least_told(quoted_at(now, log_of_tariffs))),
+                rates_of(tariffs, quotes),
+                Offer(quotes, self.terms.least_told(quoted_at(now, tariffs))),
                 held=bool(request and request.sizes),
                 tip=tip,
                 depth=self.terms.depth,

@@ -93,8 +93,8 @@ def refusal(asker: Asker, waiting: Sequence[Request], terms: Terms) -> str | Non
     """The reason to refuse it, however few others wait; None: there is a place."""
     if sum(any(asker.peer == a.peer for a in request.askers) for request in waiting) >= terms.queue_size_per_peer:
         return "too many requests of yours are waiting"
-    connection, share = asker.share[1], max(terms.queue_size // 2, terms.queue_size_per_peer)
-    if sum(any(connection == a.share[1] for a in request.askers) for request in waiting) >= share:
+    connection, share = asker.share.connection, max(terms.queue_size // 2, terms.queue_size_per_peer)
+    if sum(any(connection == a.share.connection for a in request.askers) for request in waiting) >= share:
         return "too many requests that came through the same peer as yours are waiting"
     return None
 

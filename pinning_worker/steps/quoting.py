@@ -10,7 +10,6 @@ the last quote ends with the hold. After it the content is fetched again, if the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,10 +19,9 @@ from pinning_worker.domain.content.cid import Root, cid_text
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.tariff import MINERS_CLOCKS, Tariff, fee, quoted_at
 from pinning_worker.domain.pin import LIVE, Event, Request
-from pinning_worker.ports.books import Books, Change, Dossier
-from pinning_worker.ports.world import Clock
+from pinning_worker.ports.books import Change, Dossier
 from pinning_worker.steps.compare_and_swap import attempts
-from pinning_worker.steps.terms import Terms
+from pinning_worker.steps.neighbours import Chapter
 
 log = structlog.get_logger()
 
@@ -32,13 +30,8 @@ UNPAID_LIVES = 3
 SHORTEST = 24  # the shortest quote is this part of `quote_life`
 
 
-@dataclass(frozen=True, slots=True)
-class Quoting:
-    terms: Terms
-    clock: Clock
-    books: Books
-    new_id: Callable[[], str]
-
+@dataclass(slots=True)
+class Quoting(Chapter):
     async def standing(self, root: Root, months: int, text: str, until: datetime | None = None) -> Quote | None:
         """The live quote of (root, months), or a new one; None if the closure is not held or its hold about to end.
         `until`: the quote should live that long, as far as the tariff's notice allows."""
@@ -86,7 +79,7 @@ class Quoting:
     def _make(self, request: Request, months: int, text: str, tariff: Tariff, now: datetime, ends: datetime) -> Quote:
         assert request.sizes is not None
         return Quote(
-            id=self.new_id(),
+            id=self.near.new_id(),
             root=request.root,
             cid_text=text,
             months=months,
@@ -103,7 +96,7 @@ class Quoting:
             foreign=request.foreign,
         )
 
-    def first(self, known: Dossier, request: Request, tariff: Tariff, now: datetime) -> tuple[Quote, ...]:
+    def missing_quotes(self, known: Dossier, request: Request, tariff: Tariff, now: datetime) -> tuple[Quote, ...]:
         """A quote for each term that the askers want. The longest, if none wants any: it notes the closure's bytes, by
         which payments are judged."""
         terms = {asker.months: asker.text for asker in known.request.askers} if known.request else {}

@@ -26,11 +26,12 @@ import structlog
 import trio
 
 from pinning_worker.domain.content.multihash import Multihash
-from pinning_worker.domain.pin import REQUEST_HOLDS, Pin
+from pinning_worker.domain.pin import REQUEST_HOLDS, Event, Pin
 from pinning_worker.ports.books import Books, Change, Receipts
 from pinning_worker.ports.chain import Chain
 from pinning_worker.ports.content import Blocks
 from pinning_worker.ports.world import Clock, Trouble
+from pinning_worker.steps.awaiting import Awaiting
 from pinning_worker.steps.closure import Closure
 from pinning_worker.steps.recovering import promised_to_nobody
 
@@ -93,6 +94,7 @@ class Shelf:
     receipts: Receipts
     clock: Clock
     chain: Chain
+    awaiting: Awaiting
     quarantine: timedelta
     release: Release = field(default_factory=NoRelease)
     untidy: bool = True  # unreferenced blocks may lie there: true at every start
@@ -121,11 +123,16 @@ class Shelf:
             await self.blocks.free(tuple(bad), await self._today(), was_paid=True)
 
     async def let_go(self, pin: Pin, change: Change) -> bool:
-        """Stores a pin that no longer keeps its root, and frees the blocks that nothing else holds."""
+        """Stores a pin that no longer keeps its root, and frees the blocks that nothing else holds. While a payment for
+        another name is on its way, the request holds them: its lapse looks again."""
         request = await self.books.request(pin.root)
         others = [other for other in await self.books.pins_of(pin.root) if other.key != pin.key]
         if any(other.keeps for other in others) or (request and request.state in REQUEST_HOLDS):
             return await self.books.commit(change)
+        awaited = await self.awaiting.until(others, self.clock.now())
+        if awaited is not None and request is not None and request.sizes is not None:
+            holding = request.moved(Event.MEASURED, awaited)
+            return await self.books.commit(replace(change, requests=(holding,)))
         emptied = tuple(replace(r, sizes=None) for r in change.requests)
         return await self.store_and_free(replace(change, requests=emptied, release=(pin.root,)), was_paid=True)
 

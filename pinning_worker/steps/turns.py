@@ -80,10 +80,10 @@ class Places:
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _end_for_their_own(self, waiting: Waiting, now: datetime) -> datetime | None:
-        queued = Counter(part for _, shares in waiting.with_shares() for part in {share[:2] for share in shares})
+        queued = Counter(part for _, shares in waiting.with_shares() for part in {share.route for share in shares})
         most, moments = max(1, self.count // 2), []
         for turn in self.open_turns():
-            behind = queued[turn.share[:2]]
+            behind = queued[turn.share.route]
             if turn.blocks or not behind:
                 continue
             end = turn.since + max(FIRST_SECONDS, self.first_block * most / (most + behind))

@@ -8,17 +8,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 import trio
 
 from pinning_worker.adapters.blocks.release_file import ReleaseFile
 from pinning_worker.adapters.electrum.sight import Blindness
+from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.adapters.machine.clock import SystemClock
 from pinning_worker.adapters.machine.crash_file import CrashFile
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
 from pinning_worker.adapters.p2p.bounds.request_budget import RequestBudget
 from pinning_worker.adapters.p2p.gossip.announcer import TopicAnnouncer
+from pinning_worker.adapters.p2p.gossip.pubsub import Topic
 from pinning_worker.adapters.p2p.gossip.request_reader import RequestReader
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.catalogue import Catalogue
@@ -26,49 +29,108 @@ from pinning_worker.domain.topic.messages import AddedCid, ExpiredCid, Message
 from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.settings import Settings
 from pinning_worker.settings.denylist import DenylistFile
+from pinning_worker.steps.neighbours import Neighbours
 from pinning_worker.steps.providing import Kept, Providing
 from pinning_worker.steps.takedown import TakeDown
-from pinning_worker.steps.tariffs import Prices, begin_tariffs, differs
+from pinning_worker.steps.tariffs import begin_tariffs, differs
 from pinning_worker.tally import Tally
 from pinning_worker.wiring.chain import Listeners, network_followed, payment_watcher
 from pinning_worker.wiring.network import Network
 from pinning_worker.wiring.stores import BLOCKS_FOLDER, Stores
-from pinning_worker.wiring.terms import terms_of
+from pinning_worker.wiring.terms import prices_of, terms_of
 
 log = structlog.get_logger()
 
 
-async def tell_stories(
-    settings: Settings,
-    peers: Network,
-    stores: Stores,
-    crashes: CrashFile,
-    on_hangup: list[Callable[[], None]],
-    on_ready: Callable[[Host], Awaitable[None]] | None,
-    on_sight: Callable[[Blindness | None], None],
-    until: trio.CancelScope,
-) -> None:
-    """Runs the stories until `until` is cancelled. Then the innermost nursery ends first: the readers stop, then the
-    stories announce what they have stored, then the engine stops serving blocks, and discovery takes its leave.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stories:
+    """The stories, and all that drives them. Made by `build_stories` only; nothing in it works before `run`."""
 
-    This adds the bells of SIGHUP to `on_hangup`."""
-    network, host = await network_followed(settings, stores.books, stores.index), peers.host
-    clock = SystemClock(settings.clock_offset_file)
-    prices = Prices(settings.price_per_mib_month, settings.min_fee)
-    if differs(await begin_tariffs(stores.books, prices, clock.now()), prices, clock.now()):
+    peers: Network
+    topic_name: str
+    network_name: str
+    engine: Engine
+    catalogue: Catalogue
+    lifecycle: Lifecycle
+    takedown: TakeDown
+    denylist: DenylistFile
+    watcher: PaymentWatcher
+    reader: RequestReader
+    tally: Tally
+    providing: Providing | None
+
+    def look_again(self) -> None:
+        """Reads again what the operator may have changed while the worker runs."""
+        self.takedown.look_again()
+        self.lifecycle.look_again()
+
+    async def run(
+        self,
+        on_ready: Callable[[Host], Awaitable[None]] | None,
+        on_sight: Callable[[Blindness | None], None],
+        until: trio.CancelScope,
+    ) -> None:
+        """Runs until `until` is cancelled. Then the innermost nursery ends first: the readers stop, then the stories
+        announce what they have stored, then the engine stops serving blocks, and discovery takes its leave."""
+
+        def sight_changed(reason: Blindness | None) -> None:
+            on_sight(reason)
+            self.lifecycle.ring()  # waiting requests may be fetched now
+
+        self.watcher.sight.changed = sight_changed
+        async with trio.open_nursery() as giving:
+            await giving.start(self.engine.run)
+            async with trio.open_nursery() as telling:
+                await telling.start(self.catalogue.run)
+                await telling.start(self.lifecycle.run)
+                telling.start_soon(self.takedown.run, self.denylist, self.lifecycle.denylist_changed)
+                with until:
+                    async with trio.open_nursery() as hearing:
+                        await hearing.start(self.watcher.run, Listeners(self.lifecycle, self.catalogue))
+                        hearing.start_soon(self.reader.run)
+                        giving.start_soon(self.peers.find_peers)  # a goodbye to a slow router holds up no last words
+                        hearing.start_soon(self.tally.run, self._served)
+                        if self.providing is not None:
+                            hearing.start_soon(self.providing.run)
+                        await self._tell_ready(on_ready)
+                telling.cancel_scope.cancel()
+            giving.cancel_scope.cancel()
+
+    async def _tell_ready(self, on_ready: Callable[[Host], Awaitable[None]] | None) -> None:
+        host = self.peers.host
+        log.info("ready", peer=host.peer_id, addresses=host.addresses, network=self.network_name, topic=self.topic_name)
+        if on_ready is not None:
+            await on_ready(host)
+
+    def _served(self) -> dict[str, int]:
+        """Blocks and bytes served since the start, and the peers connected now."""
+        server, peers = self.engine.server, self.peers.host.peers()
+        return {"blocks_served": server.blocks_sent, "bytes_served": server.bytes_sent, "peers_now": len(peers)}
+
+
+async def _begin_tariffs(settings: Settings, stores: Stores, now: datetime) -> None:
+    """The settings give the first tariff; afterwards the books win."""
+    prices = prices_of(settings)
+    if differs(await begin_tariffs(stores.books, prices, now), prices, now):
         log.warning("tariff.differs", mend="the settings give the first tariff only: see `pinning-worker tariff show`")
+
+
+async def build_stories(settings: Settings, peers: Network, stores: Stores, crashes: CrashFile) -> Stories:
+    """Builds the stories and their neighbours, each after those that it uses."""
+    network, host = await network_followed(settings, stores.books, stores.index), peers.host
+    clock, tally = SystemClock(settings.clock_offset_file), Tally()
+    await _begin_tariffs(settings, stores, clock.now())
     topic = await peers.pubsub.join(settings.topic)
     if host.hop is not None:
         host.hop.welcome = topic.has_subscriber if settings.relay_for == "topic" else lambda _peer: True
     denylist, takedown = DenylistFile(settings.denylist_file), TakeDown(stores.books)
     await takedown.apply(await trio.to_thread.run_sync(denylist.read))
     providing = Providing(peers.dht, Kept(stores.books, takedown.is_blocked)) if peers.dht is not None else None
-    tally = Tally()
     announcer = Announcers(TopicAnnouncer(topic), tally, providing)
     engine = Engine(host, stores.blocks, providers=peers.dht, serves=takedown.serves)
     watcher = await payment_watcher(settings, network, stores, clock)
     catalogue = Catalogue(network, clock, watcher, stores.index, announcer)
-    lifecycle = Lifecycle(
+    near = Neighbours(
         terms=terms_of(settings, takedown),
         clock=clock,
         books=stores.books,
@@ -81,51 +143,35 @@ async def tell_stories(
         crash_notes=crashes,
         note_metadata=catalogue.note_metadata,
         release=ReleaseFile(settings.data_dir / BLOCKS_FOLDER),
-        has_last_words=True,
+    )
+    lifecycle = Lifecycle(near, has_last_words=True)
+    return Stories(
+        peers=peers,
+        topic_name=settings.topic,
+        network_name=network.name,
+        engine=engine,
+        catalogue=catalogue,
+        lifecycle=lifecycle,
+        takedown=takedown,
+        denylist=denylist,
+        watcher=watcher,
+        reader=_reader(settings, topic, tally, lifecycle, catalogue),
+        tally=tally,
+        providing=providing,
     )
 
-    def sight_changed(reason: Blindness | None) -> None:
-        on_sight(reason)
-        lifecycle.ring()  # waiting requests may be fetched now
 
-    watcher.sight.changed = sight_changed
-    on_hangup.extend([takedown.look_again, lifecycle.look_again])
-    reader = RequestReader(
+def _reader(
+    settings: Settings, topic: Topic, tally: Tally, lifecycle: Lifecycle, catalogue: Catalogue
+) -> RequestReader:
+    """The reader of the topic, whose requests enter by the doors of the stories."""
+    return RequestReader(
         topic.intake,
         RequestBudget(settings.requests_per_peer_per_minute, settings.requests_per_minute),
         asked=tally.counting("requests", lifecycle.asked),
         ill_asked=lifecycle.ill_asked,
         listed=tally.counting("lists", catalogue.listed),
     )
-    if until.cancel_called:  # a signal during the opening: no work begins any more
-        return
-    async with trio.open_nursery() as giving:
-        await giving.start(engine.run)
-        async with trio.open_nursery() as telling:
-            await telling.start(catalogue.run)
-            await telling.start(lifecycle.run)
-            telling.start_soon(takedown.run, denylist, lifecycle.denylist_changed)
-            with until:
-                async with trio.open_nursery() as hearing:
-                    await hearing.start(watcher.run, Listeners(lifecycle, catalogue))
-                    hearing.start_soon(reader.run)
-                    giving.start_soon(peers.find_peers)  # a goodbye to a slow router holds up no last words
-                    hearing.start_soon(tally.run, lambda: _served(engine, host))
-                    if providing is not None:
-                        hearing.start_soon(providing.run)
-                    log.info(
-                        "ready", peer=host.peer_id, addresses=host.addresses, network=network.name, topic=settings.topic
-                    )
-                    if on_ready is not None:
-                        await on_ready(host)
-            telling.cancel_scope.cancel()
-        giving.cancel_scope.cancel()
-
-
-def _served(engine: Engine, host: Host) -> dict[str, int]:
-    """Blocks and bytes served since the start, and the peers connected now."""
-    server = engine.server
-    return {"blocks_served": server.blocks_sent, "bytes_served": server.bytes_sent, "peers_now": len(host.peers())}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.settings import Settings
 from pinning_worker.steps.takedown import TakeDown
+from pinning_worker.steps.tariffs import Prices
 from pinning_worker.steps.terms import Terms
 
 
@@ -27,3 +28,8 @@ def terms_of(settings: Settings, takedown: TakeDown) -> Terms:
         denied=takedown.denies,
         blocked=takedown.is_blocked,
     )
+
+
+def prices_of(settings: Settings) -> Prices:
+    """The prices in the settings: those of the first tariff."""
+    return Prices(settings.price_per_mib_month, settings.min_fee)

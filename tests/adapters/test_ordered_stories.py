@@ -26,14 +26,13 @@ async def told(
 ) -> None:
     for name in ("Catalogue", "DenylistFile", "Engine", "RequestReader", "SystemClock", "TakeDown", "Tally"):
         monkeypatch.setattr(stories, name, MagicMock(return_value=part))
-    for name in ("ReleaseFile", "RequestBudget", "TopicAnnouncer", "terms_of"):
+    for name in ("ReleaseFile", "RequestBudget", "TopicAnnouncer", "terms_of", "Neighbours"):
         monkeypatch.setattr(stories, name, MagicMock())
     monkeypatch.setattr(stories, "Lifecycle", MagicMock(return_value=lifecycle))
     monkeypatch.setattr(stories, "network_followed", AsyncMock())
     monkeypatch.setattr(stories, "payment_watcher", AsyncMock(return_value=part))
-    await stories.tell_stories(
-        MagicMock(), peers, MagicMock(), MagicMock(), [], on_ready, lambda _reason: None, until=until
-    )
+    built = await stories.build_stories(MagicMock(), peers, MagicMock(), MagicMock())
+    await built.run(on_ready, lambda _reason: None, until=until)
 
 
 async def test_a_router_that_does_not_answer_holds_up_no_last_words(
@@ -66,12 +65,3 @@ async def test_a_router_that_does_not_answer_holds_up_no_last_words(
     lifecycle.run, peers.find_peers, peers.pubsub.join = tell, find_peers, AsyncMock()
     await told(monkeypatch, part, lifecycle, peers, on_ready, until)
     assert seconds == [0]
-
-
-async def test_a_stop_during_the_opening_begins_no_story(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Catches: what was due began after the order to end."""
-    lifecycle, until = MagicMock(), trio.CancelScope()
-    part = MagicMock(apply=AsyncMock(side_effect=lambda _keys: until.cancel()), run=until_cancelled)
-    lifecycle.run = MagicMock(side_effect=until_cancelled)
-    await told(monkeypatch, part, lifecycle, MagicMock(dht=None, **{"pubsub.join": AsyncMock()}), None, until)
-    assert not lifecycle.run.called

@@ -14,7 +14,7 @@ from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Purc
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt
 from pinning_worker.domain.money.swartz import Swartz
-from pinning_worker.domain.pin import Asker, Pin, Request, State
+from pinning_worker.domain.pin import Asker, Pin, Request, Share, State
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_457, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -53,7 +53,10 @@ def request(root: Root = ROOT, **changes: Any) -> Request:
         "failure": ErrorCode.TIMEOUT,
         "reason": "blocks stopped: " + STRANGE,
         "attempts": 2,
-        "staged_for": (("203.0.113.7", "12D3KooWA", "12D3KooWB"), ("12D3KooWB", "12D3KooWB", "12D3KooWB")),
+        "staged_for": (
+            Share("203.0.113.7", PeerId("12D3KooWA"), PeerId("12D3KooWB")),
+            Share("12D3KooWB", PeerId("12D3KooWB"), PeerId("12D3KooWB")),
+        ),
     }
     return Request(root, **{**filled, **changes})
 

@@ -11,11 +11,11 @@ import trio
 
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import PIECE, Sizes
-from pinning_worker.domain.identities import NameBytes, Txid
+from pinning_worker.domain.identities import NameBytes, PeerId, Txid
 from pinning_worker.domain.money.payment import PaidOutput
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.written_once import Rewritten
-from pinning_worker.domain.pin import Pin, PinKey, Request, State
+from pinning_worker.domain.pin import Pin, PinKey, Request, Share, State
 from pinning_worker.ports.books import Books, Change, Dossier
 from tests.contract.samples import (
     HOUR,
@@ -434,7 +434,8 @@ async def test_unpaid_room_is_that_of_what_only_a_quote_keeps(books: Books) -> N
 
 
 async def test_unpaid_room_by_whom_it_is_staged_for(books: Books) -> None:
-    one, two = ("203.0.113.7", "A", "B"), ("C", "C", "C")
+    one = Share("203.0.113.7", PeerId("A"), PeerId("B"))
+    two = Share("C", PeerId("C"), PeerId("C"))
     for root, share, size in ((ROOT, (one,), 10), (OTHER, (one,), 20), (IMAGE, (one, two), 5)):
         await put(books, request(root, staged_for=share, sizes=Sizes(size * PIECE, 0, size * PIECE), blocks=1))
     assert await books.unpaid_room() == {(one,): 30 * PIECE, (one, two): 5 * PIECE}

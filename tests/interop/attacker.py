@@ -30,6 +30,7 @@ from pinning_worker.adapters.p2p.errors import CannotConnect
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
+from pinning_worker.adapters.p2p.peer_ids import peer_id
 from pinning_worker.domain.content.cid import RAW, cid_of, encode_varint, parse_cid
 from tests.adapters.p2p.dialling_from import dialling_from
 from tests.interop.helia import CONTENT_TOPIC
@@ -290,9 +291,9 @@ async def _attack(attack: str, worker: str, key: bytes | None) -> None:
         with suppress(*GONE, trio.TooSlowError), trio.move_on_after(SECONDS_FOR.get(attack, SECONDS)):
             await ATTACKS[attack](attacker)
         with trio.move_on_after(3):
-            while host.is_connected(attacker.worker.to_base58()):  # noqa: ASYNC110  the goodbye may be on its way
+            while host.is_connected(peer_id(attacker.worker)):  # noqa: ASYNC110  the goodbye may be on its way
                 await trio.sleep(0.05)
-        connected = host.is_connected(attacker.worker.to_base58())
+        connected = host.is_connected(peer_id(attacker.worker))
         print(json.dumps({"sent": attacker.sent, "connected": connected, **attacker.more}), flush=True)
 
 

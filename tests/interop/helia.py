@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 import trio
 
+from pinning_worker.domain.identities import NO_PEER, PeerId
 from pinning_worker.domain.swarm_key import encode_swarm_key
 from pinning_worker.ungroup import one_error
 from tests.interop.node_binary import HOW_TO_GET_IT, NODE_PROJECT, node_binary
@@ -63,7 +64,7 @@ class Read:
 class Connection:
     """An open connection of the peer. `limited`: through a relay that told a Limit; no bitswap goes over it."""
 
-    peer_id: str
+    peer_id: PeerId
     addr: str
     limited: bool
 
@@ -95,7 +96,7 @@ class Helia:
     """One running peer. Made by `open_helia` only."""
 
     def __init__(self, process: trio.Process) -> None:
-        self.peer_id = ""
+        self.peer_id = NO_PEER
         self.addrs: list[str] = []
         self.transcript: deque[Heard] = deque(maxlen=MESSAGES_KEPT)
         self._process = process

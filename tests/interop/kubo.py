@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 import trio
 
+from pinning_worker.domain.identities import NO_PEER, PeerId
 from pinning_worker.domain.swarm_key import encode_swarm_key
 from pinning_worker.ungroup import one_error
 from tests.interop.helia import CONTENT_TOPIC, LOCAL_TCP, Heard
@@ -47,7 +48,7 @@ class Kubo:
     environment: Mapping[str, str]
     inside: Sequence[str] = ()
     pid: int = 0
-    peer_id: str = ""
+    peer_id: PeerId = NO_PEER
     addrs: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     heard_all: list[Heard] = field(default_factory=list)

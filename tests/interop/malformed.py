@@ -32,6 +32,7 @@ from pinning_worker.adapters.p2p.errors import CannotConnect
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
+from pinning_worker.adapters.p2p.peer_ids import library_id, peer_id
 from pinning_worker.adapters.p2p.relay.wire import HopMessage, StopMessage
 
 AT_ONCE = 12
@@ -165,7 +166,7 @@ class Thrower:
     async def _protocols(self) -> list[str]:
         """All that the worker says it speaks."""
         async with self._host() as host:
-            worker = ID.from_base58(await host.connect(self.worker, 20))
+            worker = library_id(await host.connect(self.worker, 20))
             with trio.fail_after(10):
                 asked = await _stream("/ipfs/id/1.0.0", host, worker)
                 return list(Identify.FromString(await read_length_prefixed_protobuf(asked)).protocols)
@@ -175,12 +176,12 @@ class Thrower:
             for kind, throw in throws:
                 self.left -= 1
                 with suppress(*GONE):
-                    worker = ID.from_base58(await host.connect(self.worker, 20))
+                    worker = library_id(await host.connect(self.worker, 20))
                     self.thrown += 1
                     self.missed.discard(kind)
                     with trio.move_on_after(10):
                         await throw(host, worker)
-                    await host.disconnect(worker.to_base58())
+                    await host.disconnect(peer_id(worker))
 
 
 async def _write(protocol: str, frame: bytes, host: Host, worker: ID) -> None:

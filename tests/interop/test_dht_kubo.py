@@ -21,6 +21,7 @@ from pinning_worker.adapters.p2p.dht.node import Dht
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from pinning_worker.domain.content.cid import parse_cid
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.ungroup import one_error
 from tests.adapters.p2p.bitswap.rig import Node, add_file, chunks
 from tests.interop.browser import answer, ask_for_quote, join
@@ -67,7 +68,7 @@ async def join_dht(kubo: Kubo, where: str) -> None:
     await kubo.until(lambda table: where.rpartition("/")[2] in table, "stats", "dht", "lan")
 
 
-async def until_told(dht: Dht, key: bytes) -> None:
+async def until_told(dht: Dht, key: Multihash) -> None:
     """Provides until somebody was told: who has just connected is not known for a server yet."""
     with trio.fail_after(60):
         while not await dht.provide(key):  # noqa: ASYNC110  no event says that a peer has identified itself

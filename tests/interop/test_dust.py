@@ -32,6 +32,7 @@ from pinning_worker.domain.topic.requests import Ask, parse
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
+from pinning_worker.steps.neighbours import Neighbours
 from tests import content
 from tests.adapters.electrum.listening import DEADLINE_SECONDS, eventually
 from tests.interop.test_electrum import AT_HOME, operator
@@ -63,16 +64,18 @@ async def story_on(sandbox: Sandbox, script: Script, url: str) -> AsyncIterator[
     async with open_database(url) as database, trio.open_nursery() as nursery:
         books = SqlBooks(database)
         life = Lifecycle(
-            terms=terms(payment_script=script, depth=Depth(confirmations=1, credit=20)),
-            clock=SystemClock(),
-            books=books,
-            blocks=blocks,
-            receipts=MemoryReceipts(),
-            fetcher=fetcher,
-            announcer=announcer,
-            chain=watcher,
-            new_id=lambda: f"q{next(ids)}",
-            crash_notes=MemoryCrashNotes(),
+            Neighbours(
+                terms=terms(payment_script=script, depth=Depth(confirmations=1, credit=20)),
+                clock=SystemClock(),
+                books=books,
+                blocks=blocks,
+                receipts=MemoryReceipts(),
+                fetcher=fetcher,
+                announcer=announcer,
+                chain=watcher,
+                new_id=lambda: f"q{next(ids)}",
+                crash_notes=MemoryCrashNotes(),
+            ),
         )
         await nursery.start(life.run)
         await nursery.start(watcher.run, life)

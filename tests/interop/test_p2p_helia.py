@@ -13,13 +13,13 @@ import trio
 from libp2p.crypto.keys import KeyPair
 from multiaddr import Multiaddr
 
-from pinning_worker.adapters.p2p.addresses import parse_peer_id
 from pinning_worker.adapters.p2p.discovery.peer_exchange import PeerExchange
 from pinning_worker.adapters.p2p.discovery.pubsub_peer import encode_peer
 from pinning_worker.adapters.p2p.gossip.pubsub import Topic, open_pubsub
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.host.identity import encode_key, new_key, peer_id_of
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
+from pinning_worker.adapters.p2p.peer_ids import parse_peer_id
 from tests.interop.frozen_line import open_line
 from tests.interop.helia import CONTENT_TOPIC, LOCAL_TCP, LOCAL_WS, Heard, Helia, open_helia
 from tests.interop.node_binary import NODE_PROJECT, needs_node, node_binary

@@ -36,6 +36,7 @@ from pinning_worker.adapters.sql.receipts import SqlReceipts
 from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.requests import Ask, parse
 from pinning_worker.lifecycle import Lifecycle
+from pinning_worker.steps.neighbours import Neighbours
 from tests.stories.market_days import ALL_IS_CALM, PRICES, Asked, Event, happen, market, window_goods, works
 from tests.stories.stored_clock import StoredClock
 from tests.stories.world import BROWSER, terms
@@ -105,16 +106,18 @@ async def living(folder: Path, clock: StoredClock, chain: MemoryChain, traffic: 
     blocks = traffic.watch(await DiskBlocks.open(folder / "blocks"))
     goods = {multihash: block for work in (*works(), *window_goods()) for multihash, block in work.blocks.items()}
     life = Lifecycle(
-        terms=terms(prices=PRICES, longest_rest=timedelta(days=30)),
-        clock=clock,
-        books=traffic.watch(SqlBooks(database)),
-        blocks=blocks,
-        receipts=traffic.watch(await JournaledReceipts.open(SqlReceipts(database), folder / "blocks")),
-        fetcher=traffic.watch(MemoryFetcher(blocks, {BROWSER: goods}, BLOCK_SECONDS)),
-        announcer=MemoryAnnouncer(),
-        chain=chain,
-        new_id=lambda: secrets.token_hex(8),
-        crash_notes=MemoryCrashNotes(),
+        Neighbours(
+            terms=terms(prices=PRICES, longest_rest=timedelta(days=30)),
+            clock=clock,
+            books=traffic.watch(SqlBooks(database)),
+            blocks=blocks,
+            receipts=traffic.watch(await JournaledReceipts.open(SqlReceipts(database), folder / "blocks")),
+            fetcher=traffic.watch(MemoryFetcher(blocks, {BROWSER: goods}, BLOCK_SECONDS)),
+            announcer=MemoryAnnouncer(),
+            chain=chain,
+            new_id=lambda: secrets.token_hex(8),
+            crash_notes=MemoryCrashNotes(),
+        ),
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(life.run)
@@ -128,7 +131,7 @@ async def tell_what_was_missed(chain: MemoryChain, life: Lifecycle) -> None:
     chain.listener = life
     await chain.tell_everything()
     there = {*chain.transactions(), *chain.mempool}
-    for payment in await life.books.all_payments():
+    for payment in await life.near.books.all_payments():
         if payment.txid not in there:
             await life.payment_gone(payment.txid)
 
@@ -173,8 +176,8 @@ async def replay(
 
 async def nothing_is_due(life: Lifecycle, traffic: Traffic) -> bool:
     await traffic.until_quiet()  # a step that is under way moves its own date
-    now = life.clock.now()
-    return await life.books.next_due(now) is None and not await life.books.due(now, 1)
+    now = life.near.clock.now()
+    return await life.near.books.next_due(now) is None and not await life.near.books.due(now, 1)
 
 
 if __name__ == "__main__":

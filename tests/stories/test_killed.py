@@ -24,6 +24,7 @@ from pinning_worker.domain.money.swartz import ZERO, Swartz
 from pinning_worker.domain.pin import LIVE, State
 from pinning_worker.domain.verdict import accounts
 from pinning_worker.lifecycle import Lifecycle
+from pinning_worker.steps.neighbours import Neighbours
 from tests import content
 from tests.soak import rounds
 from tests.stories.world import World, terms
@@ -82,16 +83,18 @@ class MortalWorld(World):
             return Mortal(port, self.fate)
 
         return Lifecycle(
-            terms=self.terms,
-            clock=self.clock,
-            books=mortal(self.books),
-            blocks=mortal(self.blocks),
-            receipts=mortal(self.receipts),
-            fetcher=mortal(self.fetcher),
-            announcer=mortal(self.announcer),
-            chain=mortal(self.chain),
-            new_id=lambda: f"q{next(self.ids)}",
-            crash_notes=MemoryCrashNotes(),
+            Neighbours(
+                terms=self.terms,
+                clock=self.clock,
+                books=mortal(self.books),
+                blocks=mortal(self.blocks),
+                receipts=mortal(self.receipts),
+                fetcher=mortal(self.fetcher),
+                announcer=mortal(self.announcer),
+                chain=mortal(self.chain),
+                new_id=lambda: f"q{next(self.ids)}",
+                crash_notes=MemoryCrashNotes(),
+            ),
         )
 
     async def live(self, chance: float, life: Callable[[], Awaitable[None]]) -> None:

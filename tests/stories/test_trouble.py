@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -79,7 +80,7 @@ async def test_trouble_after_a_quote_was_stored_takes_nothing_back(autojump_cloc
             raise Trouble("the database is out of reach")
 
     async with World().running() as w:
-        w.life.fetching.note_metadata = note
+        w.life.fetching.near = replace(w.life.near, note_metadata=note)
         w.offer(blocks)
         await w.pinned(cid)
         assert (await w.pin(cid)).state is State.PINNED

@@ -31,6 +31,7 @@ from pinning_worker.domain.topic.requests import Ask, BadAsk, parse
 from pinning_worker.domain.verdict import Depth
 from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.ports.content import Budget
+from pinning_worker.steps.neighbours import Neighbours
 from pinning_worker.steps.tariffs import Prices, begin_tariffs, next_tariff
 from pinning_worker.steps.terms import Terms
 from tests import content
@@ -77,16 +78,18 @@ class World:
     def new_life(self) -> Lifecycle:
         """A worker after a start: everything it knows is in the books."""
         return Lifecycle(
-            terms=self.terms,
-            clock=self.clock,
-            books=self.books,
-            blocks=self.blocks,
-            receipts=self.receipts,
-            fetcher=self.fetcher,
-            announcer=self.announcer,
-            chain=self.chain,
-            new_id=lambda: f"q{next(self.ids)}",
-            crash_notes=self.crash_notes,
+            Neighbours(
+                terms=self.terms,
+                clock=self.clock,
+                books=self.books,
+                blocks=self.blocks,
+                receipts=self.receipts,
+                fetcher=self.fetcher,
+                announcer=self.announcer,
+                chain=self.chain,
+                new_id=lambda: f"q{next(self.ids)}",
+                crash_notes=self.crash_notes,
+            ),
         )
 
     @asynccontextmanager

@@ -35,6 +35,7 @@ from pinning_worker.adapters.electrum.answers import (
 )
 from pinning_worker.adapters.electrum.bounds import LARGEST_RELAYED
 from pinning_worker.adapters.electrum.faults import RequestRefused, ServerMisbehaved
+from pinning_worker.adapters.electrum.log_limit import LogLimit
 from pinning_worker.adapters.electrum.pace import Pace
 from pinning_worker.adapters.electrum.view import ChainView, header_time
 from pinning_worker.adapters.electrum.wire import Call, Wire
@@ -48,7 +49,6 @@ READ_AT_ONCE = 50  # if all are refused, the server still does not close the con
 READ_AT_ONCE_SLOWLY = 5
 SLOW_PIECE_SECONDS = 1.0
 MOST_WAITING, MOST_OF_A_KIND = 8_000, 1_500  # rows that one look holds; above the first, only so many of a kind
-TELL_AGAIN_SECONDS = 600.0  # between two log lines about the same server
 REFUSED_AGAIN_SECONDS, REFUSED_AGAIN_AT_MOST = 60.0, 3600.0
 
 _log = structlog.get_logger(__name__)
@@ -70,7 +70,7 @@ class PaymentReader:
         self._server, self._wire, self._pace, self._view = server, wire, pace, view
         self._refusals: dict[str, _Refusal] = {}
         self._first = NEVER_WAIT  # fewer after a refusal
-        self._has_backlog, self._told_until = False, 0.0
+        self._has_backlog, self._log_limit = False, LogLimit()
         self._at_once = READ_AT_ONCE_SLOWLY * 2  # of a backlog; more while the server is quick
 
     async def read(self, chain: HeaderChain, is_called: Callable[[], bool]) -> bool:
@@ -85,8 +85,7 @@ class PaymentReader:
             self._has_backlog = False
             return True
         all_read = is_answered and await self._read_backlog(chain, others, is_called) and is_all
-        if not all_read and not self._has_backlog and trio.current_time() >= self._told_until:
-            self._told_until = trio.current_time() + TELL_AGAIN_SECONDS  # else it would log a line a second
+        if not all_read and not self._has_backlog and self._log_limit.allows("backlog"):  # else a line a second
             _log.info("electrum.payments_left_to_read", server=self._server, transactions=len(others))
         self._has_backlog = not all_read
         return all_read

@@ -31,10 +31,11 @@ from pinning_worker.adapters.electrum.faults import LinkLost, RequestRefused, Se
 from pinning_worker.adapters.electrum.follow import Follower
 from pinning_worker.adapters.electrum.frames import Frames
 from pinning_worker.adapters.electrum.introduction import TIP, introduce, require_answers
+from pinning_worker.adapters.electrum.log_limit import LogLimit
 from pinning_worker.adapters.electrum.nameops import read_name_ops
 from pinning_worker.adapters.electrum.pace import COST_PER_BYTE, Pace
 from pinning_worker.adapters.electrum.patience import Patience
-from pinning_worker.adapters.electrum.payments import TELL_AGAIN_SECONDS, PaymentReader
+from pinning_worker.adapters.electrum.payments import PaymentReader
 from pinning_worker.adapters.electrum.view import ChainView
 from pinning_worker.adapters.electrum.wire import Wire
 from pinning_worker.domain.chain.address import scripthash
@@ -69,7 +70,7 @@ class Session:
         self._to_read: set[str] = set()  # scripthashes whose history is to be read
         self._not_before: dict[str, float] = {}  # scripthash of a long history -> when it may be read again
         self._refused: set[str] = set()  # scripthashes whose history it refused
-        self._told_until: dict[str, float] = {}  # scripthash -> until when its refusal is not logged again
+        self._log_limit = LogLimit()  # by scripthash
         self._ask_again_at, self._refusal_wait = 0.0, patience.check_in
         self._turn: deque[str] = deque()  # scripthashes, the next one to check in on first
         self._bell = trio.Event()
@@ -254,7 +255,6 @@ class Session:
             self._not_before[hash_] = trio.current_time() + len(history) * COST_OF_ROW / per_second
 
     def _note_refusal(self, hash_: str, refusal: RequestRefused) -> None:
-        if hash_ not in self._refused and trio.current_time() >= self._told_until.get(hash_, 0.0):
-            self._told_until[hash_] = trio.current_time() + TELL_AGAIN_SECONDS
+        if hash_ not in self._refused and self._log_limit.allows(hash_):
             _log.warning("electrum.history_refused", server=self.server, scripthash=hash_, why=str(refusal))
         self._refused.add(hash_)

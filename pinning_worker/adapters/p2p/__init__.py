@@ -2,8 +2,10 @@
 
 Rooms, from the bottom up; each imports the rooms above it in this list and none below (import-linter holds that):
 
-    errors  addresses  frames    multiaddrs, messages on a stream, and the exceptions of the host
+    errors      the exceptions of the host
     bounds      limits on the cost of one peer or address: pure arithmetic, and our own for good
+    peer_ids    the library's peer ids as ours, and back
+    addresses   multiaddrs                                  frames      messages on a stream
     host        one running host: sockets, listening, dialling, identity, the address by which a peer counts
     gossip      topics: subscribing and publishing          relay       reaching, and being reached, through others
     dht         finding providers                           bitswap     fetching and serving blocks

@@ -19,6 +19,7 @@ from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
 
 from pinning_worker.adapters.p2p.errors import BadAddress
+from pinning_worker.domain.identities import NO_PEER, PeerId
 
 LOOK_SECONDS = 5.0  # between two looks at our interfaces
 _ANY = {"0.0.0.0": "ip4", "::": "ip6"}  # noqa: S104  read, not bound
@@ -110,22 +111,14 @@ def parse_circuit(text: str) -> Circuit | None:
     return Circuit(info.addrs[0], info.peer_id, parse_peer(text).peer_id)
 
 
-def relay_in(text: str) -> str:
+def relay_in(text: str) -> PeerId:
     """The peer id of the relay in `…/p2p/RELAY/p2p-circuit/…`; empty: it goes through none."""
     relay, circuit, _ = text.partition(CIRCUIT)
-    return relay.rpartition("/p2p/")[2] if circuit else ""
+    return PeerId(relay.rpartition("/p2p/")[2]) if circuit else NO_PEER
 
 
 def is_circuit(text: str) -> bool:
     return CIRCUIT in text
-
-
-def parse_peer_id(text: str) -> ID:
-    """Raises BadAddress."""
-    try:
-        return ID.from_string(text)
-    except ValueError as error:
-        raise BadAddress(f"{text!r} is not a peer id") from error
 
 
 def socket_of(address: Multiaddr) -> tuple[str, int]:

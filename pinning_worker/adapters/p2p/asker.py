@@ -23,6 +23,7 @@ from pinning_worker.adapters.p2p.gossip.pubsub import Topic, open_pubsub
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ports.content import Blocks
 from pinning_worker.ungroup import one_error
 
@@ -34,7 +35,7 @@ LOOK_SECONDS = 0.05
 class Asker:
     """Made by `open_asker` only. `worker` is the peer id of the worker that we ask."""
 
-    def __init__(self, worker: str, topic: Topic) -> None:
+    def __init__(self, worker: PeerId, topic: Topic) -> None:
         self.worker = worker
         self._topic = topic
 
@@ -66,7 +67,7 @@ async def open_asker(
             nursery.cancel_scope.cancel()
 
 
-async def _connect(host: Host, addresses: Sequence[str]) -> tuple[str, str]:
+async def _connect(host: Host, addresses: Sequence[str]) -> tuple[str, PeerId]:
     """(the address that answered, the peer id). Raises BadAddress, CannotConnect."""
     reasons = []
     for address in addresses:
@@ -77,7 +78,7 @@ async def _connect(host: Host, addresses: Sequence[str]) -> tuple[str, str]:
     raise CannotConnect("; ".join(reasons) or "no address to dial")
 
 
-async def _until_subscribed(topic: Topic, worker: str) -> None:
+async def _until_subscribed(topic: Topic, worker: PeerId) -> None:
     with trio.move_on_after(SUBSCRIBED_SECONDS):
         while not topic.has_subscriber(worker):  # noqa: ASYNC110  the library has no event for it
             await trio.sleep(LOOK_SECONDS)

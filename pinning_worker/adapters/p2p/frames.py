@@ -19,7 +19,9 @@ import trio
 from libp2p.exceptions import BaseLibp2pError
 
 from pinning_worker.adapters.p2p.bounds.half_read import GiveUp, HalfRead
+from pinning_worker.adapters.p2p.peer_ids import peer_id
 from pinning_worker.domain.content.cid import encode_varint
+from pinning_worker.domain.identities import NO_PEER, PeerId
 
 LARGEST_FRAME = 4 * 1024 * 1024 + 64 * 1024  # Helia and Kubo cut their messages at 4 MiB
 LARGE_FRAME = 256 * 1024
@@ -174,9 +176,10 @@ class FrameReader:
         return data
 
 
-def _peer_of(stream: ByteStream) -> str:
-    """Empty: the stream is not one of libp2p's."""
-    return str(getattr(getattr(stream, "muxed_conn", None), "peer_id", ""))
+def _peer_of(stream: ByteStream) -> PeerId:
+    """NO_PEER: the stream is not one of libp2p's."""
+    connection = getattr(stream, "muxed_conn", None)
+    return peer_id(connection.peer_id) if connection is not None else NO_PEER
 
 
 async def write_frame(

@@ -56,9 +56,11 @@ from pinning_worker.adapters.p2p.host.protected_connection import fingerprint
 from pinning_worker.adapters.p2p.host.tls_certificate import CertificateFiles, TlsCertificate
 from pinning_worker.adapters.p2p.host.webrtc_direct import require_installed, webrtc_transport
 from pinning_worker.adapters.p2p.host.whereabouts import Whereabouts
+from pinning_worker.adapters.p2p.peer_ids import peer_id
 from pinning_worker.adapters.p2p.relay.client import RelayClient
 from pinning_worker.adapters.p2p.relay.dialling import CircuitDialler
 from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.swarm_key import unprotected
 from pinning_worker.ungroup import one_error
 
@@ -132,7 +134,7 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
     door = Door(_door_rules(config))
     raw = _build(config, certificate, also_at, door)
     neighbours = Neighbours()
-    whom = _whom_to_hold(config, raw.get_id().to_base58())
+    whom = _whom_to_hold(config, peer_id(raw.get_id()))
     direct = frozenset(peer for peer, is_direct in whom.values() if is_direct)
     host = OpenHost(raw, neighbours, also_at, CircuitDialler(cast("Swarm", raw.get_network())).dial, direct)
     held = frozenset(peer for peer, _ in whom.values())
@@ -167,16 +169,16 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
                 await _close(host)
 
 
-def _whom_to_hold(config: HostConfig, ourselves: str) -> dict[str, tuple[str, bool]]:
+def _whom_to_hold(config: HostConfig, ourselves: PeerId) -> dict[str, tuple[PeerId, bool]]:
     """The peers to stay connected with, by address: the peer id, and whether it is a direct peer. Raises BadAddress."""
     direct = {text: _peer_at(text) for text in config.direct_peers}
     named = {text: _peer_at(text) for text in config.bootstrap} | direct
     return {text: (peer, peer in direct.values()) for text, peer in named.items() if peer != ourselves}
 
 
-def _peer_at(text: str) -> str:
+def _peer_at(text: str) -> PeerId:
     addresses.parse_circuit(text)  # to refuse now an address that could not be dialled later
-    return addresses.parse_peer(text).peer_id.to_base58()
+    return peer_id(addresses.parse_peer(text).peer_id)
 
 
 def _build(config: HostConfig, certificate: TlsCertificate | None, also_at: AddressSources, door: Door) -> BasicHost:

@@ -110,7 +110,7 @@ def _staged(row: AnyRow) -> tuple[tuple[Share, ...], int]:
 
 
 def _shares(stored: str) -> tuple[Share, ...]:
-    return tuple((address, connection, peer) for address, connection, peer in json.loads(stored))
+    return tuple(Share(address, connection, peer) for address, connection, peer in json.loads(stored))
 
 
 def _is_live() -> ColumnElement[bool]:

@@ -28,6 +28,9 @@ class Swartz:
     def __sub__(self, other: Swartz) -> Swartz:
         return Swartz(self.amount - other.amount)
 
+    def __bool__(self) -> bool:
+        return self.amount != 0
+
     def __str__(self) -> str:
         sign, whole = "-" if self.amount < 0 else "", abs(self.amount)
         return f"{sign}{whole // SWARTZ_PER_DOI}.{whole % SWARTZ_PER_DOI:08d} DOI"

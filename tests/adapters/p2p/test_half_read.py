@@ -14,8 +14,10 @@ from pinning_worker.adapters.p2p.bounds.half_read import HalfRead
 from pinning_worker.adapters.p2p.cures import mend_all
 from pinning_worker.adapters.p2p.frames import FrameReader, StreamGone
 from pinning_worker.domain.content.cid import encode_varint
+from pinning_worker.domain.identities import PeerId
 from tests.adapters.p2p.cure_rig import bare_host, connect, until
 
+HONEST = PeerId("honest")
 FRAMES = TProtocol("/frames/1")
 KIB = 1024
 MIB = 1024 * KIB
@@ -77,13 +79,13 @@ def test_of_the_address_that_holds_most_they_go_however_young_they_are_kept() ->
     gone: list[str] = []
     half_read = HalfRead(most=1_000)
     with ExitStack() as stack:
-        slow = stack.enter_context(half_read.one(lambda: gone.append("slow line"), "honest", "198.51.100.1"))
+        slow = stack.enter_context(half_read.one(lambda: gone.append("slow line"), HONEST, "198.51.100.1"))
         half_read.came(slow, 100, 0.0)
         hoard = []
         for number in range(10):
             name = f"hoarder {number % 2}"
             give_up = partial(gone.append, name)
-            hoard.append(stack.enter_context(half_read.one(give_up, name, "203.0.113.7")))
+            hoard.append(stack.enter_context(half_read.one(give_up, PeerId(name), "203.0.113.7")))
             half_read.came(hoard[-1], 89, 1.0)
         for each in hoard:
             half_read.came(each, 1, 2.0)
@@ -95,8 +97,8 @@ def test_of_one_address_the_peer_that_holds_most() -> None:
     gone: list[str] = []
     half_read = HalfRead(most=1_000)
     with (
-        half_read.one(lambda: gone.append("honest"), "honest", "203.0.113.7") as honest,
-        half_read.one(lambda: gone.append("hoarder"), "hoarder", "203.0.113.7") as hoarder,
+        half_read.one(lambda: gone.append("honest"), HONEST, "203.0.113.7") as honest,
+        half_read.one(lambda: gone.append("hoarder"), PeerId("hoarder"), "203.0.113.7") as hoarder,
     ):
         half_read.came(honest, 300, 0.0)
         half_read.came(hoarder, 701, 1.0)

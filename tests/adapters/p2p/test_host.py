@@ -16,6 +16,7 @@ from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, Cannot
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
 from pinning_worker.adapters.p2p.open_host import NEWCOMERS, HostConfig, open_host
+from pinning_worker.domain.identities import PeerId
 
 TCP, WS = "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"
 
@@ -28,7 +29,7 @@ def port_of(host: Host) -> int:
     return int(host.addresses[0].split("/")[4])
 
 
-async def gone(host: Host, peer: str) -> None:
+async def gone(host: Host, peer: PeerId) -> None:
     with trio.fail_after(20):
         while host.is_connected(peer):
             await host.changed()
@@ -164,7 +165,7 @@ async def test_dialling_nobody_the_wrong_peer_or_a_deaf_one_is_a_clear_error() -
 async def test_comings_and_goings_are_told_and_a_callback_that_raises_harms_nobody() -> None:
     told: list[tuple[str, str]] = []
 
-    def raises(peer: str) -> None:
+    def raises(peer: PeerId) -> None:
         raise ValueError("a bug of ours")
 
     async with open_host(config()) as a, open_host(config()) as b:

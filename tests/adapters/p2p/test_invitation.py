@@ -19,6 +19,7 @@ from pinning_worker.adapters.p2p.discovery.invitation import (
     unseal,
 )
 from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
+from pinning_worker.domain.identities import PeerId
 
 PEER = peer_id_of(new_key())
 ADDRESSES = (f"/ip4/192.0.2.7/tcp/4001/p2p/{PEER}", f"/dns4/pin.example.org/tcp/443/tls/ws/p2p/{PEER}")
@@ -94,7 +95,7 @@ def test_what_is_none_is_refused(text: str, said: str) -> None:
     "invitation",
     [
         Invitation(PEER, ()),
-        Invitation("nobody", ADDRESSES),
+        Invitation(PeerId("nobody"), ADDRESSES),
         Invitation(peer_id_of(new_key()), ADDRESSES),
         Invitation(PEER, ("/ip4/192.0.2.7/tcp/4001",)),
         Invitation(PEER, ADDRESSES * 40),

@@ -9,6 +9,7 @@ from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.host.peerstore import AT_ONCE, MOST_PEERS, KnownPeers
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
+from pinning_worker.adapters.p2p.peer_ids import library_id
 from tests.adapters.p2p.cure_rig import until
 
 SOMEWHERE = Multiaddr("/ip4/192.0.2.1/tcp/4001")
@@ -61,9 +62,9 @@ async def test_a_host_knows_itself_and_its_peers_after_thousands_have_come() -> 
     ):
         await host.connect(peer.addresses[0], deadline=20)
         store = host.raw.get_peerstore()
-        assert await until(lambda: store.has_peer(ID.from_base58(peer.peer_id)))
+        assert await until(lambda: store.has_peer(library_id(peer.peer_id)))
         for number in range(MANY):
             store.add_addrs(stranger(number), [SOMEWHERE], 3600)
         assert host.raw.get_public_key() == key.public_key
-        assert store.pubkey(ID.from_base58(peer.peer_id)) == other.public_key
+        assert store.pubkey(library_id(peer.peer_id)) == other.public_key
         assert host.raw.get_private_key() == key.private_key

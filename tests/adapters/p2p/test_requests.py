@@ -27,7 +27,7 @@ class Told:
         self.refused: list[str] = []
         self.trouble = False
 
-    async def asked(self, _ask: Ask, origin: str, _forwarder: str, _address: str) -> None:
+    async def asked(self, _ask: Ask, origin: PeerId, _forwarder: PeerId, _address: str) -> None:
         if self.trouble:
             raise DiskFull("no room")
         self.asked_by.append(origin)

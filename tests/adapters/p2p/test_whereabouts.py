@@ -7,7 +7,6 @@ from ipaddress import ip_address
 
 import pytest
 import trio
-from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.addresses import relay_in
@@ -15,6 +14,7 @@ from pinning_worker.adapters.p2p.bounds.door import LOOPBACK
 from pinning_worker.adapters.p2p.gossip.pubsub import open_pubsub
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
+from pinning_worker.adapters.p2p.peer_ids import library_id
 from pinning_worker.adapters.p2p.relay.hop import RelayCaps
 from tests.adapters.p2p.dialling_from import dialling_from
 
@@ -122,7 +122,7 @@ async def test_a_peer_by_webrtc_is_heard_and_counts_for_its_address() -> None:
         swarm.transport_manager.add_transport(transport(key))
         async with open_pubsub(host) as ours, open_pubsub(far) as theirs:
             topic, saying = await ours.join("/topic"), await theirs.join("/topic")
-            await swarm.dial_addr(Multiaddr(host.addresses[0]), ID.from_base58(host.peer_id))
+            await swarm.dial_addr(Multiaddr(host.addresses[0]), library_id(host.peer_id))
             with trio.fail_after(20):
                 while not saying.has_subscriber(host.peer_id):  # noqa: ASYNC110  nobody is told
                     await trio.sleep(0.05)

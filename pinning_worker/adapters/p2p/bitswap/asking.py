@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.identities import PeerId
 
 FANOUT = 3
 MOST_ASKED = 64  # at a time, whether they have it
@@ -37,20 +38,20 @@ class Open:
     missing: bool = False
     coming: bool = False
     too_large: int = 0
-    asked: dict[str, WantType] = field(default_factory=dict)
-    has: dict[str, None] = field(default_factory=dict)
-    refused: set[str] = field(default_factory=set)
+    asked: dict[PeerId, WantType] = field(default_factory=dict)
+    has: dict[PeerId, None] = field(default_factory=dict)
+    refused: set[PeerId] = field(default_factory=set)
 
     @property
     def cid(self) -> Cid:
         return self.places[0][0]
 
-    def refuse(self, peer: str) -> None:
+    def refuse(self, peer: PeerId) -> None:
         self.asked.pop(peer, None)
         self.has.pop(peer, None)
         self.refused.add(peer)
 
-    def forget(self, peer: str) -> None:
+    def forget(self, peer: PeerId) -> None:
         """The peer is gone: drop our wants to it, and its answers."""
         self.asked.pop(peer, None)
         self.has.pop(peer, None)
@@ -63,17 +64,17 @@ class Crowd:
     answers and have given none for a while. `silent`: the number that were silent, lately or now; `broke`: the number
     of these that broke their word, that is, said HAVE and did not deliver."""
 
-    peers: Sequence[str]
-    favourite: str | None = None
-    slow: Container[str] = ()
+    peers: Sequence[PeerId]
+    favourite: PeerId | None = None
+    slow: Container[PeerId] = ()
     silent: int = 0
     broke: int = 0
 
-    def quick(self, want: Open) -> list[str]:
+    def quick(self, want: Open) -> list[PeerId]:
         return [peer for peer in self.peers if peer not in self.slow and peer not in want.refused]
 
 
-def whom_to_ask(want: Open, crowd: Crowd) -> Iterator[tuple[str, WantType]]:
+def whom_to_ask(want: Open, crowd: Crowd) -> Iterator[tuple[PeerId, WantType]]:
     """The wants to send now, each with its peer; none while a peer that is not slow owes us the block."""
     if not want.missing or want.coming or _is_owed(want, crowd.slow):
         return
@@ -91,5 +92,5 @@ def whom_to_ask(want: Open, crowd: Crowd) -> Iterator[tuple[str, WantType]]:
         yield peer, WantType.HAVE
 
 
-def _is_owed(want: Open, slow: Container[str]) -> bool:
+def _is_owed(want: Open, slow: Container[PeerId]) -> bool:
     return any(kind is WantType.BLOCK and peer not in slow for peer, kind in want.asked.items())

@@ -11,6 +11,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from enum import IntEnum
 
+from pinning_worker.domain.identities import PeerId
+
 BAN_AT = 100.0
 FADES_PER_SECOND = 0.2
 BAN_SECONDS = 600.0
@@ -37,9 +39,9 @@ class Conduct:
 
     def __init__(self) -> None:
         self.faults: dict[Fault, int] = dict.fromkeys(Fault, 0)
-        self._records: OrderedDict[str, _Record] = OrderedDict()
+        self._records: OrderedDict[PeerId, _Record] = OrderedDict()
 
-    def blame(self, peer: str, fault: Fault, now: float) -> bool:
+    def blame(self, peer: PeerId, fault: Fault, now: float) -> bool:
         """Counts a fault. True if the peer is banned from now on, and was not before."""
         self.faults[fault] += 1
         record = self._records.setdefault(peer, _Record(at=now))
@@ -53,6 +55,6 @@ class Conduct:
         record.points, record.banned_until = 0.0, now + BAN_SECONDS
         return True
 
-    def banned(self, peer: str, now: float) -> bool:
+    def banned(self, peer: PeerId, now: float) -> bool:
         record = self._records.get(peer)
         return record is not None and now < record.banned_until

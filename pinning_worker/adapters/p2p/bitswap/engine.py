@@ -30,8 +30,10 @@ from pinning_worker.adapters.p2p.bitswap.wants import Wants
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
 from pinning_worker.adapters.p2p.frames import GONE, StreamGone
 from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.peer_ids import remote_peer
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ports.content import Blocks, Budget, Fetched
 from pinning_worker.ungroup import one_error
 
@@ -60,7 +62,7 @@ class Engine:
     ) -> None:
         self._host = host
         self._providers = providers
-        self._connected: set[str] = set()
+        self._connected: set[PeerId] = set()
         self._nursery: trio.Nursery | None = None
         self.conduct = Conduct()
         self.server = Server(source or blocks, self._open_stream, self._start, serves)
@@ -86,7 +88,7 @@ class Engine:
         self,
         root: Cid,
         *,
-        peers: Sequence[str],
+        peers: Sequence[PeerId],
         origins: Sequence[str],
         budget: Budget,
         progress: Progress,
@@ -127,31 +129,31 @@ class Engine:
 
     async def _on_stream(self, stream: INetStream) -> None:
         """Peers open a stream to send their wants, or blocks."""
-        self._host.note_use(stream.muxed_conn.peer_id.to_base58())
+        self._host.note_use(remote_peer(stream))
         await self.receiver.on_stream(stream)
 
-    def _came(self, peer: str) -> None:
+    def _came(self, peer: PeerId) -> None:
         if self.conduct.banned(peer, trio.current_time()):
             return self._start(partial(self._hang_up, peer))
         self._connected.add(peer)
-        self._wants.came(peer)
+        self._wants.connected(peer)
         self.server.connected(peer)
         return None
 
-    def _left(self, peer: str) -> None:
+    def _left(self, peer: PeerId) -> None:
         connected = self._host.is_connected(peer)
         if not connected:
             self._connected.discard(peer)
             self.server.disconnected(peer)
-        self._wants.left(peer, connected=connected)
+        self._wants.disconnected(peer, still_connected=connected)
 
-    def _ban(self, peer: str) -> None:
+    def _ban(self, peer: PeerId) -> None:
         self._connected.discard(peer)
         self._wants.forget(peer)
         self.server.forget(peer)
         self._start(partial(self._hang_up, peer))
 
-    async def _open_stream(self, peer: str) -> INetStream:
+    async def _open_stream(self, peer: PeerId) -> INetStream:
         """Raises StreamGone. Never dials: a peer that went away comes back by itself, or the host's owner dials it."""
         if peer not in self._connected:
             raise StreamGone("not connected")
@@ -161,7 +163,7 @@ class Engine:
         except (*GONE, trio.TooSlowError) as error:
             raise StreamGone(f"no stream: {type(error).__name__}: {error}") from error
 
-    async def _hang_up(self, peer: str) -> None:
+    async def _hang_up(self, peer: PeerId) -> None:
         with trio.move_on_after(DIAL_SECONDS), suppress(*GONE):
             await self._host.disconnect(peer)
 

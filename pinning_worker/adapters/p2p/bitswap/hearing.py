@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from enum import IntEnum
 
+from pinning_worker.domain.identities import PeerId
+
 MOST_PEERS = 4096
 
 
@@ -24,33 +26,33 @@ class Rank(IntEnum):
 
 class Hearing:
     def __init__(self) -> None:
-        self._ranks: OrderedDict[str, Rank] = OrderedDict()
+        self._ranks: OrderedDict[PeerId, Rank] = OrderedDict()
 
-    def rank(self, peer: str) -> Rank:
+    def rank(self, peer: PeerId) -> Rank:
         return self._ranks.get(peer, Rank.UNKNOWN)
 
-    def is_silent(self, peer: str) -> bool:
+    def is_silent(self, peer: PeerId) -> bool:
         return self.rank(peer) >= Rank.SILENT
 
-    def gave(self, peer: str) -> None:
+    def gave(self, peer: PeerId) -> None:
         """It gave a block that we had asked it for."""
         self._note(peer, Rank.GAVE)
 
-    def refused(self, peer: str) -> None:
+    def refused(self, peer: PeerId) -> None:
         """It said that it does not have the block: an answer like any other."""
         if self.is_silent(peer):
             self._note(peer, Rank.UNKNOWN)
 
-    def promised(self, peer: str) -> None:
+    def promised(self, peer: PeerId) -> None:
         """It said that it has the block."""
         if self.rank(peer) is Rank.SILENT:
             self._note(peer, Rank.UNKNOWN)
 
-    def kept_silent(self, peer: str, *, promised: bool) -> None:
+    def kept_silent(self, peer: PeerId, *, promised: bool) -> None:
         """It answered nothing for too long. `promised`: it had said that it has the block."""
         self._note(peer, max(self.rank(peer), Rank.BROKE_ITS_WORD if promised else Rank.SILENT))
 
-    def _note(self, peer: str, rank: Rank) -> None:
+    def _note(self, peer: PeerId, rank: Rank) -> None:
         self._ranks[peer] = rank
         self._ranks.move_to_end(peer)
         if len(self._ranks) > MOST_PEERS:

@@ -34,8 +34,10 @@ from pinning_worker.adapters.p2p.frames import (
     StreamGone,
     close_quietly,
 )
+from pinning_worker.adapters.p2p.peer_ids import remote_peer
 from pinning_worker.domain.content.cid import BadCid, cid_from_bytes
 from pinning_worker.domain.content.multihash import sha2_256
+from pinning_worker.domain.identities import PeerId
 
 WANTLIST_FRAME = LARGE_FRAME  # the largest message of a peer that we asked for nothing
 FEW_FIELDS = 512  # a message of more is parsed beside the event loop: thousands of entries take 50 ms; blocks are few
@@ -54,8 +56,8 @@ class Receiver:
         wants: Wants,
         server: Server,
         conduct: Conduct,
-        ban: Callable[[str], None],
-        address_of: Callable[[str], str] = lambda _peer: "",
+        ban: Callable[[PeerId], None],
+        address_of: Callable[[PeerId], str] = lambda _peer: "",
     ) -> None:
         self.duplicates = 0
         self.odd = 0  # entries that were left out
@@ -64,13 +66,13 @@ class Receiver:
         self._conduct = conduct
         self._ban = ban
         self._address_of = address_of
-        self._streams: Counter[str] = Counter()
+        self._streams: Counter[PeerId] = Counter()
         self._parsers = trio.CapacityLimiter(PARSERS)
-        self._turns: dict[str, trio.Semaphore] = {}  # of peers that have streams
+        self._turns: dict[PeerId, trio.Semaphore] = {}  # of peers that have streams
 
     async def on_stream(self, stream: INetStream) -> None:
         """Reads the stream to its end. Raises nothing."""
-        peer = stream.muxed_conn.peer_id.to_base58()
+        peer = remote_peer(stream)
         if self._streams[peer] >= MOST_STREAMS or self._is_banned(peer):
             await close_quietly(stream, reset=True)
             return
@@ -96,7 +98,7 @@ class Receiver:
                 self._turns.pop(peer, None)
             await close_quietly(stream, reset=broken)
 
-    async def _listen(self, peer: str, frames: FrameReader) -> None:
+    async def _listen(self, peer: PeerId, frames: FrameReader) -> None:
         while (frame := await frames.next()) is not None:
             message = await self._decoded(frame)
             if not message:
@@ -124,7 +126,7 @@ class Receiver:
             return decode(frame, FEW_FIELDS)
         return await trio.to_thread.run_sync(decode, frame, limiter=self._parsers)
 
-    async def _hear(self, peer: str, message: Message) -> None:
+    async def _hear(self, peer: PeerId, message: Message) -> None:
         """A wantlist, in pieces: all other tasks have a turn between two of them."""
         wants, over, idle = message.wants, 0, 0
         for at in range(0, max(1, len(wants)), AT_A_TIME):
@@ -138,17 +140,17 @@ class Receiver:
         if idle > MOST_WANTS:  # no honest peer takes back more than it may have wanted
             self._blame(peer, Fault.FLOOD, f"{idle} wants taken back that were none")
 
-    def _is_banned(self, peer: str) -> bool:
+    def _is_banned(self, peer: PeerId) -> bool:
         return self._conduct.banned(peer, trio.current_time())
 
-    def _largest(self, peer: str) -> int:
+    def _largest(self, peer: PeerId) -> int:
         return LARGEST_FRAME if self._wants.asked_lately(peer) else WANTLIST_FRAME
 
-    async def _receive(self, peer: str, block: Block) -> None:
+    async def _receive(self, peer: PeerId, block: Block) -> None:
         if self._wants.idle:
             return self._blame(peer, Fault.UNASKED_BLOCK, "a block that nobody asked for")
         multihash = sha2_256(block.data)
-        self._wants.met(peer, multihash)
+        self._wants.receive(peer, multihash)
         if sessions := self._wants.waiting_for(multihash):
             data = bytes(block.data)
             for session in sessions:
@@ -161,7 +163,7 @@ class Receiver:
             self._blame(peer, Fault.UNASKED_BLOCK, "a block that nobody asked for")
         return None
 
-    def _note(self, peer: str, presence: Presence) -> None:
+    def _note(self, peer: PeerId, presence: Presence) -> None:
         try:
             multihash = cid_from_bytes(presence.cid).multihash
         except BadCid:
@@ -170,7 +172,7 @@ class Receiver:
             session.answered(peer, multihash, have=presence.have)
         return None
 
-    def _blame(self, peer: str, fault: Fault, what: str) -> None:
+    def _blame(self, peer: PeerId, fault: Fault, what: str) -> None:
         banned = self._conduct.blame(peer, fault, trio.current_time())
         log.info("bitswap.fault", peer=peer, fault=fault.name, what=what, banned=banned)
         if banned:

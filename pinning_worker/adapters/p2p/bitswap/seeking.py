@@ -18,6 +18,8 @@ from pinning_worker.adapters.p2p.bitswap.session import Session
 from pinning_worker.adapters.p2p.dht.contacts import Contact
 from pinning_worker.adapters.p2p.errors import CannotConnect
 from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ungroup import one_error
 
 SEEK_AFTER = 2.0
@@ -31,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Providers(Protocol):
-    async def find(self, key: bytes, tell: Callable[[Contact], None]) -> None:
+    async def find(self, key: Multihash, tell: Callable[[Contact], None]) -> None:
         """Calls `tell` for each provider of that multihash as it is found."""
 
     def visit(self, contact: Contact) -> AbstractAsyncContextManager[None]:
@@ -41,8 +43,8 @@ class Providers(Protocol):
 async def seek(root: Cid, session: Session, providers: Providers) -> None:
     """Runs until cancelled."""
     places = trio.Semaphore(AT_ONCE)
-    tried: set[str] = set()
-    reached: set[str] = set()
+    tried: set[PeerId] = set()
+    reached: set[PeerId] = set()
 
     async def ask(contact: Contact) -> None:
         try:

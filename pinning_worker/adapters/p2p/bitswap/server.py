@@ -26,6 +26,7 @@ from pinning_worker.adapters.p2p.bitswap.wire import Block, Message, Presence, W
 from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone, close_quietly, write_frame
 from pinning_worker.domain.content.cid import cid_from_bytes
 from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ports.world import Trouble
 
 SMALL = 1024
@@ -73,7 +74,7 @@ class Server:
     def __init__(
         self,
         source: BlockSource,
-        open_stream: Callable[[str], Awaitable[ByteStream]],
+        open_stream: Callable[[PeerId], Awaitable[ByteStream]],
         start: Callable[[Callable[[], Awaitable[None]]], None],
         serves: Callable[[Multihash], bool] = lambda multihash: True,
     ) -> None:
@@ -83,10 +84,10 @@ class Server:
         self._open_stream = open_stream
         self._start = start
         self._serves = serves
-        self._clients: OrderedDict[str, _Client] = OrderedDict()
+        self._clients: OrderedDict[PeerId, _Client] = OrderedDict()
         self._places = Places(SENDERS, SLOW, STALLED)
 
-    def hear(self, peer: str, message: Message) -> LeftOut:
+    def hear(self, peer: PeerId, message: Message) -> LeftOut:
         """Takes in a message's wantlist."""
         client = self._clients.setdefault(peer, _Client())
         self._clients.move_to_end(peer)
@@ -102,23 +103,23 @@ class Server:
             if client.ledger.stored(multihash):
                 self._wake(peer, client)
 
-    def waiting(self) -> list[str]:
+    def waiting(self) -> list[PeerId]:
         """The peers that wait for blocks that we do not have."""
         return [peer for peer, client in self._clients.items() if client.ledger.unmet]
 
-    def connected(self, peer: str) -> None:
+    def connected(self, peer: PeerId) -> None:
         """The peer may be back: send what it still waits for."""
         if client := self._clients.get(peer):
             client.left_at = None
             self._wake(peer, client)
 
-    def disconnected(self, peer: str) -> None:
+    def disconnected(self, peer: PeerId) -> None:
         if client := self._clients.get(peer):
             client.left_at = trio.current_time()
             if client.serving is not None:
                 client.serving.cancel()
 
-    def forget(self, peer: str) -> None:
+    def forget(self, peer: PeerId) -> None:
         """Ends serving the peer (it is banned)."""
         client = self._clients.pop(peer, None)
         if client is not None and client.serving is not None:
@@ -137,7 +138,7 @@ class Server:
             absent = (peer for peer, client in self._clients.items() if client.left_at is not None)
             self.forget(next(absent, next(iter(self._clients))))
 
-    def _wake(self, peer: str, client: _Client) -> None:
+    def _wake(self, peer: PeerId, client: _Client) -> None:
         if not client.ledger.todo or client.left_at is not None:
             return
         client.news.set()
@@ -145,7 +146,7 @@ class Server:
             client.serving = trio.CancelScope()
             self._start(lambda: self._serve(peer, client))
 
-    async def _serve(self, peer: str, client: _Client) -> None:
+    async def _serve(self, peer: PeerId, client: _Client) -> None:
         assert client.serving is not None
         failures = 0
         with client.serving:
@@ -163,7 +164,7 @@ class Server:
         if failures < TRIES and self._clients.get(peer) is client:
             self._wake(peer, client)  # it came back while this task was ending
 
-    async def _answer_all(self, peer: str, client: _Client) -> None:
+    async def _answer_all(self, peer: PeerId, client: _Client) -> None:
         """Answers everything todo on one stream, and whatever becomes todo in a quiet while after."""
         broken = True
         try:
@@ -183,7 +184,7 @@ class Server:
             with trio.move_on_after(QUIET_SECONDS):
                 await client.news.wait()
 
-    async def _answer_some(self, peer: str, client: _Client, place: Place) -> None:
+    async def _answer_some(self, peer: PeerId, client: _Client, place: Place) -> None:
         """Sends one message. If it is not sent whole, its wants go back to the ledger."""
         taken: list[Want] = []
         sent = False

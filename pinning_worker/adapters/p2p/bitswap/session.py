@@ -29,6 +29,7 @@ from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.bounds.trickle import Trickle
 from pinning_worker.domain.content.cid import RAW, Cid
 from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ports.content import Budget, Fetched, NoRoom, NotFound, Stalled, Unreadable
 from pinning_worker.ports.world import DiskFull
 from pinning_worker.ungroup import one_error
@@ -44,7 +45,7 @@ REPEAT = 10.0
 TELL_SECONDS = 0.5  # seconds between two calls of `progress`, at least; the last one has the whole
 
 Progress = Callable[[int, int], Awaitable[None]]
-Arrival = tuple[str, Multihash, bytes]
+Arrival = tuple[PeerId, Multihash, bytes]
 Parsed = dict[Cid, tuple[Cid, ...]]
 
 
@@ -55,17 +56,17 @@ class Market(Protocol):
     def hearing(self) -> Hearing:
         """Which peers answered so far, and which did not: the notes of all sessions."""
 
-    def peers(self) -> Sequence[str]:
+    def peers(self) -> Sequence[PeerId]:
         """The connected peers that we may ask, in no particular order."""
 
-    def has_room(self, peer: str, size: int, *, owes: bool) -> bool:
+    def has_room(self, peer: PeerId, size: int, *, owes: bool) -> bool:
         """Whether the peer's line will soon carry a block of that size, beside the blocks that it owes us already.
         Unless it `owes` this session one, the answer is yes: other sessions may fill the line for long."""
 
-    def ask(self, peer: str, cid: Cid, kind: WantType, size: int, session: Session) -> None:
+    def ask(self, peer: PeerId, cid: Cid, kind: WantType, size: int, session: Session) -> None:
         """`size`: the likely size of the block."""
 
-    def let_go(self, peer: str, multihash: Multihash, session: Session) -> None: ...
+    def cancel_want(self, peer: PeerId, multihash: Multihash, session: Session) -> None: ...
 
     def expect(self, multihash: Multihash, session: Session) -> None:
         """From now on this block goes to the session, from whatever peer it comes."""
@@ -79,7 +80,7 @@ class Session:
     def __init__(
         self,
         root: Cid,
-        askers: Sequence[str],
+        askers: Sequence[PeerId],
         budget: Budget,
         shelf: Shelf,
         market: Market,
@@ -88,21 +89,21 @@ class Session:
         self._root = root
         self._who_asked = frozenset(askers)
         self._askers = askers  # and after them the peers that say that they have it
-        self._favourite: str | None = None
+        self._favourite: PeerId | None = None
         self._budget = budget
         self._is_over = is_over
         self._shelf = shelf
         self._market = market
         self._walk = Walk(root, budget)
         self._open: dict[Multihash, Open] = {}
-        self._heard: dict[str, float] = {}  # when a peer last answered, or began to owe
-        self._slow: set[str] = set()
+        self._heard: dict[PeerId, float] = {}  # when a peer last answered, or began to owe
+        self._slow: set[PeerId] = set()
         self._look_again = True
         self._likely = 0  # the largest block so far, the root aside
         self._trickle = Trickle()
-        self._said = 0
+        self._reported = 0
         self._hopeless: Open | None = None
-        self._moved = self._gave = self._told = self._repeated = trio.current_time()
+        self._moved = self._gave = self._reported_at = self._repeated = trio.current_time()
         self._writers = trio.Semaphore(WRITERS)
         self._put, self._queue = trio.open_memory_channel[Arrival | None](QUEUE)
 
@@ -128,13 +129,13 @@ class Session:
         if want := self._open.get(multihash):
             want.coming = True
 
-    async def deliver(self, peer: str, multihash: Multihash, data: bytes) -> None:
+    async def deliver(self, peer: PeerId, multihash: Multihash, data: bytes) -> None:
         """Hands over a block whose hash is right. Waits while the queue is full; of no effect when the session has
         ended."""
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self._put.send((peer, multihash, data))
 
-    def answered(self, peer: str, multihash: Multihash, *, have: bool) -> None:
+    def answered(self, peer: PeerId, multihash: Multihash, *, have: bool) -> None:
         """HAVE or DONT_HAVE."""
         want = self._open.get(multihash)
         if want is None or peer not in want.asked:
@@ -150,7 +151,7 @@ class Session:
         self._heard[peer] = trio.current_time()
         self.ring()
 
-    def trickled(self, peer: str, count: int) -> None:
+    def trickled(self, peer: PeerId, count: int) -> None:
         """Bytes of a message that the peer is sending: probably of a block that it owes us. Bytes from a stranger keep
         the fetch alive, and do not keep us from asking other peers; bytes from a peer that asked us do, for a while."""
         now = trio.current_time()
@@ -160,11 +161,11 @@ class Session:
         if peer in self._who_asked and self._trickle.is_lone(peer, now):
             self._heard[peer] = self._gave = now
 
-    def gave(self, peer: str) -> None:
+    def gave(self, peer: PeerId) -> None:
         """The peer gave a block that this session or another one had asked it for: it sends what we want."""
         self._trickle.ended(peer)
 
-    def offered_too_large(self, peer: str, length: int) -> None:
+    def offered_too_large(self, peer: PeerId, length: int) -> None:
         """If the peer owes us several blocks, nobody knows which one is too large. The session believes it at once if
         that peer alone asked us; else when no peer gives the block."""
         owed = self._owed_by(peer)
@@ -175,14 +176,14 @@ class Session:
                 self._hopeless = owed[0]
             self.ring()
 
-    def lost(self, peer: str) -> None:
+    def lost(self, peer: PeerId) -> None:
         """Forgets our wants to the peer: it went away, or came on a new connection."""
         self._trickle.ended(peer)
         for want in self._open.values():
             want.forget(peer)
         self.ring()
 
-    def suggest(self, peer: str) -> None:
+    def suggest(self, peer: PeerId) -> None:
         """A peer that says that it has this DAG: the session asks it before others."""
         self._askers = (*self._askers, peer)
         self.ring()
@@ -208,8 +209,8 @@ class Session:
             if arrival := await self._next():
                 await self._take(nursery, *arrival)
             self._look_ahead(nursery)
-            if trio.current_time() - self._told >= TELL_SECONDS:
-                await self._tell(progress)
+            if trio.current_time() - self._reported_at >= TELL_SECONDS:
+                await self._report(progress)
 
     def _look_ahead(self, nursery: trio.Nursery) -> None:
         """Opens wants up to the window, and searches the store for each; in batches, to save messages."""
@@ -279,7 +280,7 @@ class Session:
         held = f"{len(self._walk.sizes)} blocks, {self._walk.bytes} bytes held"
         return Stalled(f"no connected peer had block {missing} within {waited:.0f} s{others}; {held}", self._walk.sizes)
 
-    async def _take(self, nursery: trio.Nursery, peer: str, multihash: Multihash, data: bytes) -> None:
+    async def _take(self, nursery: trio.Nursery, peer: PeerId, multihash: Multihash, data: bytes) -> None:
         want = self._open.get(multihash)
         parsed = await self._parsed(want, data) if want is not None else {}
         if want is None or self._open.get(multihash) is not want:
@@ -296,7 +297,7 @@ class Session:
         finally:
             self._writers.release()
 
-    def _note_giver(self, peer: str, size: int, *, instead: bool) -> None:
+    def _note_giver(self, peer: PeerId, size: int, *, instead: bool) -> None:
         """`instead`: the favourite refused this block, and this peer gave it."""
         self._heard[peer] = trio.current_time()
         self._market.hearing.gave(peer)
@@ -333,14 +334,14 @@ class Session:
                     self._heard[peer] = now
                 self._market.ask(peer, want.cid, kind, self._likely or LIKELY, self)
 
-    def _has_room(self, peer: str) -> bool:
+    def _has_room(self, peer: PeerId) -> bool:
         return self._market.has_room(peer, self._likely or LIKELY, owes=bool(self._owed_by(peer)))
 
-    def _owed_by(self, peer: str) -> list[Open]:
+    def _owed_by(self, peer: PeerId) -> list[Open]:
         """The blocks that this session has asked it for."""
         return [want for want in self._open.values() if want.asked.get(peer) is WantType.BLOCK]
 
-    def _peers(self) -> list[str]:
+    def _peers(self) -> list[PeerId]:
         """The connected peers: the favourite, the askers, the rest. A favourite that is away loses its place."""
         connected = self._market.peers()
         if self._favourite not in connected:
@@ -353,7 +354,7 @@ class Session:
             for peer in self._slow & want.asked.keys():
                 self._market.hearing.kept_silent(peer, promised=peer in want.has)
 
-    def _owing(self) -> set[str]:
+    def _owing(self) -> set[PeerId]:
         return {
             peer
             for want in self._open.values()
@@ -367,34 +368,36 @@ class Session:
         self._repeated = now
         self._favourite = None
         for multihash, want in self._open.items():
-            self._let_go(multihash, want)
+            self._cancel_wants(multihash, want)
             want.coming = False
             want.asked.clear()
             want.has.clear()
             want.refused.clear()
 
-    def _close(self, multihash: Multihash, want: Open, giver: str | None = None) -> None:
+    def _close(self, multihash: Multihash, want: Open, giver: PeerId | None = None) -> None:
         del self._open[multihash]
         self._market.expect_no_more(multihash, self)
         if giver is not None:
             want.asked.pop(giver, None)
-        self._let_go(multihash, want)
+        self._cancel_wants(multihash, want)
 
-    def _let_go(self, multihash: Multihash, want: Open) -> None:
+    def _cancel_wants(self, multihash: Multihash, want: Open) -> None:
         for peer in {*want.asked, *want.refused}:
-            self._market.let_go(peer, multihash, self)
+            self._market.cancel_want(peer, multihash, self)
 
     def _end(self) -> None:
         for multihash, want in self._open.items():
             self._market.expect_no_more(multihash, self)
-            self._let_go(multihash, want)
+            self._cancel_wants(multihash, want)
         self._open.clear()
         self._queue.close()
         self._put.close()
 
-    async def _tell(self, progress: Progress) -> None:
-        self._told = trio.current_time()
+    async def _report(self, progress: Progress) -> None:
+        self._reported_at = trio.current_time()
         asked = sum(WantType.BLOCK in want.asked.values() for want in self._open.values())
         under_way = min(self._trickle.unfinished, asked * (self._likely or LIKELY))
-        self._said = max(self._said, self._walk.bytes + under_way)  # never falls, though bytes may be lost on their way
-        await progress(len(self._walk.sizes), self._said)
+        self._reported = max(
+            self._reported, self._walk.bytes + under_way
+        )  # never falls, though bytes may be lost on their way
+        await progress(len(self._walk.sizes), self._reported)

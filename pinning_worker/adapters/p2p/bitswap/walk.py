@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from pinning_worker.domain.content.cid import RAW, Cid, UnsupportedCid
+from pinning_worker.domain.content.cid import RAW, Cid, Root, UnsupportedCid
 from pinning_worker.domain.content.dag import BadBlock, declared_bytes, links
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.ports.content import Budget, OverBudget, Unreadable
@@ -31,8 +31,8 @@ class Walk:
         self._budget = budget
         self._nodes: deque[tuple[Cid, int]] = deque()
         self._leaves: deque[tuple[Cid, int]] = deque()
-        self._seen: dict[bytes, Cid] = {}
-        self._children: dict[bytes, tuple[Cid, ...]] = {}
+        self._seen: dict[Root, Cid] = {}
+        self._children: dict[Root, tuple[Cid, ...]] = {}
         self._found((root,), 0)
 
     def next(self) -> tuple[Cid, int] | None:
@@ -71,7 +71,7 @@ class Walk:
     def in_order(self) -> dict[Multihash, int]:
         """Multihash and size of every block taken, in walk order."""
         ordered: dict[Multihash, int] = {}
-        walked: set[bytes] = set()
+        walked: set[Root] = set()
         todo = [self._root]
         while todo:
             cid = todo.pop()
@@ -86,7 +86,7 @@ class Walk:
         """Each of them once, in order; the new ones become blocks to get."""
         if depth > self._budget.depth:
             raise self._over("depth", self._budget.depth, depth)
-        each: dict[bytes, Cid] = {}
+        each: dict[Root, Cid] = {}
         fresh = []
         for cid in cids:
             key = cid.key

@@ -1,7 +1,7 @@
 """Our wants of one peer, for all sessions together, and the task that sends them.
 
 Sessions share one wantlist for each peer: a want is sent once however many sessions hold it, and cancelled when the
-last one drops it. `say` runs while there is something to send; it ends after a few quiet seconds, because Helia resets
+last one drops it. `send` runs while there is something to send; it ends after a few quiet seconds, because Helia resets
 a stream that is silent for ten, and the engine starts it again at the next change.
 
 Rules: the first message on a new connection, and after a broken stream, is the full list. Cancels go in a message of
@@ -30,21 +30,21 @@ PAUSE_SECONDS = 0.5
 
 @dataclass(slots=True)
 class _Standing:
-    """`said`: the CID under which the peer got the want, if it did."""
+    """`sent_as`: the CID under which the peer got the want, if it did."""
 
     want: Want
     holders: set[object] = field(default_factory=set)
-    said: bytes | None = None
+    sent_as: bytes | None = None
 
 
 class Wantlist:
     """By multihash. A holder is a session that wants the block."""
 
     def __init__(self) -> None:
-        self.saying: trio.CancelScope | None = None  # of the task that runs `say`; None: none does
-        self.said_on: IMuxedConn | None = None  # the connection that the last stream was opened on
+        self.sending: trio.CancelScope | None = None  # of the task that runs `send`; None: none does
+        self.sent_on: IMuxedConn | None = None  # the connection that the last stream was opened on
         self._standing: dict[Multihash, _Standing] = {}
-        self._unsaid: dict[Multihash, Want] = {}
+        self._unsent: dict[Multihash, Want] = {}
         self._cancels: dict[bytes, None] = {}
         self._full = True
         self._bell = trio.Event()
@@ -52,25 +52,25 @@ class Wantlist:
     def __len__(self) -> int:
         return len(self._standing)
 
-    def want(self, cid: Cid, kind: WantType, holder: object, *, met_before: bool = False) -> None:
+    def want(self, cid: Cid, kind: WantType, holder: object, *, received_before: bool = False) -> None:
         """Sends it, unless it stands already. A want for the block replaces one for its presence, never the reverse.
 
-        `met_before`: the peer gave that block, and we want it once more.
+        `received_before`: the peer gave that block, and we want it once more.
         """
         standing = self._standing.get(cid.multihash)
-        if standing is None and met_before:
+        if standing is None and received_before:
             self._cancels[cid.binary] = None
         if standing is None or standing.want.kind > kind:
             want = Want(cid.binary, kind, send_dont_have=True)
             standing = standing or _Standing(want)
-            if standing.said not in (None, want.cid):
-                self._take_back(standing)
-            standing.want = self._unsaid[cid.multihash] = want
+            if standing.sent_as not in (None, want.cid):
+                self._cancel(standing)
+            standing.want = self._unsent[cid.multihash] = want
             self._standing[cid.multihash] = standing
             self._bell.set()
         standing.holders.add(holder)
 
-    def let_go(self, multihash: Multihash, holder: object) -> None:
+    def cancel_want(self, multihash: Multihash, holder: object) -> None:
         """The holder drops the want; the last one to drop it causes a cancel."""
         standing = self._standing.get(multihash)
         if standing is None:
@@ -78,23 +78,23 @@ class Wantlist:
         standing.holders.discard(holder)
         if not standing.holders:
             del self._standing[multihash]
-            self._unsaid.pop(multihash, None)
-            self._take_back(standing)
+            self._unsent.pop(multihash, None)
+            self._cancel(standing)
 
     def holds(self, multihash: Multihash) -> bool:
         return multihash in self._standing
 
-    def met(self, multihash: Multihash) -> bool:
+    def receive(self, multihash: Multihash) -> bool:
         """The peer sent the block, and so has struck the want off its list. True if it stood there."""
-        self._unsaid.pop(multihash, None)
+        self._unsent.pop(multihash, None)
         return self._standing.pop(multihash, None) is not None
 
-    async def say(self, open_stream: Callable[[], Awaitable[ByteStream]]) -> None:
+    async def send(self, open_stream: Callable[[], Awaitable[ByteStream]]) -> None:
         """Sends changes until there are none for a while. Raises StreamGone when the peer can't be reached."""
         failures = 0
         while True:
             try:
-                return await self._say_on_a_stream(open_stream)
+                return await self._send_on_a_stream(open_stream)
             except StreamGone:
                 failures += 1
                 self._full = True
@@ -102,47 +102,47 @@ class Wantlist:
                     raise
                 await trio.sleep(PAUSE_SECONDS)
 
-    async def _say_on_a_stream(self, open_stream: Callable[[], Awaitable[ByteStream]]) -> None:
-        if not await self._something_to_say():
+    async def _send_on_a_stream(self, open_stream: Callable[[], Awaitable[ByteStream]]) -> None:
+        if not await self._wait_for_unsent():
             return
         stream = await open_stream()
         broken = True
         try:
-            while await self._something_to_say():
-                for message in self._news():
+            while await self._wait_for_unsent():
+                for message in self._messages():
                     await write_frame(stream, encode(message))
             broken = False
         finally:
             await close_quietly(stream, reset=broken)
 
-    async def _something_to_say(self) -> bool:
-        """False after some quiet seconds; `saying` is None from then on, with no gap for a change to be lost in."""
-        if not self._unspoken:
+    async def _wait_for_unsent(self) -> bool:
+        """False after some quiet seconds; `sending` is None from then on, with no gap for a change to be lost in."""
+        if not self._has_unsent:
             self._bell = trio.Event()
             with trio.move_on_after(QUIET_SECONDS):
                 await self._bell.wait()
-        if not self._unspoken:
-            self.saying = None
-        return self._unspoken
+        if not self._has_unsent:
+            self.sending = None
+        return self._has_unsent
 
     @property
-    def _unspoken(self) -> bool:
-        return bool(self._unsaid or self._cancels or (self._full and self._standing))
+    def _has_unsent(self) -> bool:
+        return bool(self._unsent or self._cancels or (self._full and self._standing))
 
-    def _take_back(self, standing: _Standing) -> None:
-        if standing.said is not None:
-            self._cancels[standing.said] = None
+    def _cancel(self, standing: _Standing) -> None:
+        if standing.sent_as is not None:
+            self._cancels[standing.sent_as] = None
             self._bell.set()
 
-    def _news(self) -> list[Message]:
+    def _messages(self) -> list[Message]:
         cancels = Message([Want(cid, cancel=True) for cid in self._cancels])
         if self._full:
             messages = [cancels, Message([standing.want for standing in self._standing.values()], full=True)]
         else:
-            messages = [cancels, Message(list(self._unsaid.values()))]
+            messages = [cancels, Message(list(self._unsent.values()))]
         self._full = False
         self._cancels.clear()
-        self._unsaid.clear()
+        self._unsent.clear()
         for standing in self._standing.values():
-            standing.said = standing.want.cid
+            standing.sent_as = standing.want.cid
         return [message for message in messages if message]

@@ -28,6 +28,7 @@ from pinning_worker.adapters.p2p.bounds.pace import Pace
 from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId
 
 UNWILLING = 10.0
 LATE = 60.0
@@ -42,8 +43,8 @@ class Wants:
 
     def __init__(
         self,
-        connected: Collection[str],
-        open_stream: Callable[[str], Awaitable[INetStream]],
+        connected: Collection[PeerId],
+        open_stream: Callable[[PeerId], Awaitable[INetStream]],
         start: Callable[[Callable[[], Awaitable[None]]], None],
     ) -> None:
         self.sessions: set[Session] = set()
@@ -51,39 +52,39 @@ class Wants:
         self._connected = connected
         self._open_stream = open_stream
         self._start = start
-        self._wantlists: dict[str, Wantlist] = {}
-        self._unwilling: dict[str, float] = {}
-        self._asked: dict[str, float] = {}
+        self._wantlists: dict[PeerId, Wantlist] = {}
+        self._unwilling: dict[PeerId, float] = {}
+        self._asked: dict[PeerId, float] = {}
         self._expected: dict[Multihash, set[Session]] = {}
         self._recent: OrderedDict[Multihash, None] = OrderedDict()
-        self._paces: OrderedDict[str, Pace] = OrderedDict()
-        self._given: OrderedDict[tuple[str, Multihash], bool] = OrderedDict()
+        self._paces: OrderedDict[PeerId, Pace] = OrderedDict()
+        self._given: OrderedDict[tuple[PeerId, Multihash], bool] = OrderedDict()
 
     # ---------------------------------------------------------------- what sessions ask for (Market)
 
-    def peers(self) -> Sequence[str]:
+    def peers(self) -> Sequence[PeerId]:
         now = trio.current_time()
         return [peer for peer in self._connected if now >= self._unwilling.get(peer, 0.0)]
 
-    def has_room(self, peer: str, size: int, *, owes: bool) -> bool:
+    def has_room(self, peer: PeerId, size: int, *, owes: bool) -> bool:
         pace = self._paces.get(peer)
         if pace is None:
             return True
         return (not owes or pace.has_room(size)) and not pace.is_quiet_before(trio.current_time())
 
-    def ask(self, peer: str, cid: Cid, kind: WantType, size: int, session: Session) -> None:
+    def ask(self, peer: PeerId, cid: Cid, kind: WantType, size: int, session: Session) -> None:
         if kind is WantType.BLOCK:
             self._pace(peer).asked(cid.multihash, size, trio.current_time())
         wantlist = self._wantlists.setdefault(peer, Wantlist())
-        wantlist.want(cid, kind, session, met_before=self._given.pop((peer, cid.multihash), False))
-        self._say(peer, wantlist)
+        wantlist.want(cid, kind, session, received_before=self._given.pop((peer, cid.multihash), False))
+        self._send(peer, wantlist)
 
-    def let_go(self, peer: str, multihash: Multihash, session: Session) -> None:
+    def cancel_want(self, peer: PeerId, multihash: Multihash, session: Session) -> None:
         if wantlist := self._wantlists.get(peer):
-            wantlist.let_go(multihash, session)
+            wantlist.cancel_want(multihash, session)
             if not wantlist.holds(multihash):
                 self._pace(peer).settled(multihash, trio.current_time())
-            self._say(peer, wantlist)
+            self._send(peer, wantlist)
 
     def expect(self, multihash: Multihash, session: Session) -> None:
         self._expected.setdefault(multihash, set()).add(session)
@@ -110,13 +111,13 @@ class Wants:
     def was_wanted(self, multihash: Multihash) -> bool:
         return multihash in self._recent
 
-    def asked_lately(self, peer: str) -> bool:
+    def asked_lately(self, peer: PeerId) -> bool:
         """Blocks may come from it: we asked it for some, perhaps a little while ago."""
         return bool(self._wantlists.get(peer)) or trio.current_time() < self._asked.get(peer, -LATE) + LATE
 
-    def met(self, peer: str, multihash: Multihash) -> None:
+    def receive(self, peer: PeerId, multihash: Multihash) -> None:
         """The peer sent that block."""
-        if (wantlist := self._wantlists.get(peer)) and wantlist.met(multihash):
+        if (wantlist := self._wantlists.get(peer)) and wantlist.receive(multihash):
             self._pace(peer).settled(multihash, trio.current_time())
             self._given[peer, multihash] = True
             if len(self._given) > RECENT:
@@ -124,14 +125,14 @@ class Wants:
             for session in self.sessions:
                 session.gave(peer)
 
-    def came_from(self, peer: str, count: int) -> None:
+    def came_from(self, peer: PeerId, count: int) -> None:
         """Bytes of the peer's messages, whole ones and parts."""
         if (pace := self._paces.get(peer)) is not None and pace.owed:
             pace.came(count, trio.current_time())
             for session in self.sessions:
                 session.trickled(peer, count)
 
-    def offered_too_large(self, peer: str, length: int) -> bool:
+    def offered_too_large(self, peer: PeerId, length: int) -> bool:
         """The peer sends a message that is larger than any may be. True if it owes us blocks, so that one of them may
         be that large."""
         if (pace := self._paces.get(peer)) is None or not pace.owed:
@@ -140,7 +141,7 @@ class Wants:
             session.offered_too_large(peer, length)
         return True
 
-    def pinged(self, peer: str, began: bool) -> None:
+    def pinged(self, peer: PeerId, began: bool) -> None:
         """A ping of the peer came, or was answered."""
         if (pace := self._paces.get(peer)) is None:
             return
@@ -153,25 +154,25 @@ class Wants:
 
     # ---------------------------------------------------------------- peers that come and go
 
-    def came(self, peer: str) -> None:
+    def connected(self, peer: PeerId) -> None:
         """A new connection. If it is not the first, the others may be dead, unnoticed: every want is sent anew."""
         self._unwilling.pop(peer, None)
         self.forget(peer)
 
-    def left(self, peer: str, *, connected: bool) -> None:
-        """A connection ended: the last one, or that on which we asked, or (`connected`) one that does not matter."""
+    def disconnected(self, peer: PeerId, *, still_connected: bool) -> None:
+        """A connection ended: the last one, or that on which we asked, or (`still_connected`) another one."""
         wantlist = self._wantlists.get(peer)
-        said_on = wantlist.said_on if wantlist is not None else None
-        if not connected or (said_on is not None and said_on.is_closed):
+        sent_on = wantlist.sent_on if wantlist is not None else None
+        if not still_connected or (sent_on is not None and sent_on.is_closed):
             self.forget(peer)
 
-    def forget(self, peer: str) -> None:
+    def forget(self, peer: PeerId) -> None:
         """Drops all that we sent to it; the sessions ask the peers that they still can."""
         if (pace := self._paces.get(peer)) is not None:
             pace.gone()
         wantlist = self._wantlists.pop(peer, None)
-        if wantlist is not None and wantlist.saying is not None:
-            wantlist.saying.cancel()
+        if wantlist is not None and wantlist.sending is not None:
+            wantlist.sending.cancel()
         for session in self.sessions:
             session.lost(peer)
 
@@ -181,34 +182,34 @@ class Wants:
         self._unwilling = {peer: until for peer, until in self._unwilling.items() if until > now}
         self._asked = {peer: at for peer, at in self._asked.items() if now - at < LATE}
 
-    def _pace(self, peer: str) -> Pace:
+    def _pace(self, peer: PeerId) -> Pace:
         pace = self._paces.setdefault(peer, Pace())
         self._paces.move_to_end(peer)
         if len(self._paces) > MOST_LINES:
             self._paces.popitem(last=False)
         return pace
 
-    # ---------------------------------------------------------------- saying it
+    # ---------------------------------------------------------------- sending
 
-    def _say(self, peer: str, wantlist: Wantlist) -> None:
+    def _send(self, peer: PeerId, wantlist: Wantlist) -> None:
         self._asked[peer] = trio.current_time()
-        if wantlist.saying is None:
-            wantlist.saying = trio.CancelScope()
-            self._start(partial(self._say_all, peer, wantlist, wantlist.saying))
+        if wantlist.sending is None:
+            wantlist.sending = trio.CancelScope()
+            self._start(partial(self._send_all, peer, wantlist, wantlist.sending))
 
-    async def _say_all(self, peer: str, wantlist: Wantlist, scope: trio.CancelScope) -> None:
+    async def _send_all(self, peer: PeerId, wantlist: Wantlist, scope: trio.CancelScope) -> None:
         try:
             with scope:
-                await wantlist.say(partial(self._open, peer, wantlist))
+                await wantlist.send(partial(self._open, peer, wantlist))
         except StreamGone as error:
             log.debug("bitswap.peer_not_asked", peer=peer, error=str(error))
             if self._wantlists.get(peer) is wantlist:  # and not one for a connection that has come meanwhile
                 self._unwilling[peer] = trio.current_time() + UNWILLING
                 self.forget(peer)
-        if not wantlist and wantlist.saying is None and self._wantlists.get(peer) is wantlist:
+        if not wantlist and wantlist.sending is None and self._wantlists.get(peer) is wantlist:
             del self._wantlists[peer]
 
-    async def _open(self, peer: str, wantlist: Wantlist) -> ByteStream:
+    async def _open(self, peer: PeerId, wantlist: Wantlist) -> ByteStream:
         stream = await self._open_stream(peer)
-        wantlist.said_on = stream.muxed_conn
+        wantlist.sent_on = stream.muxed_conn
         return stream

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from pinning_worker.adapters.p2p.bounds.who_leaves import Guest, who_leaves
+from pinning_worker.domain.identities import NO_PEER, PeerId
 
 HANDSHAKE_SECONDS = 10.0
 MOST_HALF_OPEN = 64
@@ -55,14 +56,14 @@ class DoorRules:
 class Arrival:
     """A connection, from the accepted socket on.
 
-    `end` closes it; `on_finished` is called when its handshake is over. `peer`: its peer id, empty until then.
+    `end` closes it; `on_finished` is called when its handshake is over. `peer`: NO_PEER until then.
     """
 
     def __init__(self, ip: str, end: Callable[[], None] = _nothing, on_finished: Callable[[], None] = _nothing) -> None:
         self.comes_from(ip)
         self.end = end
         self.is_finished = False
-        self.peer = ""
+        self.peer = NO_PEER
         self._on_finished = on_finished
 
     def comes_from(self, ip: str) -> None:
@@ -83,10 +84,10 @@ class Door:
     def __init__(self, rules: DoorRules | None = None) -> None:
         self.rules = rules or DoorRules()
         self.arriving: list[Arrival] = []
-        self.keeps: Callable[[str], bool] = lambda _peer: False
+        self.keeps: Callable[[PeerId], bool] = lambda _peer: False
         self._inside: Counter[str] = Counter()
         self._guests: dict[Guest, Arrival] = {}
-        self._of_peer: dict[str, set[Guest]] = {}
+        self._of_peer: dict[PeerId, set[Guest]] = {}
 
     def let_in(self, arrival: Arrival) -> bool:
         """False: its address has too many connections already. An admitted arrival must `leave`."""
@@ -107,7 +108,7 @@ class Door:
         self._inside[arrival.network] += 1
         return True
 
-    def finish(self, arrival: Arrival, peer: str, now: float) -> None:
+    def finish(self, arrival: Arrival, peer: PeerId, now: float) -> None:
         """Its handshake is over, and showed that peer. The connection stays, if there is room for it."""
         arrival.peer = peer
         arrival.finish()
@@ -118,7 +119,7 @@ class Door:
         self._of_peer.setdefault(peer, set()).add(guest)
         return None
 
-    def used(self, peer: str, now: float) -> None:
+    def used(self, peer: PeerId, now: float) -> None:
         """That peer asked for something, gave something, or handed us a message."""
         for guest in self._of_peer.get(peer, ()):
             guest.used_at = now

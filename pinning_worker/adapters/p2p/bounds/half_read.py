@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pinning_worker.adapters.p2p.bounds.unread import FREED, MIB
+from pinning_worker.domain.identities import NO_PEER, PeerId
 
 MOST = 128 * MIB
 
@@ -29,7 +30,7 @@ class _Part:
     """The part of a message that is here."""
 
     address: str
-    peer: str
+    peer: PeerId
     bytes: int = 0
     since: float = 0.0  # when something last came
 
@@ -43,7 +44,7 @@ class HalfRead:
         self._parts: dict[GiveUp, _Part] = {}
 
     @contextmanager
-    def one(self, give_up: GiveUp, peer: str = "", address: str = "") -> Iterator[GiveUp]:
+    def one(self, give_up: GiveUp, peer: PeerId = NO_PEER, address: str = "") -> Iterator[GiveUp]:
         """A message, under the name of the callable that gives it up; it counts until the block ends. A peer whose
         address is not known counts as an address of its own."""
         self._parts[give_up] = _Part(address or peer, peer)
@@ -67,9 +68,9 @@ class HalfRead:
 
     def _to_give_up(self) -> list[GiveUp]:
         """The messages that go; each costs as many steps as there are addresses and peers."""
-        waiting: dict[str, dict[str, deque[GiveUp]]] = defaultdict(lambda: defaultdict(deque))
+        waiting: dict[str, dict[PeerId, deque[GiveUp]]] = defaultdict(lambda: defaultdict(deque))
         of_addresses: Counter[str] = Counter()
-        of_peers: dict[str, Counter[str]] = defaultdict(Counter)
+        of_peers: dict[str, Counter[PeerId]] = defaultdict(Counter)
         for message, part in sorted(self._parts.items(), key=lambda pair: pair[1].since):
             waiting[part.address][part.peer].append(message)
             of_addresses[part.address] += part.bytes

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from pinning_worker.domain.identities import PeerId
+
 MINUTE_SECONDS = 60.0
 MOST_ORIGINS = 10_000
 CONNECTION_SHARE = 4  # one connection brings a quarter of all at most: making up origins costs nothing
@@ -52,11 +54,11 @@ class RequestBudget:
     _addresses: Minute = field(default_factory=Minute)
     _all: Minute = field(default_factory=Minute)
 
-    def over_its_own(self, origin: str, now: float) -> int:
+    def over_its_own(self, origin: PeerId, now: float) -> int:
         """Counts a request. How far over its origin's budget it is; 0 or less: within it."""
         return self._origins.count(origin, now) - self.per_origin
 
-    def over_all(self, forwarder: str, address: str, now: float) -> bool:
+    def over_all(self, forwarder: PeerId, address: str, now: float) -> bool:
         """Counts a request that is within its origin's budget. True: too many came through that peer, from that
         address, or in all."""
         brought = self._connections.count(forwarder, now)

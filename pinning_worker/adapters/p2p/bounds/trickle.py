@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pinning_worker.domain.identities import PeerId
+
 MOST = 4 * 1024 * 1024 + 64 * 1024  # a message of Helia's or Kubo's, whole
 SLOWEST = 8 * 1024
 GRACE = 10.0
@@ -24,24 +26,24 @@ class _Unfinished:
 
 class Trickle:
     def __init__(self) -> None:
-        self._of: dict[str, _Unfinished] = {}
+        self._of: dict[PeerId, _Unfinished] = {}
 
     @property
     def unfinished(self) -> int:
         """Bytes of blocks that are under way, as far as they count."""
         return sum(min(part.bytes, MOST) for part in self._of.values())
 
-    def came(self, peer: str, count: int, now: float) -> bool:
+    def came(self, peer: PeerId, count: int, now: float) -> bool:
         """Counts bytes of the peer. True if they are progress."""
         part = self._of.setdefault(peer, _Unfinished(now))
         part.bytes += count
         return part.bytes <= MOST and part.bytes >= SLOWEST * (now - part.since - GRACE)
 
-    def is_lone(self, peer: str, now: float) -> bool:
+    def is_lone(self, peer: PeerId, now: float) -> bool:
         """Is it early enough to wait for that peer alone?"""
         part = self._of.get(peer)
         return part is None or now - part.since <= LONE
 
-    def ended(self, peer: str) -> None:
+    def ended(self, peer: PeerId) -> None:
         """It gave a block that we had asked it for, or its connection ended and the bytes under way are lost."""
         self._of.pop(peer, None)

@@ -17,6 +17,8 @@ from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
 
 from pinning_worker.adapters.p2p.addresses import is_readable
+from pinning_worker.adapters.p2p.peer_ids import library_id, peer_id
+from pinning_worker.domain.identities import PeerId
 
 CLOSEST = 20  # k: the number of peers that keep a record, and that an answer names
 MOST_ADDRESSES = 8
@@ -33,7 +35,7 @@ class BadMessage(ValueError):
 class Contact:
     """A peer id, and multiaddrs without their `/p2p/…` end."""
 
-    peer: str
+    peer: PeerId
     addresses: tuple[str, ...] = ()
 
     @property
@@ -47,8 +49,8 @@ def place_of(key: bytes) -> int:
 
 
 @functools.lru_cache(maxsize=8192)  # base58 is slow, and an answer names twenty
-def binary_id(peer: str) -> bytes:
-    return ID.from_base58(peer).to_bytes()
+def binary_id(peer: PeerId) -> bytes:
+    return library_id(peer).to_bytes()
 
 
 @functools.lru_cache(maxsize=8192)
@@ -71,10 +73,10 @@ def read_message(data: bytes | memoryview) -> Message:
 
 def read_contacts(peers: Iterable[Message.Peer]) -> list[Contact]:
     """The first CLOSEST of them, each once, without the unreadable ones."""
-    found: dict[str, Contact] = {}
+    found: dict[PeerId, Contact] = {}
     for _, said in zip(range(CLOSEST), peers, strict=False):
         if _is_peer_id(said.id):
-            peer = ID(said.id).to_base58()
+            peer = peer_id(ID(said.id))
             found.setdefault(peer, Contact(peer, tuple(_read_addresses(said.addrs, peer))))
     return list(found.values())
 
@@ -93,7 +95,7 @@ def _is_peer_id(data: bytes) -> bool:
     return data[:2] == _SHA256 and len(data) == 34
 
 
-def _read_addresses(addresses: Iterable[bytes], peer: str) -> list[str]:
+def _read_addresses(addresses: Iterable[bytes], peer: PeerId) -> list[str]:
     texts = []
     for _, data in zip(range(MOST_ADDRESSES), addresses, strict=False):
         if len(data) <= LONGEST_ADDRESS:

@@ -20,7 +20,6 @@ import structlog
 import trio
 from libp2p.abc import INetStream
 from libp2p.kad_dht.pb.kademlia_pb2 import Message
-from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStoreError
 
 from pinning_worker.adapters.p2p.dht.contacts import (
@@ -36,6 +35,9 @@ from pinning_worker.adapters.p2p.dht.table import Table
 from pinning_worker.adapters.p2p.dht.talk import PRIVATE, PUBLIC, NoAnswer, Talk
 from pinning_worker.adapters.p2p.dht.walk import walk
 from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.peer_ids import library_id, remote_peer
+from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ungroup import one_error
 
 QUESTIONS_AT_ONCE = 4
@@ -49,7 +51,7 @@ _log = structlog.get_logger(__name__)
 
 class Dht:
     def __init__(self, host: Host, *, serves: bool) -> None:
-        self.provided: set[bytes] = set()
+        self.provided: set[Multihash] = set()
         self._host = host
         self._talk = Talk(host)
         self._noticed_at = -NOTICE_SECONDS
@@ -58,7 +60,7 @@ class Dht:
         self._questions = trio.Semaphore(QUESTIONS_AT_ONCE)
 
     async def _on_stream(self, server: Server, stream: INetStream) -> None:
-        self._host.note_use(stream.muxed_conn.peer_id.to_base58())
+        self._host.note_use(remote_peer(stream))
         await server.on_stream(stream)
 
     async def run(self) -> None:
@@ -79,9 +81,9 @@ class Dht:
                 for protocol in (PUBLIC, PRIVATE):
                     self._host.raw.remove_stream_handler(protocol)
 
-    async def find(self, key: bytes, tell: Callable[[Contact], None]) -> None:
+    async def find(self, key: Multihash, tell: Callable[[Contact], None]) -> None:
         """Calls `tell` once for each provider of a multihash, as soon as it is found. Returns when the walk ends."""
-        told: set[str] = {self._host.peer_id}
+        told: set[PeerId] = {self._host.peer_id}
 
         def tell_once(contact: Contact) -> None:
             if contact.peer not in told:
@@ -109,7 +111,7 @@ class Dht:
         async with self._talk.visit(contact):
             yield
 
-    async def provide(self, key: bytes) -> int:
+    async def provide(self, key: Multihash) -> int:
         """Announces to the peers closest to a multihash that we have it; returns how many it reached. From now on our
         own answers name us too."""
         self.provided.add(key)
@@ -135,7 +137,7 @@ class Dht:
         _log.debug("dht.provided", key=key.hex(), told=told)
         return told
 
-    def provide_no_more(self, key: bytes) -> None:
+    def provide_no_more(self, key: Multihash) -> None:
         """Ends our answers for it; the records at other peers lapse within two days."""
         self.provided.discard(key)
 
@@ -148,7 +150,7 @@ class Dht:
         """
         while True:
             for peer in self._host.peers():
-                self._host.ask_who(peer)
+                self._host.refresh_identify(peer)
             for key in (binary_id(self._host.peer_id), secrets.token_bytes(32)):
                 async with self._questions:
                     await self._closest_on_the_network(key)
@@ -173,7 +175,7 @@ class Dht:
         self.table.add(contact)
         return answer
 
-    async def _where(self, peer: str) -> Contact:
+    async def _where(self, peer: PeerId) -> Contact:
         """The peer with the addresses that others know of it: a provider record may have come without."""
         found = Contact(peer)
         key = binary_id(peer)
@@ -197,15 +199,15 @@ class Dht:
                 self._notice(peer)
         return self.table.closest(key, CLOSEST)
 
-    def _notice(self, peer: str) -> None:
+    def _notice(self, peer: PeerId) -> None:
         """Takes in a connected peer whose identify result names the protocol."""
-        store, who = self._host.raw.get_peerstore(), ID.from_base58(peer)
+        store, who = self._host.raw.get_peerstore(), library_id(peer)
         with suppress(PeerStoreError):
             if not {PUBLIC, PRIVATE}.isdisjoint(store.get_protocols(who)):
                 where = [str(address).removesuffix(f"/p2p/{peer}") for address in store.addrs(who)]
                 self.table.add(Contact(peer, tuple(where[:MOST_ADDRESSES])))
 
-    def _ours(self, key: bytes) -> list[Contact]:
+    def _ours(self, key: Multihash) -> list[Contact]:
         if key not in self.provided:
             return []
         return [Contact(self._host.peer_id, tuple(map(str, self._host.places[:MOST_ADDRESSES])))]

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 
 from pinning_worker.adapters.p2p.dht.contacts import CLOSEST, Contact
+from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId
 
 KEEP_SECONDS = 48 * 3600.0  # as everywhere in this network
 MOST = 10_000  # 40 MB, with the longest keys and addresses allowed
 MOST_OF_ONE = 1_000
 
-_Entry = tuple[bytes, str]
+_Entry = tuple[Multihash, PeerId]
 
 
 class Records:
@@ -22,13 +24,13 @@ class Records:
 
     def __init__(self) -> None:
         self._by_age: OrderedDict[_Entry, tuple[float, Contact]] = OrderedDict()
-        self._of_key: dict[bytes, set[str]] = {}
-        self._of_peer: Counter[str] = Counter()
+        self._of_key: dict[Multihash, set[PeerId]] = {}
+        self._of_peer: Counter[PeerId] = Counter()
 
     def __len__(self) -> int:
         return len(self._by_age)
 
-    def add(self, key: bytes, provider: Contact, now: float) -> bool:
+    def add(self, key: Multihash, provider: Contact, now: float) -> bool:
         """False: this key, or this peer, has as many as it may have."""
         self._forget_old(now)
         entry = (key, provider.peer)
@@ -43,7 +45,7 @@ class Records:
             self._forget(next(iter(self._by_age)))
         return True
 
-    def of(self, key: bytes, now: float) -> list[Contact]:
+    def of(self, key: Multihash, now: float) -> list[Contact]:
         self._forget_old(now)
         return [self._by_age[key, peer][1] for peer in self._of_key.get(key, ())]
 

@@ -19,6 +19,9 @@ from pinning_worker.adapters.p2p.bounds.bucket import Bucket
 from pinning_worker.adapters.p2p.dht.contacts import BadMessage, Contact, read_contacts, read_message, write_contact
 from pinning_worker.adapters.p2p.dht.records import Records
 from pinning_worker.adapters.p2p.frames import BadFrame, FrameReader, StreamGone, close_quietly, write_frame
+from pinning_worker.adapters.p2p.peer_ids import remote_peer
+from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId
 
 LARGEST_QUESTION = 16 * 1024
 MOST_STREAMS = 256
@@ -40,21 +43,21 @@ class Server:
     def __init__(
         self,
         closest: Callable[[bytes], Sequence[Contact]],
-        ours: Callable[[bytes], Sequence[Contact]],
-        is_connected: Callable[[str], bool],
+        ours: Callable[[Multihash], Sequence[Contact]],
+        is_connected: Callable[[PeerId], bool],
     ) -> None:
         self.records = Records()
         self.refused: Counter[str] = Counter()
         self._closest = closest
         self._ours = ours
         self._is_connected = is_connected
-        self._streams: Counter[str] = Counter()
+        self._streams: Counter[PeerId] = Counter()
         self._silent: OrderedDict[trio.CancelScope, None] = OrderedDict()  # the longest silent first
-        self._of_one: OrderedDict[str, Bucket] = OrderedDict()
+        self._of_one: OrderedDict[PeerId, Bucket] = OrderedDict()
         self._of_all = Bucket.full(QUESTIONS_OF_ALL, 0.0)
 
     async def on_stream(self, stream: INetStream) -> None:
-        peer = stream.muxed_conn.peer_id.to_base58()
+        peer = remote_peer(stream)
         if self._streams[peer] >= MOST_STREAMS_OF_ONE:
             self.refused["streams"] += 1
             return await close_quietly(stream, reset=True)
@@ -76,7 +79,7 @@ class Server:
             self._streams += Counter()  # forgets the zeros
             await close_quietly(stream, reset=not whole)
 
-    async def _converse(self, peer: str, stream: INetStream, scope: trio.CancelScope) -> None:
+    async def _converse(self, peer: PeerId, stream: INetStream, scope: trio.CancelScope) -> None:
         questions = FrameReader(stream, lambda: LARGEST_QUESTION)
         while (question := await questions.next()) is not None:
             self._silent.move_to_end(scope)
@@ -87,7 +90,7 @@ class Server:
             if answer is not None:
                 await write_frame(stream, answer.SerializeToString())
 
-    def answer(self, peer: str, question: Message, now: float) -> Message | None:
+    def answer(self, peer: PeerId, question: Message, now: float) -> Message | None:
         """None: the message needs no answer. Raises Refused."""
         answer = Message(type=question.type, key=question.key)
         match question.type:
@@ -95,7 +98,8 @@ class Server:
                 return answer
             case Message.FIND_NODE | Message.GET_VALUE | Message.GET_PROVIDERS if question.key:
                 if question.type == Message.GET_PROVIDERS:
-                    for provider in [*self._ours(question.key), *self.records.of(question.key, now)]:
+                    key = Multihash(question.key)
+                    for provider in [*self._ours(key), *self.records.of(key, now)]:
                         self._write(answer.providerPeers.add(), provider)
                 for contact in self._closest(question.key):
                     if contact.peer != peer:
@@ -106,15 +110,15 @@ class Server:
                 return None
         raise Refused(f"a message of type {question.type}")
 
-    def _take_record(self, peer: str, said: Message, now: float) -> None:
+    def _take_record(self, peer: PeerId, said: Message, now: float) -> None:
         for provider in read_contacts(said.providerPeers):
             if provider.peer == peer and provider.addresses:  # no peer may announce another
-                self.records.add(said.key, provider, now)
+                self.records.add(Multihash(said.key), provider, now)
 
     def _write(self, into: Message.Peer, contact: Contact) -> None:
         write_contact(into, contact, connected=self._is_connected(contact.peer))
 
-    def _may_ask(self, peer: str, now: float) -> bool:
+    def _may_ask(self, peer: PeerId, now: float) -> bool:
         own = self._of_one.setdefault(peer, Bucket.full(QUESTIONS_PER_SECOND, 0.0))
         self._of_one.move_to_end(peer)
         if len(self._of_one) > MOST_REMEMBERED:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 
 from pinning_worker.adapters.p2p.dht.contacts import CLOSEST, Contact, place_of
+from pinning_worker.domain.identities import PeerId
 
 _BITS = 256
 
@@ -18,7 +19,7 @@ class Table:
     def __init__(self, ourselves: Contact) -> None:
         self._place = ourselves.place
         self._peer = ourselves.peer
-        self._buckets: dict[int, dict[str, tuple[int, Contact]]] = {}
+        self._buckets: dict[int, dict[PeerId, tuple[int, Contact]]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
@@ -34,7 +35,7 @@ class Table:
         bucket[contact.peer] = (place, contact)
         return True
 
-    def remove(self, peer: str) -> None:
+    def remove(self, peer: PeerId) -> None:
         for bucket in self._buckets.values():
             bucket.pop(peer, None)
 

@@ -28,6 +28,8 @@ from pinning_worker.adapters.p2p.frames import (
     write_frame,
 )
 from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.peer_ids import library_id
+from pinning_worker.domain.identities import PeerId
 
 PUBLIC, PRIVATE = TProtocol("/ipfs/kad/1.0.0"), TProtocol("/ipfs/lan/kad/1.0.0")
 LARGEST_ANSWER = 256 * 1024
@@ -45,8 +47,8 @@ class NoAnswer(Exception):
 class Talk:
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._dialled: dict[str, float] = {}  # when each was last visited
-        self._visits: Counter[str] = Counter()
+        self._dialled: dict[PeerId, float] = {}  # when each was last visited
+        self._visits: Counter[PeerId] = Counter()
 
     @property
     def protocols(self) -> list[TProtocol]:
@@ -75,7 +77,7 @@ class Talk:
             if contact.peer in self._dialled:
                 self._dialled[contact.peer] = trio.current_time()
 
-    def idle(self) -> list[str]:
+    def idle(self) -> list[PeerId]:
         """The peers to disconnect now; the call forgets them."""
         long_ago = trio.current_time() - LINGER_SECONDS
         found = [peer for peer, at in self._dialled.items() if at < long_ago and peer not in self._visits]
@@ -83,7 +85,7 @@ class Talk:
             del self._dialled[peer]
         return [peer for peer in found if not self._is_used(peer)]
 
-    async def hang_up(self, peer: str) -> None:
+    async def hang_up(self, peer: PeerId) -> None:
         with trio.move_on_after(HANG_UP_SECONDS), suppress(*GONE):
             await self._host.disconnect(peer)
 
@@ -91,7 +93,7 @@ class Talk:
         try:
             with trio.fail_after(ANSWER_SECONDS + DIALS * DIAL_SECONDS):
                 async with self.visit(contact):
-                    return await self._exchange(ID.from_base58(contact.peer), message, answered=answered)
+                    return await self._exchange(library_id(contact.peer), message, answered=answered)
         except (*GONE, CannotConnect, trio.TooSlowError, StreamGone, BadFrame, BadMessage) as error:
             raise NoAnswer(f"{type(error).__name__}: {error}") from error
 
@@ -125,8 +127,8 @@ class Talk:
                 return
         raise CannotConnect(f"{contact.peer} is at no address that may be dialled, or does not answer there")
 
-    def _is_used(self, peer: str) -> bool:
-        connections = self._host.swarm.get_connections(ID.from_base58(peer))
+    def _is_used(self, peer: PeerId) -> bool:
+        connections = self._host.swarm.get_connections(library_id(peer))
         return peer in self._host.direct or any(connection.get_streams() for connection in connections)
 
 

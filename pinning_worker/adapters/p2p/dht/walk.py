@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import trio
 
 from pinning_worker.adapters.p2p.dht.contacts import CLOSEST, Contact, place_of
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ungroup import one_error
 
 ALPHA = 8
@@ -21,10 +22,10 @@ WALK_SECONDS = 60.0
 class Walk:
     def __init__(self, key: bytes, start: Iterable[Contact]) -> None:
         self._wanted = place_of(key)
-        self._known: dict[str, tuple[int, Contact]] = {}
-        self._asked: set[str] = set()
-        self._answered: set[str] = set()
-        self._failed: set[str] = set()
+        self._known: dict[PeerId, tuple[int, Contact]] = {}
+        self._asked: set[PeerId] = set()
+        self._answered: set[PeerId] = set()
+        self._failed: set[PeerId] = set()
         self._learn(start)
 
     def next(self) -> Contact | None:
@@ -33,14 +34,14 @@ class Walk:
             return None
         return next((contact for contact in self._near() if contact.peer not in self._asked), None)
 
-    def asked(self, peer: str) -> None:
+    def asked(self, peer: PeerId) -> None:
         self._asked.add(peer)
 
-    def answered(self, peer: str, closer: Iterable[Contact]) -> None:
+    def answered(self, peer: PeerId, closer: Iterable[Contact]) -> None:
         self._answered.add(peer)
         self._learn(closer)
 
-    def failed(self, peer: str) -> None:
+    def failed(self, peer: PeerId) -> None:
         self._failed.add(peer)
 
     def found(self) -> list[Contact]:

@@ -14,6 +14,7 @@ import trio
 from pinning_worker.adapters.p2p.addresses import parse_peer
 from pinning_worker.adapters.p2p.errors import CannotConnect
 from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.peer_ids import peer_id
 
 DIAL_SECONDS = 15.0
 FIRST_WAIT_SECONDS = 1.0
@@ -26,7 +27,7 @@ _log = structlog.get_logger(__name__)
 
 async def stay_connected(host: Host, address: str, longest_wait: float = LONGEST_WAIT_SECONDS) -> None:
     """Runs until cancelled. The first failure of a row is logged as a warning, the others at debug level."""
-    peer = parse_peer(address).peer_id.to_base58()
+    peer = peer_id(parse_peer(address).peer_id)
     failures = 0
     while True:
         try:

@@ -16,6 +16,8 @@ import trio
 from pinning_worker.adapters.p2p.addresses import parse_circuit
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
 from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.peer_ids import peer_id
+from pinning_worker.domain.identities import PeerId
 
 DIAL_SECONDS = 8.0
 BETWEEN_DIALS_SECONDS = 1.0
@@ -24,7 +26,7 @@ MOST_REMEMBERED = 1000
 
 _log = structlog.get_logger(__name__)
 
-Connect = Callable[[str, float], Awaitable[str]]
+Connect = Callable[[str, float], Awaitable[PeerId]]
 
 
 class Dialler:
@@ -37,9 +39,9 @@ class Dialler:
         self._host = host
         self._connect = connect or host.connect
         self._found_by = found_by
-        self._tried: OrderedDict[str, float] = OrderedDict()
+        self._tried: OrderedDict[PeerId, float] = OrderedDict()
 
-    def wants(self, peer: str) -> bool:
+    def wants(self, peer: PeerId) -> bool:
         """Shall it be dialled now? A wanted peer is not wanted again for a while, whatever came of it."""
         if peer == self._host.peer_id or self._host.is_connected(peer) or self._host.half_full:
             return False
@@ -47,13 +49,13 @@ class Dialler:
 
     async def dial(self, *addresses: str) -> None:
         """Dials one peer, by each of its `…/p2p/PEER` until one answers. A moment later the next one may be dialled."""
-        relays: set[str] = set()
+        relays: set[PeerId] = set()
         for address in addresses:
             if self._may_go_through(address, relays) and await self._answered(address):
                 break
         await trio.sleep(BETWEEN_DIALS_SECONDS)
 
-    def _may_go_through(self, address: str, relays: set[str]) -> bool:
+    def _may_go_through(self, address: str, relays: set[PeerId]) -> bool:
         """`relays`: the relays of this peer's other addresses; the same relay may serve again."""
         try:
             circuit = parse_circuit(address)
@@ -61,7 +63,7 @@ class Dialler:
             return False
         if circuit is None:
             return True
-        relay = circuit.relay.to_base58()
+        relay = peer_id(circuit.relay)
         if relay not in relays and not self._host.is_connected(relay) and not self.wants(relay):
             return False
         relays.add(relay)
@@ -76,7 +78,7 @@ class Dialler:
         _log.info("discovery.connected", address=address, found_by=self._found_by)
         return True
 
-    def _tried_lately(self, peer: str) -> bool:
+    def _tried_lately(self, peer: PeerId) -> bool:
         now = trio.current_time()
         if now - self._tried.get(peer, -SAME_PEER_SECONDS) < SAME_PEER_SECONDS:
             return True

@@ -23,8 +23,10 @@ import cbor2
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from pinning_worker.adapters.p2p.addresses import parse_peer, parse_peer_id
+from pinning_worker.adapters.p2p.addresses import parse_peer
 from pinning_worker.adapters.p2p.errors import BadAddress
+from pinning_worker.adapters.p2p.peer_ids import parse_peer_id, peer_id
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.swarm_key import KEY_BYTES
 
 FAMILY = "pinning"
@@ -48,7 +50,7 @@ class WrongPassphrase(BadInvitation):
 class Invitation:
     """`addresses` are multiaddrs that end in /p2p/`peer`; `swarm_key` 32 bytes, or None: the network is open."""
 
-    peer: str
+    peer: PeerId
     addresses: tuple[str, ...]
     swarm_key: bytes | None = field(default=None, repr=False)
 
@@ -128,7 +130,7 @@ def _check(invitation: Invitation) -> None:
         raise BadInvitation(f"it must hold a peer id and at most {MOST_ADDRESSES} addresses")
     try:
         parse_peer_id(invitation.peer)
-        peers = {parse_peer(address).peer_id.to_base58() for address in invitation.addresses}
+        peers = {peer_id(parse_peer(address).peer_id) for address in invitation.addresses}
     except BadAddress as error:
         raise BadInvitation(str(error)) from error
     if peers != {invitation.peer}:

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from pinning_worker.adapters.p2p.addresses import parse_peer
 from pinning_worker.adapters.p2p.errors import BadAddress
+from pinning_worker.adapters.p2p.peer_ids import peer_id
+from pinning_worker.domain.identities import PeerId
 
 KEY = b"dnsaddr="
 LONGEST = 255  # of a string: its length is one byte
@@ -24,15 +26,15 @@ def encode_txt(addresses: Iterable[str]) -> bytes:
     return b"".join(bytes([len(string)]) + string for string in fitting[:MOST_TOLD])
 
 
-def decode_txt(txt: bytes) -> dict[str, list[str]]:
+def decode_txt(txt: bytes) -> dict[PeerId, list[str]]:
     """The addresses of each peer named in the first MOST_READ strings; other strings are left out."""
-    found: dict[str, list[str]] = {}
+    found: dict[PeerId, list[str]] = {}
     for string in _strings(txt)[:MOST_READ]:
         if not string.startswith(KEY):
             continue
         try:
             address = string.removeprefix(KEY).decode()
-            peer = parse_peer(address).peer_id.to_base58()
+            peer = peer_id(parse_peer(address).peer_id)
         except (UnicodeDecodeError, BadAddress):
             continue
         found.setdefault(peer, []).append(address)

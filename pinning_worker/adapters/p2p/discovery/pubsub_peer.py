@@ -17,8 +17,10 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
 
+from pinning_worker.adapters.p2p.peer_ids import peer_id
 from pinning_worker.domain.content.cid import encode_varint
 from pinning_worker.domain.content.protobuf import BYTES, BadProtobuf, fields
+from pinning_worker.domain.identities import PeerId
 
 MOST_ADDRESSES = 16
 LARGEST = 8 * 1024
@@ -32,7 +34,7 @@ class BadPeerRecord(ValueError):
 class Found:
     """A peer and the addresses that it claims, without its own `/p2p/…` at the end."""
 
-    peer: str
+    peer: PeerId
     addresses: tuple[str, ...]
 
 
@@ -63,15 +65,15 @@ def decode_peer(message: bytes) -> Found:
     return Found(peer, tuple(text for data in addresses for text in _address(data, peer)))
 
 
-def _peer_id(key: bytes) -> str:
+def _peer_id(key: bytes) -> PeerId:
     try:
-        return ID.from_pubkey(deserialize_public_key(key)).to_base58()
+        return peer_id(ID.from_pubkey(deserialize_public_key(key)))
     # The library raises whatever its protobuf, nacl and RSA readers raise; all of it means "not a key".
     except Exception as error:
         raise BadPeerRecord("not a public key") from error
 
 
-def _address(data: bytes, peer: str) -> list[str]:
+def _address(data: bytes, peer: PeerId) -> list[str]:
     """One address, or none. js-libp2p ends each with its own peer id; an address that ends with another is none."""
     try:
         text = str(Multiaddr(data))

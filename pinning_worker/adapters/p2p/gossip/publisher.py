@@ -81,7 +81,7 @@ class Publisher(Generic[PeerT]):
             await self._send(topic, data)
             self._sending = 0
 
-    async def said(self) -> None:
+    async def drain(self) -> None:
         """Returns once all messages have left the queues, except the queues that do not move."""
         while self.unsent or self._filled(1) - self._stuck:  # noqa: ASYNC110  a queue has no event
             await trio.sleep(LOOK_AGAIN_SECONDS)

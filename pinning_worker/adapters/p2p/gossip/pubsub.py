@@ -39,6 +39,7 @@ from pinning_worker.adapters.p2p.gossip.router import Router
 from pinning_worker.adapters.p2p.gossip.stream import Ears
 from pinning_worker.adapters.p2p.host.connections import quietly
 from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.peer_ids import library_id, peer_id
 from pinning_worker.domain.identities import PeerId
 from pinning_worker.ungroup import one_error
 
@@ -76,21 +77,21 @@ class Topic:
         """Connected peers that are subscribed."""
         return len(self._pubsub.peer_topics.get(self.name, ()))
 
-    def has_subscriber(self, peer: str) -> bool:
+    def has_subscriber(self, peer: PeerId) -> bool:
         """Is that connected peer subscribed? Takes a peer id."""
-        return ID.from_base58(peer) in self._pubsub.peer_topics.get(self.name, ())
+        return library_id(peer) in self._pubsub.peer_topics.get(self.name, ())
 
     @property
-    def mesh_peers(self) -> list[str]:
+    def mesh_peers(self) -> list[PeerId]:
         """Peer ids of the peers that exchange every message with us."""
         router = self._pubsub.router
         assert isinstance(router, Router)
-        return [peer.to_base58() for peer in router.mesh.get(self.name, ())]
+        return [peer_id(peer) for peer in router.mesh.get(self.name, ())]
 
     def take(self, forwarder: ID, message: rpc_pb2.Message) -> bool:
         """The validator: called once for each new message whose signature holds. True: may be forwarded."""
         if forwarder != self._pubsub.my_id and message.from_id != self._pubsub.my_id.to_bytes():
-            origin, connection = PeerId(ID(message.from_id).to_base58()), PeerId(forwarder.to_base58())
+            origin, connection = peer_id(ID(message.from_id)), peer_id(forwarder)
             self._host.note_use(connection)
             self.intake.put(Heard(origin, connection, message.data, self._host.address_of(connection)))
         return True
@@ -108,9 +109,9 @@ class PubSub:
     def guard(self) -> FloodGuard:
         return self._raw.guard
 
-    async def said(self) -> None:
+    async def drain(self) -> None:
         """Returns once every published message is on its way to every peer that takes it."""
-        await self.publisher.said()
+        await self.publisher.drain()
 
     async def join(self, name: str) -> Topic:
         """Subscribes. Call it once for each topic."""
@@ -123,18 +124,18 @@ class PubSub:
 @asynccontextmanager
 async def open_pubsub(host: Host, limits: GossipLimits = _LIMITS) -> AsyncIterator[PubSub]:
     """Runs while the block does; inside the host's block."""
-    direct = [ID.from_base58(peer) for peer in host.direct]
+    direct = [library_id(peer) for peer in host.direct]
     router = Router(direct)
     raw = _Pubsub(host.raw, router, strict_signing=True)
     pubsub = PubSub(raw, host)
 
     def send_away(peer: bytes, reason: str) -> None:
-        flooder = ID(peer).to_base58()
+        flooder = peer_id(ID(peer))
         _log.warning("gossip.flooder_sent_away", peer=flooder, reason=reason, seconds=AWAY_SECONDS)
         raw.manager.run_task(_hang_up, host, flooder)
 
-    def came(peer: str) -> None:
-        if guard.is_away(ID.from_base58(peer).to_bytes(), trio.current_time()):
+    def came(peer: PeerId) -> None:
+        if guard.is_away(library_id(peer).to_bytes(), trio.current_time()):
             raw.manager.run_task(_hang_up, host, peer)
 
     raw.address_of = host.address_of
@@ -155,7 +156,7 @@ async def open_pubsub(host: Host, limits: GossipLimits = _LIMITS) -> AsyncIterat
         raw.seen_messages.stop()
 
 
-async def _hang_up(host: Host, peer: str) -> None:
+async def _hang_up(host: Host, peer: PeerId) -> None:
     with trio.move_on_after(HANG_UP_SECONDS), suppress(BaseLibp2pError, OSError):
         await host.disconnect(peer)
 
@@ -165,7 +166,7 @@ class _Pubsub(MendedPubsub):
     refuses is dropped before its signature is checked, which is most of a message's cost."""
 
     guard: FloodGuard
-    address_of: Callable[[str], str]
+    address_of: Callable[[PeerId], str]
     ears: Ears
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -205,9 +206,7 @@ class _Pubsub(MendedPubsub):
         forwarder, now = msg_forwarder.to_bytes(), trio.current_time()
         if len(msg.from_id) > LONGEST_PEER_ID:
             return self.guard.forged(forwarder, now)
-        if not self.guard.admit(
-            msg.from_id, forwarder, msg.ByteSize(), now, self.address_of(msg_forwarder.to_base58())
-        ):
+        if not self.guard.admit(msg.from_id, forwarder, msg.ByteSize(), now, self.address_of(peer_id(msg_forwarder))):
             return None
         self._unverified.add(id(msg))
         try:

@@ -20,6 +20,8 @@ from pinning_worker.adapters.p2p import addresses
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect, root_cause
 from pinning_worker.adapters.p2p.host import dns_dialling as names
 from pinning_worker.adapters.p2p.host.notifee import Neighbours
+from pinning_worker.adapters.p2p.peer_ids import parse_peer_id, peer_id
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ungroup import one_error
 
 AddressSources = list[Callable[[], Iterable[Multiaddr]]]
@@ -48,17 +50,17 @@ class Host:
         neighbours: Neighbours,
         also_at: AddressSources,
         dial_circuit: DialCircuit,
-        direct: frozenset[str] = frozenset(),
+        direct: frozenset[PeerId] = frozenset(),
     ) -> None:
         self.raw = raw
         self.also_at = also_at
         self.direct = direct
-        self.peer_id = raw.get_id().to_base58()
-        self.on_ping: list[Callable[[str, bool], None]] = []  # a peer id, and whether a stream of its pings opened
+        self.peer_id = peer_id(raw.get_id())
+        self.on_ping: list[Callable[[PeerId, bool], None]] = []  # a peer, and whether a stream of its pings opened
         self.on_connected = neighbours.on_connected
         self.on_disconnected = neighbours.on_disconnected
-        self.note_use: Callable[[str], None] = lambda _peer: None
-        self.address_of: Callable[[str], str] = lambda _peer: ""
+        self.note_use: Callable[[PeerId], None] = lambda _peer: None
+        self.address_of: Callable[[PeerId], str] = lambda _peer: ""
         self.address_under: Callable[[Any], str] = lambda _connection: ""
         self._neighbours = neighbours
         self._dial_circuit = dial_circuit
@@ -82,26 +84,26 @@ class Host:
         """The addresses that we listen on, as the sockets have them."""
         return [address for listener in self.swarm.listeners.values() for address in listener.get_addrs()]
 
-    def peers(self) -> list[str]:
+    def peers(self) -> list[PeerId]:
         """Peer ids of the peers with a live connection."""
-        return [peer.to_base58() for peer, conns in self.swarm.connections.items() if _any_live(conns)]
+        return [peer_id(peer) for peer, conns in self.swarm.connections.items() if _any_live(conns)]
 
-    def is_connected(self, peer: str) -> bool:
+    def is_connected(self, peer: PeerId) -> bool:
         """Raises BadAddress: not a peer id."""
-        return _any_live(self.swarm.get_connections(addresses.parse_peer_id(peer)))
+        return _any_live(self.swarm.get_connections(parse_peer_id(peer)))
 
     @property
     def half_full(self) -> bool:
         """Is half of `max_connections` in use, direct peers not counted? Then we look for no more peers."""
         swarm = self.swarm
-        ours = sum(len(swarm.get_connections(addresses.parse_peer_id(peer))) for peer in self.direct)
+        ours = sum(len(swarm.get_connections(parse_peer_id(peer))) for peer in self.direct)
         return (swarm.get_total_connections() - ours) * 2 >= swarm.connection_config.max_connections
 
     async def changed(self) -> None:
         """Returns when the next connection has come or gone."""
         await self._neighbours.changed()
 
-    async def connect(self, address: str, deadline: float) -> str:
+    async def connect(self, address: str, deadline: float) -> PeerId:
         """A connection to `…/p2p/PEER` within `deadline` seconds; at once where there is one. Returns the peer id.
 
         `…/p2p/RELAY/p2p-circuit/p2p/PEER` goes through that relay (relay/dialling.py).
@@ -109,15 +111,15 @@ class Host:
         """
         return await self._connect(address, deadline, public_only=False)
 
-    async def connect_on_hearsay(self, address: str, deadline: float) -> str:
+    async def connect_on_hearsay(self, address: str, deadline: float) -> PeerId:
         """The same, to an address that a stranger named: never from the internet into our own network."""
         if not addresses.worth_dialling(address, self.addresses):
             raise BadAddress(f"{address} is not dialled because somebody says so")
         return await self._connect(address, deadline, public_only=not addresses.all_private(self.addresses))
 
-    async def _connect(self, address: str, deadline: float, *, public_only: bool) -> str:
+    async def _connect(self, address: str, deadline: float, *, public_only: bool) -> PeerId:
         info, circuit = addresses.parse_peer(address), addresses.parse_circuit(address)
-        peer = info.peer_id.to_base58()
+        peer = peer_id(info.peer_id)
         if self.is_connected(peer):
             return peer
         try:
@@ -136,13 +138,13 @@ class Host:
             raise CannotConnect(f"cannot connect to {address}: {root_cause(error)}") from error
         return peer
 
-    def ask_who(self, peer: str) -> None:
+    def refresh_identify(self, peer: PeerId) -> None:
         """Identifies a connected peer again, if its record has lapsed or was forgotten. Does not wait."""
-        self.raw._schedule_identify(addresses.parse_peer_id(peer), reason="asked again")
+        self.raw._schedule_identify(parse_peer_id(peer), reason="asked again")
 
-    async def disconnect(self, peer: str) -> None:
+    async def disconnect(self, peer: PeerId) -> None:
         """Closes every connection to that peer. Raises BadAddress."""
-        await self.raw.disconnect(addresses.parse_peer_id(peer))
+        await self.raw.disconnect(parse_peer_id(peer))
 
 
 def _any_live(connections: Iterable[object]) -> bool:

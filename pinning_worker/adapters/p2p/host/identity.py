@@ -22,7 +22,9 @@ from libp2p.peer.id import ID
 
 from pinning_worker.adapters.machine import private_file
 from pinning_worker.adapters.machine.disk_faults import reason_of
+from pinning_worker.adapters.p2p.peer_ids import peer_id
 from pinning_worker.domain.content.protobuf import BadProtobuf, fields
+from pinning_worker.domain.identities import PeerId
 
 _ED25519 = 1
 _TYPE_NAMES = {0: "RSA", 2: "Secp256k1", 3: "ECDSA"}
@@ -43,9 +45,9 @@ def new_key() -> KeyPair:
     return create_new_key_pair(secrets.token_bytes(32))
 
 
-def peer_id_of(key: KeyPair) -> str:
+def peer_id_of(key: KeyPair) -> PeerId:
     """The peer id in its usual form (`12D3KooW…`)."""
-    return ID.from_pubkey(key.public_key).to_base58()
+    return peer_id(ID.from_pubkey(key.public_key))
 
 
 def encode_key(key: KeyPair) -> bytes:

@@ -16,7 +16,10 @@ import trio
 from libp2p.abc import INetConn, INetStream, INetwork, INotifee
 from multiaddr import Multiaddr
 
-PeerCallback = Callable[[str], None]
+from pinning_worker.adapters.p2p.peer_ids import remote_peer
+from pinning_worker.domain.identities import PeerId
+
+PeerCallback = Callable[[PeerId], None]
 
 _log = structlog.get_logger(__name__)
 
@@ -48,7 +51,7 @@ class Neighbours(INotifee):
     async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
 
     def _tell(self, callbacks: list[PeerCallback], conn: Any) -> None:
-        peer = conn.muxed_conn.peer_id.to_base58()
+        peer = remote_peer(conn)
         for callback in tuple(callbacks):
             try:
                 callback(peer)

@@ -25,12 +25,14 @@ from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
 from multiaddr.protocols import P_P2P
 
-from pinning_worker.adapters.p2p.addresses import is_circuit, parse_peer_id
+from pinning_worker.adapters.p2p.addresses import is_circuit
 from pinning_worker.adapters.p2p.host.connections import direct_to, ended
 from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.peer_ids import parse_peer_id, remote_peer
 from pinning_worker.adapters.p2p.relay import wire as messages
 from pinning_worker.adapters.p2p.relay.connections import as_connection
 from pinning_worker.adapters.p2p.relay.wire import Gone, HopMessage, Status, StopMessage
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ungroup import one_error
 
 SHORTEST_SECONDS = 10.0  # seconds between two renewals
@@ -50,18 +52,18 @@ class RelayClient:
         self._host = host
         self._wanted = wanted
         self._streams = streams
-        self._places: dict[str, list[Multiaddr]] = {}
-        self._asking: set[str] = set()
-        self._asked: dict[str, float] = {}
-        self._limited: set[str] = set()
-        self._brought: Counter[str] = Counter()
+        self._places: dict[PeerId, list[Multiaddr]] = {}
+        self._asking: set[PeerId] = set()
+        self._asked: dict[PeerId, float] = {}
+        self._limited: set[PeerId] = set()
+        self._brought: Counter[PeerId] = Counter()
         self._news = trio.Event()
         host.on_connected.append(self._came)
         host.on_disconnected.append(self._left)
         host.raw.set_stream_handler(messages.STOP, self._on_stop)
 
     @property
-    def relays(self) -> list[str]:
+    def relays(self) -> list[PeerId]:
         """Peer ids of the relays at which we have a place."""
         return list(self._places)
 
@@ -81,13 +83,13 @@ class RelayClient:
                     with trio.move_on_after(AGAIN_SECONDS):
                         await self._news.wait()
 
-    def _candidates(self) -> list[str]:
+    def _candidates(self) -> list[PeerId]:
         now = trio.current_time()
         free = self._wanted - len(self._asking)
         worth = (peer for peer in self._host.peers() if peer not in self._asking and self._direct_to(peer) is not None)
         return [peer for peer in worth if now - self._asked.get(peer, -AGAIN_SECONDS) >= AGAIN_SECONDS][: max(free, 0)]
 
-    async def _hold(self, peer: str) -> None:
+    async def _hold(self, peer: PeerId) -> None:
         """Runs from the first request until the place is lost; returns at once if the relay gives none."""
         self._asked[peer] = trio.current_time()
         try:
@@ -110,7 +112,7 @@ class RelayClient:
                 _log.warning("relay.place_lost", relay=peer)
             self._news.set()
 
-    async def _reserve(self, peer: str) -> messages.Reservation | None:
+    async def _reserve(self, peer: PeerId) -> messages.Reservation | None:
         """Returns None if the relay refused or its offer is unusable. Raises Gone: the peer is no relay, or has
         disconnected."""
         connection = self._direct_to(peer)
@@ -126,7 +128,7 @@ class RelayClient:
             return None
         return answer.reservation
 
-    def _circuits(self, peer: str, place: messages.Reservation) -> list[Multiaddr]:
+    def _circuits(self, peer: PeerId, place: messages.Reservation) -> list[Multiaddr]:
         """At the relay's own addresses; if it names none, at the one where we are connected to it."""
         where = [address for data in place.addrs[:MOST_ADDRESSES] for address in _read(data)]
         if not where:
@@ -138,7 +140,7 @@ class RelayClient:
 
     async def _on_stop(self, stream: INetStream) -> None:
         """A relay brings a peer: a circuit is a connection like any other, noise and yamux inside."""
-        relay = stream.muxed_conn.peer_id.to_base58()
+        relay = remote_peer(stream)
         try:
             request = await messages.read_message(stream, StopMessage)
             refusal = self._refusal(relay, request)
@@ -157,7 +159,7 @@ class RelayClient:
             await messages.reset(stream)
         return None
 
-    def _refusal(self, relay: str, request: StopMessage) -> Status.ValueType | None:
+    def _refusal(self, relay: PeerId, request: StopMessage) -> Status.ValueType | None:
         if request.type != StopMessage.CONNECT:
             return Status.UNEXPECTED_MESSAGE
         if relay not in self._places:
@@ -173,7 +175,7 @@ class RelayClient:
         return max(min(connections, self._streams // 2), 1)
 
     @contextmanager
-    def _counted(self, relay: str) -> Iterator[None]:
+    def _counted(self, relay: PeerId) -> Iterator[None]:
         """Counts a circuit from our acceptance on, whether or not its handshake has finished."""
         self._brought[relay] += 1
         try:
@@ -182,7 +184,7 @@ class RelayClient:
             self._brought[relay] -= 1
             self._brought += Counter()  # forgets those with none
 
-    def _tell_limit(self, relay: str, limit: messages.Limit) -> None:
+    def _tell_limit(self, relay: PeerId, limit: messages.Limit) -> None:
         """Logs it once, as long as the relay is connected."""
         if relay in self._limited:
             return
@@ -195,13 +197,13 @@ class RelayClient:
             meaning="no content and no messages go through it: peers must find another way to this worker",
         )
 
-    def _direct_to(self, peer: str) -> SwarmConn | None:
+    def _direct_to(self, peer: PeerId) -> SwarmConn | None:
         return direct_to(self._host.swarm, parse_peer_id(peer))
 
-    def _came(self, _peer: str) -> None:
+    def _came(self, _peer: PeerId) -> None:
         self._news.set()
 
-    def _left(self, peer: str) -> None:
+    def _left(self, peer: PeerId) -> None:
         if not self._host.is_connected(peer):
             self._asked.pop(peer, None)
             self._limited.discard(peer)

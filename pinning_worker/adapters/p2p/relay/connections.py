@@ -12,12 +12,13 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.host.sockets import socket_under
+from pinning_worker.adapters.p2p.peer_ids import peer_id
 
 
 def as_connection(circuit: INetStream, peer: ID, *, initiator: bool) -> RawConnection:
     """The stream to a relay that it joined to `peer`, as a wire: noise and yamux go over it as over any other."""
     wire = cast("Yamux", circuit.muxed_conn)
-    where = Multiaddr(f"{_place(wire)}/p2p/{wire.peer_id.to_base58()}/p2p-circuit/p2p/{peer.to_base58()}")
+    where = Multiaddr(f"{_place(wire)}/p2p/{peer_id(wire.peer_id)}/p2p-circuit/p2p/{peer_id(peer)}")
     return RawConnection(circuit, initiator, ConnectionType.RELAYED, [where])
 
 

@@ -21,10 +21,12 @@ from libp2p.peer.id import ID
 from pinning_worker.adapters.p2p.addresses import is_circuit
 from pinning_worker.adapters.p2p.host.connections import direct_to, is_relayed
 from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.adapters.p2p.peer_ids import peer_id, remote_peer
 from pinning_worker.adapters.p2p.relay import wire as messages
 from pinning_worker.adapters.p2p.relay.circuit import carry
 from pinning_worker.adapters.p2p.relay.reservations import Reservations
 from pinning_worker.adapters.p2p.relay.wire import Gone, HopMessage, Status, StopMessage
+from pinning_worker.domain.identities import PeerId
 
 MOST_ADDRESSES = 16
 
@@ -57,11 +59,11 @@ class Hop:
 
     def __init__(self, host: Host, caps: RelayCaps) -> None:
         self.caps = caps
-        self.welcome: Callable[[str], bool] = lambda _peer: False
+        self.welcome: Callable[[PeerId], bool] = lambda _peer: False
         self.reservations = Reservations(caps.reservations, self._is_welcome)
         self.carried_bytes = 0
         self._host = host
-        self._circuits: Counter[str] = Counter()
+        self._circuits: Counter[PeerId] = Counter()
         self._open = 0
         host.on_disconnected.append(self._left)
         host.raw.set_stream_handler(messages.HOP, self._on_stream)
@@ -72,7 +74,7 @@ class Hop:
         return self._open
 
     async def _on_stream(self, stream: INetStream) -> None:
-        self._host.note_use(stream.muxed_conn.peer_id.to_base58())
+        self._host.note_use(remote_peer(stream))
         try:
             await self._serve(stream, await messages.read_message(stream, HopMessage))
         except _NotServed as refusal:
@@ -94,7 +96,7 @@ class Hop:
 
     async def _reserve(self, stream: INetStream) -> None:
         """Reserves for the peer at the other end of this connection, whatever peer the message names."""
-        peer = stream.muxed_conn.peer_id.to_base58()
+        peer = remote_peer(stream)
         seconds = self.reservations.ask(peer, trio.current_time(), self._host.address_of(peer))
         if seconds is None:
             full = len(self.reservations) >= self.caps.reservations
@@ -110,10 +112,10 @@ class Hop:
     async def _connect(self, stream: INetStream, request: HopMessage) -> None:
         source = stream.muxed_conn.peer_id
         target = ID(request.peer.id)
-        asked_for = target.to_base58()
+        asked_for = peer_id(target)
         if not self.reservations.holds(asked_for, trio.current_time()):
             raise _NotServed(Status.NO_RESERVATION, "whom it asks for has no place here")
-        with self._counted(source.to_base58(), asked_for):
+        with self._counted(peer_id(source), asked_for):
             onward = await self._stop(target, source)
             try:
                 await messages.write_message(stream, HopMessage(type=HopMessage.STATUS, status=Status.OK))
@@ -138,7 +140,7 @@ class Hop:
         return onward
 
     @contextmanager
-    def _counted(self, source: str, target: str) -> Iterator[None]:
+    def _counted(self, source: PeerId, target: PeerId) -> Iterator[None]:
         most = self.caps.circuits_per_peer
         if self._open >= self.caps.circuits or self._circuits[source] >= most or self._circuits[target] >= most:
             raise _NotServed(Status.RESOURCE_LIMIT_EXCEEDED, "too many circuits")
@@ -162,9 +164,9 @@ class Hop:
         else:
             await messages.close(stream)
 
-    def _is_welcome(self, peer: str) -> bool:
+    def _is_welcome(self, peer: PeerId) -> bool:
         return self.welcome(peer)
 
-    def _left(self, peer: str) -> None:
+    def _left(self, peer: PeerId) -> None:
         if not self._host.is_connected(peer):
             self.reservations.forget(peer)

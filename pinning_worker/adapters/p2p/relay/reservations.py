@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from pinning_worker.adapters.p2p.bounds.sites import Counts
+from pinning_worker.domain.identities import PeerId
 
 TERM = 3600.0
 PROBATION = 60.0  # js-libp2p renews at half of it
@@ -22,18 +23,18 @@ PROBATION = 60.0  # js-libp2p renews at half of it
 class Reservations:
     """At most `most` places. `welcome(peer)`: is it one of ours now?"""
 
-    def __init__(self, most: int, welcome: Callable[[str], bool]) -> None:
+    def __init__(self, most: int, welcome: Callable[[PeerId], bool]) -> None:
         self.most = most
         self._welcome = welcome
-        self._until: dict[str, float] = {}
-        self._address: dict[str, str] = {}
-        self._on_probation: set[str] = set()
-        self._had_probation: set[str] = set()
+        self._until: dict[PeerId, float] = {}
+        self._address: dict[PeerId, str] = {}
+        self._on_probation: set[PeerId] = set()
+        self._had_probation: set[PeerId] = set()
 
     def __len__(self) -> int:
         return len(self._until)
 
-    def ask(self, peer: str, now: float, address: str = "") -> float | None:
+    def ask(self, peer: PeerId, now: float, address: str = "") -> float | None:
         """The seconds for which it has a place from now on; None: there is none for it. `address`: the one at which it
         counts (whereabouts.py)."""
         self._sweep(now)
@@ -54,15 +55,15 @@ class Reservations:
         self._had_probation.add(peer)
         return self._place(peer, now, PROBATION, address)
 
-    def holds(self, peer: str, now: float) -> bool:
+    def holds(self, peer: PeerId, now: float) -> bool:
         return self._until.get(peer, 0.0) > now
 
-    def forget(self, peer: str) -> None:
+    def forget(self, peer: PeerId) -> None:
         """The peer left: its place is free, and when it comes back it may be a newcomer again."""
         self._give_up(peer)
         self._had_probation.discard(peer)
 
-    def _make_room(self, among: Collection[str], address: str) -> bool:
+    def _make_room(self, among: Collection[PeerId], address: str) -> bool:
         """Removes the oldest of the address that has the most of them, if that one still has more than the newcomer's
         then."""
         counts = Counts(self._address[peer] for peer in among)
@@ -72,12 +73,12 @@ class Reservations:
         self._give_up(min((peer for peer in among if self._address[peer] == greediest), key=self._until.__getitem__))
         return True
 
-    def _give_up(self, peer: str) -> None:
+    def _give_up(self, peer: PeerId) -> None:
         self._until.pop(peer, None)
         self._address.pop(peer, None)
         self._on_probation.discard(peer)
 
-    def _place(self, peer: str, now: float, seconds: float, address: str) -> float:
+    def _place(self, peer: PeerId, now: float, seconds: float, address: str) -> float:
         self._until[peer] = now + seconds
         self._address[peer] = address
         return seconds

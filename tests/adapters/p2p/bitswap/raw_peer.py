@@ -19,6 +19,7 @@ from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from pinning_worker.domain.content.cid import encode_varint
+from pinning_worker.domain.identities import PeerId
 from tests.adapters.p2p.bitswap.rig import TCP, Node
 
 RAW_PREFIX = b"\x01\x55\x12\x20"
@@ -34,7 +35,7 @@ class RawPeer:
     _news: trio.Event = field(default_factory=trio.Event)
 
     @property
-    def id(self) -> str:
+    def id(self) -> PeerId:
         return self.host.peer_id
 
     async def connect(self, node: Node) -> None:

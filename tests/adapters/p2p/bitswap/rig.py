@@ -14,6 +14,7 @@ from pinning_worker.adapters.p2p.bitswap.server import BlockSource
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
 from pinning_worker.domain.content.cid import Cid, cid_of
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ports.content import Blocks, Budget, Fetched
 from pinning_worker.ungroup import one_error
 from tests.domain.dagpb import DAG_PB, RAW, node
@@ -32,7 +33,7 @@ class Node:
     told: list[tuple[int, int]] = field(default_factory=list)
 
     @property
-    def id(self) -> str:
+    def id(self) -> PeerId:
         return self.host.peer_id
 
     @property
@@ -49,7 +50,7 @@ class Node:
     async def fetch(
         self,
         root: Cid,
-        *peers: str,
+        *peers: PeerId,
         origins: Sequence[str] = (),
         budget: Budget = BUDGET,
         is_over: Callable[[], bool] = lambda: False,

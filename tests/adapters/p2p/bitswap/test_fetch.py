@@ -16,6 +16,7 @@ from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.domain.content.cid import Cid, cid_from_bytes, cid_of, encode_varint
 from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ports.content import NoRoom, NotFound, OverBudget, Stalled, Unreadable
 from tests.adapters.p2p.bitswap.raw_peer import open_raw_peer, wants_in
 from tests.adapters.p2p.bitswap.rig import BUDGET, MIB, add, add_file, chunks, open_node, until
@@ -327,7 +328,7 @@ async def test_nobody_has_it() -> None:
         with pytest.raises(NotFound, match=f"{root} within 3 s"):
             await taker.fetch(root, giver.id, budget=QUICK)
         with pytest.raises(NotFound):
-            await taker.fetch(root, "not a peer id", budget=QUICK)
+            await taker.fetch(root, PeerId("not a peer id"), budget=QUICK)
 
 
 async def test_blocks_came_and_then_stopped() -> None:

@@ -27,6 +27,7 @@ from pinning_worker.adapters.p2p.frames import write_frame
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.domain.content.cid import Cid, cid_of, encode_varint
 from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ports.content import NotFound
 from tests.adapters.p2p.bitswap.raw_peer import RawPeer, blocks_in, cancels_in, open_raw_peer, wants_in
 from tests.adapters.p2p.bitswap.rig import BUDGET, Node, add, add_file, chunks, open_node, until
@@ -97,7 +98,7 @@ async def test_of_thousands_of_faults_in_one_message_no_more_count_than_make_a_b
 async def test_thousands_of_presences_are_noted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     noted, pieces = 0, []
 
-    def note(_self: Receiver, _peer: str, _presence: Presence) -> None:
+    def note(_self: Receiver, _peer: PeerId, _presence: Presence) -> None:
         nonlocal noted
         noted += 1
 
@@ -125,7 +126,7 @@ async def test_a_storm_of_cancels_is_heard_in_pieces_beside_the_loop_and_blamed(
     pieces, decoded_by = [], set()
     hear = Server.hear
 
-    def noted(self: Server, peer: str, message: Message) -> LeftOut:
+    def noted(self: Server, peer: PeerId, message: Message) -> LeftOut:
         pieces.append(len(message.wants))
         return hear(self, peer, message)
 

@@ -18,11 +18,12 @@ from pinning_worker.adapters.p2p.bitswap.session import Session
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.domain.content.cid import RAW, Cid, cid_of
 from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.ports.content import Budget
 from pinning_worker.ungroup import one_error
 from tests.adapters.p2p.bitswap.rig import BUDGET
 
-LIAR, OTHER_LIAR, HONEST, LINE_BYTES = "liar", "other liar", "honest", 9 * 1024
+LIAR, OTHER_LIAR, HONEST, LINE_BYTES = PeerId("liar"), PeerId("other liar"), PeerId("honest"), 9 * 1024
 LIMITS = replace(BUDGET, total_seconds=900)  # an operator's, unless set otherwise
 BLOCK = b"what the honest one has"
 
@@ -30,19 +31,19 @@ BLOCK = b"what the honest one has"
 class Wire:
     """Implements `Market`. Who is of `liars` says that it has everything, and sends LINE_BYTES a second of nothing."""
 
-    def __init__(self, nursery: trio.Nursery, peers: Sequence[str], liars: Sequence[str]) -> None:
+    def __init__(self, nursery: trio.Nursery, peers: Sequence[PeerId], liars: Sequence[PeerId]) -> None:
         self.hearing = Hearing()
         self._nursery = nursery
         self._peers = peers
         self._liars = liars
 
-    def peers(self) -> Sequence[str]:
+    def peers(self) -> Sequence[PeerId]:
         return self._peers
 
-    def has_room(self, peer: str, size: int, *, owes: bool) -> bool:
+    def has_room(self, peer: PeerId, size: int, *, owes: bool) -> bool:
         return True
 
-    def ask(self, peer: str, cid: Cid, kind: WantType, size: int, session: Session) -> None:
+    def ask(self, peer: PeerId, cid: Cid, kind: WantType, size: int, session: Session) -> None:
         if kind is WantType.HAVE:
             self._nursery.start_soon(self._has, peer, cid, session)
         elif peer in self._liars:
@@ -50,22 +51,22 @@ class Wire:
         else:
             self._nursery.start_soon(session.deliver, peer, cid.multihash, BLOCK)
 
-    async def _has(self, peer: str, cid: Cid, session: Session) -> None:
+    async def _has(self, peer: PeerId, cid: Cid, session: Session) -> None:
         session.answered(peer, cid.multihash, have=True)
 
-    async def _trickle(self, peer: str, session: Session) -> None:
+    async def _trickle(self, peer: PeerId, session: Session) -> None:
         while True:
             await trio.sleep(1)
             session.trickled(peer, LINE_BYTES)
 
-    def let_go(self, peer: str, multihash: Multihash, session: Session) -> None: ...
+    def cancel_want(self, peer: PeerId, multihash: Multihash, session: Session) -> None: ...
 
     def expect(self, multihash: Multihash, session: Session) -> None: ...
 
     def expect_no_more(self, multihash: Multihash, session: Session) -> None: ...
 
 
-async def fetched(askers: Sequence[str], peers: Sequence[str], liars: Sequence[str], budget: Budget) -> bool:
+async def fetched(askers: Sequence[PeerId], peers: Sequence[PeerId], liars: Sequence[PeerId], budget: Budget) -> bool:
     """Raises Stalled, NotFound."""
     root, blocks = cid_of(RAW, BLOCK), MemoryBlocks()
 

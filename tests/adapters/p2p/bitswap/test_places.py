@@ -14,6 +14,7 @@ from pinning_worker.adapters.p2p.bitswap.places import QUICK_SECONDS, UNTAKEN, N
 from pinning_worker.adapters.p2p.bitswap.server import SENDERS, SLOW, STALLED, Server
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want
 from pinning_worker.adapters.p2p.frames import WRITE
+from pinning_worker.domain.identities import PeerId
 from tests.adapters.p2p.bitswap.rig import add
 from tests.domain.dagpb import RAW
 
@@ -42,7 +43,7 @@ async def test_a_crowd_that_takes_nothing_keeps_nobody_waiting(autojump_clock: M
     """As many as there are places; before their deadlines are over somebody else is served."""
     honest = Reader(takes=True)
 
-    async def open_stream(peer: str) -> Any:
+    async def open_stream(peer: PeerId) -> Any:
         return honest if peer == "honest" else Reader(takes=False)
 
     blocks = MemoryBlocks()
@@ -50,9 +51,9 @@ async def test_a_crowd_that_takes_nothing_keeps_nobody_waiting(autojump_clock: M
     async with trio.open_nursery() as nursery:
         server = Server(blocks, open_stream, nursery.start_soon)
         for number in range(SENDERS):
-            server.hear(f"takes nothing {number}", Message([Want(cid.binary)]))
+            server.hear(PeerId(f"takes nothing {number}"), Message([Want(cid.binary)]))
         await trio.testing.wait_all_tasks_blocked()
-        server.hear("honest", Message([Want(cid.binary)]))
+        server.hear(PeerId("honest"), Message([Want(cid.binary)]))
         with trio.fail_after(WRITE / 2):
             await honest.served.wait()
         nursery.cancel_scope.cancel()
@@ -125,7 +126,7 @@ async def test_a_hundred_who_take_nothing_hold_few_messages_and_are_served_last(
             finally:
                 writing -= 1
 
-    async def open_stream(peer: str) -> Any:
+    async def open_stream(peer: PeerId) -> Any:
         return honest if peer == "honest" else Stalled(takes=False)
 
     blocks = MemoryBlocks()
@@ -133,11 +134,11 @@ async def test_a_hundred_who_take_nothing_hold_few_messages_and_are_served_last(
     async with trio.open_nursery() as nursery:
         server = Server(blocks, open_stream, nursery.start_soon)
         for number in range(100):
-            server.hear(f"takes nothing {number}", Message([Want(cid.binary)]))
+            server.hear(PeerId(f"takes nothing {number}"), Message([Want(cid.binary)]))
         await trio.sleep(100)
         assert most <= SENDERS + SLOW + STALLED
         assert writing <= STALLED + SLOW
-        server.hear("honest", Message([Want(cid.binary)]))
+        server.hear(PeerId("honest"), Message([Want(cid.binary)]))
         with trio.fail_after(QUICK_SECONDS):
             await honest.served.wait()
         nursery.cancel_scope.cancel()

@@ -13,6 +13,7 @@ from pinning_worker.adapters.p2p.frames import StreamGone
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.domain.content.cid import Cid, cid_of
 from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId
 from tests.adapters.p2p.bitswap.raw_peer import blocks_in, open_raw_peer
 from tests.adapters.p2p.bitswap.rig import MIB, add, chunks, open_node, until
 from tests.domain.dagpb import DAG_PB, RAW
@@ -153,22 +154,23 @@ async def test_what_peers_want_is_remembered_of_so_many_and_of_those_who_left_th
     """A peer id is made up for nothing. Beyond the cap those who are away are forgotten first, then whoever has said
     nothing for longest."""
 
-    async def open_stream(_peer: str) -> INetStream:
+    async def open_stream(_peer: PeerId) -> INetStream:
         raise StreamGone("nobody is there")
 
     monkeypatch.setattr(server, "MOST_LEDGERS", 3)
     async with trio.open_nursery() as nursery:
         memory = Server(MemoryBlocks(), open_stream, nursery.start_soon)
+        ann, bob, cid, dan, eve = (PeerId(name) for name in ("ann", "bob", "cid", "dan", "eve"))
 
-        async def heard(peer: str) -> list[str]:
+        async def heard(peer: PeerId) -> list[PeerId]:
             memory.hear(peer, Message([Want(cid_of(RAW, b"missing").binary)]))
             await trio.testing.wait_all_tasks_blocked()  # until it was looked for
             return memory.waiting()
 
-        for peer in ("ann", "bob", "cid"):
+        for peer in (ann, bob, cid):
             await heard(peer)
-        memory.disconnected("bob")
-        assert await heard("dan") == ["ann", "cid", "dan"]
-        assert await heard("ann") == ["cid", "dan", "ann"]
-        assert await heard("eve") == ["dan", "ann", "eve"]
+        memory.disconnected(bob)
+        assert await heard(dan) == [ann, cid, dan]
+        assert await heard(ann) == [cid, dan, ann]
+        assert await heard(eve) == [dan, ann, eve]
         nursery.cancel_scope.cancel()

@@ -13,8 +13,10 @@ from pinning_worker.adapters.p2p.bitswap.wants import Wants
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want, WantType, decode
 from pinning_worker.adapters.p2p.frames import FrameReader
 from pinning_worker.domain.content.cid import RAW, cid_of
+from pinning_worker.domain.identities import PeerId
 from tests.adapters.p2p.bitswap.rig import until
 
+PEER = PeerId("peer")
 A, B = (cid_of(RAW, bytes([n])) for n in range(2))
 
 
@@ -63,7 +65,7 @@ async def said(wantlist: Wantlist) -> list[Message]:
     async def open_line() -> Line:
         return line
 
-    await wantlist.say(open_line)
+    await wantlist.send(open_line)
     return await line.heard()
 
 
@@ -74,7 +76,7 @@ async def test_a_presence_that_was_asked_is_taken_back_also_when_the_block_was_a
     wantlist.want(A, WantType.HAVE, session)
     await said(wantlist)
     wantlist.want(A, WantType.BLOCK, session)
-    wantlist.let_go(A.multihash, session)
+    wantlist.cancel_want(A.multihash, session)
     assert await said(wantlist) == [Message([Want(A.binary, cancel=True)])]
 
 
@@ -83,7 +85,7 @@ async def test_what_the_peer_gave_is_taken_back_before_it_is_asked_again(
 ) -> None:
     """On a list of its own too, as it begins after a quiet while: a full list does not move Helia."""
     wantlist, session = Wantlist(), object()
-    wantlist.want(A, WantType.BLOCK, session, met_before=True)
+    wantlist.want(A, WantType.BLOCK, session, received_before=True)
     want = Want(A.binary, WantType.BLOCK, send_dont_have=True)
     assert await said(wantlist) == [Message([Want(A.binary, cancel=True)]), Message([want], full=True)]
 
@@ -93,30 +95,30 @@ async def test_what_was_never_said_is_not_taken_back(autojump_clock: trio.testin
     wantlist.want(A, WantType.BLOCK, session)
     await said(wantlist)
     wantlist.want(B, WantType.BLOCK, session)
-    wantlist.let_go(B.multihash, session)
+    wantlist.cancel_want(B.multihash, session)
     assert await said(wantlist) == []
 
 
 async def test_a_stream_that_dies_late_takes_nothing_from_the_connection_that_came_after_it() -> None:
     lines: list[Line] = []
 
-    async def open_line(_peer: str) -> Any:
+    async def open_line(_peer: PeerId) -> Any:
         lines.append(Line(broken=len(lines) < 2))
         if len(lines) == 1:
             lines[0].reset_over.set()
         return lines[-1]
 
     async with trio.open_nursery() as nursery:
-        wants = Wants({"peer"}, open_line, nursery.start_soon)
+        wants = Wants({PEER}, open_line, nursery.start_soon)
         session: Any = Holder()
-        wants.ask("peer", A, WantType.BLOCK, 1, session)
+        wants.ask(PEER, A, WantType.BLOCK, 1, session)
         await until(lambda: len(lines) == 2 and lines[1].resetting)
-        wants.came("peer")
-        wants.ask("peer", B, WantType.BLOCK, 1, session)
+        wants.connected(PEER)
+        wants.ask(PEER, B, WantType.BLOCK, 1, session)
         lines[1].reset_over.set()
         await until(lambda: len(lines) == 3)
         await trio.testing.wait_all_tasks_blocked()
-        assert list(wants.peers()) == ["peer"]
+        assert list(wants.peers()) == [PEER]
         assert [want.cid for message in await lines[2].heard() for want in message.wants] == [B.binary]
         nursery.cancel_scope.cancel()
 
@@ -124,4 +126,4 @@ async def test_a_stream_that_dies_late_takes_nothing_from_the_connection_that_ca
 class Holder:
     """Holds wants, as a session does."""
 
-    def lost(self, peer: str) -> None: ...
+    def lost(self, peer: PeerId) -> None: ...

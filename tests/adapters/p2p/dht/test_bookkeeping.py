@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from libp2p.kad_dht.pb.kademlia_pb2 import Message
 from libp2p.peer.id import ID
 
-from pinning_worker.adapters.p2p.addresses import parse_peer_id, worth_dialling
+from pinning_worker.adapters.p2p.addresses import worth_dialling
 from pinning_worker.adapters.p2p.dht import records as records_module
 from pinning_worker.adapters.p2p.dht.contacts import (
     CLOSEST,
@@ -29,13 +29,16 @@ from pinning_worker.adapters.p2p.dht.table import Table
 from pinning_worker.adapters.p2p.dht.walk import MOST_ASKED, WALK_SECONDS, Walk, walk
 from pinning_worker.adapters.p2p.errors import BadAddress
 from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
+from pinning_worker.adapters.p2p.peer_ids import parse_peer_id
+from pinning_worker.domain.content.multihash import Multihash
+from pinning_worker.domain.identities import PeerId
 
 
 def somebody(*addresses: str) -> Contact:
     return Contact(peer_id_of(new_key()), addresses)
 
 
-KEY = b"some key"
+KEY = Multihash(b"some key")
 PEERS = [somebody() for _ in range(200)]
 
 
@@ -91,18 +94,18 @@ def test_one_key_and_one_peer_have_so_many_at_most() -> None:
     records = Records()
     assert [records.add(KEY, peer, 0.0) for peer in PEERS].count(True) == CLOSEST
     flooder = somebody()
-    assert sum(records.add(b"%d" % n, flooder, 0.0) for n in range(MOST_OF_ONE * 2)) == MOST_OF_ONE
-    assert records.add(b"honest", somebody(), 0.0)
+    assert sum(records.add(Multihash(b"%d" % n), flooder, 0.0) for n in range(MOST_OF_ONE * 2)) == MOST_OF_ONE
+    assert records.add(Multihash(b"honest"), somebody(), 0.0)
 
 
 def test_all_together_are_bounded_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records_module, "MOST", 100)
     records = Records()
     for number in range(1_000):
-        records.add(b"%d" % number, PEERS[number % len(PEERS)], float(number))
+        records.add(Multihash(b"%d" % number), PEERS[number % len(PEERS)], float(number))
     assert len(records) == 100
-    assert records.of(b"0", 1_000.0) == []
-    assert records.of(b"999", 1_000.0) == [PEERS[999 % len(PEERS)]]
+    assert records.of(Multihash(b"0"), 1_000.0) == []
+    assert records.of(Multihash(b"999"), 1_000.0) == [PEERS[999 % len(PEERS)]]
     assert len(records._of_key) == 100
     assert sum(records._of_peer.values()) == 100
 
@@ -110,7 +113,7 @@ def test_all_together_are_bounded_and_the_oldest_go(monkeypatch: pytest.MonkeyPa
 # ---------------------------------------------------------------- walk
 
 
-def run(way: Walk, knows: dict[str, list[Contact]], dead: frozenset[str] = frozenset()) -> list[str]:
+def run(way: Walk, knows: dict[PeerId, list[Contact]], dead: frozenset[PeerId] = frozenset()) -> list[PeerId]:
     asked = []
     while (contact := way.next()) is not None:
         way.asked(contact.peer)

@@ -17,7 +17,6 @@ from libp2p.identity.identify.pb.identify_pb2 import Identify
 from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
 from libp2p.kad_dht.pb.kademlia_pb2 import Message, Record
 from libp2p.peer import peerdata
-from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
 from libp2p.utils import encode_varint_prefixed
 
@@ -33,10 +32,12 @@ from pinning_worker.adapters.p2p.frames import GONE, FrameReader, StreamGone, wr
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
+from pinning_worker.adapters.p2p.peer_ids import library_id
+from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.ungroup import one_error
 
 TCP = "/ip4/127.0.0.1/tcp/0"
-KEY = b"\x12\x20" + secrets.token_bytes(32)
+KEY = Multihash(b"\x12\x20" + secrets.token_bytes(32))
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ async def test_a_server_that_did_not_answer_once_is_found_again_hours_later(
 
 
 def protocols_of(peer: Host, at: Host) -> list[str]:
-    known = cast("PeerStore", at.raw.get_peerstore()).peer_data_map.get(ID.from_base58(peer.peer_id))
+    known = cast("PeerStore", at.raw.get_peerstore()).peer_data_map.get(library_id(peer.peer_id))
     return known.get_protocols() if known else []
 
 
@@ -97,7 +98,7 @@ async def test_who_says_it_is_where_nobody_can_read_ends_nobody(monkeypatch: pyt
             while not protocols_of(liar, node.host):  # noqa: ASYNC110  identify
                 await trio.sleep(0.05)
         told = Identify(protocols=[PUBLIC], listen_addrs=[b"\xff\xff", b"\x2a\x03a/b", liar.places[0].to_bytes()])
-        stream = await liar.raw.new_stream(ID.from_base58(node.host.peer_id), [IDENTIFY_PUSH])
+        stream = await liar.raw.new_stream(library_id(node.host.peer_id), [IDENTIFY_PUSH])
         await stream.write(encode_varint_prefixed(told.SerializeToString()))
         with trio.fail_after(10):
             while liar.peer_id not in [each.peer for each in node.dht._closest(KEY)]:  # noqa: ASYNC110
@@ -106,7 +107,7 @@ async def test_who_says_it_is_where_nobody_can_read_ends_nobody(monkeypatch: pyt
         assert contact.addresses == (str(liar.places[0]),)
 
 
-async def found(node: Node, key: bytes = KEY) -> list[Contact]:
+async def found(node: Node, key: Multihash = KEY) -> list[Contact]:
     told: list[Contact] = []
     await node.dht.find(key, told.append)
     return told
@@ -114,7 +115,7 @@ async def found(node: Node, key: bytes = KEY) -> list[Contact]:
 
 async def talk_to(node: Node, server: Node) -> INetStream:
     await node.host.connect(server.host.addresses[0], 10)
-    return await node.host.raw.new_stream(ID.from_base58(server.host.peer_id), [PUBLIC])
+    return await node.host.raw.new_stream(library_id(server.host.peer_id), [PUBLIC])
 
 
 async def exchange(stream: INetStream, question: Message) -> Message | None:
@@ -167,7 +168,7 @@ async def test_a_client_answers_nobody() -> None:
     async with open_dht() as client, open_dht() as stranger:
         await stranger.host.connect(client.host.addresses[0], 10)
         with pytest.raises(GONE):
-            await stranger.host.raw.new_stream(ID.from_base58(client.host.peer_id), [PUBLIC])
+            await stranger.host.raw.new_stream(library_id(client.host.peer_id), [PUBLIC])
 
 
 async def test_values_are_refused_and_asked_for_in_vain() -> None:
@@ -247,7 +248,7 @@ async def test_who_asks_too_much_is_reset_and_others_are_answered() -> None:
 async def test_a_million_records_of_one_peer_are_a_thousand() -> None:
     async with open_dht(serves=True) as server:
         assert server.dht.server is not None
-        flooder = Contact(ID.from_base58(server.host.peer_id).to_base58(), ("/ip4/192.0.2.1/tcp/1",))
+        flooder = Contact(server.host.peer_id, ("/ip4/192.0.2.1/tcp/1",))
         news = Message(type=Message.ADD_PROVIDER, key=b"k")
         write_contact(news.providerPeers.add(), flooder, connected=True)
         for number in range(5_000):

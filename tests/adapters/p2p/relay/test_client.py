@@ -18,11 +18,11 @@ from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 from structlog.testing import capture_logs
 
-from pinning_worker.adapters.p2p.addresses import parse_peer_id
 from pinning_worker.adapters.p2p.errors import CannotConnect
 from pinning_worker.adapters.p2p.host.connections import direct_to
 from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
 from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
+from pinning_worker.adapters.p2p.peer_ids import parse_peer_id
 from pinning_worker.adapters.p2p.relay import client, reservations
 from pinning_worker.adapters.p2p.relay import wire as messages
 from pinning_worker.adapters.p2p.relay.client import RelayClient

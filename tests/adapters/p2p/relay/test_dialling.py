@@ -12,14 +12,15 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.network.stream.net_stream import NetStream
 
-from pinning_worker.adapters.p2p.addresses import parse_peer_id
 from pinning_worker.adapters.p2p.errors import BadAddress, CannotConnect
 from pinning_worker.adapters.p2p.host.connections import direct_to
 from pinning_worker.adapters.p2p.host.identity import new_key, peer_id_of
 from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
+from pinning_worker.adapters.p2p.peer_ids import parse_peer_id
 from pinning_worker.adapters.p2p.relay import wire as messages
 from pinning_worker.adapters.p2p.relay.hop import RelayCaps
 from pinning_worker.adapters.p2p.relay.wire import HOP, HopMessage, Limit, Status
+from pinning_worker.domain.identities import PeerId
 
 TCP = "/ip4/127.0.0.1/tcp/0"
 WS = "/ip4/127.0.0.1/tcp/0/ws"
@@ -51,7 +52,7 @@ async def open_babbler(handler: Handler) -> AsyncIterator[OpenHost]:
         yield host
 
 
-def through(relay: OpenHost, peer: str) -> str:
+def through(relay: OpenHost, peer: PeerId) -> str:
     return f"{relay.addresses[0]}/p2p-circuit/p2p/{peer}"
 
 

@@ -14,10 +14,11 @@ from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId
 
-from pinning_worker.adapters.p2p.addresses import is_circuit, parse_peer_id
+from pinning_worker.adapters.p2p.addresses import is_circuit
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
+from pinning_worker.adapters.p2p.peer_ids import parse_peer_id
 from pinning_worker.adapters.p2p.relay import wire as messages
 from pinning_worker.adapters.p2p.relay.hop import Hop, RelayCaps
 from pinning_worker.adapters.p2p.relay.wire import HOP, STOP, HopMessage, Status, StopMessage

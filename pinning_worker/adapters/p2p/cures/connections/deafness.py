@@ -25,6 +25,7 @@ from multiaddr import Multiaddr
 from pinning_worker.adapters.p2p.cures.once import replace
 from pinning_worker.adapters.p2p.cures.ports.half_open import handshake_finished
 from pinning_worker.adapters.p2p.host.connections import ended
+from pinning_worker.adapters.p2p.peer_ids import peer_id
 
 CLOSE_SECONDS = 5.0
 
@@ -43,7 +44,7 @@ def _hold_while_it_lives(_stock: Handler) -> Handler:
         try:
             if remote is None or await self.connection_gate.is_allowed(remote):
                 connection = await _muxed(self, raw, maddr)
-                handshake_finished(raw, str(connection.peer_id))
+                handshake_finished(raw, peer_id(connection.peer_id))
                 await ended(connection)
         except Exception as error:  # noqa: BLE001  whatever a stranger's handshake raises ends that connection only
             _log.debug("libp2p.inbound_refused", remote=str(remote), error=repr(error))

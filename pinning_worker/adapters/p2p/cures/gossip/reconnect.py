@@ -41,7 +41,7 @@ from libp2p.utils import encode_varint_prefixed
 from pinning_worker.adapters.p2p.cures.once import replace
 
 NEGOTIATE_SECONDS = 10
-LET_GO_SECONDS = 5
+CLOSE_SECONDS = 5
 MOST_MOVES = 3
 SPOILT = frozenset({StreamState.CLOSE_WRITE, StreamState.CLOSE_BOTH, StreamState.RESET, StreamState.ERROR})
 SPEAK_AGAIN = (1.0, 10.0, 60.0)
@@ -176,7 +176,7 @@ async def _move(pubsub: Pubsub, peer: ID) -> None:
         await pubsub.router.flush_pending_messages(peer)
         await pubsub._send_recent_messages_to_new_peer(peer)
     else:
-        pubsub.manager.run_task(_let_go, before)
+        pubsub.manager.run_task(_close_then_reset, before)
 
 
 async def _open_stream(pubsub: Pubsub, connection: SwarmConn) -> INetStream:
@@ -199,14 +199,14 @@ async def _open_stream(pubsub: Pubsub, connection: SwarmConn) -> INetStream:
     return stream
 
 
-async def _let_go(stream: INetStream) -> None:
+async def _close_then_reset(stream: INetStream) -> None:
     """Closes a stream before it resets it: js-libp2p forgets a peer that resets a stream, even one that it has
     replaced."""
     with suppress(BaseLibp2pError):  # its connection may be gone: that is why it is replaced
-        with trio.move_on_after(LET_GO_SECONDS):
+        with trio.move_on_after(CLOSE_SECONDS):
             await stream.close()
-            await trio.sleep(LET_GO_SECONDS)
-        with trio.move_on_after(LET_GO_SECONDS):
+            await trio.sleep(CLOSE_SECONDS)
+        with trio.move_on_after(CLOSE_SECONDS):
             await stream.reset()
 
 

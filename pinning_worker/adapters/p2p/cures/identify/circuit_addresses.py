@@ -17,6 +17,7 @@ from libp2p.host.basic_host import BasicHost
 from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.cures.once import replace
+from pinning_worker.adapters.p2p.peer_ids import peer_id
 
 Get = Callable[[BasicHost], list[Multiaddr]]
 CIRCUIT = "/p2p-circuit"
@@ -35,7 +36,7 @@ def _keep_the_relay(stock: Get) -> Get:
         circuits = [str(address) for address in told if CIRCUIT in str(address)]
         if not circuits:
             return stock(self)
-        own = f"/p2p/{self.get_id().to_base58()}"
+        own = f"/p2p/{peer_id(self.get_id())}"
         direct = [str(address).partition("/p2p/")[0] for address in told if CIRCUIT not in str(address)]
         through = [each.partition(CIRCUIT)[0] + CIRCUIT for each in circuits]
         return [Multiaddr(each + own) for each in direct + through]

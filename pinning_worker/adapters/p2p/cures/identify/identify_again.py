@@ -5,7 +5,7 @@ the old ones in our books: a DHT that has lost its peers, because the line was d
 results of identify last two hours, and a peer that was identified once is not asked again, on a new connection neither.
 Where: `BasicHost._has_cached_protocols`.
 
-The cure: a peer is identified on each new connection, and by `Host.ask_who` when its record has lapsed or was
+The cure: a peer is identified on each new connection, and by `Host.refresh_identify` when its record has lapsed or was
 forgotten.
 
 Upstream: not reported.

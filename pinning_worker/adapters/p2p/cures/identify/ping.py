@@ -21,8 +21,10 @@ from libp2p.abc import IHost, INetStream
 from libp2p.host.ping import PingService
 
 from pinning_worker.adapters.p2p.cures.once import replace
+from pinning_worker.adapters.p2p.peer_ids import remote_peer
+from pinning_worker.domain.identities import PeerId
 
-Hears = Callable[[str, bool], None]
+Hears = Callable[[PeerId, bool], None]
 """A peer id, and whether a stream of its pings opened (or ended)."""
 
 _heard_by: WeakKeyDictionary[IHost, list[Hears]] = WeakKeyDictionary()
@@ -41,7 +43,7 @@ def tell(host: IHost, hears: list[Hears]) -> None:
 
 def _by_itself(stock: Handle) -> Handle:
     async def mended(self: PingService, stream: INetStream) -> None:
-        peer, hears = str(stream.muxed_conn.peer_id), tuple(_heard_by.get(self._host, ()))
+        peer, hears = remote_peer(stream), tuple(_heard_by.get(self._host, ()))
         for hear in hears:
             hear(peer, True)
         try:

@@ -25,6 +25,7 @@ from pinning_worker.adapters.p2p.bounds.door import Arrival, Door
 from pinning_worker.adapters.p2p.cures.once import replace
 from pinning_worker.adapters.p2p.cures.ports import first_bytes
 from pinning_worker.adapters.p2p.host.sockets import ip_of, socket_under
+from pinning_worker.domain.identities import PeerId
 
 _log = structlog.get_logger(__name__)
 _doors: WeakKeyDictionary[PortDemultiplexer, Door] = WeakKeyDictionary()
@@ -50,7 +51,7 @@ def came_in(raw: Any, door: Door, arrival: Arrival) -> None:
     _arrivals[raw] = door, arrival
 
 
-def handshake_finished(raw: Any, peer: str) -> None:
+def handshake_finished(raw: Any, peer: PeerId) -> None:
     """Called with the library's wrapping of a socket once its peer is known; a socket that was not accepted here is
     ignored."""
     if found := _arrivals.get(socket_under(raw) or raw):

@@ -115,7 +115,7 @@ def _by_the_rules(_stock: Method) -> Method:
                 await trio.lowlevel.checkpoint()
         except _BrokeTheRules as error:
             _log.debug("libp2p.broke_the_rules", peer=str(self.peer_id), reason=str(error))
-            await _say(self, TYPE_GO_AWAY, 0, 0, GO_AWAY_PROTOCOL_ERROR)
+            await _send_frame(self, TYPE_GO_AWAY, 0, 0, GO_AWAY_PROTOCOL_ERROR)
         except ENDS:
             pass
         except Exception as error:  # noqa: BLE001  however its wire fails, this connection ends, and no other
@@ -271,11 +271,11 @@ def _tell_of_room(stream: YamuxStream) -> None:
     """Room that becomes free during a window update goes into the next one: the sender may not take what we send."""
     if not stream.__dict__.get("_telling") and (room := yamux_window.room_to_tell(stream)):
         stream.__dict__["_telling"] = True
-        _soon(stream.conn, _say_there_is_room, stream, room)
+        _in_background(stream.conn, _say_there_is_room, stream, room)
 
 
 async def _say_there_is_room(stream: YamuxStream, room: int) -> None:
-    await _say(stream.conn, TYPE_WINDOW_UPDATE, 0, stream.stream_id, room)
+    await _send_frame(stream.conn, TYPE_WINDOW_UPDATE, 0, stream.stream_id, room)
     stream.__dict__["_telling"] = False
     if not stream.recv_closed:
         _tell_of_room(stream)
@@ -316,7 +316,7 @@ def _give_up(self: Yamux, streams: Iterable[YamuxStream]) -> None:
         stream.closed = stream.send_closed = stream.recv_closed = stream.reset_received = True
         self.stream_events[stream.stream_id].set()
         self._finalize_stream_locked(stream, fully_closed=True)
-        _soon(self, _say, self, TYPE_WINDOW_UPDATE, FLAG_RST, stream.stream_id, 0)
+        _in_background(self, _send_frame, self, TYPE_WINDOW_UPDATE, FLAG_RST, stream.stream_id, 0)
 
 
 def _drop(self: Yamux, stream: YamuxStream) -> None:
@@ -327,14 +327,14 @@ def _drop(self: Yamux, stream: YamuxStream) -> None:
         lying.clear()
 
 
-def _soon(self: Yamux, say: Callable[..., Awaitable[None]], *what: Any) -> None:
+def _in_background(self: Yamux, send: Callable[..., Awaitable[None]], *arguments: Any) -> None:
     """Sends it in a task of the connection: at most two for each stream, of its room and of its end."""
     if self._nursery is not None:
         with suppress(RuntimeError):  # it has ended, and the connection with it
-            self._nursery.start_soon(say, *what)
+            self._nursery.start_soon(send, *arguments)
 
 
-async def _say(self: Yamux, kind: int, flags: int, number: int, value: int) -> None:
+async def _send_frame(self: Yamux, kind: int, flags: int, number: int, value: int) -> None:
     seconds = GOODBYE_SECONDS if kind == TYPE_GO_AWAY else float("inf")
     with trio.move_on_after(seconds), suppress(Exception):  # a wire may fail in any way; its reader ends it
         await self._write_frame(_header(kind, flags, number, value))
