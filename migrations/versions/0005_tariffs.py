@@ -33,7 +33,7 @@ def upgrade() -> None:
         sa.Column("is_derived", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("number", name="pk_tariffs"),
     )
-    op.add_column("quotes", sa.Column("tariff_hash", sa.String(64), nullable=False, server_default=""))
+    op.add_column("quotes", sa.Column("tariff_hash", sa.String(64), nullable=False, server_default=sa.text("''")))
     op.alter_column("quotes", "price_version", new_column_name="tariff")
     op.add_column("payments", sa.Column("proof_position", sa.Integer()))
     for column in ("bought_quote", "bought_amount", "bought_months"):

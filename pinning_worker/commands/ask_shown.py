@@ -83,7 +83,7 @@ def progress(blocks: int, size: int, whole: int | None) -> str:
 
 
 def lines(step: Step, cid: Cid, name: str, sandbox: Path | None) -> list[str]:
-    from pinning_worker.domain.topic.following import Audited, Fetching, Kept, Offer, Pinned, Refused, Seen, Short
+    from pinning_worker.domain.topic.following import Audited, Fetching, Gone, Kept, Offer, Pinned, Refused, Seen, Short
 
     match step:
         case Offer():
@@ -94,6 +94,8 @@ def lines(step: Step, cid: Cid, name: str, sandbox: Path | None) -> list[str]:
             return [f"payment seen: {step.txid} for {step.name}, {step.confirmations} of {step.needed} confirmations"]
         case Short():
             return [f"paid too little: {step.received}; {step.missing} are missing, under the same name {step.name}"]
+        case Gone(_, txid):
+            return [f"payment gone: {txid} left the mempool without a block, or was double spent"]
         case Audited():
             return ["added: every block is on the worker's disk, and its hash is right"]
         case Pinned(pinned, until):

@@ -88,14 +88,21 @@ def could_cover(payments: Iterable[Payment], account: Account, rate: Rate | None
 
 
 def account_as_of(pin: Pin, payments: Sequence[Payment], rates: Rates, tip: Tip, now: datetime) -> Account:
-    """The account of the payments that count. Credit extends a term at ends that both clocks have passed. While a
-    payment is on its way the pin's end waits for it: its block may be older than the end, and then it comes first."""
-    moment, counting = min(now, tip.median_time), settled(payments)
-    if pin.ends is not None and pin.ends < moment and on_their_way(payments):
-        at_the_end = account_of(counting, rates, pin.ends)
-        if could_cover(payments, at_the_end, rates.at(pin.ends)):
-            return at_the_end
-    return account_of(counting, rates, moment)
+    """The account of the payments that count. Credit extends a term at ends that both clocks have passed."""
+    moment = min(now, tip.median_time)
+    if pin.ends is not None and waits_for_depth(pin, payments):
+        moment = min(moment, pin.ends)
+    return account_of(settled(payments), rates, moment)
+
+
+def waits_for_depth(pin: Pin, payments: Iterable[Payment]) -> bool:
+    """Whether a payment in a block from before the pin's end is not deep enough yet: it buys first, and only then does
+    credit extend the term. (A block that is still to come is younger than the median of the last 11, so than the end.)
+    """
+    return any(
+        payment.proof is not None and pin.ends is not None and payment.proof.time <= pin.ends
+        for payment in on_their_way(payments)
+    )
 
 
 def _is_buried(pin: Pin, tip: Tip, depth: Depth) -> bool:
@@ -299,4 +306,3 @@ def totals(
         else:
             earned, credit = earned + account.due.amount, credit + account.credit
     return {"earned": earned, "credit": credit, "owed": owed}
-

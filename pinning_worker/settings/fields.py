@@ -27,8 +27,8 @@ from pydantic import (
 from pinning_worker.domain.chain.address import address_to_script
 from pinning_worker.domain.chain.networks import NETWORKS, BadCheckpoint, PinnedBlock, with_checkpoint
 from pinning_worker.domain.identities import Script
-from pinning_worker.domain.money.tariff import MIB
 from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.money.tariff import MIB
 from pinning_worker.ports.content import Budget
 from pinning_worker.settings import values
 from pinning_worker.settings.denylist import read_denylist

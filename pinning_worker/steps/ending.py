@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -18,7 +18,7 @@ from pinning_worker.domain.money.pricing import remaining_days
 from pinning_worker.domain.pin import LIVE, Event, Pin, Request, State, next_look, next_reminder
 from pinning_worker.domain.topic.messages import ExpiredCid, ExpiringCid, Renewal
 from pinning_worker.domain.topic.name_row import name_text
-from pinning_worker.domain.verdict import account_as_of, settled
+from pinning_worker.domain.verdict import account_as_of, settled, waits_for_depth
 from pinning_worker.ports.books import Change
 from pinning_worker.steps.awaiting import Awaiting
 from pinning_worker.steps.bell import Bell
@@ -87,12 +87,18 @@ class Ending(Chapter):
         if not await self.two_clocks.is_over(pin, now):
             await self.books.commit(Change(pins=(replace(pin, due_at=now + CLOCKS_AGAIN),)))
             return
+        payments, tip = await self.books.payments_of(pin.key), await self.chain.tip()
+        assert tip is not None
+        if waits_for_depth(pin, payments):
+            await self.books.commit(Change(pins=(replace(pin, due_at=now + CLOCKS_AGAIN),)))
+            return
+        account = account_as_of(pin, payments, await self.tariffs.rates(pin.root), tip, now)
+        if account.ends is not None and account.ends > pin.ends:  # the price fell: the next judgement extends the term
+            await self.books.commit(Change(pins=(replace(pin, due_at=now + CLOCKS_AGAIN),)))
+            return self.bell.nudge(pin.key)
         if renewed := await self.awaiting.until([pin], now):  # paid for longer, and not deep enough to count
             await self.books.commit(Change(pins=(replace(pin, due_at=renewed),)))
             return
-        if await self._credit_covers(pin, now):  # the price fell: the next judgement extends the term
-            await self.books.commit(Change(pins=(replace(pin, due_at=now + CLOCKS_AGAIN),)))
-            return self.bell.nudge(pin.key)
         await self._lapse_if_over(pin.root)
         request = await self.books.request(pin.root)
         if request is not None and request.sizes is not None:
@@ -102,14 +108,6 @@ class Ending(Chapter):
             if await self.shelf.let_go(ended, Change(requests=(request,) if request else (), pins=(ended,))):
                 log.info("pin.ended", cid=pin.cid_text, name=name_text(pin.name), ended=pin.ends.isoformat())
                 await self.announcer.say(ExpiredCid(pin.cid_text, pin.name, pin.ends))
-
-    async def _credit_covers(self, pin: Pin, now: datetime) -> bool:
-        """Whether credit buys a month at the end of the term, which is over by both clocks."""
-        assert pin.ends is not None
-        payments, tip = await self.books.payments_of(pin.key), await self.chain.tip()
-        rates = await self.tariffs.rates(pin.root)
-        ends = account_as_of(pin, payments, rates, tip, now).ends if tip else None
-        return ends is not None and ends > pin.ends
 
     async def _lapse_if_over(self, root: Root) -> None:
         """An expired quote holds nothing: its lapse is due, and must come before the announcement of the end."""

@@ -174,7 +174,11 @@ class Paying(Chapter):
             if pin is None or tip is None:
                 return
             request = await self.books.request(key.root)
-            payments, quotes, now = await self.books.payments_of(key), await self.books.quotes(key.root), self.clock.now()
+            payments, quotes, now = (
+                await self.books.payments_of(key),
+                await self.books.quotes(key.root),
+                self.clock.now(),
+            )
             tariffs = await self.books.tariffs()
             verdict = judge(
                 pin,

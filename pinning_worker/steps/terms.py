@@ -37,5 +37,5 @@ class Terms:
     blocked: Callable[[Root], bool] = lambda root: False  # denied, or holds a denied block (steps/takedown.py)
 
     def least_told(self, tariff: Tariff) -> Swartz:
-        """The smallest payment of which anybody is told: a hundredth of the least fee, unless the operator says else."""
+        """The smallest payment of which anybody is told: a hundredth of the least fee by default."""
         return self.min_payment if self.min_payment is not None else Swartz(tariff.least.amount // 100)

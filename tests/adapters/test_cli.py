@@ -241,7 +241,7 @@ async def keep_a_story(url: str) -> None:
 
     def quote(name: str, amount: int, issued: datetime) -> Quote:
         return Quote(
-            name, root, CID_V1, 8, Swartz(amount), 1, sizes, 7, issued, issued + timedelta(hours=24), ADDRESS,
+            name, root, CID_V1, 8, Swartz(amount), 1, "", sizes, 7, issued, issued + timedelta(hours=24), ADDRESS,
             Script(b"\x51"), "doichain-regtest",
         )  # fmt: skip
 

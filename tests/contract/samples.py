@@ -10,7 +10,7 @@ from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.identities import NameBytes, PeerId, Txid
-from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Purchase
+from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt
 from pinning_worker.domain.money.swartz import Swartz
@@ -110,7 +110,6 @@ def payment(txid: Txid = TXID, root: Root = ROOT, name: NameBytes = NAME, **chan
         "first_seen": NOW,
         "proof": proof(100),
         "settled": True,
-        "bought": Purchase("q1", Swartz(5), 3),
         "announced": 6,
         "gone": False,
     }
@@ -122,7 +121,7 @@ def bare_payment(txid: Txid = TXID, root: Root = ROOT, name: NameBytes = NAME, *
 
 
 def proof(height: int) -> Proof:
-    return Proof(height, f"{height:064x}", NOW.replace(microsecond=0) + height * timedelta(minutes=10))
+    return Proof(height, f"{height:064x}", NOW.replace(microsecond=0) + height * timedelta(minutes=10), position=3)
 
 
 def receipt(cid: str = "bafy1", txid: Txid = TXID, **changes: Any) -> Receipt:

@@ -14,6 +14,7 @@ from pinning_worker.domain.content.sizes import PIECE, Sizes
 from pinning_worker.domain.identities import NameBytes, PeerId, Txid
 from pinning_worker.domain.money.payment import PaidOutput
 from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.money.tariff import Tariff
 from pinning_worker.domain.money.written_once import Rewritten
 from pinning_worker.domain.pin import Pin, PinKey, Request, Share, State
 from pinning_worker.ports.books import Books, Change, Dossier
@@ -190,7 +191,7 @@ async def test_a_quote_may_be_stored_again_but_never_changed(books: Books) -> No
 
 async def test_what_we_learn_of_a_payment_is_updated(books: Books) -> None:
     assert await books.commit(Change(payments=(payment(),)))
-    reorged = payment(proof=None, settled=False, bought=None, announced=-1, gone=True)
+    reorged = payment(proof=None, settled=False, announced=-1, gone=True)
     assert await books.commit(Change(payments=(reorged,)))
     assert await books.all_payments() == [reorged]
 
@@ -471,3 +472,34 @@ async def test_a_closure_of_ten_thousand_blocks(books: Books) -> None:
     strays = tuple(block_name(number) for number in range(10_000, 70_000))
     assert await books.unreferenced(names + strays) == set(strays)
     assert await books.unreferenced(()) == set()
+
+
+# ---------------------------------------------------------------- tariffs
+
+
+def tariff(number: int, hours: int, price: int = 742_000) -> Tariff:
+    return Tariff(number, NOW.replace(microsecond=0) + hours * HOUR, Swartz(price), Swartz(1_000_000))
+
+
+async def test_the_log_of_tariffs_only_grows(books: Books) -> None:
+    """Catches: a price that is backdated, or put in the place of another."""
+    assert await books.tariffs() == ()
+    first, second = tariff(1, 0), replace(tariff(2, 5), is_derived=True)
+    assert await books.add_tariff(first)
+    assert not await books.add_tariff(tariff(1, 1))
+    assert not await books.add_tariff(tariff(3, 1))
+    assert not await books.add_tariff(tariff(2, -1))
+    assert await books.add_tariff(second)
+    assert await books.tariffs() == (first, second)
+
+
+async def test_a_tariff_is_struck_only_while_no_quote_names_it(books: Books) -> None:
+    await books.add_tariff(tariff(1, 0))
+    await books.add_tariff(tariff(2, 1))
+    assert not await books.strike_tariff(1)
+    assert await books.commit(Change(quotes=(quote("named", tariff=2),)))
+    assert not await books.strike_tariff(2)
+    await books.add_tariff(tariff(3, 2))
+    assert await books.strike_tariff(3)
+    assert not await books.strike_tariff(3)
+    assert [each.struck for each in await books.tariffs()] == [False, False, True]

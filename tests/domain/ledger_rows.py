@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pinning_worker.domain.content.cid import RAW, cid_of
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.identities import NameBytes, Script, Txid
-from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Purchase, Tip
+from pinning_worker.domain.money.account import Rates
+from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof, Tip
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.money.tariff import MIB, Tariff
 from pinning_worker.domain.pin import Pin, State
 from pinning_worker.domain.verdict import Depth
 
@@ -18,6 +20,9 @@ NAME = NameBytes(b"art/1")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 DEPTH = Depth(confirmations=3, credit=20)
+HUNDRED = Tariff(1, NOON - 30 * DAY, per_mib_month=Swartz(100), least=Swartz(100))
+MEASURED = Rates([HUNDRED], {1: MIB})  # a hundred a month
+UNMEASURED = Rates([HUNDRED], {})
 
 
 def quote(months: int, amount: int, issued: datetime = NOON, *, life: timedelta = DAY, id: str = "") -> Quote:
@@ -52,10 +57,8 @@ def tip(height: int) -> Tip:
     return Tip(height, f"block {height}", block_time(height), block_time(max(0, height - 5)))
 
 
-def payment(
-    txid: Txid, amount: int, height: int | None = None, *, bought: tuple[int, int] | None = None, settled: bool = False
-) -> Payment:
-    """`height`: of its block; `bought`: (months, amount)."""
+def payment(txid: Txid, amount: int, height: int | None = None, *, settled: bool = False) -> Payment:
+    """`height`: of its block."""
     return Payment(
         txid=txid,
         root=CID.key,
@@ -64,8 +67,7 @@ def payment(
         outputs=(PaidOutput(1, Swartz(amount)),),
         first_seen=NOON,
         proof=None if height is None else proof(height),
-        settled=settled or bought is not None,
-        bought=Purchase("q", Swartz(bought[1]), bought[0]) if bought else None,
+        settled=settled,
     )
 
 

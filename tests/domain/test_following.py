@@ -17,6 +17,7 @@ from pinning_worker.domain.topic.following import (
     Audited,
     Fetching,
     Following,
+    Gone,
     Kept,
     Offer,
     Pinned,
@@ -31,6 +32,7 @@ from pinning_worker.domain.topic.messages import (
     Error,
     FetchingCid,
     Message,
+    PaymentGone,
     PaymentSeen,
     PaymentShort,
     Renewal,
@@ -46,7 +48,9 @@ FEE = Swartz(7_004_482)
 
 def quote(months: int = 8, network: str = "doichain-regtest") -> Quote:
     sizes, script = Sizes(9, 0, 9), Script(b"\x00\x14" + bytes(20))
-    return Quote("q1", CID.key, TEXT, months, FEE, 1, sizes, 1, NOW, NOW + timedelta(days=1), "ncrt1q", script, network)
+    return Quote(
+        "q1", CID.key, TEXT, months, FEE, 1, "", sizes, 1, NOW, NOW + timedelta(days=1), "ncrt1q", script, network
+    )
 
 
 def pinned(name: str, days: int = 241, id_: str | None = None) -> CidPinnedWithName:
@@ -101,7 +105,9 @@ def test_a_pin_whose_announcement_was_lost_is_found_by_asking_again() -> None:
 
 
 def test_too_little_is_told() -> None:
-    short = PaymentShort(TEXT, NameBytes(b"art/1"), Txid("1f0e"), Swartz(5), Swartz(7), "ncrt1q", "q1")
+    gone = PaymentGone(TEXT, NameBytes(b"art/1"), Txid("1f0e"), Swartz(5))
+    assert follow(OFFERED, gone) == [OFFER, Gone("art/1", Txid("1f0e"))]
+    short = PaymentShort(TEXT, NameBytes(b"art/1"), Txid("1f0e"), Swartz(5), Swartz(7), "ncrt1q", "q1", 8, Swartz(1))
     assert follow(OFFERED, short) == [OFFER, Short("art/1", Txid("1f0e"), Swartz(5), Swartz(7))]
 
 

@@ -31,6 +31,7 @@ from pinning_worker.domain.topic.messages import (
     Message,
     NameOps,
     NoneFound,
+    PaymentGone,
     PaymentSeen,
     PaymentShort,
     Renewal,
@@ -47,7 +48,7 @@ QUOTE = Quote(
     months=8,
     amount=Swartz(7_004_482),
     tariff=1,
-    tariff_hash="ab" * 32,
+    tariff_hash="5a0c3a3d5e6b2e1d",
     sizes=Sizes(1_152, 1_236_168, 1_237_320),
     blocks=7,
     issued=NOON,
@@ -90,7 +91,8 @@ SAMPLES: list[tuple[Message, str]] = [
             '"fee":{"amount":7004482,"durationMonths":8,"paymentAddress":"N…"},"id":"r1",'
             '"bytes":{"metadata":1152,"image":1236168,"total":1237320},"blocks":7,'
             '"quote":{"id":"5f2c9a","priceVersion":1,"issued":"2026-11-20T12:00:00.000Z",'
-            '"expires":"2026-11-21T12:00:00.000Z","network":"doichain"},"foreign":["https://example.org/a.png"]}'
+            '"expires":"2026-11-21T12:00:00.000Z","network":"doichain",'
+            '"tariff":"5a0c3a3d5e6b2e1d"},"foreign":["https://example.org/a.png"]}'
         ),
     ),
     (
@@ -113,15 +115,21 @@ SAMPLES: list[tuple[Message, str]] = [
             "bafy…",
             NameBytes(b"art/1"),
             Txid("1f0e…"),
-            Swartz(5_000_000),
-            Swartz(2_004_482),
+            Swartz(500),
+            Swartz(7_003_982),
             "N…",
             "5f2c9a",
+            8,
+            Swartz(999_500),
         ),
         (
-            '{"status":"PAYMENT-SHORT","cid":"bafy…","nameId":"art/1","txid":"1f0e…","received":5000000,"missing":2004482,'
-            '"paymentAddress":"N…","quoteId":"5f2c9a"}'
+            '{"status":"PAYMENT-SHORT","cid":"bafy…","nameId":"art/1","txid":"1f0e…","received":500,"missing":7003982,'
+            '"paymentAddress":"N…","quoteId":"5f2c9a","durationMonths":8,"missingForOneMonth":999500}'
         ),
+    ),
+    (
+        PaymentGone("bafy…", NameBytes(b"art/1"), Txid("1f0e…"), Swartz(7_004_482)),
+        '{"status":"PAYMENT-GONE","cid":"bafy…","nameId":"art/1","txid":"1f0e…","amount":7004482}',
     ),
     (
         AddedCid("bafy…"),

@@ -1,57 +1,15 @@
-"""The fee to the swartz, months on the calendar, and sizes as JavaScript prints them."""
+"""Months on the calendar, and sizes as JavaScript prints them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
-from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pinning_worker.domain.content.sizes import Sizes, human_size
-from pinning_worker.domain.money.pricing import PriceList, add_months, bytes_for, fee, months_to_sell, remaining_days
-from pinning_worker.domain.money.swartz import Swartz
-
-PRICES = PriceList(version=1, per_mib_month=Swartz(742_000), least=Swartz(1_000_000))
-FREE_FLOOR = PriceList(1, Swartz(742_000), Swartz(0))
-_sizes = st.integers(0, 2**50)
-_months = st.integers(1, 8)
-
-
-@pytest.mark.parametrize(
-    ("size", "months", "before_least", "amount"),
-    [
-        (1_152, 8, 6_522, 1_000_000),
-        (1_413_180, 1, 1_000_004, 1_000_004),
-        (1_048_576, 2, 1_484_000, 1_484_000),
-        (1_048_577, 2, 1_484_002, 1_484_002),
-        (1_237_320, 8, 7_004_482, 7_004_482),
-        (104_857_600, 8, 593_600_000, 593_600_000),
-    ],
-)
-def test_the_worked_cases(size: int, months: int, before_least: int, amount: int) -> None:
-    assert fee(FREE_FLOOR, size, months) == Swartz(before_least)
-    assert fee(PRICES, size, months) == Swartz(amount)
-
-
-@given(_sizes, _months)
-def test_rounded_up_once(size: int, months: int) -> None:
-    exact = Fraction(742_000 * size * months, 1_048_576)
-    assert 0 <= fee(FREE_FLOOR, size, months).amount - exact < 1
-
-
-@given(_sizes, _sizes, _months, _months)
-def test_more_never_costs_less(size: int, more: int, months: int, longer: int) -> None:
-    small, large = sorted((size, more))
-    short, long = sorted((months, longer))
-    assert PRICES.least <= fee(PRICES, small, short) <= fee(PRICES, large, long)
-
-
-@pytest.mark.parametrize(("size", "months"), [(-1, 1), (1, 0), (1, -8)])
-def test_nonsense_has_no_price(size: int, months: int) -> None:
-    with pytest.raises(ValueError, match="cannot price"):
-        fee(PRICES, size, months)
+from pinning_worker.domain.money.pricing import add_months, months_to_sell, remaining_days
 
 
 def test_months_are_capped_and_never_none() -> None:
@@ -113,11 +71,3 @@ def test_sizes_read_as_javascript_writes_them(size: int, text: str) -> None:
 def test_parts_must_be_the_whole() -> None:
     with pytest.raises(ValueError, match="are not"):
         Sizes(metadata=1, image=2, total=4)
-
-
-@given(st.integers(0, 10**12), st.integers(1, 10**9), st.integers(1, 10**9))
-def test_what_an_amount_pays_for_costs_no_more_and_one_byte_more_does(amount: int, price: int, least: int) -> None:
-    """Catches: one swartz that opens the door for a gigabyte."""
-    prices = PriceList(1, Swartz(price), Swartz(least))
-    size = bytes_for(prices, Swartz(amount))
-    assert size == 0 if amount < least else fee(prices, size, 1) <= Swartz(amount) < fee(prices, size + 1, 1)

@@ -181,6 +181,7 @@ _OURS = {
     "AddingCid": Kind.ADDING,
     "PaymentSeen": Kind.SEEN,
     "PaymentShort": Kind.SHORT,
+    "PaymentGone": Kind.GONE,
     "AddedCid": Kind.ADDED,
     "CidPinnedWithName": Kind.PINNED,
     "ExpiringCid": Kind.EXPIRING,

@@ -14,14 +14,14 @@ tests by which none comes back: `paid_life::…` stands in `test_paid_life.py` h
     requests::test_months_asked_for_are_quoted_each_and_more_than_is_sold_is_capped
     domain/test_pricing::test_months_are_capped_and_never_none
 5. quote and check disagreed
-    domain/test_payment::test_quotes_judge_by_first_sight_or_block_time_whichever_came_first
+    domain/test_account::test_a_term_is_calendar_months_from_the_time_of_the_paying_block
 6. a paid pin never expired
     paid_life::test_a_whole_paid_life
     paid_life::test_clocks_that_disagree_free_nothing
 7. freed what others hold
     paid_life::test_expiry_frees_exactly_the_blocks_that_no_other_pin_holds
 8. 30-day months, own clock
-    domain/test_payment::test_a_term_is_calendar_months_from_the_paying_blocks_time
+    domain/test_account::test_a_term_is_calendar_months_from_the_time_of_the_paying_block
     domain/test_pricing::test_calendar_months_in_utc
 9. one output paid twice, only the first one seen
     defects::test_row_9_one_payment_pays_for_what_it_names_and_for_nothing_else
@@ -29,7 +29,8 @@ tests by which none comes back: `paid_life::…` stands in `test_paid_life.py` h
     contract/test_books::test_the_money_of_a_payment_enters_once
 10. a price change rejected payers
     paid_life::test_the_paying_quote_survives_a_price_change
-    domain/test_payment::test_a_price_change_does_not_reject_who_paid_what_was_quoted
+    domain/test_verdict::test_a_rise_binds_nobody_within_its_notice
+    domain/test_account::test_a_quote_is_kept
 11. change was counted
     adapters/electrum/test_watcher::test_only_outputs_that_equal_a_payment_script_are_paid
 12. a second payer overwrote

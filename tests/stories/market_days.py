@@ -16,11 +16,12 @@ from pinning_worker.adapters.memory.clock import START
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
-from pinning_worker.domain.money.pricing import PriceList, fee
 from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.money.tariff import Tariff, fee
+from pinning_worker.steps.tariffs import Prices
 from tests import content
 
-PRICES = PriceList(1, Swartz(300_000_000), Swartz(500_000))  # a work of 3 kB costs about a million a month
+PRICES = Prices(Swartz(300_000_000), Swartz(500_000))  # a work of 3 kB costs about a million a month
 MARKET_CLOSES = START + timedelta(days=14)
 ALL_IS_CALM = MARKET_CLOSES + timedelta(days=4)  # every payment is deep, every reorg buried, no first term over
 
@@ -31,7 +32,8 @@ class Work:
     blocks: content.Blocks
 
     def price(self, months: int) -> int:
-        return fee(PRICES, sum(map(len, self.blocks.values())), months).amount
+        tariff = Tariff(1, START, PRICES.per_mib_month, PRICES.least)
+        return fee(tariff, sum(map(len, self.blocks.values())), months).amount
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.requests import Ask, parse
 from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.steps.neighbours import Neighbours
+from pinning_worker.steps.tariffs import begin_tariffs
 from tests.stories.market_days import ALL_IS_CALM, PRICES, Asked, Event, happen, market, window_goods, works
 from tests.stories.stored_clock import StoredClock
 from tests.stories.world import BROWSER, terms
@@ -105,11 +106,13 @@ async def living(folder: Path, clock: StoredClock, chain: MemoryChain, traffic: 
     database = Database(database_url(folder))
     blocks = traffic.watch(await DiskBlocks.open(folder / "blocks"))
     goods = {multihash: block for work in (*works(), *window_goods()) for multihash, block in work.blocks.items()}
+    books = SqlBooks(database)
+    await begin_tariffs(books, PRICES, clock.now())
     life = Lifecycle(
         Neighbours(
-            terms=terms(prices=PRICES, longest_rest=timedelta(days=30)),
+            terms=terms(longest_rest=timedelta(days=30)),
             clock=clock,
-            books=traffic.watch(SqlBooks(database)),
+            books=traffic.watch(books),
             blocks=blocks,
             receipts=traffic.watch(await JournaledReceipts.open(SqlReceipts(database), folder / "blocks")),
             fetcher=traffic.watch(MemoryFetcher(blocks, {BROWSER: goods}, BLOCK_SECONDS)),

@@ -16,10 +16,10 @@ from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.pin import Event, Pin, State, step
-from pinning_worker.domain.verdict import accounts
 from pinning_worker.ports.books import Change
 from pinning_worker.steps.unbooked import MOST_FOR_ONE_ROOT, MOST_RETURNS
 from tests import content
+from tests.stories.books_read import totals_of
 from tests.stories.world import World
 
 LEAST = 1_000_000  # swartz: of the least fee in `world.terms`
@@ -58,7 +58,7 @@ async def test_dust_for_what_nobody_was_quoted_is_booked_and_causes_nothing(auto
             assert (books.written, w.fetcher.fetches, w.hear()) == (written, [], [])
     told = [line["event"] for line in logs if line["log_level"] in LEVELS]
     assert [event for event in told if event.startswith(("payment.", "pin.", "request."))] == []
-    assert accounts(await w.books.all_payments(), []) == {
+    assert await totals_of(w.books, w.clock.now()) == {
         "earned": Swartz(0),
         "credit": Swartz(0),
         "owed": Swartz(300),

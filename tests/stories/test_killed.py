@@ -19,14 +19,13 @@ from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.domain.content.cid import Cid
-from pinning_worker.domain.money.payment import term_of
 from pinning_worker.domain.money.swartz import ZERO, Swartz
 from pinning_worker.domain.pin import LIVE, State
-from pinning_worker.domain.verdict import accounts
 from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.steps.neighbours import Neighbours
 from tests import content
 from tests.soak import rounds
+from tests.stories.books_read import term_paid_for, totals_of
 from tests.stories.world import World, terms
 
 pytestmark = pytest.mark.slow
@@ -178,7 +177,7 @@ async def nothing_paid_is_lost(w: World, customers: Customers) -> None:
     for pin in pins:
         own = [payment for payment in payments if (payment.root, payment.name) == (pin.root, pin.name)]
         assert all(payment.settled and payment.proof for payment in own), "the chain is calm: everything counts"
-        term = term_of(own)
+        term = await term_paid_for(w.books, pin, w.clock.now())
         if term is not None and term.ends > w.clock.now():
             assert pin.state in LIVE, pin
             assert (pin.starts, pin.ends) == (term.starts, term.ends)
@@ -186,7 +185,7 @@ async def nothing_paid_is_lost(w: World, customers: Customers) -> None:
         elif term is None:
             assert pin.state is State.SHORT, pin
     received = sum((payment.amount.amount for payment in payments), 0)
-    counted = accounts(payments, pins)
+    counted = await totals_of(w.books, w.clock.now())
     assert sum(amount.amount for amount in counted.values()) == received
     with_pins = {(pin.root, pin.name) for pin in pins}
     dust = [payment for payment in payments if (payment.root, payment.name) not in with_pins]

@@ -28,9 +28,7 @@ async def test_a_paid_life_is_six_lines(autojump_clock: MockClock) -> None:
         "payment.proven",
         "pin.confirmed",
         "pin.kept",
-        "quote.given",  # of the renewal that the first reminder offers
-        "quote.given",
-        "quote.given",
+        "quote.given",  # of the renewal that all reminders offer
         "pin.ended",
     ]
     taken, quoted, seen, proven, _, kept = story[:6]

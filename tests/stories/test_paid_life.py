@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from pinning_worker.domain.money.pricing import add_months
 from pinning_worker.domain.pin import State
 from pinning_worker.domain.topic.messages import AddedCid, ExpiredCid, Message
 from tests import content
@@ -235,14 +236,12 @@ async def test_late_payment_is_honoured_at_the_stored_price_while_the_content_ca
     autojump_clock: MockClock,
 ) -> None:
     cid, blocks = content.file(content.noise(3_000_000))
-    w = World()
-    async with w.running():
+    async with World().running() as w:
         w.offer(blocks)
         amount = await w.quoted(cid)
         await w.later(hours=30)
         assert await w.blocks_on_disk() == set()
-    w.terms = terms(prices=type(w.terms.prices)(2, w.terms.prices.least, w.terms.prices.least))  # dearer since
-    async with w.running():
+        await w.set_prices(1_000_000, 1_000_000)  # dearer since
         await w.pay(cid, amount)
         await w.mine(3)
         await w.later(minutes=2)
@@ -289,7 +288,7 @@ async def test_paid_too_little_for_what_was_never_quoted_is_short_once_it_is_quo
         assert (await w.pin(cid)).state is State.OWED
         w.offer(blocks)
         await w.later(hours=1)
-        assert [m["missing"] for m in w.hear() if m["status"] == "PAYMENT-SHORT"] == [315_516]
+        assert [m["missingForOneMonth"] for m in w.hear() if m["status"] == "PAYMENT-SHORT"] == [315_516]
         assert (await w.pin(cid)).state is State.SHORT
 
 
@@ -308,19 +307,23 @@ async def test_short_then_the_rest(autojump_clock: MockClock) -> None:
     async with World().running() as w:
         w.offer(blocks)
         amount = await w.quoted(cid)
-        await w.pay(cid, amount - 2_000_000)
+        await w.pay(cid, 1_000_000)
         await w.mine(3)
         short = w.hear()[-1]
         assert (short["status"], short["missing"], short["received"]) == (
             "PAYMENT-SHORT",
-            2_000_000,
-            amount - 2_000_000,
+            amount - 1_000_000,
+            1_000_000,
         )
+        assert short["missingForOneMonth"] == 415_516
         await w.mine(5)
         assert w.hear() == []  # said once
-        await w.pay(cid, 2_000_000)
+        await w.pay(cid, short["missing"])
         await w.mine(3)
         assert w.hear_statuses()[-2:] == ["ADDED-CID", "CID-PINNED-WITH-NAME"]
+        pin = await w.pin(cid)
+        assert pin.starts is not None
+        assert pin.ends == add_months(pin.starts, 8)
 
 
 async def test_all_outputs_to_us_are_summed(autojump_clock: MockClock) -> None:
@@ -611,12 +614,10 @@ async def test_a_stranger_who_writes_the_same_name_changes_no_paid_pin(autojump_
 
 async def test_the_paying_quote_survives_a_price_change(autojump_clock: MockClock) -> None:
     cid, blocks = content.file(content.noise(2_000_000))
-    w = World()
-    async with w.running():
+    async with World().running() as w:
         w.offer(blocks)
         amount = await w.quoted(cid)
-    w.terms = terms(prices=type(w.terms.prices)(2, w.terms.prices.least, w.terms.prices.least))
-    async with w.running():
+        await w.set_prices(1_000_000, 1_000_000)
         await w.pay(cid, amount)
         await w.mine(3)
         assert (await w.pin(cid)).state is State.PINNED

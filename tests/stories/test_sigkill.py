@@ -27,12 +27,11 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.receipts import SqlReceipts
-from pinning_worker.domain.money.payment import term_of
 from pinning_worker.domain.money.swartz import ZERO, Swartz
 from pinning_worker.domain.pin import STANDING, State
-from pinning_worker.domain.verdict import accounts
 from pinning_worker.steps.recovering import quotes_of, take_up_quotes, take_up_receipts
 from tests.soak import rounds
+from tests.stories.books_read import term_paid_for, totals_of
 from tests.stories.market_days import Paid, happen, market, works
 from tests.stories.mortal_process import EventClock, database_url
 from tests.stories.stored_clock import read_clock
@@ -193,7 +192,7 @@ async def nothing_paid_is_lost(worker: Worker) -> None:
         assert {p.txid for p in payments if not p.proof} <= true.others
         for pin in pins:
             own = [payment for payment in payments if (payment.root, payment.name) == (pin.root, pin.name)]
-            term = term_of(own)
+            term = await term_paid_for(books, pin, now)
             assert all(payment.settled for payment in own if payment.proof), "all is calm: everything counts"
             if term is None:
                 assert pin.state in {State.SHORT, State.SUSPENDED, State.VANISHED}, pin
@@ -201,7 +200,7 @@ async def nothing_paid_is_lost(worker: Worker) -> None:
             assert term.ends > now
             assert pin.state in STANDING, pin
             assert (pin.starts, pin.ends) == (term.starts, term.ends)
-        parts = accounts(payments, pins)
+        parts = await totals_of(books, now)
         assert Swartz.total(parts.values()) == Swartz.total(true.in_chain.values())
         assert all(part >= ZERO for part in parts.values())
 

@@ -126,8 +126,9 @@ class MemoryChain:
 
     def _proof(self, txid: Txid) -> Proof | None:
         for height, block in enumerate(self._blocks):
-            if any(tx.txid == txid for tx in block.transactions):
-                return Proof(height, block.hash, block.time)
+            places = [place for place, tx in enumerate(block.transactions, start=1) if tx.txid == txid]  # 0: coinbase
+            if places:
+                return Proof(height, block.hash, block.time, places[0])
         return None
 
     async def _tell_tip(self, fork: int | None) -> None:

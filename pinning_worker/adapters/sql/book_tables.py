@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 from pinning_worker.adapters.sql.column_types import AnyText, Moment, Money
@@ -82,7 +83,7 @@ quotes = Table(
     Column("months", Integer, nullable=False),
     Column("amount", Money, nullable=False),
     Column("tariff", Integer, nullable=False),
-    Column("tariff_hash", String(64), nullable=False, server_default=""),
+    Column("tariff_hash", String(64), nullable=False, server_default=text("''")),
     Column("size_metadata", BigInteger, nullable=False),
     Column("size_image", BigInteger, nullable=False),
     Column("blocks", Integer, nullable=False),

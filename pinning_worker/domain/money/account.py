@@ -55,7 +55,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Bought:
-    """One purchase: by a payment, or (no `txid`) from credit at the end of a term. No month: all of it became credit."""
+    """One purchase: by a payment, or (no `txid`) from credit at the end of a term. Without a month, all is credit."""
 
     txid: Txid | None
     at: datetime

@@ -1,6 +1,6 @@
 """A worker's answers, as the asker understands them: bytes from the topic in, steps of the story out.
 
-    Fetching*  ->  (Kept*)  Offer  ->  Seen*, Short*  ->  Audited  ->  Pinned
+    Fetching*  ->  (Kept*)  Offer  ->  Seen*, Short*, Gone*  ->  Audited  ->  Pinned
     Refused, before the offer: the end. After it: a passing fault (a worker that cannot see the chain for a moment)
 
 Rules: the caller has checked the sender. Answers to the question carry its id; messages about the payment go to all
@@ -67,6 +67,14 @@ class Short:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """The payment left the mempool without a block, or was double spent."""
+
+    name: str
+    txid: Txid
+
+
+@dataclass(frozen=True, slots=True)
 class Audited:
     """Every block is on the worker's disk, was read back, and its hash is right."""
 
@@ -84,7 +92,7 @@ class Refused:
     again_after: int | None
 
 
-Step = Fetching | Kept | Offer | Seen | Short | Audited | Pinned | Refused
+Step = Fetching | Kept | Offer | Seen | Short | Gone | Audited | Pinned | Refused
 
 
 @dataclass(slots=True)
@@ -126,7 +134,7 @@ class Following:
                 return step
             case Fetching() if self.offer is None:
                 return step
-            case Seen() | Short() | Audited() if self.offer is not None:
+            case Seen() | Short() | Gone() | Audited() if self.offer is not None:
                 return step
         return None
 
@@ -167,6 +175,8 @@ def _read(said: Mapping[str, object]) -> Step | None:
             "missing": int(missing),
         }:
             return Short(name, Txid(txid), Swartz(int(received)), Swartz(int(missing)))
+        case {"status": "PAYMENT-GONE", "nameId": str(name), "txid": str(txid)}:
+            return Gone(name, Txid(txid))
         case {"status": "ADDED-CID"}:
             return Audited()
         case {"status": "CID-PINNED-WITH-NAME", "nameId": str(name), "expirationDate": str(until)}:

@@ -70,10 +70,10 @@ class AddingCid:
             "quote": {
                 "id": quote.id,
                 "priceVersion": quote.tariff,
-                "tariff": quote.tariff_hash,
                 "issued": date_text(quote.issued),
                 "expires": date_text(quote.expires),
                 "network": quote.network,
+                "tariff": quote.tariff_hash,
             },
             "foreign": [link[:_LONGEST_FOREIGN] for link in quote.foreign[:_MOST_FOREIGN]],
         }
@@ -114,10 +114,10 @@ class PaymentShort:
     txid: Txid
     received: Swartz
     missing: Swartz
-    months: int
-    missing_for_one_month: Swartz
     payment_address: str
     quote_id: str
+    months: int
+    missing_for_one_month: Swartz
 
     def encode(self) -> bytes:
         fields = {
@@ -126,10 +126,10 @@ class PaymentShort:
             "txid": self.txid,
             "received": self.received.amount,
             "missing": self.missing.amount,
-            "durationMonths": self.months,
-            "missingForOneMonth": self.missing_for_one_month.amount,
             "paymentAddress": self.payment_address,
             "quoteId": self.quote_id,
+            "durationMonths": self.months,
+            "missingForOneMonth": self.missing_for_one_month.amount,
         }
         return _status("PAYMENT-SHORT", fields)
 

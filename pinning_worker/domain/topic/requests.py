@@ -36,6 +36,7 @@ class Kind(StrEnum):
     ADDING = "adding-cid"
     SEEN = "payment-seen"
     SHORT = "payment-short"
+    GONE = "payment-gone"
     ADDED = "added-cid"
     PINNED = "cid-pinned-with-name"
     EXPIRING = "expiring-cid"
@@ -55,7 +56,7 @@ class Kind(StrEnum):
 _BY_STATUS = {
     kind.value.upper(): kind
     for kind in Kind
-    if kind.value.endswith("-cid") or kind in (Kind.SEEN, Kind.SHORT, Kind.PINNED, Kind.ERROR)
+    if kind.value.endswith("-cid") or kind in (Kind.SEEN, Kind.SHORT, Kind.GONE, Kind.PINNED, Kind.ERROR)
 }
 
 

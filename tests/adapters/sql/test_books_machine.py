@@ -21,7 +21,7 @@ from pinning_worker.adapters.sql.schema import metadata
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.identities import NameBytes, Txid
-from pinning_worker.domain.money.payment import PaidOutput, Payment, Purchase
+from pinning_worker.domain.money.payment import PaidOutput, Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.written_once import Rewritten
@@ -83,7 +83,6 @@ def payments(draw: st.DrawFn) -> Payment:
         first_seen=draw(st.sampled_from([NOW, NOW, NOW, MOMENTS[1]])),
         proof=draw(st.none() | st.integers(5, 8).map(proof)),
         settled=draw(st.booleans()),
-        bought=draw(st.none() | st.just(Purchase("q1", Swartz(2**62), 8))),
         gone=draw(st.booleans()),
     )
 

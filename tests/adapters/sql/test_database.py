@@ -197,7 +197,7 @@ async def test_commits_outlive_a_power_cut(database: Database) -> None:
         ("UPDATE quotes SET size_image = -5", "quote q1 "),
         ("UPDATE quotes SET foreign_links = '{}'", "quote q1 .*not a list of texts"),
         ("UPDATE requests SET size_image = NULL", "request .*only some are set"),
-        ("UPDATE payments SET bought_amount = NULL", f"payment {TXID} "),
+        ("UPDATE payments SET proof_hash = NULL", f"payment {TXID} "),
     ],
 )
 async def test_a_damaged_row_says_which_it_is(database: Database, damage: str, told: str) -> None:

@@ -19,13 +19,16 @@ from pinning_worker.adapters.sql.database import Database, engine_of
 from pinning_worker.adapters.sql.name_index import SqlNameIndex, _root
 from pinning_worker.adapters.sql.schema import metadata
 from pinning_worker.domain.content.cid import RAW, Root, cid_of
+from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.identities import NameBytes, Txid
+from pinning_worker.domain.money.account import Due
 from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.money.tariff import MIB, Rate
 from pinning_worker.domain.topic.listing import NameFilter
 from pinning_worker.domain.topic.name_row import NameRow
 from pinning_worker.ports.books import Change
 from pinning_worker.ports.world import NeedsMending
-from tests.contract.samples import ROOT, TXID, block_name, payment, pin, quote, request
+from tests.contract.samples import HOUR, NOW, ROOT, TXID, block_name, payment, pin, quote, request
 
 assert {book_tables.pins.metadata, name_tables.name_ops.metadata} == {metadata}
 
@@ -35,7 +38,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0004"
+down_revision = "0005"
 
 def upgrade() -> None:
     with op.batch_alter_table("payments", recreate="always") as payments:
@@ -124,7 +127,7 @@ async def test_a_later_revision_that_copies_a_table_keeps_its_rows_and_their_chi
     (scripts / "versions/9999_note.py").write_text(SECOND_REVISION)
     monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
 
-    with pytest.raises(migrate.UnusableDatabase, match="at revision 0004, not 9999: run `pinning-worker migrate`"):
+    with pytest.raises(migrate.UnusableDatabase, match="at revision 0005, not 9999: run `pinning-worker migrate`"):
         migrate.require_current(url)
     assert migrate.migrate(url) == "9999"
     assert await everything(url) == before
@@ -143,14 +146,20 @@ def migrate_up_to(revision: str, url: str, scratch: Path) -> None:
         assert migrate.migrate(url) == revision
 
 
+_RENAMED = {"price_version": "tariff"}
+_DROPPED = {"bought_quote", "bought_amount", "bought_months"}
+
+
 def copy_rows(source: Path, target: Path) -> None:
     """Into tables that have fewer columns."""
     with closing(sqlite3.connect(target)) as connection:
         connection.execute("ATTACH ? AS source", (str(source),))
         names = [name for (name,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")]
         for table in [name for name in names if name != "alembic_version"]:
-            columns = ", ".join(f'"{row[1]}"' for row in connection.execute(f"PRAGMA main.table_info({table})"))
-            connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM source.{table}")
+            columns = [row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")]
+            kept = [_RENAMED.get(column, column) for column in columns if column not in _DROPPED]
+            into = ", ".join(column for column in columns if column not in _DROPPED)
+            connection.execute(f"INSERT INTO main.{table} ({into}) SELECT {', '.join(kept)} FROM source.{table}")
         connection.commit()
 
 
@@ -161,10 +170,49 @@ async def test_books_of_the_first_revision_keep_every_row_and_wait_for_nobody(
     migrate.migrate(f"sqlite:///{new}")
     await fill(f"sqlite:///{new}")
     revise(new, "UPDATE requests SET staged_for = '[]'")
+    revise(new, "UPDATE quotes SET tariff = 1, tariff_hash = ''")
+    revise(new, "UPDATE payments SET proof_position = NULL")
     migrate_up_to("0001", url, tmp_path)
     copy_rows(new, path)
-    assert migrate.migrate(url) == "0004"
+    assert migrate.migrate(url) == "0005"
     assert await everything(url) == await everything(f"sqlite:///{new}")
+
+
+async def test_the_quotes_of_an_earlier_revision_become_tariffs_under_which_each_is_kept(
+    url: str, path: Path, tmp_path: Path
+) -> None:
+    """Catches: a payer of an old quote who gets fewer months after an update of the worker."""
+    new = tmp_path / "new.db"
+    migrate.migrate(f"sqlite:///{new}")
+    database = Database(f"sqlite:///{new}")
+    sizes, small = Sizes(0, 5 * MIB, 5 * MIB), Sizes(7, 0, 7)
+    rows = [  # price version 9 was the first: (id, version, months, swartz, sizes)
+        ("dear", 9, 8, 400 * 5 * 8, sizes),
+        ("floor", 9, 8, 1_000, small),
+        ("cheap", 3, 1, 30 * 5, sizes),
+        ("floor too", 3, 8, 90, small),
+    ]
+    quotes = tuple(
+        quote(id, tariff=version, months=months, amount=Swartz(amount), sizes=each, issued=NOW + number * HOUR)
+        for number, (id, version, months, amount, each) in enumerate(rows)
+    )
+    assert await SqlBooks(database).commit(Change(quotes=quotes))
+    await database.close()
+    migrate_up_to("0004", url, tmp_path)
+    copy_rows(new, path)
+    migrate.migrate(url)
+    database = Database(url)
+    books = SqlBooks(database)
+    log, found = await books.tariffs(), {quote.id: quote for quote in await books.quotes(ROOT)}
+    await database.close()
+    assert [(each.number, each.per_mib_month.amount, each.least.amount, each.is_derived) for each in log] == [
+        (1, 400, 1_000, True),
+        (2, 30, 90, True),
+    ]
+    assert [found[id].tariff for id, *_ in rows] == [1, 1, 2, 2]
+    for kept in found.values():
+        rate = Rate(log[kept.tariff - 1].per_mib_month.amount * kept.sizes.total, log[kept.tariff - 1].least)
+        assert Due().more(rate, kept.months).amount <= kept.amount
 
 
 async def test_names_of_an_earlier_revision_are_selected_as_if_they_were_added_now(
@@ -210,7 +258,7 @@ async def test_a_migration_that_fails_halfway_changes_nothing(
     monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
     with pytest.raises(migrate.UnusableDatabase, match="rows without their parents"):
         migrate.migrate(url)
-    assert migrate.revision_of(url) == "0004"
+    assert migrate.revision_of(url) == "0005"
     assert await everything(url) == before
 
 
