@@ -15,7 +15,7 @@ from pinning_worker.ports.content import Budget
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Bytes, seconds, blocks and swartz; `.env.example` explains each."""
+    """`settings/fields.py` has the defaults, `.env.example` explains each."""
 
     prices: PriceList
     payment_address: str
@@ -24,12 +24,12 @@ class Terms:
     depth: Depth
     budget: Budget
     staging_quota: int  # bytes of quoted, unpaid content
-    quarantine: timedelta = timedelta(days=7)
-    quote_life: timedelta = timedelta(hours=24)
-    most_months: int = 8
-    queue_size: int = 200  # requests waiting or being fetched
-    queue_size_per_peer: int = 50
-    fetches_at_once: int = 8
+    quarantine: timedelta
+    quote_life: timedelta
+    most_months: int
+    queue_size: int  # requests waiting or being fetched
+    queue_size_per_peer: int
+    fetches_at_once: int
     steps_at_once: int = 16
     longest_rest: timedelta = timedelta(hours=1)  # a clock may be set, a machine may sleep: look again
     denied: Callable[[Cid], bool] = lambda cid: False  # by its block, whatever the codec of the CID

@@ -246,7 +246,11 @@ async def test_a_watcher_names_each_server_for_what_it_is() -> None:
         network = with_checkpoint(replace(STEADY, split_block=split), checkpoint)
         servers[0].is_open = False
         watcher = PaymentWatcher(
-            network, ClockAt(tip_time(servers[0].ledger)), [*(server.url for server in servers), NOBODY], patience=BRISK
+            network,
+            ClockAt(tip_time(servers[0].ledger)),
+            [*(server.url for server in servers), NOBODY],
+            longest_unseen=HOUR,
+            patience=BRISK,
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(watcher.run, Heard())

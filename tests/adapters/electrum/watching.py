@@ -11,7 +11,7 @@ import trio
 
 from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.patience import Patience
-from pinning_worker.adapters.electrum.watcher import LONGEST_UNSEEN, PaymentWatcher
+from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Proof
 from pinning_worker.ports.world import Clock
@@ -21,6 +21,8 @@ from tests.mining import LATER
 
 # Servers are on this machine: what takes minutes out there takes moments here.
 BRISK = Patience(first_retry=0.01, longest_retry=0.05, first_distrust=1000.0, longest_distrust=1000.0, put_off=0.01)
+
+LONGEST_UNSEEN = timedelta(hours=2)
 
 
 @dataclass

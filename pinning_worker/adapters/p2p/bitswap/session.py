@@ -110,13 +110,14 @@ class Session:
     async def run(self, progress: Progress) -> Fetched:
         """Raises NotFound, Stalled, OverBudget, Unreadable, NoRoom; other errors of the store pass through."""
         try:
-            with trio.move_on_after(self._budget.total_seconds):
+            seconds = self._budget.fetch_time.total_seconds()
+            with trio.move_on_after(seconds):
                 with one_error():
                     async with trio.open_nursery() as nursery:
                         await self._walk_all(nursery, progress)
                 await progress(len(self._walk.sizes), self._walk.bytes)
                 return Fetched(self._walk.in_order())
-            raise Stalled(f"not whole within {self._budget.total_seconds:g} s", self._walk.sizes)
+            raise Stalled(f"not whole within {seconds:g} s", self._walk.sizes)
         except DiskFull as error:
             raise NoRoom(str(error), self._walk.sizes) from error
         finally:
@@ -259,7 +260,8 @@ class Session:
     async def _next(self) -> Arrival | None:
         """The next block of the queue; None: time to look again. Raises when nothing came for too long."""
         waited = trio.current_time() - self._moved
-        limit = self._budget.idle_seconds if self._walk.sizes else self._budget.first_block_seconds
+        patience = self._budget.idle_time if self._walk.sizes else self._budget.first_block_time
+        limit = patience.total_seconds()
         is_hopeless = self._hopeless is not None and self._hopeless.cid.multihash in self._open
         if waited >= limit or is_hopeless or self._is_over():
             raise self._gave_up(waited)

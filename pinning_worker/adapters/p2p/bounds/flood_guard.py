@@ -29,6 +29,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pinning_worker.adapters.p2p.bounds.bucket import Bucket
+from pinning_worker.adapters.p2p.bounds.defaults import (
+    GOSSIP_BYTES_PER_SECOND,
+    MESSAGES_PER_PEER_PER_SECOND,
+    MESSAGES_PER_SECOND,
+)
 from pinning_worker.adapters.p2p.bounds.gossip_budget import GossipBudget
 
 SHARE = 0.25
@@ -51,11 +56,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class GossipLimits:
-    """Per second. `per_origin` and `messages` count messages; `bytes` those of all messages together."""
+    """`messages_per_peer_per_second` is for the peer that signed a message, the others for all messages together."""
 
-    per_origin: float = 100.0
-    messages: float = 1_000.0
-    bytes: float = 4 * 1024 * 1024
+    messages_per_peer_per_second: float = MESSAGES_PER_PEER_PER_SECOND
+    messages_per_second: float = MESSAGES_PER_SECOND
+    gossip_bytes_per_second: float = GOSSIP_BYTES_PER_SECOND
 
 
 @dataclass(slots=True)
@@ -160,14 +165,18 @@ class FloodGuard:
         return False
 
     def _own(self, origin: bytes, now: float) -> Origin:
-        per_second = self.limits.per_origin * (TRUSTED_TIMES if origin in self.trusted else 1)
+        per_second = self.limits.messages_per_peer_per_second * (TRUSTED_TIMES if origin in self.trusted else 1)
         return _remembered(self._origins, origin, lambda: Origin(Bucket.full(per_second, now)))
 
     def _share(self, forwarder: bytes) -> float:
         return TRUSTED_SHARE if forwarder in self.trusted else SHARE
 
     def _pair(self, share: float, now: float) -> tuple[Bucket, Bucket]:
-        return Bucket.full(self.limits.messages * share, now), Bucket.full(self.limits.bytes * share, now)
+        limits = self.limits
+        return (
+            Bucket.full(limits.messages_per_second * share, now),
+            Bucket.full(limits.gossip_bytes_per_second * share, now),
+        )
 
 
 def _remembered(known: OrderedDict[bytes, T], peer: bytes, new: Callable[[], T]) -> T:

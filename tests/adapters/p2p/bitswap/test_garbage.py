@@ -4,6 +4,7 @@ import random
 import threading
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import trio
@@ -234,7 +235,7 @@ async def test_when_a_fetch_is_given_up_its_wants_are_cancelled() -> None:
         cid = cid_of(RAW, b"never")
         await peer.connect(node)
         with pytest.raises(NotFound):
-            await node.fetch(cid, peer.id, budget=replace(BUDGET, first_block_seconds=0.5))
+            await node.fetch(cid, peer.id, budget=replace(BUDGET, first_block_time=timedelta(seconds=0.5)))
         await peer.until(lambda heard: cancels_in(heard) == {cid.binary})
         assert [(want.cid, want.kind, want.send_dont_have) for want in wants_in(peer.heard)] == [
             (cid.binary, WantType.BLOCK, True)

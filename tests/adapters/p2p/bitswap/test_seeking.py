@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import trio.testing
@@ -97,7 +98,7 @@ async def test_a_directory_full_of_ghosts_ends_with_the_budget(monkeypatch: pyte
         directory = look_into(node, Directory(node.host, *ghosts(1_000)))
         root = await add_file(MemoryBlocks(), *chunks(2, 1000))
         with pytest.raises(NotFound):
-            await node.fetch(root, budget=replace(BUDGET, first_block_seconds=3))
+            await node.fetch(root, budget=replace(BUDGET, first_block_time=timedelta(seconds=3)))
         assert len(directory.visited) == seeking.MOST_TRIED
 
 
@@ -117,6 +118,8 @@ async def test_a_fetch_that_ends_ends_its_dials_and_its_look_into_the_directory(
         directory = look_into(node, Directory(node.host, contact_of(provider)))
         root = await add_file(MemoryBlocks(), *chunks(2, 1000))
         with pytest.raises(NotFound):
-            await node.fetch(root, origins=[provider.address], budget=replace(BUDGET, first_block_seconds=2))
+            await node.fetch(
+                root, origins=[provider.address], budget=replace(BUDGET, first_block_time=timedelta(seconds=2))
+            )
         await trio.testing.wait_all_tasks_blocked()
         assert (directory.visited, directory.visiting) == ([provider.id], 0)

@@ -25,10 +25,11 @@ import trio
 from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 
 from pinning_worker.adapters.p2p.bounds import unread
+from pinning_worker.adapters.p2p.bounds.defaults import STREAM_WINDOW
 from pinning_worker.adapters.p2p.bounds.stream_window import StreamWindow
 from pinning_worker.adapters.p2p.cures.once import replace
 
-LARGEST_WINDOW = 2 * 1024 * 1024
+_largest = STREAM_WINDOW
 
 Update = Callable[..., Awaitable[None]]
 
@@ -42,8 +43,8 @@ def mend() -> None:
 
 def grow_to(size: int) -> None:
     """From now on, in this process: no stream's window grows over `size` bytes (it begins with 256 KiB)."""
-    global LARGEST_WINDOW  # noqa: PLW0603  the library's streams know no host that could say it
-    LARGEST_WINDOW = size
+    global _largest  # noqa: PLW0603  the library's streams know no host that could say it
+    _largest = size
 
 
 def room_to_tell(stream: YamuxStream) -> int:
@@ -67,8 +68,8 @@ def follow(stream: YamuxStream, count: int) -> None:
 def _window(stream: YamuxStream) -> StreamWindow:
     window = _windows.get(stream)
     if window is None:
-        size = min(_sizes.get(stream.conn, stream.target_recv_window), LARGEST_WINDOW)
-        window = _windows[stream] = StreamWindow(size, LARGEST_WINDOW, trio.current_time())
+        size = min(_sizes.get(stream.conn, stream.target_recv_window), _largest)
+        window = _windows[stream] = StreamWindow(size, _largest, trio.current_time())
     return window
 
 
