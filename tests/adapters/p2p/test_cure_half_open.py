@@ -9,7 +9,7 @@ import trio
 from pinning_worker.adapters.p2p.bounds import door
 from pinning_worker.adapters.p2p.cures.connections import deafness
 from pinning_worker.adapters.p2p.cures.ports import first_bytes, half_open
-from tests.adapters.p2p.cure_rig import TCP, bare_host, connect, outcome, play, until
+from tests.adapters.p2p.cure_rig import TCP, bare_host, brought_about, connect, outcome, play, until
 
 SILENT = 200
 WEBSOCKET = (
@@ -34,7 +34,7 @@ async def silent_sockets() -> str:
         await until(lambda: len(open_ones) <= door.MOST_HALF_OPEN, seconds=3)
         held = len(open_ones)
         await connect(honest, host)
-        await until(lambda: not open_ones, seconds=8)
+        await brought_about(lambda: not open_ones, seconds=8)
         left = len(open_ones)
         still = honest.get_id() in host.get_connected_peers()
         nursery.cancel_scope.cancel()
