@@ -13,7 +13,7 @@ from pinning_worker.adapters.p2p.bounds.defaults import MAX_HALF_OPEN
 from pinning_worker.adapters.p2p.bounds.door import Door, DoorRules
 from pinning_worker.adapters.p2p.cures.connections import deafness
 from pinning_worker.adapters.p2p.cures.ports import first_bytes, half_open
-from tests.adapters.p2p.cure_rig import TCP, bare_host, connect, outcome, play, until
+from tests.adapters.p2p.cure_rig import TCP, bare_host, brought_about, connect, outcome, play, until
 
 SILENT = 200
 WEBSOCKET = (
@@ -43,7 +43,7 @@ async def _silent_sockets() -> str:
         await until(lambda: len(open_ones) <= MAX_HALF_OPEN, seconds=3)
         held = len(open_ones)
         await connect(honest, host)
-        await until(lambda: not open_ones, seconds=8)
+        await brought_about(lambda: not open_ones, seconds=8)
         left = len(open_ones)
         still = honest.get_id() in host.get_connected_peers()
         nursery.cancel_scope.cancel()
