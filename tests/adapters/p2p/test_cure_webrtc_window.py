@@ -75,7 +75,7 @@ async def one_that_reads_late() -> str:
 
 async def one_that_never_reads() -> str:
     """And another stream of the same connection."""
-    webrtc_window.PATIENCE = 1.0
+    webrtc_window.PATIENCE_SECONDS = 1.0
     async with webrtc_host() as host, stranger(address_of(host)) as browser, trio.open_nursery() as nursery:
         muxed = await connected(host)
         stream = await muxed.open_stream()

@@ -12,9 +12,9 @@ from trio.testing import MockClock
 
 from pinning_worker.adapters.p2p.frames import (
     AT_ONCE,
-    FRAME,
+    FRAME_SECONDS,
     LARGE_FRAME,
-    SILENCE,
+    SILENCE_SECONDS,
     BadFrame,
     FrameReader,
     StreamGone,
@@ -129,7 +129,7 @@ class Drip(Cut):
 async def test_a_slow_loris_gets_its_time_and_no_more(autojump_clock: MockClock) -> None:
     with pytest.raises(StreamGone, match="silent"):
         await FrameReader(Drip()).next()
-    assert trio.current_time() <= SILENCE + FRAME
+    assert trio.current_time() <= SILENCE_SECONDS + FRAME_SECONDS
 
 
 class SlowLine(Cut):
@@ -202,7 +202,7 @@ async def test_silence_between_messages_is_as_long_as_the_reader_allows(autojump
     class Silent(Cut):
         async def read(self, n: int | None = None) -> bytes:
             if len(self.pieces) == 1:
-                await trio.sleep(SILENCE * 10)
+                await trio.sleep(SILENCE_SECONDS * 10)
             return await super().read(n)
 
     writer = Cut()

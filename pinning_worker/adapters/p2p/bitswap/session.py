@@ -7,10 +7,10 @@ ring.
 
 Rules: a block that is in the store is never asked for. Budget and content of a block are checked before it is written.
 At most WINDOW wants are open, and one peer is asked only for as much as its line carries in a second (bounds/pace.py);
-the first block under the root is assumed to have LIKELY bytes. A peer that owes answers and gives none for PATIENCE
-seconds is passed over until it gives one, and is remembered as silent; when nothing came for REPEAT seconds, the
-session asks for everything anew. Bytes of a block that is under way count as well: `Trickle` says how far. Nothing of
-this depends on a stream: wants belong to the session, which sends them again to a peer that comes back.
+the first block under the root is assumed to have LIKELY bytes. A peer that owes answers and gives none for
+PATIENCE_SECONDS is passed over until it gives one, and is remembered as silent; when nothing came for REPEAT_SECONDS,
+the session asks for everything anew. Bytes of a block that is under way count as well: `Trickle` says how far. Nothing
+of this depends on a stream: wants belong to the session, which sends them again to a peer that comes back.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ LIKELY = 1024 * 1024
 LARGE_NODE = 64 * 1024
 QUEUE = 8
 WRITERS = 4
-TICK = 1.0
-PATIENCE = 5.0
-REPEAT = 10.0
+TICK_SECONDS = 1.0
+PATIENCE_SECONDS = 5.0
+REPEAT_SECONDS = 10.0
 TELL_SECONDS = 0.5  # seconds between two calls of `progress`, at least; the last one has the whole
 
 Progress = Callable[[int, int], Awaitable[None]]
@@ -263,7 +263,7 @@ class Session:
         is_hopeless = self._hopeless is not None and self._hopeless.cid.multihash in self._open
         if waited >= limit or is_hopeless or self._is_over():
             raise self._gave_up(waited)
-        with trio.move_on_after(min(TICK, limit - waited)):
+        with trio.move_on_after(min(TICK_SECONDS, limit - waited)):
             return await self._queue.receive()
         self._look_again = True
         return None
@@ -314,11 +314,13 @@ class Session:
             return
         self._look_again = False
         now = trio.current_time()
-        if now - max(self._moved, self._repeated) >= REPEAT:  # trickling bytes count: Helia would send the block twice
+        if (
+            now - max(self._moved, self._repeated) >= REPEAT_SECONDS
+        ):  # trickling bytes count: Helia would send the block twice
             self._ask_anew(now)
         peers = self._peers()
         owing = self._owing()
-        self._slow = {peer for peer in owing if now - self._heard[peer] >= PATIENCE}
+        self._slow = {peer for peer in owing if now - self._heard[peer] >= PATIENCE_SECONDS}
         self._note_the_silent()
         ranks = [self._market.hearing.rank(peer) for peer in peers]
         silent, broke = sum(rank >= Rank.SILENT for rank in ranks), ranks.count(Rank.BROKE_ITS_WORD)

@@ -22,9 +22,9 @@ MOST = 8 * 1024 * 1024
 WORTH_MEASURING = 32 * 1024
 BURST = 256 * 1024  # of a block, at once: yamux's first window, which lies in the line before we can grant less
 BEHIND = 64 * 1024  # the bytes that lie there later (stream_window.SMALLEST)
-PING_EVERY = 10.0  # js-libp2p's, since its start
-PING_PATIENCE = 5.0
-PING_LATE = 2.0  # then it will not come
+PING_EVERY_SECONDS = 10.0  # js-libp2p's, since its start
+PING_PATIENCE_SECONDS = 5.0
+PING_LATE_SECONDS = 2.0  # then it will not come
 
 
 class Pace:
@@ -57,9 +57,10 @@ class Pace:
             return False
         first, then, since = BURST / self.rate, BEHIND / self.rate, now - self._pinged
         if self._answering:
-            return first + then > PING_PATIENCE / 2 and since < 2 * PING_PATIENCE
-        ahead = first + 2 * then - PING_PATIENCE  # its last one may have been under way for `then` when it began
-        return ahead > 0 and PING_EVERY - ahead - then < since < PING_EVERY + PING_LATE
+            return first + then > PING_PATIENCE_SECONDS / 2 and since < 2 * PING_PATIENCE_SECONDS
+        # Its last one may have been under way for `then` when it began.
+        ahead = first + 2 * then - PING_PATIENCE_SECONDS
+        return ahead > 0 and PING_EVERY_SECONDS - ahead - then < since < PING_EVERY_SECONDS + PING_LATE_SECONDS
 
     def ping_began(self, now: float) -> None:
         self._pinged, self._answering = now, True

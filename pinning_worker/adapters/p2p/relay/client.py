@@ -36,7 +36,7 @@ from pinning_worker.domain.identities import PeerId
 from pinning_worker.ungroup import one_error
 
 SHORTEST_SECONDS = 10.0  # seconds between two renewals
-LONGEST = 3600.0
+LONGEST_SECONDS = 3600.0
 AGAIN_SECONDS = 300.0  # until we ask a peer again that has refused
 MOST_ADDRESSES = 4  # of one relay
 _BEGINNINGS = ("/ip4/", "/ip6/", "/dns/", "/dns4/", "/dns6/")
@@ -100,7 +100,7 @@ class RelayClient:
                 if peer not in self._places:
                     _log.info("relay.place_held", relay=peer, expires=place.expire)
                 self._places[peer] = self._circuits(peer, place)
-                with trio.move_on_after(min(max((place.expire - time.time()) / 2, SHORTEST_SECONDS), LONGEST)):
+                with trio.move_on_after(min(max((place.expire - time.time()) / 2, SHORTEST_SECONDS), LONGEST_SECONDS)):
                     while self._direct_to(peer) is not None:
                         await self._host.changed()
                     return

@@ -13,7 +13,7 @@ from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap.places import QUICK_SECONDS, UNTAKEN, NoPlace, Places, Speed
 from pinning_worker.adapters.p2p.bitswap.server import SENDERS, SLOW, STALLED, Server
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want
-from pinning_worker.adapters.p2p.frames import WRITE
+from pinning_worker.adapters.p2p.frames import WRITE_SECONDS
 from pinning_worker.domain.identities import PeerId
 from tests.adapters.p2p.bitswap.rig import add
 from tests.domain.dagpb import RAW
@@ -54,7 +54,7 @@ async def test_a_crowd_that_takes_nothing_keeps_nobody_waiting(autojump_clock: M
             server.hear(PeerId(f"takes nothing {number}"), Message([Want(cid.binary)]))
         await trio.testing.wait_all_tasks_blocked()
         server.hear(PeerId("honest"), Message([Want(cid.binary)]))
-        with trio.fail_after(WRITE / 2):
+        with trio.fail_after(WRITE_SECONDS / 2):
             await honest.served.wait()
         nursery.cancel_scope.cancel()
 
