@@ -20,8 +20,8 @@ from pinning_worker.adapters.p2p.bounds.datagram_door import TOTAL_BURST
 from pinning_worker.adapters.p2p.bounds.door import Door, DoorRules
 from pinning_worker.adapters.p2p.cures.connections import deafness
 from pinning_worker.adapters.p2p.cures.webrtc import bounds as webrtc_bounds
+from pinning_worker.adapters.p2p.cures.webrtc import close as webrtc_close
 from pinning_worker.adapters.p2p.cures.webrtc import door as webrtc_door
-from pinning_worker.adapters.p2p.cures.webrtc import endings as webrtc_endings
 from pinning_worker.adapters.p2p.cures.webrtc import threads as webrtc_threads
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
@@ -143,4 +143,4 @@ async def test_in_a_full_house_a_silent_one_by_webrtc_makes_room_too(monkeypatch
 
 
 if __name__ == "__main__":
-    play(globals(), deafness, webrtc_threads, webrtc_endings, webrtc_bounds, webrtc_door)
+    play(globals(), deafness, webrtc_threads, webrtc_close, webrtc_bounds, webrtc_door)

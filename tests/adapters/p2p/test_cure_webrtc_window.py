@@ -19,7 +19,7 @@ from trio.testing import MockClock
 
 from pinning_worker.adapters.p2p.bounds import unread
 from pinning_worker.adapters.p2p.cures.webrtc import bounds as webrtc_bounds
-from pinning_worker.adapters.p2p.cures.webrtc import endings as webrtc_endings
+from pinning_worker.adapters.p2p.cures.webrtc import close as webrtc_close
 from pinning_worker.adapters.p2p.cures.webrtc import threads as webrtc_threads
 from pinning_worker.adapters.p2p.cures.webrtc import window as webrtc_window
 from tests.adapters.p2p.cure_rig import outcome, play, until
@@ -204,4 +204,4 @@ async def test_all_connections_together(monkeypatch: pytest.MonkeyPatch) -> None
 
 if __name__ == "__main__":
     logging.disable()
-    play(globals(), webrtc_threads, webrtc_endings, webrtc_bounds, webrtc_window)
+    play(globals(), webrtc_threads, webrtc_close, webrtc_bounds, webrtc_window)

@@ -60,8 +60,8 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """The peers that we may ask. `peers`: the connected ones, the likeliest first. `slow`: those among them that owe
-    answers and have given none for a while. `silent`: the number that were silent, lately or now; `broke`: the number
+    """The peers that we may ask. `peers`: the connected ones, the likeliest first. `slow`: the ones that owe answers
+    and have given none for a while. `silent`: the number that were silent, lately or now; `broke`: the number
     of these that broke their word, that is, said HAVE and did not deliver."""
 
     peers: Sequence[PeerId]

@@ -3,9 +3,8 @@
 Rules: a block is hashed before anybody gets it, and not even hashed when no session waits for it. A block that we did
 not ask for is dropped and counted against the sender. A peer that we asked for nothing may send wantlists only: small
 messages, few streams. A peer that we asked for a block larger than a message may be, and that sends it, has done no
-more than we asked. Whatever a peer sends, the worst outcome is that its stream is reset and, at the ban, its connection
-closed. The ban acts at once: the rest of a message with thousands of faults is not read, for each of them is a line in
-the log.
+more than we asked. At worst, a message costs its sender the stream and, at the ban, the connection. The ban acts at
+once: the rest of a message with thousands of faults is not read, for each of them is a line in the log.
 """
 
 from __future__ import annotations

@@ -243,8 +243,7 @@ class Session:
         self.ring()
 
     async def _parsed(self, want: Open, block: bytes) -> Parsed:
-        """The links of a block; those of a large node are read beside the event loop: 4 MiB can hold a hundred
-        thousand."""
+        """The links of a block. A thread reads the ones of a large node: 4 MiB can hold a hundred thousand."""
         places = [cid for cid, _ in want.places if cid.codec != RAW] if len(block) > LARGE_NODE else []
         return {cid: await trio.to_thread.run_sync(self._walk.children, cid, block) for cid in places}
 

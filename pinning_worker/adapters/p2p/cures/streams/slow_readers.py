@@ -1,6 +1,6 @@
-"""Somebody who reads slowly must still get the whole of a large message.
+"""A peer that reads slowly must still get the whole of a large message.
 
-What happens: a write of a block fails with "Timed out waiting for window update" when its reader takes nothing for 5 s:
+The fault: a write of a block fails with "Timed out waiting for window update" when its reader takes nothing for 5 s:
 a phone on a thin line, a browser in a background tab; so a block of 1 MiB never arrives below some 50 kB/s. Where it
 waits it looks at the window every 10 ms, which also costs half of the speed to a quick reader. Where:
 `YamuxStream.write`.
@@ -43,7 +43,7 @@ def mend() -> None:
 
 
 class _Window:
-    """`send_window` as a property of the class: whoever enlarges it wakes the writer."""
+    """`send_window` as a property of the class: an assignment that enlarges it wakes the writer."""
 
     def __get__(self, stream: Any, owner: type | None = None) -> Any:
         return self if stream is None else stream.__dict__["send_window"]

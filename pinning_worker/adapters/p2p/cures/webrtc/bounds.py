@@ -28,7 +28,7 @@ from libp2p.transport.webrtc.connection import WebRTCConnection
 from libp2p.transport.webrtc.exceptions import WebRTCStreamError
 
 from pinning_worker.adapters.p2p.cures.once import replace
-from pinning_worker.adapters.p2p.cures.webrtc import endings
+from pinning_worker.adapters.p2p.cures.webrtc import close
 
 MOST_HANDSHAKE_MESSAGES = 16
 MOST_CHUNKS = 2_048  # a window of 1 MiB is 900 of them as browsers cut it
@@ -43,7 +43,7 @@ NOISY = ("aiortc", "aioice", "asyncio")
 
 Send = Callable[[int, bytes], Awaitable[None]]
 
-AFTER = (endings,)  # both wire a new connection: pacing wraps the send that is left by then
+AFTER = (close,)  # both wire a new connection: pacing wraps the send that is left by then
 
 
 def mend() -> None:
