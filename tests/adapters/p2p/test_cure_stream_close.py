@@ -1,4 +1,4 @@
-"""The stream-close cure: a stream whose FIN or RST a deadline cuts short gives its places back, here and at the peer."""
+"""The stream-close cure: a stream whose FIN or RST a deadline cuts short gives its places back, here and there."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want
-from pinning_worker.domain.content.cid import BadCid, cid_from_bytes
+from pinning_worker.domain.content.cid import BadCid, CidBytes, cid_from_bytes
 from pinning_worker.domain.content.multihash import Multihash
 
 MOST_WANTS = 1024
@@ -36,11 +36,11 @@ class Ledger:
     """By binary CID, oldest first."""
 
     def __init__(self) -> None:
-        self.todo: dict[bytes, Want] = {}
-        self.in_hand: dict[bytes, Want] = {}
-        self.unmet: dict[bytes, Want] = {}
-        self._came: set[bytes] = set()  # in hand, and stored meanwhile
-        self._cids: dict[Multihash, set[bytes]] = {}  # in hand or unmet
+        self.todo: dict[CidBytes, Want] = {}
+        self.in_hand: dict[CidBytes, Want] = {}
+        self.unmet: dict[CidBytes, Want] = {}
+        self._came: set[CidBytes] = set()  # in hand, and stored meanwhile
+        self._cids: dict[Multihash, set[CidBytes]] = {}  # in hand or unmet
 
     def __len__(self) -> int:
         return len(self.todo) + len(self.unmet)
@@ -57,7 +57,7 @@ class Ledger:
         over = sum(not self._note(want) for want in known)
         return LeftOut(over, len(message.wants) - len(known), idle)
 
-    def _has(self, cid: bytes) -> bool:
+    def _has(self, cid: CidBytes) -> bool:
         return cid in self.todo or cid in self.in_hand or cid in self.unmet
 
     def stored(self, multihash: Multihash) -> bool:
@@ -116,11 +116,11 @@ class Ledger:
         self.todo[want.cid] = want
         return True
 
-    def _keep(self, place: dict[bytes, Want], want: Want) -> None:
+    def _keep(self, place: dict[CidBytes, Want], want: Want) -> None:
         place[want.cid] = want
         self._cids.setdefault(cid_from_bytes(want.cid).multihash, set()).add(want.cid)
 
-    def _drop(self, cid: bytes) -> Want:
+    def _drop(self, cid: CidBytes) -> Want:
         """Removes it from in hand, or from unmet."""
         want = self.in_hand.pop(cid, None) or self.unmet.pop(cid)
         self._came.discard(cid)
@@ -132,7 +132,7 @@ class Ledger:
         return want
 
 
-def _is_cid(data: bytes) -> bool:
+def _is_cid(data: CidBytes) -> bool:
     try:
         cid_from_bytes(data)
     except BadCid:
