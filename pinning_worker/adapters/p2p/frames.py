@@ -74,8 +74,8 @@ class ByteStream(Protocol):
 class FrameReader:
     """Reads messages one after the other. The reader calls `limit()` before each: a stranger may send less than a peer
     we asked. `turns` are those of the peer's large messages, on all its streams. `silence`: seconds between two
-    messages. `held` gets the number of bytes kept here of a message that has not ended; 0 when it has. `came` gets the
-    count of all bytes as they come. `address`: of its peer, if it is known."""
+    messages. `held` gets the number of bytes kept here of a message that has not ended; 0 when it has. `received` gets
+    the count of all bytes as they come. `address`: of its peer, if it is known."""
 
     def __init__(
         self,
@@ -84,12 +84,12 @@ class FrameReader:
         turns: trio.Semaphore | None = None,
         silence: float = SILENCE_SECONDS,
         held: Callable[[int], None] = lambda _size: None,
-        came: Callable[[int], None] = lambda _count: None,
+        received: Callable[[int], None] = lambda _count: None,
         address: str = "",
     ) -> None:
         self._stream = stream
         self._whose = _peer_of(stream), address
-        self._came = came
+        self._received = received
         self._limit = limit
         self._turns = turns or trio.Semaphore(AT_ONCE)
         self._silence = silence
@@ -112,7 +112,7 @@ class FrameReader:
         if at + length <= len(self._rest):
             return self._cut(at, at + length)
         with trio.CancelScope() as scope, HALF_READ.one(scope.cancel, *self._whose) as message:
-            HALF_READ.came(message, len(self._rest), trio.current_time())
+            HALF_READ.received(message, len(self._rest), trio.current_time())
             if length <= LARGE_FRAME:
                 return await self._frame(at, at + length, message)
             with _deadline(SILENCE_SECONDS):
@@ -140,7 +140,7 @@ class FrameReader:
             self._held(have)
             small.append(await self._more())
             have += len(small[-1])
-            HALF_READ.came(message, len(small[-1]), trio.current_time())
+            HALF_READ.received(message, len(small[-1]), trio.current_time())
             if len(small) == _MANY:  # a byte in an object of its own takes forty
                 parts.append(b"".join(small))
                 small.clear()
@@ -172,7 +172,7 @@ class FrameReader:
             data = await self._stream.read(_READ)
         except EOFError:  # py-libp2p's StreamEOF is one
             return b""
-        self._came(len(data))
+        self._received(len(data))
         return data
 
 

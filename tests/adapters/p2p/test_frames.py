@@ -145,7 +145,7 @@ async def test_a_large_message_over_a_slow_line_comes_whole_and_is_told_as_it_co
     message, told = bytes(4 * 1024 * 1024), list[int]()
     pieces = [message[at : at + 50_000] for at in range(0, len(message), 50_000)]
     line = SlowLine(encode_varint(len(message)), *pieces)
-    assert bytes(await FrameReader(line, came=told.append).next() or b"") == message
+    assert bytes(await FrameReader(line, received=told.append).next() or b"") == message
     assert sum(told[1:]) == len(message)
 
 

@@ -79,8 +79,8 @@ class Receiver:
         turns = self._turns.setdefault(peer, trio.Semaphore(AT_ONCE))
         broken = True
         try:
-            came, address = partial(self._wants.came_from, peer), self._address_of(peer)
-            frames = FrameReader(stream, lambda: self._largest(peer), turns, came=came, address=address)
+            received, address = partial(self._wants.received_from, peer), self._address_of(peer)
+            frames = FrameReader(stream, lambda: self._largest(peer), turns, received=received, address=address)
             await self._listen(peer, frames)
             broken = False
         except FrameTooLarge as error:
@@ -115,7 +115,7 @@ class Receiver:
                     return
             self.odd += message.odd
             if message.wants or message.full:
-                await self._hear(peer, message)
+                await self._handle(peer, message)
             if self._is_banned(peer):
                 return
 
@@ -125,12 +125,12 @@ class Receiver:
             return decode(frame, FEW_FIELDS)
         return await trio.to_thread.run_sync(decode, frame, limiter=self._parsers)
 
-    async def _hear(self, peer: PeerId, message: Message) -> None:
+    async def _handle(self, peer: PeerId, message: Message) -> None:
         """A wantlist, in pieces: all other tasks have a turn between two of them."""
         wants, over, idle = message.wants, 0, 0
         for at in range(0, max(1, len(wants)), AT_A_TIME):
             piece = Message(wants=wants[at : at + AT_A_TIME], full=message.full and at == 0)
-            left_out = self._server.hear(peer, piece)
+            left_out = self._server.receive(peer, piece)
             self.odd += left_out.odd
             over, idle = over + left_out.over, idle + left_out.idle
             await trio.lowlevel.checkpoint()

@@ -87,12 +87,12 @@ class Server:
         self._clients: OrderedDict[PeerId, _Client] = OrderedDict()
         self._places = Places(SENDERS, SLOW, STALLED)
 
-    def hear(self, peer: PeerId, message: Message) -> LeftOut:
+    def receive(self, peer: PeerId, message: Message) -> LeftOut:
         """Takes in a message's wantlist."""
         client = self._clients.setdefault(peer, _Client())
         self._clients.move_to_end(peer)
         client.left_at = None
-        left_out = client.ledger.hear(message)
+        left_out = client.ledger.receive(message)
         self._wake(peer, client)
         self._forget_some()
         return left_out

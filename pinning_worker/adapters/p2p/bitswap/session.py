@@ -155,7 +155,7 @@ class Session:
         """Bytes of a message that the peer is sending: probably of a block that it owes us. Bytes from a stranger keep
         the fetch alive, and do not keep us from asking other peers; bytes from a peer that asked us do, for a while."""
         now = trio.current_time()
-        if not self._owed_by(peer) or not self._trickle.came(peer, count, now):
+        if not self._owed_by(peer) or not self._trickle.received(peer, count, now):
             return
         self._moved = now
         if peer in self._who_asked and self._trickle.is_lone(peer, now):

@@ -127,10 +127,10 @@ class Wants:
             for session in self.sessions:
                 session.gave(peer)
 
-    def came_from(self, peer: PeerId, count: int) -> None:
+    def received_from(self, peer: PeerId, count: int) -> None:
         """Bytes of the peer's messages, whole ones and parts."""
         if (pace := self._paces.get(peer)) is not None and pace.owed:
-            pace.came(count, trio.current_time())
+            pace.received(count, trio.current_time())
             for session in self.sessions:
                 session.trickled(peer, count)
 
@@ -171,7 +171,7 @@ class Wants:
     def forget(self, peer: PeerId) -> None:
         """Drops all that we sent to it; the sessions ask the peers that they still can."""
         if (pace := self._paces.get(peer)) is not None:
-            pace.gone()
+            pace.disconnected()
         wantlist = self._wantlists.pop(peer, None)
         if wantlist is not None and wantlist.sending is not None:
             wantlist.sending.cancel()

@@ -35,7 +35,7 @@ class Pace:
         self.rate = 0.0
         self._owed: dict[Multihash, int] = {}
         self._since = 0.0
-        self._came = 0
+        self._received = 0
         self._pinged: float | None = None  # when its last ping began
         self._answering = False
 
@@ -71,12 +71,12 @@ class Pace:
     def asked(self, multihash: Multihash, size: int, now: float) -> None:
         """It now owes us that block, of about so many bytes."""
         if not self._owed:
-            self._since, self._came = now, 0
+            self._since, self._received = now, 0
         self._owed[multihash] = size
 
-    def came(self, count: int, now: float) -> None:
+    def received(self, count: int, now: float) -> None:
         """Bytes of it came, whole blocks or parts of them."""
-        self._came += count
+        self._received += count
         if self._owed and now - self._since >= SECONDS:
             self._measure(now)
 
@@ -85,15 +85,15 @@ class Pace:
         if self._owed.pop(multihash, None) is not None and not self._owed:
             self._measure(now)
 
-    def gone(self) -> None:
+    def disconnected(self) -> None:
         """The connection ended: the blocks that it owed will not come. The speed of its line stays known."""
         self._owed.clear()
         self._answering = False
 
     def _measure(self, now: float) -> None:
-        seconds, came = now - self._since, self._came
-        if came < WORTH_MEASURING:
+        seconds, received = now - self._since, self._received
+        if received < WORTH_MEASURING:
             return  # the measure goes on
-        rate = came / max(seconds, 1e-3)
+        rate = received / max(seconds, 1e-3)
         self.rate = rate if seconds >= SECONDS else max(self.rate, rate)
-        self._since, self._came = now, 0
+        self._since, self._received = now, 0

@@ -33,7 +33,7 @@ class Trickle:
         """Bytes of blocks that are under way, as far as they count."""
         return sum(min(part.bytes, MOST) for part in self._of.values())
 
-    def came(self, peer: PeerId, count: int, now: float) -> bool:
+    def received(self, peer: PeerId, count: int, now: float) -> bool:
         """Counts bytes of the peer. True if they are progress."""
         part = self._of.setdefault(peer, _Unfinished(now))
         part.bytes += count

@@ -58,8 +58,8 @@ class RelayClient:
         self._limited: set[PeerId] = set()
         self._brought: Counter[PeerId] = Counter()
         self._news = trio.Event()
-        host.on_connected.append(self._came)
-        host.on_disconnected.append(self._left)
+        host.on_connected.append(self._on_connected)
+        host.on_disconnected.append(self._on_disconnected)
         host.raw.set_stream_handler(messages.STOP, self._on_stop)
 
     @property
@@ -200,10 +200,10 @@ class RelayClient:
     def _direct_to(self, peer: PeerId) -> SwarmConn | None:
         return direct_to(self._host.swarm, parse_peer_id(peer))
 
-    def _came(self, _peer: PeerId) -> None:
+    def _on_connected(self, _peer: PeerId) -> None:
         self._news.set()
 
-    def _left(self, peer: PeerId) -> None:
+    def _on_disconnected(self, peer: PeerId) -> None:
         if not self._host.is_connected(peer):
             self._asked.pop(peer, None)
             self._limited.discard(peer)

@@ -65,7 +65,7 @@ class Hop:
         self._host = host
         self._circuits: Counter[PeerId] = Counter()
         self._open = 0
-        host.on_disconnected.append(self._left)
+        host.on_disconnected.append(self._on_disconnected)
         host.raw.set_stream_handler(messages.HOP, self._on_stream)
 
     @property
@@ -167,6 +167,6 @@ class Hop:
     def _is_welcome(self, peer: PeerId) -> bool:
         return self.welcome(peer)
 
-    def _left(self, peer: PeerId) -> None:
+    def _on_disconnected(self, peer: PeerId) -> None:
         if not self._host.is_connected(peer):
             self.reservations.forget(peer)

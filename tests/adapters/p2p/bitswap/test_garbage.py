@@ -124,18 +124,18 @@ async def test_a_storm_of_cancels_is_heard_in_pieces_beside_the_loop_and_blamed(
 ) -> None:
     """Thousands of entries in one message: each piece of work is small, and whoever repeats it leaves."""
     pieces, decoded_by = [], set()
-    hear = Server.hear
+    receive = Server.receive
 
     def noted(self: Server, peer: PeerId, message: Message) -> LeftOut:
         pieces.append(len(message.wants))
-        return hear(self, peer, message)
+        return receive(self, peer, message)
 
     def beside(frame: memoryview, most_fields: int = MOST_FIELDS) -> Message:
         message = decode(frame, most_fields)
         decoded_by.add(threading.current_thread())
         return message
 
-    monkeypatch.setattr(Server, "hear", noted)
+    monkeypatch.setattr(Server, "receive", noted)
     monkeypatch.setattr(f"{Receiver.__module__}.decode", beside)
     async with open_node() as node, open_raw_peer() as peer:
         await peer.connect(node)

@@ -195,7 +195,7 @@ async def _filled(self: Yamux, number: int, length: int) -> None:
 
 def _lay_down(self: Yamux, stream: YamuxStream, piece: bytes) -> None:
     self.stream_buffers[stream.stream_id] += piece
-    _backlog(stream).came(len(piece), trio.current_time())
+    _backlog(stream).received(len(piece), trio.current_time())
     self.stream_events[stream.stream_id].set()
     held = _held(self)
     held.add(len(piece))

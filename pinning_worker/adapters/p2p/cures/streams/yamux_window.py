@@ -59,7 +59,7 @@ def follow(stream: YamuxStream, count: int) -> None:
     """So many bytes of it were read: its window, and the target of the stream's, are what that tells of the line."""
     window = _window(stream)
     before = window.size
-    window.came(count, trio.current_time())
+    window.received(count, trio.current_time())
     if window.size > before and not _has_room(stream, window.size):
         window.size = before
     _sizes[stream.conn] = stream.target_recv_window = window.size

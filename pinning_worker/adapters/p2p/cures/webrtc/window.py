@@ -79,7 +79,7 @@ class Window:
         _windows.add(self)
 
     def charge(self, stream: WebRTCStream, cost: int) -> None:
-        self.unread.setdefault(stream, Backlog()).came(cost, trio.current_time())
+        self.unread.setdefault(stream, Backlog()).received(cost, trio.current_time())
         _all.add(cost)
         self._charge(cost)
         if self._is_much and not self._watching:
