@@ -97,7 +97,7 @@ async def one_whose_channels_come_and_go() -> str:
     return "gone" if gone else "kept for good"
 
 
-def test_who_leaves_is_gone() -> None:
+def test_a_browser_that_leaves_is_gone() -> None:
     assert outcome(one_that_leaves, stock=False) == "came: True, gone"
 
 

@@ -15,7 +15,7 @@ from aioice.ice import StunProtocol
 from libp2p.transport.webrtc.exceptions import WebRTCConnectionError
 
 from pinning_worker.adapters.p2p.bounds import door as limits
-from pinning_worker.adapters.p2p.bounds import who_leaves
+from pinning_worker.adapters.p2p.bounds import eviction
 from pinning_worker.adapters.p2p.bounds.datagram_door import TOTAL_BURST
 from pinning_worker.adapters.p2p.bounds.door import Door, DoorRules
 from pinning_worker.adapters.p2p.cures.connections import deafness
@@ -126,7 +126,7 @@ async def test_who_lies_about_where_it_begins_counts_where_it_ends(monkeypatch: 
 
 
 async def test_in_a_full_house_a_silent_one_by_webrtc_makes_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(who_leaves, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(eviction, "GRACE_SECONDS", 0.0)
     config = HostConfig(new_key(), (TCP, WEBRTC), max_connections=5, kept_for_dialling=1, proxies=frozenset())
     async with open_host(config) as host, open_host(HostConfig(new_key(), ())) as honest:
         webrtc = next(each for each in host.addresses if "/webrtc-direct/" in each)

@@ -22,7 +22,7 @@ from typing import Protocol
 import trio
 
 from pinning_worker.adapters.p2p.bitswap.arriving_blocks import Shelf
-from pinning_worker.adapters.p2p.bitswap.asking import Crowd, Open, whom_to_ask
+from pinning_worker.adapters.p2p.bitswap.asking import Crowd, Open, choose_peers
 from pinning_worker.adapters.p2p.bitswap.hearing import Hearing, Rank
 from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
@@ -325,7 +325,7 @@ class Session:
         silent, broke = sum(rank >= Rank.SILENT for rank in ranks), ranks.count(Rank.BROKE_ITS_WORD)
         crowd = Crowd(peers, self._favourite, self._slow, silent, broke)
         for want in self._open.values():
-            for peer, kind in list(whom_to_ask(want, crowd)):
+            for peer, kind in list(choose_peers(want, crowd)):
                 if kind is WantType.BLOCK and not self._has_room(peer):
                     self._look_again = True  # when a block comes, or a moment has passed
                     continue

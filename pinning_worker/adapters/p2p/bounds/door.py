@@ -9,7 +9,7 @@ the newcomer if all have. `proxies` are excepted, because many come through one 
 this machine itself is one. An IPv6 address counts by its /64, the share of one customer.
 
 When `most_inside` connections have finished their handshake, one more takes the place of one that is of no use
-(who_leaves.py), or leaves at once. So a silent socket pushes nobody out. Each connection that comes by a proxy counts
+(eviction.py), or leaves at once. So a silent socket pushes nobody out. Each connection that comes by a proxy counts
 as an address of its own.
 
 The sockets and the clock belong to the callers: `cures/ports/half_open.py` for tcp, `cures/webrtc/door.py` for webrtc.
@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
-from pinning_worker.adapters.p2p.bounds.who_leaves import Guest, who_leaves
+from pinning_worker.adapters.p2p.bounds.eviction import Guest, evicted
 from pinning_worker.domain.identities import NO_PEER, PeerId
 
 HANDSHAKE_SECONDS = 10.0
@@ -126,7 +126,7 @@ class Door:
 
     def _make_room(self, newcomer: Arrival, now: float) -> bool:
         may_leave = [guest for guest, arrival in self._guests.items() if not self.keeps(arrival.peer)]
-        guest = who_leaves(may_leave, self._counted_as(newcomer), now)
+        guest = evicted(may_leave, self._counted_as(newcomer), now)
         if guest is None:
             return False
         leaving = self._guests[guest]
