@@ -32,7 +32,7 @@ pytestmark = pytest.mark.interop
 FEE = Swartz(7_004_482)
 CID = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
 P2SH, P2WSH = p2sh_script(b"\x05" * 20), witness_script(0, b"\x06" * 32)  # a multisig address is just a script
-AT_HOME = Patience(first_retry=0.05, longest_retry=0.2, first_distrust=1000.0)
+AT_HOME = Patience(first_retry_seconds=0.05, longest_retry_seconds=0.2, first_distrust_seconds=1000.0)
 UNSEEN = timedelta(hours=2)
 
 

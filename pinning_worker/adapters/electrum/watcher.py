@@ -63,7 +63,7 @@ class PaymentWatcher:
         """Raises BadServerUrl. Without `headers`, verified headers last as long as this object."""
         if len(servers) > MOST_SERVERS:
             raise ValueError(f"{len(servers)} Electrum servers: {MOST_SERVERS} are more than enough")
-        self._put_off = (patience or Patience()).put_off
+        self._put_off = (patience or Patience()).put_off_seconds
         self._view = ChainView(network, clock, remembered or {})
         self._headers = headers
         self._servers = [

@@ -145,10 +145,10 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
     door = Door(_door_rules(config))
     raw = _build(config, certificate, also_at, door)
     neighbours = Neighbours()
-    whom = _whom_to_hold(config, peer_id(raw.get_id()))
-    direct = frozenset(peer for peer, is_direct in whom.values() if is_direct)
+    kept = _kept_peers(config, peer_id(raw.get_id()))
+    direct = frozenset(peer for peer, is_direct in kept.values() if is_direct)
     host = OpenHost(raw, neighbours, also_at, CircuitDialler(cast("Swarm", raw.get_network())).dial, direct)
-    held = frozenset(peer for peer, _ in whom.values())
+    held = frozenset(peer for peer, _ in kept.values())
     door.keeps = held.__contains__
     whereabouts = Whereabouts(host, config.proxies)
     host.address_of, host.address_under = whereabouts.of, whereabouts.under
@@ -168,7 +168,7 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
                 if config.swarm_key is not None:
                     _log.info("libp2p.private_network", fingerprint=fingerprint(config.swarm_key))
                 async with trio.open_nursery() as nursery:
-                    for address, (_, is_direct) in whom.items():
+                    for address, (_, is_direct) in kept.items():
                         nursery.start_soon(bootstrap.stay_connected, host, address, bootstrap.longest_wait(is_direct))
                     if certificate is not None:
                         nursery.start_soon(certificate.watch)
@@ -180,7 +180,7 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
                 await _close(host)
 
 
-def _whom_to_hold(config: HostConfig, ourselves: PeerId) -> dict[str, tuple[PeerId, bool]]:
+def _kept_peers(config: HostConfig, ourselves: PeerId) -> dict[str, tuple[PeerId, bool]]:
     """The peers to stay connected with, by address: the peer id, and whether it is a direct peer. Raises BadAddress."""
     direct = {text: _peer_at(text) for text in config.direct_peers}
     named = {text: _peer_at(text) for text in config.bootstrap} | direct

@@ -29,6 +29,11 @@ Root = NewType("Root", bytes)
 part of it, so one block can be two roots."""
 
 
+CidBytes = NewType("CidBytes", bytes)
+"""The bytes of a CID in its own version (`Cid.binary`), as links and wantlists write it. It is no Root: in version 0
+it is the bare multihash. A stranger's may be no CID at all."""
+
+
 class BadCid(ValueError):
     """Not a CID."""
 
@@ -51,9 +56,8 @@ class Cid:
         return Root(b"\x01" + encode_varint(self.codec) + self.multihash)
 
     @property
-    def binary(self) -> bytes:
-        """The bytes of the CID in its own version, as links and wantlists write it."""
-        return self.multihash if self.version == 0 else self.key
+    def binary(self) -> CidBytes:
+        return CidBytes(self.multihash if self.version == 0 else self.key)
 
     @property
     def hash_code(self) -> int:

@@ -134,7 +134,7 @@ async def test_a_server_that_never_gets_on_holds_up_nobody() -> None:
         "hex": (shared.blocks[first].data if first < 2 else junk).hex(),
     }
     gone = Txid("ab" * 32)
-    patience = replace(BRISK, courtesy=0.01)
+    patience = replace(BRISK, courtesy_seconds=0.01)
     async with watching(honest, liar, patience=patience, remembered={gone: None}) as (_, heard):
         await heard.until(lambda: heard.gone == [gone])
 
@@ -299,7 +299,7 @@ async def test_on_regtest_a_probe_asks_for_no_fresh_block() -> None:
 async def test_a_probe_of_a_silent_server_ends() -> None:
     server = ScriptedServer(ledger_of(3), is_silent=True)
     async with serving(server):
-        prober = Prober(STEADY, ClockAt(), HOUR, Patience(connect=0.1, answer=0.1))
+        prober = Prober(STEADY, ClockAt(), HOUR, Patience(connect_seconds=0.1, answer_seconds=0.1))
         (probe,) = await prober.probe_all([parse_server_url(server.url)])
     assert probe.fault != ""
 

@@ -466,7 +466,7 @@ async def test_two_servers_are_not_asked_for_the_same_headers_twice() -> None:
     servers = ScriptedServer(shared), ScriptedServer(shared)
     for server in servers:
         server.answers["blockchain.block.headers"] = partial(few_headers, server)
-    async with watching(*servers, patience=replace(BRISK, courtesy=1000.0)) as (_, heard):
+    async with watching(*servers, patience=replace(BRISK, courtesy_seconds=1000.0)) as (_, heard):
         await heard.until(lambda: heard.is_at(shared.blocks[-1].hash))
         assert min(server.asked["blockchain.block.headers"] for server in servers) <= 4
         assert max(server.asked["blockchain.block.headers"] for server in servers) >= 12
@@ -478,7 +478,7 @@ async def test_when_the_faster_one_stalls_the_other_goes_on() -> None:
     for server in (stalling, other):
         server.answers["blockchain.block.headers"] = partial(few_headers, server)
     other.is_open = False
-    async with watching(stalling, other, patience=replace(BRISK, courtesy=0.01)) as (_, heard):
+    async with watching(stalling, other, patience=replace(BRISK, courtesy_seconds=0.01)) as (_, heard):
         await until_asked(stalling, "blockchain.block.headers", 3)
         stalling.is_silent = True
         other.is_open = True

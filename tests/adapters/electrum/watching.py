@@ -20,7 +20,13 @@ from tests.adapters.electrum.scripted import PAYEE, ScriptedServer, serving
 from tests.mining import LATER
 
 # Servers are on this machine: what takes minutes out there takes moments here.
-BRISK = Patience(first_retry=0.01, longest_retry=0.05, first_distrust=1000.0, longest_distrust=1000.0, put_off=0.01)
+BRISK = Patience(
+    first_retry_seconds=0.01,
+    longest_retry_seconds=0.05,
+    first_distrust_seconds=1000.0,
+    longest_distrust_seconds=1000.0,
+    put_off_seconds=0.01,
+)
 
 LONGEST_UNSEEN = timedelta(hours=2)
 
@@ -67,7 +73,7 @@ async def watching(
 
 
 def checking_in_often(**changes: float) -> Patience:
-    return replace(BRISK, check_in=0.02, **changes)
+    return replace(BRISK, check_in_seconds=0.02, **changes)
 
 
 async def until_asked(server: ScriptedServer, method: str, times: int = 1) -> None:

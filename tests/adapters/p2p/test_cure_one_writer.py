@@ -74,7 +74,7 @@ def test_of_the_stock_library_some() -> None:
 async def sleeps_longer_than_a_write_waits() -> str:
     reconnect.mend()  # on either library: it keeps a peer whose stream has failed
     slow_readers.mend()
-    slow_readers.PATIENCE = 0.5
+    slow_readers.PATIENCE_SECONDS = 0.5
     async with bare_host() as a, bare_host() as b, bare_pubsub(a) as at_a, bare_pubsub(b) as at_b:
         heard = ear(at_b)
         await at_a.subscribe(TOPIC)

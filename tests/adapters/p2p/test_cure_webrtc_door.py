@@ -17,14 +17,14 @@ from aioice import stun
 from aioice.ice import StunProtocol
 from libp2p.transport.webrtc.exceptions import WebRTCConnectionError
 
-from pinning_worker.adapters.p2p.bounds import who_leaves
+from pinning_worker.adapters.p2p.bounds import eviction
 from pinning_worker.adapters.p2p.bounds.datagram_door import TOTAL_BURST
 from pinning_worker.adapters.p2p.bounds.defaults import MAX_HALF_OPEN
 from pinning_worker.adapters.p2p.bounds.door import Door, DoorRules
 from pinning_worker.adapters.p2p.cures.connections import deafness
 from pinning_worker.adapters.p2p.cures.webrtc import bounds as webrtc_bounds
+from pinning_worker.adapters.p2p.cures.webrtc import close as webrtc_close
 from pinning_worker.adapters.p2p.cures.webrtc import door as webrtc_door
-from pinning_worker.adapters.p2p.cures.webrtc import endings as webrtc_endings
 from pinning_worker.adapters.p2p.cures.webrtc import threads as webrtc_threads
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
@@ -134,7 +134,7 @@ async def test_who_lies_about_where_it_begins_counts_where_it_ends(monkeypatch: 
 
 
 async def test_in_a_full_house_a_silent_one_by_webrtc_makes_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(who_leaves, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(eviction, "GRACE_SECONDS", 0.0)
     config = HostConfig(new_key(), (TCP, WEBRTC), max_connections=5, kept_for_dialling=1, proxies=frozenset())
     async with open_host(config) as host, open_host(HostConfig(new_key(), ())) as honest:
         webrtc = next(each for each in host.addresses if "/webrtc-direct/" in each)
@@ -151,4 +151,4 @@ async def test_in_a_full_house_a_silent_one_by_webrtc_makes_room_too(monkeypatch
 
 
 if __name__ == "__main__":
-    play(globals(), deafness, webrtc_threads, webrtc_endings, webrtc_bounds, webrtc_door)
+    play(globals(), deafness, webrtc_threads, webrtc_close, webrtc_bounds, webrtc_door)

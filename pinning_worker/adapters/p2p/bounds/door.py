@@ -9,7 +9,7 @@ the newcomer if all have. `proxies` are excepted, because many come through one 
 this machine itself is one. An IPv6 address counts by its /64, the share of one customer.
 
 When `most_inside` connections have finished their handshake, one more takes the place of one that is of no use
-(who_leaves.py), or leaves at once. So a silent socket pushes nobody out. Each connection that comes by a proxy counts
+(eviction.py), or leaves at once. So a silent socket pushes nobody out. Each connection that comes by a proxy counts
 as an address of its own.
 
 The sockets and the clock belong to the callers: `cures/ports/half_open.py` for tcp, `cures/webrtc/door.py` for webrtc.
@@ -29,7 +29,7 @@ from pinning_worker.adapters.p2p.bounds.defaults import (
     MAX_HALF_OPEN,
     PROXIES,
 )
-from pinning_worker.adapters.p2p.bounds.who_leaves import Guest, who_leaves
+from pinning_worker.adapters.p2p.bounds.eviction import Guest, evicted
 from pinning_worker.domain.identities import NO_PEER, PeerId
 
 
@@ -128,7 +128,7 @@ class Door:
 
     def _make_room(self, newcomer: Arrival, now: float) -> bool:
         may_leave = [guest for guest, arrival in self._guests.items() if not self.keeps(arrival.peer)]
-        guest = who_leaves(may_leave, self._counted_as(newcomer), now)
+        guest = evicted(may_leave, self._counted_as(newcomer), now)
         if guest is None:
             return False
         leaving = self._guests[guest]

@@ -7,14 +7,14 @@ Four budgets of messages, each a bucket (bounds/bucket.py):
 - of each address (whereabouts.py), what its connections hand us together: half of the total.
 - in total, messages and bytes.
 
-However much others use up, one small message a second of each connection is looked at (FLOOR): a peer that says little
-is heard behind the address of flooders, and beside any number of them.
+However much others use up, one small message a second of each connection is looked at (FLOOR): so a peer that sends
+little gets through from the address of flooders, and beside any number of them.
 
 A peer is punished only for its own acts: its own messages at more than twice its budget until PATIENCE are lost, or
 MOST_FORGED messages in an hour whose signature does not hold, which no honest peer forwards, or control over its budget
-(bounds/gossip_budget.py) in MOST_OVERDONE frames within a minute. It is disconnected, and not heard for AWAY_SECONDS. A
-peer that forwards validly signed messages of others is never punished for it: messages over their origins' budgets are
-dropped, and not charged to the forwarder.
+(bounds/gossip_budget.py) in MOST_OVERDONE frames within a minute. It is disconnected, and its messages are dropped for
+AWAY_SECONDS. A peer that forwards validly signed messages of others is never punished for it: messages over their
+origins' budgets are dropped, and not charged to the forwarder.
 
 Direct peers (`trusted`: other pinning nodes) have TRUSTED_TIMES the budget of an origin and TRUSTED_SHARE of the total,
 and lose the excess without being disconnected: they answer many at once and forward the messages of their browsers. A

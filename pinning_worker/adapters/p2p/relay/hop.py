@@ -71,7 +71,7 @@ class Hop:
         self._host = host
         self._circuits: Counter[PeerId] = Counter()
         self._open = 0
-        host.on_disconnected.append(self._left)
+        host.on_disconnected.append(self._on_disconnected)
         host.raw.set_stream_handler(messages.HOP, self._on_stream)
 
     @property
@@ -120,7 +120,7 @@ class Hop:
         target = ID(request.peer.id)
         asked_for = peer_id(target)
         if not self.reservations.holds(asked_for, trio.current_time()):
-            raise _NotServed(Status.NO_RESERVATION, "whom it asks for has no place here")
+            raise _NotServed(Status.NO_RESERVATION, "the peer that it asks for has no place here")
         with self._counted(peer_id(source), asked_for):
             onward = await self._stop(target, source)
             try:
@@ -134,15 +134,15 @@ class Hop:
         """A stream to the target on which it has accepted the circuit."""
         connection = direct_to(self._host.swarm, target)
         if connection is None:
-            raise _NotServed(Status.NO_RESERVATION, "whom it asks for has left")
+            raise _NotServed(Status.NO_RESERVATION, "the peer that it asks for has left")
         request = StopMessage(type=StopMessage.CONNECT, peer=messages.PeerId(id=source.to_bytes()))
         try:
             onward, answer = await messages.ask(connection, messages.STOP, request)
         except Gone as error:
-            raise _NotServed(Status.CONNECTION_FAILED, f"whom it asks for: {error}") from error
+            raise _NotServed(Status.CONNECTION_FAILED, f"the peer that it asks for: {error}") from error
         if answer.type != StopMessage.STATUS or answer.status != Status.OK:
             await messages.reset(onward)
-            raise _NotServed(Status.CONNECTION_FAILED, "whom it asks for said no")
+            raise _NotServed(Status.CONNECTION_FAILED, "the peer that it asks for refused")
         return onward
 
     @contextmanager
@@ -173,6 +173,6 @@ class Hop:
     def _is_welcome(self, peer: PeerId) -> bool:
         return self.welcome(peer)
 
-    def _left(self, peer: PeerId) -> None:
+    def _on_disconnected(self, peer: PeerId) -> None:
         if not self._host.is_connected(peer):
             self.reservations.forget(peer)

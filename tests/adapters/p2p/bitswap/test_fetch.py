@@ -204,7 +204,7 @@ async def test_a_crowd_that_gives_nothing_does_not_hide_the_one_that_has_it(
     crowd: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twenty who are connected as it is. The session's patience is a tenth of what it is, as is all else of it."""
-    for name, seconds in (("PATIENCE", 0.5), ("REPEAT", 1.0), ("TICK", 0.1)):
+    for name, seconds in (("PATIENCE_SECONDS", 0.5), ("REPEAT_SECONDS", 1.0), ("TICK_SECONDS", 0.1)):
         monkeypatch.setattr(session, name, seconds)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -295,7 +295,7 @@ async def test_a_peer_that_comes_back_is_asked_at_once_for_what_it_was_asked_bef
 ) -> None:
     """It was asked, went away without an answer, and is back. Catches: it is taken for one that owes us the block, as
     if what it was asked had not gone with its connection."""
-    for name in ("PATIENCE", "REPEAT"):
+    for name in ("PATIENCE_SECONDS", "REPEAT_SECONDS"):
         monkeypatch.setattr(session, name, 600.0)
     key, block = new_key(), b"after all"
     async with open_node() as taker, trio.open_nursery() as nursery:

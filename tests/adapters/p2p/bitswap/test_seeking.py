@@ -93,7 +93,7 @@ async def test_who_goes_away_in_the_middle_is_replaced() -> None:
 
 
 async def test_a_directory_full_of_ghosts_ends_with_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seeking, "SEEK_AFTER", 0.0)
+    monkeypatch.setattr(seeking, "SEEK_AFTER_SECONDS", 0.0)
     async with open_node() as node:
         directory = look_into(node, Directory(node.host, *ghosts(1_000)))
         root = await add_file(MemoryBlocks(), *chunks(2, 1000))
@@ -113,7 +113,7 @@ async def test_origins_are_dialled_beside_the_directory() -> None:
 async def test_a_fetch_that_ends_ends_its_dials_and_its_look_into_the_directory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(seeking, "SEEK_AFTER", 0.0)
+    monkeypatch.setattr(seeking, "SEEK_AFTER_SECONDS", 0.0)
     async with open_node() as node, open_node() as provider:
         directory = look_into(node, Directory(node.host, contact_of(provider)))
         root = await add_file(MemoryBlocks(), *chunks(2, 1000))

@@ -68,7 +68,7 @@ async def test_it_takes_as_many_places_as_it_wants_and_replaces_a_lost_one() -> 
 
 async def test_a_place_is_renewed_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "SHORTEST_SECONDS", 0.05)
-    monkeypatch.setattr(reservations, "TERM", 1.0)
+    monkeypatch.setattr(reservations, "TERM_SECONDS", 1.0)
     async with (
         open_host(HostConfig(new_key(), (TCP,), relay=RelayCaps())) as relay,
         open_host(HostConfig(new_key(), (TCP,), bootstrap=tuple(relay.addresses), relays_wanted=1)) as hidden,
