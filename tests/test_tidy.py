@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from pinning_worker.domain.pin import TABLE, State
@@ -230,32 +231,146 @@ def test_log_events_are_noun_and_verb() -> None:
 # ---------------------------------------------------------------- units
 
 WAITS = {"sleep", "move_on_after", "fail_after"}
+CLOCKS = {"now", "current_time", "monotonic", "time"}
+LAPSES = {"waited", "lasted", "seconds"}
+DURATIONS = {"seconds", "deadline", "timeout", "delay"}  # parameters: what is handed over for one is a time
 UNITS = ("SECONDS", "MILLISECONDS", "MINUTES", "HOURS", "DAYS")
 
 
 def times() -> Iterator[tuple[str, str]]:
-    """(place, name) of module constants that are numbers and durations: something waits for them, or their comment
-    speaks of seconds. A timedelta has its unit in it."""
-    waited: dict[str, set[str]] = {}
-    for name, call in calls():
-        if ast.unparse(call.func).rpartition(".")[2] in WAITS:
-            waited.setdefault(name, set()).update(_summands(call))
+    """(place, name) of module constants that are numbers and durations: something waits for them or measures a clock by
+    them, or their comment speaks of seconds. A timedelta has its unit in it."""
+    used = {(_home(name, node), _name_of(node)) for name, node in durations()}
     for name, module in modules().items():
         lines = (ROOT / name).read_text("utf-8").splitlines()
         for node in module.body:
             if isinstance(node, ast.Assign):
                 is_told = re.match(r"\s*seconds\b", lines[node.lineno - 1].partition("#")[2]) is not None
                 for target, value in _pairs(node.targets[0], node.value):
-                    if _is_number(value) and (is_told or target in waited.get(name, ())):
+                    if _is_number(value) and (is_told or (name, target) in used):
                         yield f"{name}:{node.lineno}", target
 
 
-def _summands(call: ast.Call) -> Iterator[str]:
-    """Names in what is waited for, but not how often something is."""
-    for argument in call.args:
-        for part in (argument.left, argument.right) if isinstance(argument, ast.BinOp) else (argument,):
-            if isinstance(part, ast.Name):
-                yield part.id
+def times_in_classes() -> Iterator[tuple[str, str]]:
+    """(place, name) of the fields of dataclasses and named tuples that are numbers and durations."""
+    used = {node.attr for _, node in durations() if isinstance(node, ast.Attribute)}
+    for name, module in modules().items():
+        for owner in ast.walk(module):
+            if isinstance(owner, ast.ClassDef) and _holds_data(owner):
+                for field in owner.body:
+                    match field:
+                        case ast.AnnAssign(target=ast.Name(id=called), annotation=ast.Name(id="float" | "int")):
+                            if called in used:
+                                yield f"{name}:{field.lineno}", called
+                        case _:
+                            pass
+
+
+def _holds_data(owner: ast.ClassDef) -> bool:
+    marks = [ast.unparse(each) for each in (*owner.decorator_list, *owner.bases)]
+    return any(mark.startswith("dataclass") or mark == "NamedTuple" for mark in marks)
+
+
+@cache
+def durations() -> tuple[tuple[str, ast.Name | ast.Attribute], ...]:
+    """(module, node) of each name or attribute that stands where a duration does."""
+    found = ((name, part) for name, module in modules().items() for part in _durations_in(module))
+    return tuple((name, part) for name, part in found if isinstance(part, ast.Name | ast.Attribute))
+
+
+def _durations_in(module: ast.Module) -> Iterator[ast.expr]:
+    for node in ast.walk(module):
+        match node:
+            case ast.Call():
+                for argument in _waited_for(node):
+                    yield from _summands(argument)
+            case ast.BinOp(left=left, op=ast.Add(), right=right) if _is_clock(left):
+                yield from _summands(right)
+            case ast.BinOp(left=left, op=ast.Sub(), right=right) if _is_lapse(left):
+                yield from _summands(right)
+            case ast.Compare(left=left, comparators=others):
+                for one, other in pairwise([left, *others]):
+                    yield from _compared(one, other)
+                    yield from _compared(other, one)
+            case ast.For(target=ast.Name(id=each), iter=ast.Name() as several):
+                waits = (call for call in ast.walk(node) if isinstance(call, ast.Call))
+                if any(_name_of(part) == each for call in waits for part in _waited_for(call)):
+                    yield several
+            case _:
+                pass
+
+
+def _compared(one: ast.expr, other: ast.expr) -> Iterator[ast.expr]:
+    """`now - since > TERM`, or `now < since + TERM`: TERM is a duration, `since` a moment."""
+    if _is_lapse(one):
+        yield from _summands(other)
+    elif _is_clock(one) and isinstance(other, ast.BinOp) and isinstance(other.op, ast.Add):
+        yield from _summands(other.right)
+
+
+def _is_clock(part: ast.expr) -> bool:
+    if isinstance(part, ast.Call):  # `int(time.time())` is one, too
+        return any(isinstance(each, ast.Call) and _name_of(each.func) in CLOCKS for each in ast.walk(part))
+    return isinstance(part, ast.Name) and part.id == "now"
+
+
+def _is_lapse(part: ast.expr) -> bool:
+    if isinstance(part, ast.BinOp):
+        return isinstance(part.op, ast.Sub) and (_is_clock(part.left) or _is_lapse(part.left))
+    return _name_of(part) in LAPSES
+
+
+def _waited_for(call: ast.Call) -> list[ast.expr]:
+    """Arguments of a call that are times: of what waits, and of our own functions whose parameter is called so."""
+    name = _name_of(call.func)
+    if name in WAITS:
+        return call.args
+    if name == "CancelScope":  # its deadline is a moment
+        return []
+    named = [keyword.value for keyword in call.keywords if keyword.arg in DURATIONS]
+    return named + [call.args[at] for at in parameters().get(name, ()) if at < len(call.args)]
+
+
+@cache
+def parameters() -> dict[str, set[int]]:
+    """Positions of the durations among the parameters of our functions, by the function's name."""
+    found: dict[str, set[int]] = {}
+    for module in modules().values():
+        for node in ast.walk(module):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                names = [each.arg for each in node.args.args if each.arg not in ("self", "cls")]
+                found.setdefault(node.name, set()).update(at for at, each in enumerate(names) if each in DURATIONS)
+    return {name: positions for name, positions in found.items() if positions}
+
+
+def _summands(part: ast.expr) -> Iterator[ast.expr]:
+    """The parts that are added, or of which the larger or smaller counts, but not how often something is."""
+    if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Add | ast.Sub):
+        if not _is_clock(part.left):
+            yield from (*_summands(part.left), *_summands(part.right))
+    elif isinstance(part, ast.BinOp):  # `TERM / 2`, `TRIES * TERM`: the time is the dividend, or the second factor
+        yield part.right if isinstance(part.op, ast.Mult) else part.left
+    elif isinstance(part, ast.IfExp):
+        yield from (*_summands(part.body), *_summands(part.orelse))
+    elif isinstance(part, ast.Call) and _name_of(part.func) in ("max", "min"):
+        for argument in part.args:
+            yield from _summands(argument)
+    else:
+        yield part
+
+
+def _name_of(part: ast.expr) -> str:
+    return ast.unparse(part).rpartition(".")[2]
+
+
+def _home(module: str, part: ast.expr) -> str:
+    """The module in which a constant is defined, as seen from one that uses it."""
+    name = ast.unparse(part).partition(".")[0]
+    for node in modules()[module].body:
+        if isinstance(node, ast.ImportFrom) and node.module and any(name in (a.asname, a.name) for a in node.names):
+            inner = f"{node.module}.{name}" if isinstance(part, ast.Attribute) else node.module
+            return inner.replace(".", "/") + ".py"
+    return module
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
@@ -268,7 +383,11 @@ def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _is_number(value: ast.expr) -> bool:
-    return isinstance(value, ast.Constant) and type(value.value) in (int, float)
+    if isinstance(value, ast.BinOp):
+        return _is_number(value.left) and _is_number(value.right)
+    if isinstance(value, ast.Tuple):
+        return all(map(_is_number, value.elts))
+    return isinstance(value, ast.Constant) and type(value.value) in (int, float) and value.value != 0  # 0 has no unit
 
 
 def test_constants_of_time_end_in_their_unit() -> None:
@@ -276,5 +395,14 @@ def test_constants_of_time_end_in_their_unit() -> None:
         f"{place}: {name} is a time: let its name end in _SECONDS (or another unit)"
         for place, name in times()
         if not name.endswith(UNITS)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_fields_of_time_end_in_their_unit() -> None:
+    wrong = [
+        f"{place}: {name} is a time: let its name end in _seconds (or another unit)"
+        for place, name in times_in_classes()
+        if not any(unit in name.upper() for unit in UNITS)  # `seconds_per_block` has it in front
     ]
     assert not wrong, "\n".join(wrong)

@@ -118,7 +118,7 @@ def _ask_servers(settings: Settings, network: Network) -> list[Probe]:
     from pinning_worker.adapters.electrum.probe import Prober
     from pinning_worker.adapters.machine.clock import SystemClock
 
-    clock, patience = SystemClock(settings.clock_offset_file), Patience(answer=10.0)
+    clock, patience = SystemClock(settings.clock_offset_file), Patience(answer_seconds=10.0)
     prober = Prober(network, clock, settings.longest_unseen, patience, settings.payment_scripts)
     return trio.run(prober.probe_all, [parse_server_url(url) for url in settings.electrum_servers])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Protocol
 
 from pinning_worker.domain.content.cid import Cid
@@ -74,14 +74,14 @@ class Blocks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The limits of one fetch. Seconds of clock time; `depth` counts links from the root."""
+    """The limits of one fetch. `max_depth` counts links from the root; `fetch_time` is for the whole fetch."""
 
-    bytes: int
-    blocks: int
-    depth: int
-    first_block_seconds: float
-    idle_seconds: float
-    total_seconds: float
+    max_bytes: int
+    max_blocks: int
+    max_depth: int
+    first_block_time: timedelta
+    idle_time: timedelta
+    fetch_time: timedelta
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@
 
 Rules: the classes read no source by themselves (a test that builds `Settings(...)` gets what it wrote); `load` reads
 the three sources. One error lists every fault, each with its remedy; no secret is ever part of a message.
-Only the command line and the daemon read settings: everything else receives plain values.
+Only the command line, the daemon and `wiring/` read settings: everything else receives plain values, by the name of the
+setting.
 """
 
 from pinning_worker.settings.advice import advice

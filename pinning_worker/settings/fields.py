@@ -24,9 +24,11 @@ from pydantic import (
     field_validator,
 )
 
+from pinning_worker.adapters.p2p.bounds import defaults
 from pinning_worker.domain.chain.address import address_to_script
 from pinning_worker.domain.chain.networks import NETWORKS, BadCheckpoint, PinnedBlock, with_checkpoint
 from pinning_worker.domain.identities import Script
+from pinning_worker.domain.money.pricing import MOST_MONTHS
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.tariff import MIB
 from pinning_worker.ports.content import Budget
@@ -180,19 +182,19 @@ class Settings(PeerSettings):
     bootstrap: Annotated[tuple[BootstrapAddress, ...], BeforeValidator(values.as_list)] = ()
     direct_peers: Annotated[tuple[PeerAddress, ...], BeforeValidator(values.as_list)] = ()
     discovery_topic: str = Field(default=DEFAULT_DISCOVERY_TOPIC, min_length=1)
-    max_connections: int = Field(default=300, ge=10, le=100_000)
-    stream_window: ByteCount = Field(default=2 << 20, ge=256 << 10, le=8 << 20)
-    max_connections_per_peer: int = Field(default=2, ge=1, le=100)
-    max_connections_per_address: int = Field(default=32, ge=1, le=100_000)
-    proxies: Annotated[tuple[IpAddress, ...], BeforeValidator(values.as_list)] = ("127.0.0.1", "::1")
-    handshake_time: Duration = Field(default=timedelta(seconds=10), ge=A_MOMENT, le=timedelta(minutes=5))
-    max_half_open: int = Field(default=64, ge=1, le=100_000)
-    max_streams_per_peer: int = Field(default=256, ge=16, le=100_000)
+    max_connections: int = Field(default=defaults.MAX_CONNECTIONS, ge=10, le=100_000)
+    stream_window: ByteCount = Field(default=defaults.STREAM_WINDOW, ge=256 << 10, le=8 << 20)
+    max_connections_per_peer: int = Field(default=defaults.MAX_CONNECTIONS_PER_PEER, ge=1, le=100)
+    max_connections_per_address: int = Field(default=defaults.MAX_CONNECTIONS_PER_ADDRESS, ge=1, le=100_000)
+    proxies: Annotated[tuple[IpAddress, ...], BeforeValidator(values.as_list)] = defaults.PROXIES
+    handshake_time: Duration = Field(default=defaults.HANDSHAKE_TIME, ge=A_MOMENT, le=timedelta(minutes=5))
+    max_half_open: int = Field(default=defaults.MAX_HALF_OPEN, ge=1, le=100_000)
+    max_streams_per_peer: int = Field(default=defaults.MAX_STREAMS_PER_PEER, ge=16, le=100_000)
     requests_per_peer_per_minute: int = Field(default=600, ge=1)
     requests_per_minute: int = Field(default=12_000, ge=1)
-    messages_per_peer_per_second: int = Field(default=100, ge=1)
-    messages_per_second: int = Field(default=1_000, ge=1)
-    gossip_bytes_per_second: ByteCount = Field(default=4 << 20, ge=1 << 20)
+    messages_per_peer_per_second: int = Field(default=defaults.MESSAGES_PER_PEER_PER_SECOND, ge=1)
+    messages_per_second: int = Field(default=defaults.MESSAGES_PER_SECOND, ge=1)
+    gossip_bytes_per_second: ByteCount = Field(default=defaults.GOSSIP_BYTES_PER_SECOND, ge=1 << 20)
 
     # --- a worker at home: behind a router, beside other peers
     relays_wanted: int = Field(default=0, ge=0, le=16)
@@ -203,17 +205,17 @@ class Settings(PeerSettings):
     # --- a relay for peers that cannot be dialled
     relay: Literal["off", "on"] = "off"
     relay_for: Literal["topic", "anyone"] = "topic"
-    relay_reservations: int = Field(default=128, ge=1, le=100_000)
-    relay_circuits: int = Field(default=256, ge=1, le=100_000)
-    relay_circuits_per_peer: int = Field(default=16, ge=1, le=100_000)
-    relay_bytes_per_circuit: ByteCount = Field(default=1 << 30, ge=1)
+    relay_reservations: int = Field(default=defaults.RELAY_RESERVATIONS, ge=1, le=100_000)
+    relay_circuits: int = Field(default=defaults.RELAY_CIRCUITS, ge=1, le=100_000)
+    relay_circuits_per_peer: int = Field(default=defaults.RELAY_CIRCUITS_PER_PEER, ge=1, le=100_000)
+    relay_bytes_per_circuit: ByteCount = Field(default=defaults.RELAY_BYTES_PER_CIRCUIT, ge=1)
 
     # --- money and the chain
     payment_address: Names = ()  # the first is quoted, all are watched
     price_per_mib_month: Amount = Swartz(742_000)
     min_fee: Amount = Swartz(1_000_000)
     min_payment: Amount | None = None  # nobody is told of a smaller one; None: a hundredth of the least fee
-    most_months: int = Field(default=8, ge=1)
+    most_months: int = Field(default=MOST_MONTHS, ge=1)
     quarantine: Duration = Field(default=timedelta(days=7), ge=timedelta(0), le=A_YEAR)  # the wait of freed blocks
     quote_life: Duration = Field(default=timedelta(hours=24), ge=timedelta(minutes=1), le=LONGEST_QUOTE)
     confirmations: int = Field(default=6, ge=1, le=1000)  # 1 is the block that holds the payment
@@ -247,10 +249,6 @@ class Settings(PeerSettings):
         return self._bootstrap_peers
 
     @property
-    def quoted_address(self) -> str:
-        return self.payment_address[0]
-
-    @property
     def payment_scripts(self) -> tuple[Script, ...]:
         """The output script of each payment address, in their order."""
         return tuple(address_to_script(address, NETWORKS[self.network]) for address in self.payment_address)
@@ -258,12 +256,12 @@ class Settings(PeerSettings):
     @property
     def budget(self) -> Budget:
         return Budget(
-            bytes=self.max_bytes,
-            blocks=self.max_blocks,
-            depth=self.max_depth,
-            first_block_seconds=self.first_block_time.total_seconds(),
-            idle_seconds=self.idle_time.total_seconds(),
-            total_seconds=self.fetch_time.total_seconds(),
+            max_bytes=self.max_bytes,
+            max_blocks=self.max_blocks,
+            max_depth=self.max_depth,
+            first_block_time=self.first_block_time,
+            idle_time=self.idle_time,
+            fetch_time=self.fetch_time,
         )
 
     @field_validator("tls_key")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from pinning_worker.domain.content.cid import RAW, Cid, Root, UnsupportedCid
 from pinning_worker.domain.content.dag import BadBlock, MissingBlock, NotAFile, TooLong, look_up, reading
@@ -20,6 +21,7 @@ from pinning_worker.domain.identities import PeerId
 from pinning_worker.ports.content import Blocks, Budget, Fetcher, FetchFailed, NotFound, OverBudget, Stalled
 from pinning_worker.ports.world import Clock
 
+LEAST_TIME = timedelta(seconds=1)  # for the images, however long their document took
 Progress = Callable[[int, int], Awaitable[None]]
 
 
@@ -116,13 +118,14 @@ class Gathering:
 
     def _left(self, seconds: float) -> Budget:
         """The rest of the closure's budget. Raises OverBudget when none is left."""
-        blocks, size = self.budget.blocks - len(self._found), self.budget.bytes - sum(self._found.values())
+        budget = self.budget
+        blocks, size = budget.max_blocks - len(self._found), budget.max_bytes - sum(self._found.values())
         if blocks <= 0 or size <= 0:
             raise OverBudget(
-                f"over {self.budget.bytes} bytes or {self.budget.blocks} blocks before its images", self.blocks
+                f"over {budget.max_bytes} bytes or {budget.max_blocks} blocks before its images", self.blocks
             )
-        left = max(self.budget.total_seconds - seconds, 1.0)
-        return replace(self.budget, blocks=blocks, bytes=size, total_seconds=left)
+        left = max(budget.fetch_time - timedelta(seconds=seconds), LEAST_TIME)
+        return replace(budget, max_blocks=blocks, max_bytes=size, fetch_time=left)
 
     async def _document(self) -> Metadata | None:
         """The requested CID read as metadata.json; None for anything else (image, page, folder)."""

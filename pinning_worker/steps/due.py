@@ -117,9 +117,7 @@ class DueLoop(Chapter):
         """Looks up paid and unpaid requests apart: neither hides the other, however many wait."""
         self._start_displacing(nursery)
         now = self.clock.now()
-        places = Places(
-            self.terms.fetches_at_once, self.queue.turns, timedelta(seconds=self.terms.budget.first_block_seconds)
-        )
+        places = Places(self.terms.fetches_at_once, self.queue.turns, self.terms.budget.first_block_time)
         if len(self.queue.turns) >= places.count:
             self._turn_ends_at = self._when_to_look(places, now)
             if self._turn_ends_at is None or self._turn_ends_at > now:

@@ -151,7 +151,9 @@ class Fetching(Chapter):
         budget, paid_room = self.terms.budget, await self._paid_room(request.root)
         if paid_room < self._most_room():
             left = max(await self._room_left(turn.share, self._taken.values()), paid_room)
-            budget = replace(budget, bytes=min(budget.bytes, left), blocks=min(budget.blocks, left // PIECE))
+            budget = replace(
+                budget, max_bytes=min(budget.max_bytes, left), max_blocks=min(budget.max_blocks, left // PIECE)
+            )
 
         async def progress(blocks: int, size: int) -> None:
             self._taken[request.root] = turn.share, disk_room(size, blocks)
@@ -188,7 +190,7 @@ class Fetching(Chapter):
         return room_for(share, self.terms.staging_quota, staged_by(await self.books.unpaid_room(), taken))
 
     def _most_room(self) -> int:
-        return disk_room(self.terms.budget.bytes, self.terms.budget.blocks)
+        return disk_room(self.terms.budget.max_bytes, self.terms.budget.max_blocks)
 
     async def _report_progress(self, gathering: Gathering, reporting: trio.CancelScope) -> None:
         """Sends FETCHING-CID to all askers after two seconds, then every five, until `reporting` is cancelled."""
@@ -213,7 +215,7 @@ class Fetching(Chapter):
 
     async def _gather(self, request: Request, gathering: Gathering, share: Share) -> tuple[Closure, tuple[Asker, ...]]:
         """Fetches the closure and stores its quotes. Returns it with the askers to answer."""
-        if min(gathering.budget.bytes, gathering.budget.blocks) <= 0:
+        if min(gathering.budget.max_bytes, gathering.budget.max_blocks) <= 0:
             raise QuotaUsedUp
         while True:
             closure = await gathering.run()

@@ -16,7 +16,7 @@ from pinning_worker.ports.content import Budget
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Bytes, seconds, blocks and swartz; `.env.example` explains each."""
+    """`settings/fields.py` has the defaults, `.env.example` explains each."""
 
     payment_address: str
     payment_script: Script
@@ -24,13 +24,13 @@ class Terms:
     depth: Depth
     budget: Budget
     staging_quota: int  # bytes of quoted, unpaid content
-    quarantine: timedelta = timedelta(days=7)
-    quote_life: timedelta = timedelta(hours=24)
-    most_months: int = 8
-    min_payment: Swartz | None = None  # nobody is told of a smaller one; None: a hundredth of the least fee
-    queue_size: int = 200  # requests waiting or being fetched
-    queue_size_per_peer: int = 50
-    fetches_at_once: int = 8
+    quarantine: timedelta
+    quote_life: timedelta
+    most_months: int
+    min_payment: Swartz | None  # nobody is told of a smaller one; None: a hundredth of the least fee
+    queue_size: int  # requests waiting or being fetched
+    queue_size_per_peer: int
+    fetches_at_once: int
     steps_at_once: int = 16
     longest_rest: timedelta = timedelta(hours=1)  # a clock may be set, a machine may sleep: look again
     denied: Callable[[Cid], bool] = lambda cid: False  # by its block, whatever the codec of the CID

@@ -61,7 +61,7 @@ class Places:
 
     count: int
     turns: Mapping[Root, Turn]
-    first_block: timedelta
+    first_block_time: timedelta
 
     def running(self) -> dict[Root, Share]:
         return {root: turn.share for root, turn in self.turns.items()}
@@ -86,7 +86,7 @@ class Places:
             behind = queued[turn.share.route]
             if turn.blocks or not behind:
                 continue
-            end = turn.since + max(FIRST_SECONDS, self.first_block * most / (most + behind))
+            end = turn.since + max(FIRST_SECONDS, self.first_block_time * most / (most + behind))
             if end <= now:
                 turn.is_over = True
             else:

@@ -57,6 +57,7 @@ async def payment_watcher(
         network,
         clock,
         settings.electrum_servers,
+        longest_unseen=settings.longest_unseen,
         scripts=[
             *settings.payment_scripts,
             *await books.scripts_in_use(now),
@@ -64,7 +65,6 @@ async def payment_watcher(
         ],
         headers=HeaderFile(settings.data_dir, network),
         remembered={payment.txid: payment.proof for payment in known if not payment.gone},
-        longest_unseen=settings.longest_unseen,
     )
 
 

@@ -83,7 +83,7 @@ def _host_config(settings: Settings) -> HostConfig:
         max_connections_per_peer=settings.max_connections_per_peer,
         max_connections_per_address=settings.max_connections_per_address,
         proxies=frozenset(settings.proxies),
-        handshake_seconds=settings.handshake_time.total_seconds(),
+        handshake_time=settings.handshake_time,
         max_half_open=settings.max_half_open,
         max_streams_per_peer=settings.max_streams_per_peer,
         kept_for_dialling=min(50, settings.max_connections // 6),
@@ -97,9 +97,9 @@ def _host_config(settings: Settings) -> HostConfig:
 
 def _gossip_limits(settings: Settings) -> GossipLimits:
     return GossipLimits(
-        per_origin=settings.messages_per_peer_per_second,
-        messages=settings.messages_per_second,
-        bytes=settings.gossip_bytes_per_second,
+        messages_per_peer_per_second=settings.messages_per_peer_per_second,
+        messages_per_second=settings.messages_per_second,
+        gossip_bytes_per_second=settings.gossip_bytes_per_second,
     )
 
 
@@ -114,8 +114,8 @@ def _relay_caps(settings: Settings) -> RelayCaps | None:
     if settings.relay == "off":
         return None
     return RelayCaps(
-        reservations=settings.relay_reservations,
-        circuits=settings.relay_circuits,
-        circuits_per_peer=settings.relay_circuits_per_peer,
-        bytes_per_circuit=settings.relay_bytes_per_circuit,
+        relay_reservations=settings.relay_reservations,
+        relay_circuits=settings.relay_circuits,
+        relay_circuits_per_peer=settings.relay_circuits_per_peer,
+        relay_bytes_per_circuit=settings.relay_bytes_per_circuit,
     )

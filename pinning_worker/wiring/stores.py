@@ -83,7 +83,7 @@ async def take_journals(settings: Settings, books: Books, receipts: Receipts, fo
     Returns how many receipts were new to the books. Raises Trouble."""
     await take_up_tariffs(books, await trio.to_thread.run_sync(read_tariffs, folder))
     journal = await trio.to_thread.run_sync(read_journal, folder)
-    address, script = settings.quoted_address, settings.payment_scripts[0]
+    address, script = settings.payment_address[0], settings.payment_scripts[0]
     promises = chain(read_quotes(folder), quotes_of(journal, address=address, script=script, network=settings.network))
     while batch := await trio.to_thread.run_sync(lambda: list(islice(promises, QUOTES_AT_ONCE))):
         await take_up_quotes(books, batch)

@@ -167,7 +167,10 @@ def _reader(
     """The reader of the topic, whose requests enter by the doors of the stories."""
     return RequestReader(
         topic.intake,
-        RequestBudget(settings.requests_per_peer_per_minute, settings.requests_per_minute),
+        RequestBudget(
+            requests_per_peer_per_minute=settings.requests_per_peer_per_minute,
+            requests_per_minute=settings.requests_per_minute,
+        ),
         asked=tally.counting("requests", lifecycle.asked),
         ill_asked=lifecycle.ill_asked,
         listed=tally.counting("lists", catalogue.listed),

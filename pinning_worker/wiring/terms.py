@@ -12,10 +12,10 @@ from pinning_worker.steps.terms import Terms
 def terms_of(settings: Settings, takedown: TakeDown) -> Terms:
     """The settings as the stories' Terms."""
     return Terms(
-        payment_address=settings.quoted_address,
+        payment_address=settings.payment_address[0],
         payment_script=settings.payment_scripts[0],
         network=settings.network,
-        depth=Depth(settings.confirmations, settings.credit_blocks),
+        depth=Depth(confirmations=settings.confirmations, credit=settings.credit_blocks),
         budget=settings.budget,
         staging_quota=settings.staging_quota,
         quarantine=settings.quarantine,

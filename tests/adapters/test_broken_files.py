@@ -1,4 +1,5 @@
-"""What is broken, and what is said of it: real files, broken as a disk or a hand breaks them, and the real commands.
+"""What is broken, and what is said of it: real files, broken as a disk or a hand breaks them, and the commands as
+processes (tests/preloaded_command.py).
 
 `check-config` finds what `run` would refuse, and says it in the same sentence. Where rights are the matter, the
 commands run as a user who is not root.
@@ -23,14 +24,27 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.domain.identities import Txid
 from pinning_worker.ports.books import Change
-from tests.adapters.test_cli import CID_V0, command, settings, told
+from tests.adapters.test_cli import CID_V0, settings, told
 from tests.certificates import self_signed
 from tests.contract.samples import OTHER, ROOT, bare_payment, pin
-from tests.interop.worker import COMMAND, free_port, worker_environment
+from tests.interop.worker import free_port, worker_environment
+from tests.preloaded_command import preloaded_command
 
 READERS = [["run"], ["pins"], ["quote", CID_V0], ["blocks"], ["recover"], ["check-config"]]
 USER, SOMEBODY = 12321, 12322
-AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+
+
+def command(folder: Path, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
+    """One command in `folder`, whose data are in `folder/data`; it ends by itself."""
+    return preloaded_command(*arguments, environment=its_environment(folder, changed), folder=folder)
+
+
+def as_user(folder: Path, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
+    return preloaded_command(*arguments, environment=its_environment(folder, changed), folder=folder, user=USER)
+
+
+def its_environment(folder: Path, changed: dict[str, str]) -> dict[str, str]:
+    return worker_environment(folder, settings(free_port(), **changed))
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +215,7 @@ def test_looking_makes_and_changes_nothing(data: Path) -> None:
 @pytest.fixture
 def his(migrated: Path) -> Iterator[Path]:
     """A data directory of a user who is not root, where that user can get at it."""
-    if os.geteuid() != 0 or subprocess.run([*AS_USER, str(COMMAND), "--version"], capture_output=True).returncode:
+    if os.geteuid() != 0 or as_user(Path("/"), "--version").returncode:
         pytest.skip("takes root, and a Python that other users may run")
     folder = Path(tempfile.mkdtemp(prefix="worker"))
     try:
@@ -211,17 +225,6 @@ def his(migrated: Path) -> Iterator[Path]:
         yield folder / "data"
     finally:
         shutil.rmtree(folder)
-
-
-def as_user(folder: Path, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*AS_USER, str(COMMAND), *arguments],
-        env=worker_environment(folder, settings(free_port(), **changed)),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def give_away_the_lock(data: Path) -> None:

@@ -52,7 +52,7 @@ class Worker:
         @asynccontextmanager
         async def open_network(_settings: Settings) -> AsyncIterator[Any]:
             await opening()
-            yield SimpleNamespace(pubsub=SimpleNamespace(said=last_message))
+            yield SimpleNamespace(pubsub=SimpleNamespace(drain=last_message))
 
         @asynccontextmanager
         async def open_stores(_settings: Settings) -> AsyncIterator[None]:

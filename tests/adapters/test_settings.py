@@ -50,7 +50,7 @@ def refusal(env_file: Path | None = None, /, **environ: str) -> tuple[str, ...]:
 def test_the_least_there_is() -> None:
     settings = load(Settings, environ={"PINNING_PAYMENT_ADDRESS": MAINNET_ADDRESS}, env_file=None)
     assert settings.network == "doichain"
-    assert settings.quoted_address == MAINNET_ADDRESS
+    assert settings.payment_address == (MAINNET_ADDRESS,)
     assert settings.payment_scripts[0].hex().startswith("76a914")
     assert settings.price_per_mib_month == Swartz(742_000)
     assert settings.min_fee == Swartz(1_000_000)
@@ -63,7 +63,6 @@ def test_lists_are_separated_by_commas_or_blanks() -> None:
     settings = configured(PINNING_PAYMENT_ADDRESS=f" {REGTEST_ADDRESS},\n{OTHER_ADDRESS} ")
     assert settings.payment_address == (REGTEST_ADDRESS, OTHER_ADDRESS)
     assert len(set(settings.payment_scripts)) == 2
-    assert settings.quoted_address == REGTEST_ADDRESS
 
 
 def test_the_environment_wins_over_env_file_and_that_over_credentials(tmp_path: Path) -> None:
@@ -98,9 +97,13 @@ def test_commands_that_need_no_payment_address_ask_for_none(tmp_path: Path) -> N
     assert load(StoreSettings, environ={"PINNING_DATA_DIR": str(tmp_path)}, env_file=None).data_dir == tmp_path
 
 
-def test_the_budget_is_in_the_fetchers_units() -> None:
+def test_the_budget_of_a_fetch() -> None:
     budget = configured(PINNING_MAX_BYTES="1.5 MiB", PINNING_FIRST_BLOCK_TIME="5s", PINNING_FETCH_TIME="2m").budget
-    assert (budget.bytes, budget.first_block_seconds, budget.total_seconds) == (1_572_864, 5.0, 120.0)
+    assert (budget.max_bytes, budget.first_block_time, budget.fetch_time) == (
+        1_572_864,
+        timedelta(seconds=5),
+        timedelta(minutes=2),
+    )
 
 
 # ---------------------------------------------------------------- refusing

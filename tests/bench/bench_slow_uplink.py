@@ -6,6 +6,7 @@ ping takes five seconds), and how many times over its bytes the line carried. Th
 
 import argparse
 from dataclasses import replace
+from datetime import timedelta
 
 import structlog
 import trio
@@ -16,7 +17,7 @@ from tests.adapters.p2p.bitswap.rig import BUDGET, TCP, WS, open_node
 from tests.interop.helia import KIB, open_helia
 from tests.interop.slow_line import slow_line
 
-PATIENT = replace(BUDGET, total_seconds=900)
+PATIENT = replace(BUDGET, fetch_time=timedelta(seconds=900))
 
 
 async def main() -> None:

@@ -31,7 +31,7 @@ from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from pinning_worker.adapters.p2p.peer_ids import peer_id
-from pinning_worker.domain.content.cid import RAW, cid_of, encode_varint, parse_cid
+from pinning_worker.domain.content.cid import RAW, CidBytes, cid_of, encode_varint, parse_cid
 from tests.adapters.p2p.dialling_from import dialling_from
 from tests.interop.helia import CONTENT_TOPIC
 from tests.interop.hostile_relay import HostileRelays
@@ -220,7 +220,7 @@ async def unfinished(attacker: Attacker) -> None:
 
 async def cancelling(attacker: Attacker) -> None:
     """Wants taken back by the thousand, none of which there ever was."""
-    never = [wire.Want(b"\x01\x55\x12\x20" + NOISE(32), cancel=True) for _ in range(5_000)]
+    never = [wire.Want(CidBytes(b"\x01\x55\x12\x20" + NOISE(32)), cancel=True) for _ in range(5_000)]
     message = wire.encode(wire.Message(wants=never))
     for _ in range(200):
         stream = await attacker.stream(BITSWAP)

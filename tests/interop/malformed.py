@@ -34,6 +34,7 @@ from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
 from pinning_worker.adapters.p2p.peer_ids import library_id, peer_id
 from pinning_worker.adapters.p2p.relay.wire import HopMessage, StopMessage
+from pinning_worker.domain.content.cid import CidBytes
 
 AT_ONCE = 12
 BY_ONE_PEER = 3  # fewer than bring a ban
@@ -44,7 +45,7 @@ NOISE = random.Random(SEED).randbytes
 GONE = (BaseLibp2pError, CannotConnect, OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
 TOPIC = "/doichain-nfc/1/message/proto"
 NOBODY = b"\x12\x20" + bytes(32)
-CID = b"\x01\x55\x12\x20" + bytes(32)
+CID = CidBytes(b"\x01\x55\x12\x20" + bytes(32))
 
 ODD_RPC = rpc_pb2.RPC(
     subscriptions=[rpc_pb2.RPC.SubOpts(subscribe=True, topicid="\u202e" * 500), rpc_pb2.RPC.SubOpts()],

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,9 @@ async def test_a_block_that_is_asked_for_again_comes_at_once() -> None:
         await node.host.connect(peer.tcp_addr, 10)
         file = await peer.add_file(MIB, chunk_size=256 * KIB)
         for pause in (0, 6, 0):
-            await node.fetch(parse_cid(file.cid), peer.peer_id, budget=replace(BUDGET, first_block_seconds=4))
+            await node.fetch(
+                parse_cid(file.cid), peer.peer_id, budget=replace(BUDGET, first_block_time=timedelta(seconds=4))
+            )
             node.blocks.data.clear()
             await trio.sleep(pause)
 
@@ -122,8 +125,9 @@ async def test_what_it_has_not_and_what_we_do_not_read() -> None:
             await node.fetch(parse_cid(cbor), peer.peer_id)
         missing = await peer.put_block(b"there", 0x55)
         await peer.forget()
+        quick = replace(BUDGET, first_block_time=timedelta(seconds=1))
         with pytest.raises(NotFound):
-            await node.fetch(parse_cid(missing), peer.peer_id, budget=BUDGET.__class__(1, 1, 1, 1, 1, 5))
+            await node.fetch(parse_cid(missing), peer.peer_id, budget=quick)
 
 
 # ---------------------------------------------------------------- in the middle of a transfer

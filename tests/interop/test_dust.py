@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -60,7 +61,14 @@ async def story_on(sandbox: Sandbox, script: Script, url: str) -> AsyncIterator[
     blocks, announcer, ids = MemoryBlocks(), MemoryAnnouncer(), count(1)
     fetcher = MemoryFetcher(blocks)
     urls = [sandbox.electrum_urls[scheme] for scheme in ("ws", "tcp")]
-    watcher = PaymentWatcher(DOICHAIN_REGTEST, SystemClock(), urls, scripts=[script], patience=AT_HOME)
+    watcher = PaymentWatcher(
+        DOICHAIN_REGTEST,
+        SystemClock(),
+        urls,
+        longest_unseen=timedelta(hours=2),
+        scripts=[script],
+        patience=AT_HOME,
+    )
     async with open_database(url) as database, trio.open_nursery() as nursery:
         books = SqlBooks(database)
         life = Lifecycle(

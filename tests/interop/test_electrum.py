@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,16 @@ pytestmark = pytest.mark.interop
 FEE = Swartz(7_004_482)
 CID = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
 P2SH, P2WSH = p2sh_script(b"\x05" * 20), witness_script(0, b"\x06" * 32)  # a multisig address is just a script
-AT_HOME = Patience(first_retry=0.05, longest_retry=0.2, first_distrust=1000.0)
+AT_HOME = Patience(first_retry_seconds=0.05, longest_retry_seconds=0.2, first_distrust_seconds=1000.0)
+UNSEEN = timedelta(hours=2)
 
 
 @asynccontextmanager
 async def watched(urls: Sequence[str], *scripts: Script, **options: Any) -> AsyncIterator[tuple[PaymentWatcher, Heard]]:
     """A watcher of these servers, that has caught up."""
-    watcher = PaymentWatcher(DOICHAIN_REGTEST, SystemClock(), urls, scripts=scripts, patience=AT_HOME, **options)
+    watcher = PaymentWatcher(
+        DOICHAIN_REGTEST, SystemClock(), urls, longest_unseen=UNSEEN, scripts=scripts, patience=AT_HOME, **options
+    )
     heard = Heard()
     async with trio.open_nursery() as nursery:
         await nursery.start(watcher.run, heard)
@@ -99,7 +103,7 @@ async def test_over_tls_with_a_pinned_certificate(scheme: str, tmp_path: Path) -
         url = sandbox.electrum_urls[scheme]
         await require_seen_and_proven(sandbox, f"{url}?cert=sha256:{fingerprint(certificate)}")
         urls = [url, f"{url}?cert=sha256:{'ab' * 32}"]
-        wary = PaymentWatcher(DOICHAIN_REGTEST, SystemClock(), urls, patience=AT_HOME)
+        wary = PaymentWatcher(DOICHAIN_REGTEST, SystemClock(), urls, longest_unseen=UNSEEN, patience=AT_HOME)
         async with trio.open_nursery() as nursery:
             await nursery.start(wary.run, Heard())
             await eventually(lambda: all(state.fault for state in wary.servers()), "neither is let in")

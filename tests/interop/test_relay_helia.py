@@ -80,7 +80,7 @@ async def test_one_circuit_of_three_ends_and_the_others_carry_on() -> None:
 
 async def test_who_is_not_reserved_or_over_the_caps_is_refused() -> None:
     async with (
-        open_relay(RelayCaps(circuits_per_peer=1)) as (node, _, _topic),
+        open_relay(RelayCaps(relay_circuits_per_peer=1)) as (node, _, _topic),
         open_helia([through(node)]) as browser,
         open_helia([]) as first,
         open_helia([]) as second,
@@ -95,7 +95,7 @@ async def test_who_is_not_reserved_or_over_the_caps_is_refused() -> None:
 
 async def test_a_circuit_that_has_carried_its_bytes_ends() -> None:
     async with (
-        open_relay(RelayCaps(bytes_per_circuit=MIB)) as (node, hop, _),
+        open_relay(RelayCaps(relay_bytes_per_circuit=MIB)) as (node, hop, _),
         open_helia([through(node)]) as browser,
         open_helia([]) as reader,
     ):

@@ -165,7 +165,7 @@ async def test_a_renewal_that_never_gets_into_a_block_holds_the_end_up_for_a_day
 async def test_nobody_hears_that_it_is_fetched_after_he_heard_that_it_failed(autojump_clock: MockClock) -> None:
     """Catches: news of the progress was on its way to many when the fetch failed; a client waits for ever."""
     cid, _ = content.file(b"nowhere")
-    budget = replace(terms().budget, first_block_seconds=2.3)
+    budget = replace(terms().budget, first_block_time=timedelta(seconds=2.3))
 
     async def slowly(message: Message) -> None:
         await trio.sleep(0.5 if isinstance(message, FetchingCid) else 0.1)

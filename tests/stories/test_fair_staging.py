@@ -7,12 +7,11 @@ from trio.testing import MockClock
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.requests import Ask
-from pinning_worker.ports.content import Budget
 from tests import content
-from tests.stories.world import World, terms
+from tests.stories.world import World, budget, terms
 
 SIZE = 150_000
-SMALL = terms(staging_quota=1_000_000, budget=Budget(200_000, 10_000, 64, 30, 15, 600))
+SMALL = terms(staging_quota=1_000_000, budget=budget(max_bytes=200_000))
 
 
 def pictures(count: int) -> list[tuple[Cid, content.Blocks]]:

@@ -518,7 +518,7 @@ async def test_clocks_that_disagree_free_nothing(autojump_clock: MockClock) -> N
     async with World().running() as w:
         w.offer(blocks)
         await w.pinned(cid)
-        await w.later(days=300)  # no block came in all that time
+        await w.later(days=250)  # the term is 242 days, and no block came in all that time
         assert (await w.pin(cid)).state is State.EXPIRING
         assert await w.blocks_on_disk() == set(blocks)
         await w.mine(12)  # each block is a moment to look again: nobody waits for the next look at the clocks
@@ -532,7 +532,7 @@ async def test_five_headers_from_the_future_end_nothing_and_six_of_eleven_do(aut
         w.offer(blocks)
         await w.pinned(cid)
         await w.mine(12)
-        await w.later(days=300)
+        await w.later(days=250)
         await w.mine(5)
         assert (await w.pin(cid)).state is State.EXPIRING
         await w.mine(1)

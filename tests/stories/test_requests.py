@@ -15,7 +15,7 @@ from pinning_worker.domain.content.cid import DAG_PB, Cid, cid_of
 from pinning_worker.domain.pin import State
 from pinning_worker.ports.content import Budget, Fetched
 from tests import content
-from tests.stories.world import World, terms
+from tests.stories.world import World, budget, terms
 
 
 async def test_nobody_has_it(autojump_clock: MockClock) -> None:
@@ -59,13 +59,16 @@ async def test_blocks_kept_for_a_retry_that_never_comes_go(autojump_clock: MockC
 
 
 @pytest.mark.parametrize(
-    ("limit", "value", "says"),
-    [("bytes", 1_000_000, "1000000 bytes"), ("blocks", 3, "3 blocks"), ("depth", 0, "deeper")],
+    ("limit", "says"),
+    [
+        (budget(max_bytes=1_000_000), "1000000 bytes"),
+        (budget(max_blocks=3), "3 blocks"),
+        (replace(budget(), max_depth=0), "deeper"),
+    ],
 )
-async def test_over_a_budget_says_which(autojump_clock: MockClock, limit: str, value: int, says: str) -> None:
+async def test_over_a_budget_says_which(autojump_clock: MockClock, limit: Budget, says: str) -> None:
     cid, blocks = content.file(content.noise(2_000_000))
-    budget = replace(terms().budget, **{limit: value})
-    async with World(terms(budget=budget)).running() as w:
+    async with World(terms(budget=limit)).running() as w:
         w.offer(blocks)
         await w.say(f"NEW-CID:{cid}")
         [error] = w.hear()
@@ -286,8 +289,7 @@ async def test_an_image_that_nobody_has_is_not_half_sold(autojump_clock: MockClo
 
 async def test_the_budget_is_for_the_closure_not_for_each_part(autojump_clock: MockClock) -> None:
     metadata, _, blocks = content.nft(content.noise(700_000), images=[])
-    budget = Budget(700_100, 10_000, 64, 30, 15, 600)
-    async with World(terms(budget=budget)).running() as w:
+    async with World(terms(budget=budget(max_bytes=700_100))).running() as w:
         w.offer(blocks)
         await w.say(f"NEW-CID:{metadata}")
         assert w.hear()[0]["code"] == "TOO_LARGE"
@@ -337,7 +339,12 @@ async def test_what_the_metadata_used_up_is_not_there_for_its_images(autojump_cl
         await w.later(minutes=1)
         whole, rest = told.budgets
         spent = len(blocks[metadata.multihash])
-        assert rest == replace(whole, blocks=whole.blocks - 1, bytes=whole.bytes - spent, total_seconds=593)
+        assert rest == replace(
+            whole,
+            max_blocks=whole.max_blocks - 1,
+            max_bytes=whole.max_bytes - spent,
+            fetch_time=timedelta(seconds=593),
+        )
 
 
 async def test_months_asked_for_are_quoted_each_and_more_than_is_sold_is_capped(autojump_clock: MockClock) -> None:

@@ -9,11 +9,10 @@ from trio.testing import MockClock
 
 from pinning_worker.domain.identities import NameBytes
 from pinning_worker.domain.pin import ACTIVE, PinKey, State
-from pinning_worker.ports.content import Budget
 from tests import content
-from tests.stories.world import World, terms
+from tests.stories.world import World, budget, terms
 
-SMALL_BUDGET = Budget(1_000_000, 10_000, 64, 30, 15, 600)
+SMALL_BUDGET = budget(max_bytes=1_000_000)
 PIECE = 4096  # a file takes so much of a disk at least
 
 
@@ -55,7 +54,7 @@ async def test_what_came_of_an_unfinished_fetch_is_there_for_the_next(autojump_c
 async def test_tiny_blocks_are_counted_as_what_they_take_of_a_disk(autojump_clock: MockClock) -> None:
     """Catches: a million blocks of 40 bytes are 40 MB to the quota and 4 GB to the disk."""
     quota = 200 * PIECE
-    world = World(terms=terms(budget=Budget(100 * PIECE, 100, 64, 30, 15, 600), staging_quota=quota))
+    world = World(terms=terms(budget=budget(100 * PIECE, 100), staging_quota=quota))
     world.blocks.most_unpaid = quota
     async with world.running() as w:
         for seed in range(20):

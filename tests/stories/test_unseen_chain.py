@@ -142,7 +142,13 @@ async def test_nothing_is_offered_with_a_pin_or_a_reminder(autojump_clock: MockC
         await w.pay(cid, amount)
         await w.mine(3)
         assert [said for said in w.hear_statuses() if said != "PAYMENT-SEEN"] == ["ADDED-CID"]
-        await w.months_later(days=220)
+        await w.months_later(days=10)
+        assert w.hear_statuses() == []
+        w.chain.seen = True
+        await w.months_later(days=200)
+        w.hear()
+        w.chain.seen = False
+        await w.months_later(days=10)  # the first reminder falls due after two
         assert w.hear_statuses() == []
         w.chain.seen = True
         await w.later(hours=1)

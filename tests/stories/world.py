@@ -41,6 +41,17 @@ BROWSER = "12D3KooWBrowser"
 PRICES = Prices(Swartz(742_000), Swartz(1_000_000))
 
 
+def budget(max_bytes: int = 50_000_000, max_blocks: int = 10_000) -> Budget:
+    return Budget(
+        max_bytes=max_bytes,
+        max_blocks=max_blocks,
+        max_depth=64,
+        first_block_time=timedelta(seconds=30),
+        idle_time=timedelta(seconds=15),
+        fetch_time=timedelta(minutes=10),
+    )
+
+
 def terms(**changes: Any) -> Terms:
     return replace(
         Terms(
@@ -48,8 +59,15 @@ def terms(**changes: Any) -> Terms:
             payment_script=SCRIPT,
             network="doichain-regtest",
             depth=Depth(confirmations=3, credit=20),
-            budget=Budget(50_000_000, 10_000, 64, 30, 15, 600),
+            budget=budget(),
             staging_quota=200_000_000,
+            quarantine=timedelta(days=7),
+            quote_life=timedelta(hours=24),
+            most_months=8,
+            min_payment=None,
+            queue_size=200,
+            queue_size_per_peer=50,
+            fetches_at_once=8,
         ),
         **changes,
     )

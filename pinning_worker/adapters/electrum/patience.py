@@ -8,30 +8,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """`first_retry` doubles up to `longest_retry` while a server cannot be reached; `first_distrust` up to
-    `longest_distrust` while it misbehaves. `burst` and `per_second` configure `Pace`, in ElectrumX's units of cost:
-    raise them for a server of your own that has no limits."""
+    """`first_retry_seconds` doubles up to `longest_retry_seconds` while a server cannot be reached;
+    `first_distrust_seconds` up to `longest_distrust_seconds` while it misbehaves. `burst` and `per_second` configure
+    `Pace`, in ElectrumX's units of cost: raise them for a server of your own that has no limits."""
 
-    connect: float = 10.0
-    answer: float = 30.0
-    check_in: float = 60.0  # between two looks at a silent server
-    stale: float = 45 * 60.0  # without a new block: one in ninety honest gaps is longer, and a reconnect costs nothing
-    behind: float = 10 * 60.0  # while other servers have more work
-    courtesy: float = 5.0  # for another session to advance with the headers that both want
-    first_retry: float = 0.5
-    longest_retry: float = 60.0
-    first_distrust: float = 5 * 60.0
-    longest_distrust: float = 60 * 60.0
-    put_off: float = 30.0  # before news is offered again that the listener could not store
+    connect_seconds: float = 10.0
+    answer_seconds: float = 30.0
+    check_in_seconds: float = 60.0  # between two looks at a silent server
+    stale_seconds: float = 45 * 60.0  # without a new block: one in ninety honest gaps is longer; a reconnect is cheap
+    behind_seconds: float = 10 * 60.0  # while other servers have more work
+    courtesy_seconds: float = 5.0  # for another session to advance with the headers that both want
+    first_retry_seconds: float = 0.5
+    longest_retry_seconds: float = 60.0
+    first_distrust_seconds: float = 5 * 60.0
+    longest_distrust_seconds: float = 60 * 60.0
+    put_off_seconds: float = 30.0  # before news is offered again that the listener could not store
     burst: float = 5000.0
     per_second: float = 1.0
 
     def retry_after(self, failures: int) -> float:
         """The wait after the n-th failure in a row, counted from 1."""
-        return _jittered(min(self.first_retry * 2 ** min(failures - 1, 32), self.longest_retry))
+        return _jittered(min(self.first_retry_seconds * 2 ** min(failures - 1, 32), self.longest_retry_seconds))
 
     def trust_again_after(self, offences: int) -> float:
-        return _jittered(min(self.first_distrust * 2 ** min(offences - 1, 32), self.longest_distrust))
+        return _jittered(min(self.first_distrust_seconds * 2 ** min(offences - 1, 32), self.longest_distrust_seconds))
 
 
 def _jittered(seconds: float) -> float:

@@ -90,7 +90,7 @@ class Prober:
         return [found[endpoint] for endpoint in dict.fromkeys(endpoints)]
 
     async def _probe(self, endpoint: Endpoint) -> Probe:
-        seconds = self.patience.connect + self.patience.answer
+        seconds = self.patience.connect_seconds + self.patience.answer_seconds
         found = Probe(endpoint.url, fault=f"no introduction within {seconds:g} s", mend=Unreachable.mend)
         with trio.move_on_after(seconds):
             async with trio.open_nursery() as nursery:
@@ -101,7 +101,7 @@ class Prober:
     async def _converse(self, endpoint: Endpoint, nursery: trio.Nursery) -> Probe:
         try:
             async with open_frames(endpoint, nursery) as frames:
-                wire = Wire(frames, lambda _method, _params: None, lambda: None, Pace(), self.patience.answer)
+                wire = Wire(frames, lambda _method, _params: None, lambda: None, Pace(), self.patience.answer_seconds)
                 nursery.start_soon(wire.read)
                 tip = await introduce(wire, self.network)
                 asked_at = trio.current_time()

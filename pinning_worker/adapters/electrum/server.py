@@ -85,9 +85,9 @@ class Server:
             began, before = trio.current_time(), self.fault
             self.fault = await self._visit()
             lasted = trio.current_time() - began
-            if lasted > self._patience.longest_retry:
+            if lasted > self._patience.longest_retry_seconds:
                 self._failures = 0
-            if lasted > self._patience.longest_distrust:
+            if lasted > self._patience.longest_distrust_seconds:
                 self._offences = 0
             await trio.sleep(self._wait_after(self.fault, is_new=str(before) != str(self.fault)))
 
@@ -116,7 +116,7 @@ class Server:
         return fault
 
     async def _converse(self, nursery: trio.Nursery) -> ElectrumTrouble:
-        connecting = trio.CancelScope(deadline=trio.current_time() + self._patience.connect)
+        connecting = trio.CancelScope(deadline=trio.current_time() + self._patience.connect_seconds)
         try:
             with connecting:
                 async with open_frames(self.endpoint, nursery) as frames:
@@ -128,4 +128,4 @@ class Server:
             return fault
         finally:
             self.session = None
-        return Unreachable(f"cannot connect within {self._patience.connect:g} s")
+        return Unreachable(f"cannot connect within {self._patience.connect_seconds:g} s")

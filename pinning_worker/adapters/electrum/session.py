@@ -46,7 +46,8 @@ from pinning_worker.ports.chain import NameOpAt
 STATUSES_AT_ONCE = 100  # requested again in one check-in
 LONG_HISTORY = 1_000  # rows; a longer history costs too much to be read at each change
 AGAIN_AT_ONCE, AGAIN_SLOWLY = 100.0, 40.0  # cost a second that reading it again and again may spend
-ROWS_A_SECOND, LONGEST_BREATH = 20_000, 10.0  # rows of its histories looked through, and seconds between two looks
+ROWS_A_SECOND = 20_000  # of its histories, looked through
+LONGEST_BREATH_SECONDS = 10.0  # between two looks
 COST_OF_ROW = 100 * COST_PER_BYTE  # of a history: some 99 bytes each
 
 _SCRIPT = "blockchain.scripthash.subscribe"
@@ -59,19 +60,19 @@ class Session:
 
     def __init__(self, server: str, frames: Frames, view: ChainView, pace: Pace, patience: Patience) -> None:
         self.server = server
-        self.wire = Wire(frames, self._hear, self.ring, pace, patience.answer)
+        self.wire = Wire(frames, self._hear, self.ring, pace, patience.answer_seconds)
         self.shown_tip: ShownTip | None = None
         self.has_looked = False  # all histories were read once
         self.tells_payments = False  # it accepts a subscription to every script, and lists the history of each
         self._view, self._pace, self._patience = view, pace, patience
-        self._follower = Follower(self.wire, pace, view, patience.courtesy)
+        self._follower = Follower(self.wire, pace, view, patience.courtesy_seconds)
         self._reader = PaymentReader(server, self.wire, pace, view)
         self._statuses: dict[str, str | None] = {}  # scripthash of a subscribed script -> its status
         self._to_read: set[str] = set()  # scripthashes whose history is to be read
         self._not_before: dict[str, float] = {}  # scripthash of a long history -> when it may be read again
         self._refused: set[str] = set()  # scripthashes whose history it refused
         self._log_limit = LogLimit()  # by scripthash
-        self._ask_again_at, self._refusal_wait = 0.0, patience.check_in
+        self._ask_again_at, self._refusal_wait = 0.0, patience.check_in_seconds
         self._turn: deque[str] = deque()  # scripthashes, the next one to check in on first
         self._bell = trio.Event()
         self._tip_since = self._level_since = 0.0
@@ -97,7 +98,7 @@ class Session:
             self.wire.require_link()
             await self._look()
             await self._breathe()
-            with trio.move_on_after(self._patience.check_in) as silence:
+            with trio.move_on_after(self._patience.check_in_seconds) as silence:
                 await self._rest()
             if silence.cancelled_caught:
                 await self._check_in()
@@ -108,7 +109,7 @@ class Session:
         notifies all the time would keep us busy with nothing else."""
         rows = self._view.sightings.rows_shown_by(self.server)
         if rows > LONG_HISTORY:
-            await trio.sleep(min(rows / ROWS_A_SECOND, LONGEST_BREATH))
+            await trio.sleep(min(rows / ROWS_A_SECOND, LONGEST_BREATH_SECONDS))
 
     async def _rest(self) -> None:
         """Waits until the bell rings, a header ahead of our clock may be accepted, or a history may be read again."""
@@ -182,9 +183,9 @@ class Session:
         now, shown, ours = trio.current_time(), self.shown_tip, self._view.tip()
         if shown is None or ours is None or shown.height >= ours.height:
             self._level_since = now
-        if now - self._tip_since > self._patience.stale:
+        if now - self._tip_since > self._patience.stale_seconds:
             raise LinkLost("its tip has not moved for long")
-        if now - self._level_since > self._patience.behind:
+        if now - self._level_since > self._patience.behind_seconds:
             raise LinkLost("it stays behind the other servers")
 
     # --- looking
@@ -228,10 +229,10 @@ class Session:
             else:
                 await self._take_history(hash_, answer)
         if not self._refused:
-            self._refusal_wait = self._patience.check_in
+            self._refusal_wait = self._patience.check_in_seconds
         elif now >= self._ask_again_at:
             self._ask_again_at = now + self._refusal_wait
-            self._refusal_wait = min(2 * self._refusal_wait, self._patience.stale)
+            self._refusal_wait = min(2 * self._refusal_wait, self._patience.stale_seconds)
 
     def _due_histories(self) -> list[str]:
         now = trio.current_time()

@@ -36,7 +36,6 @@ from pinning_worker.ports.chain import BlockOfNames, ChainListener
 from pinning_worker.ports.world import Clock, Trouble
 
 MOST_SERVERS = 16
-LONGEST_UNSEEN = timedelta(hours=2)
 WAIT_FOR_ALL_SECONDS = 900.0  # while some server is unheard; after that, one server read in full is enough
 
 _log = structlog.get_logger(__name__)
@@ -55,16 +54,16 @@ class PaymentWatcher:
         clock: Clock,
         servers: Sequence[str],
         *,
+        longest_unseen: timedelta,
         scripts: Collection[Script] = (),
         headers: HeaderFile | None = None,
         remembered: Mapping[Txid, Proof | None] | None = None,
         patience: Patience | None = None,
-        longest_unseen: timedelta = LONGEST_UNSEEN,
     ) -> None:
         """Raises BadServerUrl. Without `headers`, verified headers last as long as this object."""
         if len(servers) > MOST_SERVERS:
             raise ValueError(f"{len(servers)} Electrum servers: {MOST_SERVERS} are more than enough")
-        self._put_off = (patience or Patience()).put_off
+        self._put_off = (patience or Patience()).put_off_seconds
         self._view = ChainView(network, clock, remembered or {})
         self._headers = headers
         self._servers = [

@@ -53,7 +53,7 @@ class MemoryFetcher:
         self.fetches.append(root)
         got: dict[Multihash, int] = {}
         level = [root]
-        for _ in range(budget.depth + 1):
+        for _ in range(budget.max_depth + 1):
             below: list[Cid] = []
             for cid in level:
                 below += await self._take(cid, got, budget, is_over)
@@ -61,7 +61,7 @@ class MemoryFetcher:
             if not below:
                 return Fetched(got)
             level = list(dict.fromkeys(below))
-        raise OverBudget(f"deeper than {budget.depth} links", got)
+        raise OverBudget(f"deeper than {budget.max_depth} links", got)
 
     async def _take(
         self, cid: Cid, got: dict[Multihash, int], budget: Budget, is_over: Callable[[], bool]
@@ -72,8 +72,8 @@ class MemoryFetcher:
             block = await self._from_peers(cid, got, budget, is_over)
             await self._put(cid.multihash, block, got)
         got[cid.multihash] = len(block)
-        if sum(got.values()) > budget.bytes or len(got) > budget.blocks:
-            raise OverBudget(f"more than {budget.bytes} bytes or {budget.blocks} blocks", got)
+        if sum(got.values()) > budget.max_bytes or len(got) > budget.max_blocks:
+            raise OverBudget(f"more than {budget.max_bytes} bytes or {budget.max_blocks} blocks", got)
         try:
             return links(cid.codec, block)
         except (BadBlock, UnsupportedCid) as error:
@@ -89,7 +89,7 @@ class MemoryFetcher:
         self, cid: Cid, got: dict[Multihash, int], budget: Budget, is_over: Callable[[], bool]
     ) -> bytes:
         holder = next((blocks for blocks in self.peers.values() if cid.multihash in blocks), None)
-        limit = budget.idle_seconds if got else budget.first_block_seconds
+        limit = (budget.idle_time if got else budget.first_block_time).total_seconds()
         waited = await _wait(self.seconds_per_block if holder is not None else limit, is_over)
         if holder is not None and not is_over():
             return holder[cid.multihash]

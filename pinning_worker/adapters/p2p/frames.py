@@ -1,6 +1,6 @@
 """Messages on a stream: each one behind its length as a varint, of bounded size, read under a deadline.
 
-Rules: a peer may be silent for SILENCE seconds between two messages and takes at most FRAME seconds for one, and a
+Rules: a peer may be silent for SILENCE_SECONDS between two messages and takes at most FRAME_SECONDS for one, and a
 second more for each SLOWEST bytes of a large one. A length above the reader's limit is refused before a byte of it is
 kept. However many messages came at once, all other tasks have a turn between two of them, and none is copied for the
 sake of the one before it. A large message waits for its turn among those of its peer before it is read: its bytes wait
@@ -26,11 +26,11 @@ from pinning_worker.domain.identities import NO_PEER, PeerId
 LARGEST_FRAME = 4 * 1024 * 1024 + 64 * 1024  # Helia and Kubo cut their messages at 4 MiB
 LARGE_FRAME = 256 * 1024
 AT_ONCE = 4  # large messages of one peer that are read at a time
-SILENCE = 120.0
-FRAME = 60.0
+SILENCE_SECONDS = 120.0
+FRAME_SECONDS = 60.0
 SLOWEST = 32 * 1024
-WRITE = 30.0
-CLOSE = 2.0
+WRITE_SECONDS = 30.0
+CLOSE_SECONDS = 2.0
 
 GONE = (BaseLibp2pError, OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 """The exceptions of py-libp2p when a stream or its connection has ended, or ends meanwhile."""
@@ -74,22 +74,22 @@ class ByteStream(Protocol):
 class FrameReader:
     """Reads messages one after the other. The reader calls `limit()` before each: a stranger may send less than a peer
     we asked. `turns` are those of the peer's large messages, on all its streams. `silence`: seconds between two
-    messages. `held` gets the number of bytes kept here of a message that has not ended; 0 when it has. `came` gets the
-    count of all bytes as they come. `address`: of its peer, if it is known."""
+    messages. `held` gets the number of bytes kept here of a message that has not ended; 0 when it has. `received` gets
+    the count of all bytes as they come. `address`: of its peer, if it is known."""
 
     def __init__(
         self,
         stream: ByteStream,
         limit: Callable[[], int] = lambda: LARGEST_FRAME,
         turns: trio.Semaphore | None = None,
-        silence: float = SILENCE,
+        silence: float = SILENCE_SECONDS,
         held: Callable[[int], None] = lambda _size: None,
-        came: Callable[[int], None] = lambda _count: None,
+        received: Callable[[int], None] = lambda _count: None,
         address: str = "",
     ) -> None:
         self._stream = stream
         self._whose = _peer_of(stream), address
-        self._came = came
+        self._received = received
         self._limit = limit
         self._turns = turns or trio.Semaphore(AT_ONCE)
         self._silence = silence
@@ -104,7 +104,7 @@ class FrameReader:
                 self._rest = memoryview(await self._read())
             if not self._rest:
                 return None
-        with _deadline(FRAME):
+        with _deadline(FRAME_SECONDS):
             length, at = await self._length()
         allowed = self._limit()
         if length > allowed:
@@ -112,10 +112,10 @@ class FrameReader:
         if at + length <= len(self._rest):
             return self._cut(at, at + length)
         with trio.CancelScope() as scope, HALF_READ.one(scope.cancel, *self._whose) as message:
-            HALF_READ.came(message, len(self._rest), trio.current_time())
+            HALF_READ.received(message, len(self._rest), trio.current_time())
             if length <= LARGE_FRAME:
                 return await self._frame(at, at + length, message)
-            with _deadline(SILENCE):
+            with _deadline(SILENCE_SECONDS):
                 await self._turns.acquire()
             try:
                 return await self._frame(at, at + length, message)
@@ -124,7 +124,7 @@ class FrameReader:
         raise StreamGone("too much lies here of messages that have not ended")
 
     async def _frame(self, at: int, end: int, message: GiveUp) -> memoryview:
-        with _deadline(FRAME + (end // SLOWEST if end > LARGE_FRAME else 0)):
+        with _deadline(FRAME_SECONDS + (end // SLOWEST if end > LARGE_FRAME else 0)):
             await self._until_read(end, message)
         return self._cut(at, end)
 
@@ -140,7 +140,7 @@ class FrameReader:
             self._held(have)
             small.append(await self._more())
             have += len(small[-1])
-            HALF_READ.came(message, len(small[-1]), trio.current_time())
+            HALF_READ.received(message, len(small[-1]), trio.current_time())
             if len(small) == _MANY:  # a byte in an object of its own takes forty
                 parts.append(b"".join(small))
                 small.clear()
@@ -172,24 +172,24 @@ class FrameReader:
             data = await self._stream.read(_READ)
         except EOFError:  # py-libp2p's StreamEOF is one
             return b""
-        self._came(len(data))
+        self._received(len(data))
         return data
 
 
 def _peer_of(stream: ByteStream) -> PeerId:
     """NO_PEER: the stream is not one of libp2p's."""
-    connection = getattr(stream, "muxed_conn", None)
-    return peer_id(connection.peer_id) if connection is not None else NO_PEER
+    library = getattr(getattr(stream, "muxed_conn", None), "peer_id", None)
+    return NO_PEER if library is None else peer_id(library)
 
 
 async def write_frame(
     stream: ByteStream, message: bytes, piece: int = LARGEST_FRAME, took: Callable[[], None] = lambda: None
 ) -> None:
-    """`took` is called after each piece of so many bytes that the peer took, each within WRITE seconds. Raises
+    """`took` is called after each piece of so many bytes that the peer took, each within WRITE_SECONDS. Raises
     StreamGone; then the stream is in the middle of a message, good for a reset only."""
     length, window = encode_varint(len(message)), memoryview(message)
     for at in range(0, max(1, len(message)), piece):
-        with _deadline(WRITE):
+        with _deadline(WRITE_SECONDS):
             await stream.write(length + window[at : at + piece])
         took()
         length = b""
@@ -197,7 +197,7 @@ async def write_frame(
 
 async def close_quietly(stream: ByteStream, *, reset: bool = False) -> None:
     """Ends a stream whatever state it is in, also while the task is being cancelled."""
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE), suppress(*GONE):
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS), suppress(*GONE):
         await (stream.reset() if reset else stream.close())
 
 

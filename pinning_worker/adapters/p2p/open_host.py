@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -41,7 +42,17 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.cmux import PortDemultiplexer
 
 from pinning_worker.adapters.p2p import addresses
-from pinning_worker.adapters.p2p.bounds.door import LOOPBACK, Door, DoorRules
+from pinning_worker.adapters.p2p.bounds.defaults import (
+    HANDSHAKE_TIME,
+    MAX_CONNECTIONS,
+    MAX_CONNECTIONS_PER_ADDRESS,
+    MAX_CONNECTIONS_PER_PEER,
+    MAX_HALF_OPEN,
+    MAX_STREAMS_PER_PEER,
+    PROXIES,
+    STREAM_WINDOW,
+)
+from pinning_worker.adapters.p2p.bounds.door import Door, DoorRules
 from pinning_worker.adapters.p2p.cures import mend_all, mend_webrtc
 from pinning_worker.adapters.p2p.cures.identify import ping
 from pinning_worker.adapters.p2p.cures.ports import half_open, private_port
@@ -96,16 +107,16 @@ class HostConfig:
     bootstrap: tuple[str, ...] = ()
     direct_peers: tuple[str, ...] = ()
     swarm_key: bytes | None = field(default=None, repr=False)
-    max_connections: int = 300
+    max_connections: int = MAX_CONNECTIONS
     kept_for_dialling: int = 50
-    max_connections_per_peer: int = 2
+    max_connections_per_peer: int = MAX_CONNECTIONS_PER_PEER
     max_streams: int = 10_000
-    stream_window: int = yamux_window.LARGEST_WINDOW
-    max_streams_per_peer: int = 256
-    handshake_seconds: float = 10.0
-    max_half_open: int = 64
-    max_connections_per_address: int = 32
-    proxies: frozenset[str] = LOOPBACK
+    stream_window: int = STREAM_WINDOW
+    max_streams_per_peer: int = MAX_STREAMS_PER_PEER
+    handshake_time: timedelta = HANDSHAKE_TIME
+    max_half_open: int = MAX_HALF_OPEN
+    max_connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS
+    proxies: frozenset[str] = frozenset(PROXIES)
     relay: RelayCaps | None = None
     certificate: CertificateFiles | None = None
     webrtc_pem: Path | None = None
@@ -134,10 +145,10 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
     door = Door(_door_rules(config))
     raw = _build(config, certificate, also_at, door)
     neighbours = Neighbours()
-    whom = _whom_to_hold(config, peer_id(raw.get_id()))
-    direct = frozenset(peer for peer, is_direct in whom.values() if is_direct)
+    kept = _kept_peers(config, peer_id(raw.get_id()))
+    direct = frozenset(peer for peer, is_direct in kept.values() if is_direct)
     host = OpenHost(raw, neighbours, also_at, CircuitDialler(cast("Swarm", raw.get_network())).dial, direct)
-    held = frozenset(peer for peer, _ in whom.values())
+    held = frozenset(peer for peer, _ in kept.values())
     door.keeps = held.__contains__
     whereabouts = Whereabouts(host, config.proxies)
     host.address_of, host.address_under = whereabouts.of, whereabouts.under
@@ -157,7 +168,7 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
                 if config.swarm_key is not None:
                     _log.info("libp2p.private_network", fingerprint=fingerprint(config.swarm_key))
                 async with trio.open_nursery() as nursery:
-                    for address, (_, is_direct) in whom.items():
+                    for address, (_, is_direct) in kept.items():
                         nursery.start_soon(bootstrap.stay_connected, host, address, bootstrap.longest_wait(is_direct))
                     if certificate is not None:
                         nursery.start_soon(certificate.watch)
@@ -169,7 +180,7 @@ async def open_host(config: HostConfig) -> AsyncIterator[OpenHost]:
                 await _close(host)
 
 
-def _whom_to_hold(config: HostConfig, ourselves: PeerId) -> dict[str, tuple[PeerId, bool]]:
+def _kept_peers(config: HostConfig, ourselves: PeerId) -> dict[str, tuple[PeerId, bool]]:
     """The peers to stay connected with, by address: the peer id, and whether it is a direct peer. Raises BadAddress."""
     direct = {text: _peer_at(text) for text in config.direct_peers}
     named = {text: _peer_at(text) for text in config.bootstrap} | direct
@@ -249,15 +260,16 @@ class _NoAutoConnector(AutoConnector):
 
 
 def _connection_config(config: HostConfig) -> ConnectionConfig:
+    seconds = config.handshake_time.total_seconds()
     return ConnectionConfig(
         max_connections=config.max_connections,
         min_connections=config.kept_for_dialling,
         low_watermark=config.max_connections,
         high_watermark=config.max_connections,
         max_connections_per_peer=config.max_connections_per_peer,
-        inbound_upgrade_timeout=config.handshake_seconds,
-        outbound_upgrade_timeout=config.handshake_seconds,
-        dial_timeout=config.handshake_seconds,
+        inbound_upgrade_timeout=seconds,
+        outbound_upgrade_timeout=seconds,
+        dial_timeout=seconds,
     )
 
 
@@ -279,11 +291,11 @@ def _resource_manager(config: HostConfig) -> ResourceManager:
 
 def _door_rules(config: HostConfig) -> DoorRules:
     return DoorRules(
-        config.handshake_seconds,
-        config.max_half_open,
-        config.max_connections_per_address,
-        config.proxies,
-        max(1, config.max_connections - config.kept_for_dialling - NEWCOMERS),
+        handshake_time=config.handshake_time,
+        max_half_open=config.max_half_open,
+        max_connections_per_address=config.max_connections_per_address,
+        proxies=config.proxies,
+        most_inside=max(1, config.max_connections - config.kept_for_dialling - NEWCOMERS),
     )
 
 

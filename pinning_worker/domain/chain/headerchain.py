@@ -215,5 +215,5 @@ def _time(raw: bytes) -> int:
     return time
 
 
-def _utc(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+def _utc(unix_time: int) -> datetime:
+    return datetime.fromtimestamp(unix_time, UTC)

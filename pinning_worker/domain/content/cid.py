@@ -1,12 +1,13 @@
 """CIDs: the identity of a block, whatever the spelling.
 
 `Qm…` and `bafybei…` of one block are the same request, so the key of everything is the CIDv1 bytes (`Cid.key`); that
-of blocks on disk is the multihash alone. `multiformats` decodes text (about 130 µs); binary CIDs, the hot path, are
-parsed by hand here. Spec: https://github.com/multiformats/cid.
+of blocks on disk is the multihash alone. `multiformats` decodes text (about 130 µs) and writes base58btc; binary CIDs
+and the text of version 1, the hot paths, are done by hand here. Spec: https://github.com/multiformats/cid.
 """
 
 from __future__ import annotations
 
+from base64 import b32encode
 from dataclasses import dataclass
 from typing import NewType
 
@@ -26,6 +27,11 @@ _LONGEST_DIGEST = 128
 Root = NewType("Root", bytes)
 """The CIDv1 bytes of a CID (`Cid.key`): the subject of a request, a pin or a payment. It is no Multihash: the codec is
 part of it, so one block can be two roots."""
+
+
+CidBytes = NewType("CidBytes", bytes)
+"""The bytes of a CID in its own version (`Cid.binary`), as links and wantlists write it. It is no Root: in version 0
+it is the bare multihash. A stranger's may be no CID at all."""
 
 
 class BadCid(ValueError):
@@ -50,9 +56,8 @@ class Cid:
         return Root(b"\x01" + encode_varint(self.codec) + self.multihash)
 
     @property
-    def binary(self) -> bytes:
-        """The bytes of the CID in its own version, as links and wantlists write it."""
-        return self.multihash if self.version == 0 else self.key
+    def binary(self) -> CidBytes:
+        return CidBytes(self.multihash if self.version == 0 else self.key)
 
     @property
     def hash_code(self) -> int:
@@ -67,7 +72,7 @@ class Cid:
         """base58btc for version 0, base32 for version 1."""
         if self.version == 0:
             return multibase.encode(self.multihash, "base58btc")[1:]
-        return multibase.encode(self.key, "base32")
+        return "b" + b32encode(self.key).decode().rstrip("=").lower()  # every log line and crash note has one
 
     def require_supported(self) -> Cid:
         """Returns itself if it is dag-pb or raw with a sha2-256 of 32 bytes. Raises UnsupportedCid."""

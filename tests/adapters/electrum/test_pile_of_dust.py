@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 PILE = 10_000
 REAL = payment(50_000, amount=7_004_482)
 # As an operator's servers are: nothing but the first connection is made faster.
-USUAL = replace(BRISK, put_off=1.0)
+USUAL = replace(BRISK, put_off_seconds=1.0)
 
 
 def mined(pile: list[Transaction]) -> Crowded:

@@ -134,7 +134,7 @@ async def test_a_server_that_never_gets_on_holds_up_nobody() -> None:
         "hex": (shared.blocks[first].data if first < 2 else junk).hex(),
     }
     gone = Txid("ab" * 32)
-    patience = replace(BRISK, courtesy=0.01)
+    patience = replace(BRISK, courtesy_seconds=0.01)
     async with watching(honest, liar, patience=patience, remembered={gone: None}) as (_, heard):
         await heard.until(lambda: heard.gone == [gone])
 
@@ -246,7 +246,11 @@ async def test_a_watcher_names_each_server_for_what_it_is() -> None:
         network = with_checkpoint(replace(STEADY, split_block=split), checkpoint)
         servers[0].is_open = False
         watcher = PaymentWatcher(
-            network, ClockAt(tip_time(servers[0].ledger)), [*(server.url for server in servers), NOBODY], patience=BRISK
+            network,
+            ClockAt(tip_time(servers[0].ledger)),
+            [*(server.url for server in servers), NOBODY],
+            longest_unseen=HOUR,
+            patience=BRISK,
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(watcher.run, Heard())
@@ -295,7 +299,7 @@ async def test_on_regtest_a_probe_asks_for_no_fresh_block() -> None:
 async def test_a_probe_of_a_silent_server_ends() -> None:
     server = ScriptedServer(ledger_of(3), is_silent=True)
     async with serving(server):
-        prober = Prober(STEADY, ClockAt(), HOUR, Patience(connect=0.1, answer=0.1))
+        prober = Prober(STEADY, ClockAt(), HOUR, Patience(connect_seconds=0.1, answer_seconds=0.1))
         (probe,) = await prober.probe_all([parse_server_url(server.url)])
     assert probe.fault != ""
 

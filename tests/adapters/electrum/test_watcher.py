@@ -29,7 +29,7 @@ from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.ports.world import DiskFull
 from tests.adapters.electrum.listening import Heard, eventually
 from tests.adapters.electrum.scripted import ANOTHER_PAYEE, PAYEE, Ledger, Refusal, ScriptedServer, payment
-from tests.adapters.electrum.watching import BRISK, ClockAt, checking_in_often, until_asked, watching
+from tests.adapters.electrum.watching import BRISK, LONGEST_UNSEEN, ClockAt, checking_in_often, until_asked, watching
 
 BOTH = pytest.mark.parametrize("websocket", [False, True], ids=["tcp", "ws"])
 
@@ -466,7 +466,7 @@ async def test_two_servers_are_not_asked_for_the_same_headers_twice() -> None:
     servers = ScriptedServer(shared), ScriptedServer(shared)
     for server in servers:
         server.answers["blockchain.block.headers"] = partial(few_headers, server)
-    async with watching(*servers, patience=replace(BRISK, courtesy=1000.0)) as (_, heard):
+    async with watching(*servers, patience=replace(BRISK, courtesy_seconds=1000.0)) as (_, heard):
         await heard.until(lambda: heard.is_at(shared.blocks[-1].hash))
         assert min(server.asked["blockchain.block.headers"] for server in servers) <= 4
         assert max(server.asked["blockchain.block.headers"] for server in servers) >= 12
@@ -478,7 +478,7 @@ async def test_when_the_faster_one_stalls_the_other_goes_on() -> None:
     for server in (stalling, other):
         server.answers["blockchain.block.headers"] = partial(few_headers, server)
     other.is_open = False
-    async with watching(stalling, other, patience=replace(BRISK, courtesy=0.01)) as (_, heard):
+    async with watching(stalling, other, patience=replace(BRISK, courtesy_seconds=0.01)) as (_, heard):
         await until_asked(stalling, "blockchain.block.headers", 3)
         stalling.is_silent = True
         other.is_open = True
@@ -662,7 +662,14 @@ async def test_a_slow_listener_hears_what_is_and_not_all_that_was() -> None:
     async with watching(server):
         slow = Slow()
         async with trio.open_nursery() as nursery:
-            other = PaymentWatcher(DOICHAIN_REGTEST, ClockAt(), [server.url], scripts=[PAYEE], patience=BRISK)
+            other = PaymentWatcher(
+                DOICHAIN_REGTEST,
+                ClockAt(),
+                [server.url],
+                longest_unseen=LONGEST_UNSEEN,
+                scripts=[PAYEE],
+                patience=BRISK,
+            )
             await nursery.start(other.run, slow)
             await slow.until(lambda: slow.tip is not None)
             for _ in range(3):
@@ -708,7 +715,14 @@ async def test_what_the_listener_could_not_store_is_told_again() -> None:
     async with watching(server):
         sulking = Sulking()
         async with trio.open_nursery() as nursery:
-            other = PaymentWatcher(DOICHAIN_REGTEST, ClockAt(), [server.url], scripts=[PAYEE], patience=BRISK)
+            other = PaymentWatcher(
+                DOICHAIN_REGTEST,
+                ClockAt(),
+                [server.url],
+                longest_unseen=LONGEST_UNSEEN,
+                scripts=[PAYEE],
+                patience=BRISK,
+            )
             await nursery.start(other.run, sulking)
             await sulking.until(lambda: sulking.proven_at(paid.txid) == 11)
             assert sulking.transcript[0].startswith("tip")
@@ -722,13 +736,14 @@ async def test_a_bug_in_the_listener_is_not_swallowed() -> None:
 
     server = ScriptedServer(ledger_of(3))
     async with watching(server):
-        watcher = PaymentWatcher(DOICHAIN_REGTEST, ClockAt(), [server.url])
+        watcher = PaymentWatcher(DOICHAIN_REGTEST, ClockAt(), [server.url], longest_unseen=LONGEST_UNSEEN)
         with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
             await watcher.run(Broken())
 
 
 def test_what_cannot_be_a_server_is_refused() -> None:
     with pytest.raises(BadServerUrl):
-        PaymentWatcher(DOICHAIN_REGTEST, ClockAt(), ["http://somewhere"])
+        PaymentWatcher(DOICHAIN_REGTEST, ClockAt(), ["http://somewhere"], longest_unseen=LONGEST_UNSEEN)
+    many = [f"tcp://somewhere:{port}" for port in range(1, MOST_SERVERS + 2)]
     with pytest.raises(ValueError, match="more than enough"):
-        PaymentWatcher(DOICHAIN_REGTEST, ClockAt(), [f"tcp://somewhere:{port}" for port in range(1, MOST_SERVERS + 2)])
+        PaymentWatcher(DOICHAIN_REGTEST, ClockAt(), many, longest_unseen=LONGEST_UNSEEN)

@@ -11,7 +11,7 @@ import trio
 
 from pinning_worker.adapters.electrum.header_file import HeaderFile
 from pinning_worker.adapters.electrum.patience import Patience
-from pinning_worker.adapters.electrum.watcher import LONGEST_UNSEEN, PaymentWatcher
+from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Proof
 from pinning_worker.ports.world import Clock
@@ -20,7 +20,15 @@ from tests.adapters.electrum.scripted import PAYEE, ScriptedServer, serving
 from tests.mining import LATER
 
 # Servers are on this machine: what takes minutes out there takes moments here.
-BRISK = Patience(first_retry=0.01, longest_retry=0.05, first_distrust=1000.0, longest_distrust=1000.0, put_off=0.01)
+BRISK = Patience(
+    first_retry_seconds=0.01,
+    longest_retry_seconds=0.05,
+    first_distrust_seconds=1000.0,
+    longest_distrust_seconds=1000.0,
+    put_off_seconds=0.01,
+)
+
+LONGEST_UNSEEN = timedelta(hours=2)
 
 
 @dataclass
@@ -65,7 +73,7 @@ async def watching(
 
 
 def checking_in_often(**changes: float) -> Patience:
-    return replace(BRISK, check_in=0.02, **changes)
+    return replace(BRISK, check_in_seconds=0.02, **changes)
 
 
 async def until_asked(server: ScriptedServer, method: str, times: int = 1) -> None:

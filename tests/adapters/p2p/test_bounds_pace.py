@@ -28,7 +28,7 @@ class Line:
             under_way.append(len(waiting))
             for _ in range(16):
                 self.now += self._block / 16 / self._rate
-                self.pace.came(self._block // 16, self.now)
+                self.pace.received(self._block // 16, self.now)
             self.pace.settled(Multihash(waiting.pop(0)), self.now)
         return under_way
 
@@ -64,7 +64,7 @@ def test_a_line_that_was_measured_is_known_when_its_peer_comes_back() -> None:
     line = Line(10 * MIB, MIB)
     line.run(10)
     line.pace.asked(Multihash(b"lost"), MIB, line.now)
-    line.pace.gone()
+    line.pace.disconnected()
     line.now += 3600
     assert line.run(10)[0] > 1
 
@@ -79,7 +79,7 @@ def test_a_line_that_became_slow_is_noticed_within_its_next_second() -> None:
 def known(rate: int) -> Pace:
     pace = Pace()
     pace.asked(Multihash(b"first"), MIB, 0.0)
-    pace.came(MIB, MIB / rate)
+    pace.received(MIB, MIB / rate)
     pace.settled(Multihash(b"first"), MIB / rate)
     return pace
 

@@ -25,7 +25,7 @@ class Line:
             self.now += max(piece / self._rate, piece * self._round_trip / max(self.granted, piece))
             self.granted -= piece
             size -= piece
-            self.window.came(piece, self.now)
+            self.window.received(piece, self.now)
             if credit := self.window.credit(self.granted):
                 self.granted += credit
                 under_way.append(self.granted)
@@ -53,14 +53,14 @@ def test_three_short_lines_in_a_row_are_no_fast_line() -> None:
     """As a stream begins. On the stock library each of them doubles the window."""
     window = StreamWindow(FIRST, LARGEST, 0.0)
     for _ in range(3):
-        window.came(40, 0.001)
+        window.received(40, 0.001)
     assert (window.size, window.credit(FIRST - 120)) == (FIRST, 0)
 
 
 def test_a_pause_is_no_slowness() -> None:
     window = StreamWindow(FIRST, LARGEST, 0.0)
     for hour in range(1, 9):
-        window.came(FIRST // 4, hour * 3600.0)
-        window.came(FIRST // 4, hour * 3600.0 + 0.01)
-        window.came(FIRST // 4, hour * 3600.0 + 0.02)
+        window.received(FIRST // 4, hour * 3600.0)
+        window.received(FIRST // 4, hour * 3600.0 + 0.01)
+        window.received(FIRST // 4, hour * 3600.0 + 0.02)
     assert window.size > FIRST, "what came after each pause came fast"

@@ -11,7 +11,7 @@ from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
 
 from pinning_worker.adapters.p2p.cures.connections import deafness
-from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
+from tests.adapters.p2p.cure_rig import bare_host, brought_about, connect, outcome, play
 
 SLOTS, CALLERS = 2, 4
 
@@ -24,7 +24,7 @@ async def one_after_the_other() -> str:
         for _ in range(CALLERS):
             async with bare_host() as caller:
                 let_in += await gets_in(caller, host)
-            await until(lambda: _free(host) == SLOTS, seconds=2)
+            await brought_about(lambda: _free(host) == SLOTS, seconds=2)
         async with bare_host() as one, bare_host() as two, bare_host() as three:
             together = [await gets_in(caller, host) for caller in (one, two, three)]
     return f"one after the other: {let_in} of {CALLERS}; at the same time: {sum(together)} of 3"

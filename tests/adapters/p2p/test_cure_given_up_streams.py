@@ -9,7 +9,7 @@ from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 
 from pinning_worker.adapters.p2p.cures.streams import given_up_streams, whole_frames
-from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
+from tests.adapters.p2p.cure_rig import bare_host, brought_about, connect, outcome, play, until
 
 ANY = TProtocol("/any/1")
 STEPS = 30
@@ -34,7 +34,7 @@ async def given_up_at_every_step() -> str:
                 for _ in range(steps):
                     await trio.lowlevel.checkpoint()
                 nursery.cancel_scope.cancel()
-        return "all places are free" if await until(lambda: places.value == 256, seconds=5) else "some are lost"
+        return "all places are free" if await brought_about(lambda: places.value == 256, seconds=5) else "some are lost"
 
 
 def test_all_places_are_free_again() -> None:

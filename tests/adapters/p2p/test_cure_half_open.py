@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+from functools import partial
+from unittest.mock import patch
 
 import trio
 
-from pinning_worker.adapters.p2p.bounds import door
+from pinning_worker.adapters.p2p.bounds.defaults import MAX_HALF_OPEN
+from pinning_worker.adapters.p2p.bounds.door import Door, DoorRules
 from pinning_worker.adapters.p2p.cures.connections import deafness
 from pinning_worker.adapters.p2p.cures.ports import first_bytes, half_open
-from tests.adapters.p2p.cure_rig import TCP, bare_host, connect, outcome, play, until
+from tests.adapters.p2p.cure_rig import TCP, bare_host, brought_about, connect, outcome, play, until
 
 SILENT = 200
 WEBSOCKET = (
@@ -20,7 +24,12 @@ WEBSOCKET = (
 
 async def silent_sockets() -> str:
     """A quarter each: nothing, half a request, a websocket and no more, tcp and no more. Then one honest caller."""
-    door.HANDSHAKE_SECONDS = 3.0
+    quick = partial(Door, DoorRules(handshake_time=timedelta(seconds=3)))
+    with patch.object(half_open, "Door", quick):
+        return await _silent_sockets()
+
+
+async def _silent_sockets() -> str:
     async with bare_host(TCP, TCP + "/ws") as host, bare_host(TCP, TCP + "/ws") as honest, AsyncExitStack() as stack:
         port = int(host.get_transport_addrs()[0].value_for_protocol("tcp"))
         nursery = await stack.enter_async_context(trio.open_nursery())
@@ -31,14 +40,14 @@ async def silent_sockets() -> str:
             nursery.start_soon(_until_closed, stream, number, open_ones)
             with suppress(trio.BrokenResourceError):
                 await stream.send_all((b"", b"GET ", WEBSOCKET, b"\x13/multistream/1.0.0\n")[number % 4])
-        await until(lambda: len(open_ones) <= door.MOST_HALF_OPEN, seconds=3)
+        await until(lambda: len(open_ones) <= MAX_HALF_OPEN, seconds=3)
         held = len(open_ones)
         await connect(honest, host)
-        await until(lambda: not open_ones, seconds=8)
+        await brought_about(lambda: not open_ones, seconds=8)
         left = len(open_ones)
         still = honest.get_id() in host.get_connected_peers()
         nursery.cancel_scope.cancel()
-    few = held <= door.MOST_HALF_OPEN
+    few = held <= MAX_HALF_OPEN
     return f"few at a time: {few}, left in the end: {'none' if not left else 'some'}, the honest one: {still}"
 
 

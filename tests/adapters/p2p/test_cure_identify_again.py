@@ -17,21 +17,21 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStoreError
 
 from pinning_worker.adapters.p2p.cures.identify import identify_again
-from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
+from tests.adapters.p2p.cure_rig import bare_host, brought_about, connect, outcome, play, until
 
 BEFORE, AFTER = TProtocol("/before/1"), TProtocol("/after/1")
-SECONDS = 15  # until the stock library is believed to have done nothing
+SECONDS = 15
 
 
 async def back_with_another_protocol() -> str:
     key = create_new_key_pair()
     known = []
     async with bare_host() as host:
-        for protocol in (BEFORE, AFTER):
+        for protocol, comes in ((BEFORE, until), (AFTER, brought_about)):
             async with bare_host(key=key) as peer:
                 peer.set_stream_handler(protocol, _hold)
                 await connect(peer, host)
-                known.append(await until(partial(_speaks, host, peer.get_id(), protocol), SECONDS))
+                known.append(await comes(partial(_speaks, host, peer.get_id(), protocol), SECONDS))
             assert await until(lambda: not host.get_network().connections)
     return f"known at first: {known[0]}, when it is back: {known[1]}"
 
@@ -43,7 +43,7 @@ async def three_hours_later() -> str:
         cast("Any", peerdata).time = SimpleNamespace(time=lambda: time.time() + 3 * 3600)
         lapsed = not _is_somewhere(host, peer.get_id())
         host._schedule_identify(peer.get_id(), reason="asked again")
-        again = await until(lambda: _is_somewhere(host, peer.get_id()), SECONDS)
+        again = await brought_about(lambda: _is_somewhere(host, peer.get_id()), SECONDS)
     return f"known: {known}, lapsed: {lapsed}, known again: {again}"
 
 

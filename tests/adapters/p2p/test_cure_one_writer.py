@@ -19,7 +19,7 @@ from pinning_worker.adapters.p2p.cures import mend_all
 from pinning_worker.adapters.p2p.cures.gossip import one_writer, reconnect
 from pinning_worker.adapters.p2p.cures.process import crash
 from pinning_worker.adapters.p2p.cures.streams import slow_readers
-from tests.adapters.p2p.cure_rig import bare_host, bare_pubsub, connect, outcome, play, until
+from tests.adapters.p2p.cure_rig import bare_host, bare_pubsub, brought_about, connect, outcome, play, until
 from tests.adapters.p2p.test_cure_outgoing_queue import Line
 
 TOPIC = "t"
@@ -38,7 +38,11 @@ def ear(pubsub: Pubsub) -> list[bytes]:
 
 
 async def in_its_mesh(pubsub: Pubsub, peer: ID) -> bool:
-    return await until(lambda: peer in cast("GossipSub", pubsub.router).mesh[TOPIC])
+    return await until(lambda: peer in mesh_of(pubsub))
+
+
+def mesh_of(pubsub: Pubsub) -> set[ID]:
+    return cast("GossipSub", pubsub.router).mesh[TOPIC]
 
 
 async def joins_while_large_messages_are_about() -> str:
@@ -52,7 +56,7 @@ async def joins_while_large_messages_are_about() -> str:
         for data in before:
             await at_a.publish(TOPIC, data)
         await connect(b, a)
-        await in_its_mesh(at_a, b.get_id())
+        await brought_about(lambda: b.get_id() in mesh_of(at_a), seconds=10)
         for data in after:
             await at_a.publish(TOPIC, data)
         await until(lambda: {*before, *after} <= {*heard}, seconds=5)
@@ -70,7 +74,7 @@ def test_of_the_stock_library_some() -> None:
 async def sleeps_longer_than_a_write_waits() -> str:
     reconnect.mend()  # on either library: it keeps a peer whose stream has failed
     slow_readers.mend()
-    slow_readers.PATIENCE = 0.5
+    slow_readers.PATIENCE_SECONDS = 0.5
     async with bare_host() as a, bare_host() as b, bare_pubsub(a) as at_a, bare_pubsub(b) as at_b:
         heard = ear(at_b)
         await at_a.subscribe(TOPIC)
@@ -92,7 +96,7 @@ async def sleeps_longer_than_a_write_waits() -> str:
 async def tells_again(pubsub: Pubsub, heard: list[bytes]) -> bool:
     for number in range(60):
         await pubsub.publish(TOPIC, b"again %d" % number)
-        if await until(lambda: any(words.startswith(b"again") for words in heard), seconds=0.1):
+        if await brought_about(lambda: any(words.startswith(b"again") for words in heard), seconds=0.1):
             return True
     return False
 

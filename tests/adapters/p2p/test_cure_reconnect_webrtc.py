@@ -15,7 +15,7 @@ from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.cures.connections import deafness
 from pinning_worker.adapters.p2p.cures.gossip import one_writer, reconnect
-from pinning_worker.adapters.p2p.cures.webrtc import endings as webrtc_endings
+from pinning_worker.adapters.p2p.cures.webrtc import close as webrtc_close
 from pinning_worker.adapters.p2p.cures.webrtc import threads as webrtc_threads
 from tests.adapters.p2p.cure_rig import Ear, bare_host, bare_pubsub, know_each_other, outcome, play
 from tests.adapters.p2p.test_cure_reconnect import TOPIC, heard
@@ -63,4 +63,4 @@ def test_by_the_stock_library_it_is_not() -> None:
 
 
 if __name__ == "__main__":
-    play(globals(), deafness, webrtc_threads, webrtc_endings, one_writer, reconnect)
+    play(globals(), deafness, webrtc_threads, webrtc_close, one_writer, reconnect)

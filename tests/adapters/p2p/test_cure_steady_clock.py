@@ -5,7 +5,16 @@ from __future__ import annotations
 import time
 
 from pinning_worker.adapters.p2p.cures.process import steady_clock
-from tests.adapters.p2p.cure_rig import bare_host, bare_pubsub, connect, know_each_other, outcome, play, until
+from tests.adapters.p2p.cure_rig import (
+    bare_host,
+    bare_pubsub,
+    brought_about,
+    connect,
+    know_each_other,
+    outcome,
+    play,
+    until,
+)
 
 TOPIC = "t"
 SECONDS = 12  # many times the back-off
@@ -30,7 +39,7 @@ async def back_on_the_topic_an_hour_earlier() -> str:
         assert await until(lambda: other.my_id not in one.peer_topics.get(TOPIC, ()))
         set_the_clock_back()
         await other.subscribe(TOPIC)
-        again = await until(lambda: other.my_id in mesh[TOPIC], SECONDS)
+        again = await brought_about(lambda: other.my_id in mesh[TOPIC], SECONDS)
     return f"in the mesh: {before}, and again: {again}"
 
 

@@ -16,7 +16,7 @@ from aiortc.rtcsctptransport import DataChunk, tsn_plus_one
 from libp2p.host.basic_host import BasicHost
 
 from pinning_worker.adapters.p2p.cures.webrtc import bounds as webrtc_bounds
-from pinning_worker.adapters.p2p.cures.webrtc import endings as webrtc_endings
+from pinning_worker.adapters.p2p.cures.webrtc import close as webrtc_close
 from pinning_worker.adapters.p2p.cures.webrtc import threads as webrtc_threads
 from tests.adapters.p2p.cure_rig import Scenario, outcome, play, until
 from tests.adapters.p2p.webrtc_rig import address_of, connected, listener_of, sctp_of, stranger, webrtc_host
@@ -180,4 +180,4 @@ def test_in_the_stock_library_there_is_none(scenario: Scenario) -> None:
 
 if __name__ == "__main__":
     logging.disable()
-    play(globals(), webrtc_threads, webrtc_endings, webrtc_bounds)
+    play(globals(), webrtc_threads, webrtc_close, webrtc_bounds)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from datetime import timedelta
+from functools import partial
+from unittest.mock import patch
 
 import pytest
 
@@ -14,14 +17,14 @@ from aioice import stun
 from aioice.ice import StunProtocol
 from libp2p.transport.webrtc.exceptions import WebRTCConnectionError
 
-from pinning_worker.adapters.p2p.bounds import door as limits
-from pinning_worker.adapters.p2p.bounds import who_leaves
+from pinning_worker.adapters.p2p.bounds import eviction
 from pinning_worker.adapters.p2p.bounds.datagram_door import TOTAL_BURST
+from pinning_worker.adapters.p2p.bounds.defaults import MAX_HALF_OPEN
 from pinning_worker.adapters.p2p.bounds.door import Door, DoorRules
 from pinning_worker.adapters.p2p.cures.connections import deafness
 from pinning_worker.adapters.p2p.cures.webrtc import bounds as webrtc_bounds
+from pinning_worker.adapters.p2p.cures.webrtc import close as webrtc_close
 from pinning_worker.adapters.p2p.cures.webrtc import door as webrtc_door
-from pinning_worker.adapters.p2p.cures.webrtc import endings as webrtc_endings
 from pinning_worker.adapters.p2p.cures.webrtc import threads as webrtc_threads
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
@@ -35,7 +38,12 @@ BEGINNINGS, ADDRESSES = 300, 50
 
 async def who_never_finish() -> str:
     """From many addresses: a first datagram, half of them with a hello of DTLS after it, and silence."""
-    limits.HANDSHAKE_SECONDS = 4.0
+    quick = partial(Door, DoorRules(handshake_time=timedelta(seconds=4)))
+    with patch.object(webrtc_door, "Door", quick):
+        return await _never_finish()
+
+
+async def _never_finish() -> str:
     async with webrtc_host() as host:
         listener = listener_of(host)
         mux = listener._mux
@@ -54,7 +62,7 @@ async def who_never_finish() -> str:
             except (WebRTCConnectionError, trio.TooSlowError):
                 honest = "is kept out"
             gone = await until(lambda: not mux._by_ufrag, seconds=8)
-    few = held <= limits.MOST_HALF_OPEN + 10  # some are being closed
+    few = held <= MAX_HALF_OPEN + 10  # some are being closed
     return f"few at a time: {few}, left in the end: {'none' if gone else 'some'}, the honest one {honest}"
 
 
@@ -126,7 +134,7 @@ async def test_who_lies_about_where_it_begins_counts_where_it_ends(monkeypatch: 
 
 
 async def test_in_a_full_house_a_silent_one_by_webrtc_makes_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(who_leaves, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(eviction, "GRACE_SECONDS", 0.0)
     config = HostConfig(new_key(), (TCP, WEBRTC), max_connections=5, kept_for_dialling=1, proxies=frozenset())
     async with open_host(config) as host, open_host(HostConfig(new_key(), ())) as honest:
         webrtc = next(each for each in host.addresses if "/webrtc-direct/" in each)
@@ -143,4 +151,4 @@ async def test_in_a_full_house_a_silent_one_by_webrtc_makes_room_too(monkeypatch
 
 
 if __name__ == "__main__":
-    play(globals(), deafness, webrtc_threads, webrtc_endings, webrtc_bounds, webrtc_door)
+    play(globals(), deafness, webrtc_threads, webrtc_close, webrtc_bounds, webrtc_door)

@@ -19,7 +19,7 @@ from trio.testing import MockClock
 
 from pinning_worker.adapters.p2p.bounds import unread
 from pinning_worker.adapters.p2p.cures.webrtc import bounds as webrtc_bounds
-from pinning_worker.adapters.p2p.cures.webrtc import endings as webrtc_endings
+from pinning_worker.adapters.p2p.cures.webrtc import close as webrtc_close
 from pinning_worker.adapters.p2p.cures.webrtc import threads as webrtc_threads
 from pinning_worker.adapters.p2p.cures.webrtc import window as webrtc_window
 from tests.adapters.p2p.cure_rig import outcome, play, until
@@ -75,7 +75,7 @@ async def one_that_reads_late() -> str:
 
 async def one_that_never_reads() -> str:
     """And another stream of the same connection."""
-    webrtc_window.PATIENCE = 1.0
+    webrtc_window.PATIENCE_SECONDS = 1.0
     async with webrtc_host() as host, stranger(address_of(host)) as browser, trio.open_nursery() as nursery:
         muxed = await connected(host)
         stream = await muxed.open_stream()
@@ -204,4 +204,4 @@ async def test_all_connections_together(monkeypatch: pytest.MonkeyPatch) -> None
 
 if __name__ == "__main__":
     logging.disable()
-    play(globals(), webrtc_threads, webrtc_endings, webrtc_bounds, webrtc_window)
+    play(globals(), webrtc_threads, webrtc_close, webrtc_bounds, webrtc_window)

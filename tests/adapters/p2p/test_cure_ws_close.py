@@ -11,7 +11,7 @@ from libp2p.network.swarm import Swarm
 from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.cures.ports import ws_close
-from tests.adapters.p2p.cure_rig import TCP, bare_host, outcome, play, until
+from tests.adapters.p2p.cure_rig import TCP, bare_host, brought_about, outcome, play, until
 
 CONNECTIONS = 8
 
@@ -30,7 +30,7 @@ async def the_peer_ends_them() -> str:
             before = open_sockets()
             for _ in range(CONNECTIONS):
                 await connect_and_be_left(us, host)
-            said = "all closed" if await until(lambda: open_sockets() == before, seconds=5) else "some are open"
+            said = "all closed" if await brought_about(lambda: open_sockets() == before, seconds=5) else "some are open"
             scope.cancel()
     return said
 

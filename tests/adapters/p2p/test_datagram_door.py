@@ -29,13 +29,13 @@ class Doorway:
 
 
 def test_one_more_ends_the_oldest_of_the_address_that_has_the_most() -> None:
-    doorway = Doorway(DoorRules(half_open=4))
+    doorway = Doorway(DoorRules(max_half_open=4))
     came = doorway.come("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.2", "10.0.0.4")
     assert [each.ended for each in came] == [False, True, False, False, False]
 
 
 def test_one_address_has_its_share_and_a_proxy_has_none() -> None:
-    doorway = Doorway(DoorRules(per_address=2, proxies=frozenset({"10.0.0.9"})))
+    doorway = Doorway(DoorRules(max_connections_per_address=2, proxies=frozenset({"10.0.0.9"})))
     assert [each.ended for each in doorway.come(*["10.0.0.1"] * 4)] == [True, True, False, False]
     assert not any(each.ended for each in doorway.come(*["10.0.0.9"] * 4))
 

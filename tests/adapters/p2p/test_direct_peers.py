@@ -107,7 +107,11 @@ async def test_direct_peers_do_not_take_the_room_in_which_others_are_looked_for(
 
 def test_a_direct_peer_has_more_and_is_not_sent_away_for_flooding() -> None:
     sent_away: list[bytes] = []
-    guard = FloodGuard(GossipLimits(per_origin=10), lambda peer, reason: sent_away.append(peer), frozenset({b"direct"}))
+    guard = FloodGuard(
+        GossipLimits(messages_per_peer_per_second=10),
+        lambda peer, reason: sent_away.append(peer),
+        frozenset({b"direct"}),
+    )
 
     def taken(origin: bytes, forwarder: bytes) -> bool:
         admitted = guard.admit(origin, forwarder, 100, 0.0)
@@ -121,9 +125,9 @@ def test_a_direct_peer_has_more_and_is_not_sent_away_for_flooding() -> None:
 
 def test_a_direct_peer_that_was_taken_over_leaves_half_for_the_others_and_forges_in_vain() -> None:
     sent_away: list[bytes] = []
-    limits = GossipLimits(messages=1_000)
+    limits = GossipLimits(messages_per_second=1_000)
     guard = FloodGuard(limits, lambda peer, reason: sent_away.append(peer), frozenset({b"direct"}))
-    total = limits.messages * BURST_SECONDS
+    total = limits.messages_per_second * BURST_SECONDS
     by_it = sum(guard.admit(b"made up %d" % n, b"direct", 100, 0.0) for n in range(20_000))
     assert by_it == total * flood.TRUSTED_SHARE
     assert guard.admit(b"honest", b"honest", 100, 0.0)

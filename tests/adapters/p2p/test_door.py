@@ -18,14 +18,14 @@ def finish(door: Door) -> None:
 
 
 def test_one_more_from_an_address_pushes_out_its_own_oldest_handshake() -> None:
-    door = Door(DoorRules(per_address=2))
+    door = Door(DoorRules(max_connections_per_address=2))
     ended = list[int]()
     assert all(door.let_in(Arrival("10.0.0.1", partial(ended.append, number))) for number in range(3))
     assert ended == [0]
 
 
 def test_an_address_with_all_its_connections_gets_no_more_until_one_goes() -> None:
-    door = Door(DoorRules(per_address=2))
+    door = Door(DoorRules(max_connections_per_address=2))
     staying, going = Arrival("10.0.0.1"), Arrival("10.0.0.1")
     assert door.let_in(staying)
     assert door.let_in(going)
@@ -36,14 +36,14 @@ def test_an_address_with_all_its_connections_gets_no_more_until_one_goes() -> No
 
 
 def test_behind_a_proxy_come_many() -> None:
-    door = Door(DoorRules(per_address=1, proxies=frozenset({"10.0.0.9"})))
+    door = Door(DoorRules(max_connections_per_address=1, proxies=frozenset({"10.0.0.9"})))
     for ip, let_in in (("10.0.0.9", True), ("10.0.0.9", True), ("127.0.0.1", True), ("127.0.0.1", False)):
         assert come(door, ip) == [let_in]
         finish(door)
 
 
 def test_an_ipv6_network_is_one_address_and_a_mapped_ipv4_is_itself() -> None:
-    door = Door(DoorRules(per_address=1, proxies=frozenset()))
+    door = Door(DoorRules(max_connections_per_address=1, proxies=frozenset()))
     for ip, let_in in (
         ("2001:db8::1", True),
         ("2001:db8::ffff", False),

@@ -34,7 +34,7 @@ class Rig:
 
 
 def test_a_flooder_is_cut_and_then_sent_away() -> None:
-    rig = Rig(per_origin=10, messages=10_000)
+    rig = Rig(messages_per_peer_per_second=10, messages_per_second=10_000)
     taken = sum(rig.message(b"flooder", b"flooder") for _ in range(50_000))
     assert taken == 10 * BURST_SECONDS
     assert rig.sent_away == [b"flooder"]
@@ -44,21 +44,21 @@ def test_a_flooder_is_cut_and_then_sent_away() -> None:
 
 
 def test_who_is_a_little_over_for_long_loses_some_and_stays() -> None:
-    rig = Rig(per_origin=10)
+    rig = Rig(messages_per_peer_per_second=10)
     taken = sum(rig.message(b"eager", b"eager", now=n / 15) for n in range(20_000))
     assert 13_000 < taken < 14_000
     assert rig.sent_away == []
 
 
 def test_who_floods_steadily_is_sent_away() -> None:
-    rig = Rig(per_origin=10)
+    rig = Rig(messages_per_peer_per_second=10)
     for n in range(20_000):
         rig.message(b"flooder", b"flooder", now=n / 40)
     assert rig.sent_away == [b"flooder"]
 
 
 def test_who_forwards_a_flood_is_neither_punished_nor_charged_for_it() -> None:
-    rig = Rig(per_origin=10, messages=1_000)
+    rig = Rig(messages_per_peer_per_second=10, messages_per_second=1_000)
     for _ in range(50_000):
         rig.message(b"flooder", b"hub")
     assert rig.sent_away == []
@@ -66,7 +66,7 @@ def test_who_forwards_a_flood_is_neither_punished_nor_charged_for_it() -> None:
 
 
 def test_a_forger_spends_nobody_elses_budget_and_is_sent_away() -> None:
-    rig = Rig(per_origin=10)
+    rig = Rig(messages_per_peer_per_second=10)
     for _ in range(flood.MOST_FORGED):
         assert rig.guard.admit(b"honest", b"forger", 100, 0.0)
         rig.guard.forged(b"forger", 0.0)
@@ -82,7 +82,7 @@ def test_a_bad_signature_now_and_then_is_forgotten() -> None:
 
 
 def test_one_connection_fills_a_quarter_and_all_together_the_whole() -> None:
-    rig = Rig(bytes=4 * MIB)
+    rig = Rig(gossip_bytes_per_second=4 * MIB)
     by_one = sum(rig.message(b"%d" % n, b"hub", MIB) for n in range(100))
     assert by_one == flood.SHARE * 4 * BURST_SECONDS
     by_all = by_one + sum(rig.message(b"%d" % n, b"hub %d" % n, MIB) for n in range(100))
@@ -98,7 +98,7 @@ def test_who_comes_and_goes_all_the_time_is_not_followed() -> None:
 
 
 def test_small_messages_are_counted_by_connection_and_in_all_too() -> None:
-    rig = Rig(messages=20)
+    rig = Rig(messages_per_second=20)
     by_one = sum(rig.message(b"%d" % n, b"hub", 1) for n in range(100))
     assert by_one == flood.SHARE * 20 * BURST_SECONDS
     by_all = by_one + sum(rig.message(b"%d" % n, b"hub %d" % (n % 10), 1) for n in range(1000))
@@ -106,7 +106,7 @@ def test_small_messages_are_counted_by_connection_and_in_all_too() -> None:
 
 
 def test_all_connections_of_one_address_leave_half_to_others() -> None:
-    rig = Rig(messages=20)
+    rig = Rig(messages_per_second=20)
     size = flood.FLOOR_BYTES + 1
     by_one = sum(rig.guard.admit(b"%d" % n, b"hub %d" % n, size, 0.0, "203.0.113.7") for n in range(1_000))
     assert by_one == flood.ADDRESS_SHARE * 20 * BURST_SECONDS
@@ -137,7 +137,7 @@ def test_millions_of_made_up_origins_are_forgotten() -> None:
 
 async def test_a_flooder_on_the_wire_is_disconnected_and_stays_out() -> None:
     async with open_node() as victim, open_node() as flooder, open_node() as honest:
-        victim.pubsub.guard.limits = GossipLimits(per_origin=10)
+        victim.pubsub.guard.limits = GossipLimits(messages_per_peer_per_second=10)
         await meet(flooder, victim)
         await meet(honest, victim)
         private = flooder.host.raw.get_private_key()

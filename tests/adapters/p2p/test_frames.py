@@ -12,9 +12,9 @@ from trio.testing import MockClock
 
 from pinning_worker.adapters.p2p.frames import (
     AT_ONCE,
-    FRAME,
+    FRAME_SECONDS,
     LARGE_FRAME,
-    SILENCE,
+    SILENCE_SECONDS,
     BadFrame,
     FrameReader,
     StreamGone,
@@ -129,7 +129,7 @@ class Drip(Cut):
 async def test_a_slow_loris_gets_its_time_and_no_more(autojump_clock: MockClock) -> None:
     with pytest.raises(StreamGone, match="silent"):
         await FrameReader(Drip()).next()
-    assert trio.current_time() <= SILENCE + FRAME
+    assert trio.current_time() <= SILENCE_SECONDS + FRAME_SECONDS
 
 
 class SlowLine(Cut):
@@ -145,7 +145,7 @@ async def test_a_large_message_over_a_slow_line_comes_whole_and_is_told_as_it_co
     message, told = bytes(4 * 1024 * 1024), list[int]()
     pieces = [message[at : at + 50_000] for at in range(0, len(message), 50_000)]
     line = SlowLine(encode_varint(len(message)), *pieces)
-    assert bytes(await FrameReader(line, came=told.append).next() or b"") == message
+    assert bytes(await FrameReader(line, received=told.append).next() or b"") == message
     assert sum(told[1:]) == len(message)
 
 
@@ -202,7 +202,7 @@ async def test_silence_between_messages_is_as_long_as_the_reader_allows(autojump
     class Silent(Cut):
         async def read(self, n: int | None = None) -> bytes:
             if len(self.pieces) == 1:
-                await trio.sleep(SILENCE * 10)
+                await trio.sleep(SILENCE_SECONDS * 10)
             return await super().read(n)
 
     writer = Cut()

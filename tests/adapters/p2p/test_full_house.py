@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from pinning_worker.adapters.p2p.bounds import who_leaves
+from pinning_worker.adapters.p2p.bounds import eviction
 from pinning_worker.adapters.p2p.errors import CannotConnect
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import NEWCOMERS, HostConfig, OpenHost, open_host
@@ -21,7 +21,7 @@ PLACES = 6
 
 @pytest.fixture(autouse=True)
 def _no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(who_leaves, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(eviction, "GRACE_SECONDS", 0.0)
 
 
 class House:

@@ -79,7 +79,7 @@ async def test_a_message_of_another_form_is_dropped_however_well_it_is_signed() 
 
 async def test_all_bytes_of_a_message_are_charged_not_its_data_only() -> None:
     async with open_stranger() as (stranger, victim, _):
-        victim.pubsub.guard.limits = GossipLimits(bytes=LONG / SHARE / BURST_SECONDS)
+        victim.pubsub.guard.limits = GossipLimits(gossip_bytes_per_second=LONG / SHARE / BURST_SECONDS)
         message = stranger.signed(b"little", bytes(8), TOPIC)
         message.key = bytes(LONG)
         await stranger.say(publish=[message])

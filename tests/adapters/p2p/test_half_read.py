@@ -64,13 +64,13 @@ def test_those_go_first_to_which_nothing_has_come_for_longest() -> None:
         half_read.one(lambda: gone.append("stopped")) as stopped,
         half_read.one(lambda: gone.append("newest")) as newest,
     ):
-        half_read.came(slow, 30, 1.0)
-        half_read.came(stopped, 40, 2.0)
-        half_read.came(slow, 1, 3.0)
-        half_read.came(newest, 30, 4.0)
+        half_read.received(slow, 30, 1.0)
+        half_read.received(stopped, 40, 2.0)
+        half_read.received(slow, 1, 3.0)
+        half_read.received(newest, 30, 4.0)
         assert gone == ["stopped"]
         assert half_read.bytes == 61
-        half_read.came(stopped, 5, 5.0)  # it is still on its way out
+        half_read.received(stopped, 5, 5.0)  # it is still on its way out
         assert half_read.bytes == 61
     assert half_read.bytes == 0
 
@@ -80,16 +80,16 @@ def test_of_the_address_that_holds_most_they_go_however_young_they_are_kept() ->
     half_read = HalfRead(most=1_000)
     with ExitStack() as stack:
         slow = stack.enter_context(half_read.one(lambda: gone.append("slow line"), HONEST, "198.51.100.1"))
-        half_read.came(slow, 100, 0.0)
+        half_read.received(slow, 100, 0.0)
         hoard = []
         for number in range(10):
             name = f"hoarder {number % 2}"
             give_up = partial(gone.append, name)
             hoard.append(stack.enter_context(half_read.one(give_up, PeerId(name), "203.0.113.7")))
-            half_read.came(hoard[-1], 89, 1.0)
+            half_read.received(hoard[-1], 89, 1.0)
         for each in hoard:
-            half_read.came(each, 1, 2.0)
-        half_read.came(hoard[0], 1, 3.0)
+            half_read.received(each, 1, 2.0)
+        half_read.received(hoard[0], 1, 3.0)
         assert gone == ["hoarder 0", "hoarder 1"]
 
 
@@ -100,6 +100,6 @@ def test_of_one_address_the_peer_that_holds_most() -> None:
         half_read.one(lambda: gone.append("honest"), HONEST, "203.0.113.7") as honest,
         half_read.one(lambda: gone.append("hoarder"), PeerId("hoarder"), "203.0.113.7") as hoarder,
     ):
-        half_read.came(honest, 300, 0.0)
-        half_read.came(hoarder, 701, 1.0)
+        half_read.received(honest, 300, 0.0)
+        half_read.received(hoarder, 701, 1.0)
     assert gone == ["hoarder"]

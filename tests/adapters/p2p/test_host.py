@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
 
 import pytest
 import trio
@@ -221,7 +222,7 @@ async def test_callers_beyond_the_limit_are_turned_away_and_get_in_when_somebody
 
 async def test_of_silent_sockets_so_many_are_held_and_an_honest_caller_gets_in() -> None:
     """64 on plain tcp, long before the deadline of a handshake."""
-    rules, more = config(TCP, handshake_seconds=600.0), 20
+    rules, more = config(TCP, handshake_time=timedelta(seconds=600)), 20
     closed: list[trio.SocketStream] = []
 
     async def wait_for_the_end(stream: trio.SocketStream) -> None:

@@ -10,6 +10,7 @@ import resource
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
 import pytest
 import trio
@@ -44,7 +45,7 @@ PROMISES = {
 @asynccontextmanager
 async def host_of(swarm_key: bytes | None, *listen: str) -> AsyncIterator[OpenHost]:
     """It waits longer for a handshake than this test does."""
-    config = HostConfig(new_key(), listen or (TCP, WS), swarm_key=swarm_key, handshake_seconds=60.0)
+    config = HostConfig(new_key(), listen or (TCP, WS), swarm_key=swarm_key, handshake_time=timedelta(seconds=60))
     async with open_host(config) as host:
         yield host
 

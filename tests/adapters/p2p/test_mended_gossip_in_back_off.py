@@ -27,7 +27,7 @@ async def pruned() -> str:
         assert isinstance(here.router, GossipSub)
         here.router._add_back_off(there.my_id, TOPIC, False)
         await here.publish(TOPIC, b"hello")
-        heard = await ear.hears(b"hello", seconds=5)
+        heard = await ear.is_brought(b"hello", seconds=10)
         nursery.cancel_scope.cancel()
     return "heard" if heard else "not heard"
 

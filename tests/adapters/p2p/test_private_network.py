@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from typing import cast
 
@@ -29,8 +30,8 @@ ANSWERS = {
 }
 
 
-def config(swarm_key: bytes | None, *listen: str, handshake_seconds: float = 3.0) -> HostConfig:
-    return HostConfig(new_key(), listen or (TCP, WS), swarm_key=swarm_key, handshake_seconds=handshake_seconds)
+def config(swarm_key: bytes | None, *listen: str, handshake_time: timedelta = timedelta(seconds=3)) -> HostConfig:
+    return HostConfig(new_key(), listen or (TCP, WS), swarm_key=swarm_key, handshake_time=handshake_time)
 
 
 async def test_who_has_the_key_is_in() -> None:
@@ -61,7 +62,7 @@ async def test_who_answers_a_dial_with_garbage_is_given_up(answer: bytes) -> Non
                 await until_closed(stream)  # or, if it is not done with, for good
 
     serve = cast("Callable[..., Awaitable[None]]", partial(trio.serve_tcp, host="127.0.0.1"))
-    ours = (config(KEY, handshake_seconds=20.0) for _ in range(2))
+    ours = (config(KEY, handshake_time=timedelta(seconds=20)) for _ in range(2))
     async with open_host(next(ours)) as us, open_host(next(ours)) as friend, trio.open_nursery() as nursery:
         (listener,) = await nursery.start(serve, say, 0)
         port = listener.socket.getsockname()[1]

@@ -39,6 +39,9 @@ class Told:
         self.asked_by.append("a LIST")
 
 
+MANY = 1_000_000
+
+
 @asynccontextmanager
 async def reading(budget: RequestBudget) -> AsyncIterator[tuple[Intake, Told]]:
     intake, told = Intake(), Told()
@@ -57,7 +60,7 @@ async def say(intake: Intake, origin: str, forwarder: str, times: int = 1, addre
 
 
 async def test_an_origin_over_its_budget_is_told_once_and_heard_again_a_minute_later(autojump_clock: MockClock) -> None:
-    async with reading(RequestBudget(per_origin=3)) as (intake, told):
+    async with reading(RequestBudget(requests_per_peer_per_minute=3, requests_per_minute=MANY)) as (intake, told):
         await say(intake, "greedy", "greedy", times=10)
         assert (told.asked_by, told.refused) == (["greedy"] * 3, ["BUSY"])
         await say(intake, "other", "other")
@@ -68,7 +71,7 @@ async def test_an_origin_over_its_budget_is_told_once_and_heard_again_a_minute_l
 
 
 async def test_origins_made_up_behind_one_connection_use_up_a_quarter_of_all(autojump_clock: MockClock) -> None:
-    async with reading(RequestBudget(per_origin=3, in_all=20)) as (intake, told):
+    async with reading(RequestBudget(requests_per_peer_per_minute=3, requests_per_minute=20)) as (intake, told):
         for number in range(100):
             await say(intake, f"made up {number}", "attacker")
         assert len(told.asked_by) == 5
@@ -77,7 +80,7 @@ async def test_origins_made_up_behind_one_connection_use_up_a_quarter_of_all(aut
 
 
 async def test_many_connections_from_one_address_use_up_half_of_all(autojump_clock: MockClock) -> None:
-    async with reading(RequestBudget(per_origin=3, in_all=20)) as (intake, told):
+    async with reading(RequestBudget(requests_per_peer_per_minute=3, requests_per_minute=20)) as (intake, told):
         for number in range(100):
             await say(intake, f"made up {number}", f"attacker {number % 10}", address="203.0.113.7")
         assert len(told.asked_by) == 10
@@ -86,7 +89,7 @@ async def test_many_connections_from_one_address_use_up_half_of_all(autojump_clo
 
 
 async def test_who_asks_little_is_heard_behind_the_address_of_those_who_ask_much(autojump_clock: MockClock) -> None:
-    async with reading(RequestBudget(per_origin=3, in_all=2_000)) as (intake, told):
+    async with reading(RequestBudget(requests_per_peer_per_minute=3, requests_per_minute=2_000)) as (intake, told):
         for number in range(1_200):
             await say(intake, f"made up {number}", f"attacker {number % 2}", address="203.0.113.7")
         assert len(told.asked_by) <= 1_000
@@ -95,7 +98,7 @@ async def test_who_asks_little_is_heard_behind_the_address_of_those_who_ask_much
 
 
 async def test_all_together_have_a_budget(autojump_clock: MockClock) -> None:
-    async with reading(RequestBudget(per_origin=100, in_all=20)) as (intake, told):
+    async with reading(RequestBudget(requests_per_peer_per_minute=100, requests_per_minute=20)) as (intake, told):
         for connection in range(30):
             await say(intake, "somebody", f"neighbour {connection}", times=5)
         assert len(told.asked_by) == 20
@@ -105,7 +108,7 @@ async def test_all_together_have_a_budget(autojump_clock: MockClock) -> None:
 
 
 async def test_trouble_with_some_requests_leaves_every_reader_reading(autojump_clock: MockClock) -> None:
-    async with reading(RequestBudget(per_origin=100)) as (intake, told):
+    async with reading(RequestBudget(requests_per_peer_per_minute=100, requests_per_minute=MANY)) as (intake, told):
         told.trouble = True
         await say(intake, "unlucky", "unlucky", times=2 * READERS)
         told.trouble = False

@@ -13,7 +13,7 @@ KIB = 1024
 
 def lying(count: int, since: float) -> Backlog:
     backlog = Backlog()
-    backlog.came(count, since)
+    backlog.received(count, since)
     return backlog
 
 
@@ -33,10 +33,10 @@ def test_a_sender_never_has_more_than_the_window_and_never_stands_still(
 
 def test_a_backlog_waits_since_what_lies_in_it_came() -> None:
     backlog = lying(100, since=1.0)
-    backlog.came(50, 2.0)
+    backlog.received(50, 2.0)
     assert (backlog.unread, backlog.since) == (150, 1.0)
     backlog.was_read(150, 3.0)
-    backlog.came(10, 9.0)
+    backlog.received(10, 9.0)
     assert (backlog.unread, backlog.since) == (10, 9.0)
 
 
@@ -45,14 +45,14 @@ def test_a_few_bytes_read_of_many_make_it_no_younger() -> None:
     backlog.was_read(1, 2.0)
     for second in range(3, 100):
         backlog.was_read(32, second)
-        backlog.came(32, second)
+        backlog.received(32, second)
     assert backlog.since == 1.0
 
 
 def test_reading_through_all_of_it_does() -> None:
     backlog = lying(100, since=1.0)
     backlog.was_read(1, 2.0)
-    backlog.came(100, 3.0)
+    backlog.received(100, 3.0)
     backlog.was_read(99, 4.0)
     assert (backlog.unread, backlog.since) == (100, 4.0)
 

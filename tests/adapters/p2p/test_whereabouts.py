@@ -10,7 +10,7 @@ import trio
 from multiaddr import Multiaddr
 
 from pinning_worker.adapters.p2p.addresses import relay_in
-from pinning_worker.adapters.p2p.bounds.door import LOOPBACK
+from pinning_worker.adapters.p2p.bounds.defaults import PROXIES
 from pinning_worker.adapters.p2p.gossip.pubsub import open_pubsub
 from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.adapters.p2p.open_host import HostConfig, open_host
@@ -24,7 +24,7 @@ ANYWHERE = ("/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/tcp/0/ws")
 @pytest.mark.parametrize("transport", ["", "/ws"])
 async def test_a_peer_counts_for_its_address_and_behind_a_proxy_for_itself(transport: str) -> None:
     async with (
-        open_host(HostConfig(new_key(), ANYWHERE, proxies=LOOPBACK | {"127.0.0.9"})) as host,
+        open_host(HostConfig(new_key(), ANYWHERE, proxies=frozenset({*PROXIES, "127.0.0.9"}))) as host,
         open_host(HostConfig(new_key(), ())) as far,
         open_host(HostConfig(new_key(), ())) as behind_a_proxy,
     ):
@@ -90,7 +90,7 @@ async def test_relays_at_one_address_are_one() -> None:
         assert counted == ["127.0.0.2", "127.0.0.2", "127.0.0.3"]
 
 
-@pytest.mark.parametrize("proxies", [LOOPBACK, frozenset()], ids=["behind a proxy", "by itself"])
+@pytest.mark.parametrize("proxies", [frozenset(PROXIES), frozenset()], ids=["behind a proxy", "by itself"])
 async def test_what_a_peer_has_not_ended_counts_where_the_peer_does(proxies: frozenset[str]) -> None:
     """Catches: two rules for one thing."""
     async with (

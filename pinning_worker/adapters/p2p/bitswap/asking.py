@@ -60,8 +60,8 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """The peers that we may ask. `peers`: the connected ones, the likeliest first. `slow`: those among them that owe
-    answers and have given none for a while. `silent`: the number that were silent, lately or now; `broke`: the number
+    """The peers that we may ask. `peers`: the connected ones, the likeliest first. `slow`: the ones that owe answers
+    and have given none for a while. `silent`: the number that were silent, lately or now; `broke`: the number
     of these that broke their word, that is, said HAVE and did not deliver."""
 
     peers: Sequence[PeerId]
@@ -74,7 +74,7 @@ class Crowd:
         return [peer for peer in self.peers if peer not in self.slow and peer not in want.refused]
 
 
-def whom_to_ask(want: Open, crowd: Crowd) -> Iterator[tuple[PeerId, WantType]]:
+def choose_peers(want: Open, crowd: Crowd) -> Iterator[tuple[PeerId, WantType]]:
     """The wants to send now, each with its peer; none while a peer that is not slow owes us the block."""
     if not want.missing or want.coming or _is_owed(want, crowd.slow):
         return

@@ -115,16 +115,16 @@ class Engine:
     def _plug_in(self) -> None:
         for protocol in PROTOCOLS:
             self._host.raw.set_stream_handler(protocol, self._on_stream)
-        self._host.on_connected.append(self._came)
-        self._host.on_disconnected.append(self._left)
+        self._host.on_connected.append(self._on_connected)
+        self._host.on_disconnected.append(self._on_disconnected)
         self._host.on_ping.append(self._wants.pinged)
         self._connected.update(self._host.peers())
 
     def _unplug(self) -> None:
         for protocol in PROTOCOLS:
             self._host.raw.remove_stream_handler(protocol)
-        self._host.on_connected.remove(self._came)
-        self._host.on_disconnected.remove(self._left)
+        self._host.on_connected.remove(self._on_connected)
+        self._host.on_disconnected.remove(self._on_disconnected)
         self._host.on_ping.remove(self._wants.pinged)
 
     async def _on_stream(self, stream: INetStream) -> None:
@@ -132,7 +132,7 @@ class Engine:
         self._host.note_use(remote_peer(stream))
         await self.receiver.on_stream(stream)
 
-    def _came(self, peer: PeerId) -> None:
+    def _on_connected(self, peer: PeerId) -> None:
         if self.conduct.banned(peer, trio.current_time()):
             return self._start(partial(self._hang_up, peer))
         self._connected.add(peer)
@@ -140,7 +140,7 @@ class Engine:
         self.server.connected(peer)
         return None
 
-    def _left(self, peer: PeerId) -> None:
+    def _on_disconnected(self, peer: PeerId) -> None:
         connected = self._host.is_connected(peer)
         if not connected:
             self._connected.discard(peer)

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want
-from pinning_worker.domain.content.cid import BadCid, cid_from_bytes
+from pinning_worker.domain.content.cid import BadCid, CidBytes, cid_from_bytes
 from pinning_worker.domain.content.multihash import Multihash
 
 MOST_WANTS = 1024
@@ -36,28 +36,28 @@ class Ledger:
     """By binary CID, oldest first."""
 
     def __init__(self) -> None:
-        self.todo: dict[bytes, Want] = {}
-        self.in_hand: dict[bytes, Want] = {}
-        self.unmet: dict[bytes, Want] = {}
-        self._came: set[bytes] = set()  # in hand, and stored meanwhile
-        self._cids: dict[Multihash, set[bytes]] = {}  # in hand or unmet
+        self.todo: dict[CidBytes, Want] = {}
+        self.in_hand: dict[CidBytes, Want] = {}
+        self.unmet: dict[CidBytes, Want] = {}
+        self._stored: set[CidBytes] = set()  # in hand, and stored meanwhile
+        self._cids: dict[Multihash, set[CidBytes]] = {}  # in hand or unmet
 
     def __len__(self) -> int:
         return len(self.todo) + len(self.unmet)
 
-    def hear(self, message: Message) -> LeftOut:
+    def receive(self, message: Message) -> LeftOut:
         """Takes in the wantlist of a message."""
         if message.full:
             for places in (self.todo, self.in_hand, self.unmet):
                 places.clear()
             self._cids.clear()
-            self._came.clear()
+            self._stored.clear()
         known = [want for want in message.wants if _is_cid(want.cid)]
         idle = sum(want.cancel and not self._has(want.cid) for want in known)
         over = sum(not self._note(want) for want in known)
         return LeftOut(over, len(message.wants) - len(known), idle)
 
-    def _has(self, cid: bytes) -> bool:
+    def _has(self, cid: CidBytes) -> bool:
         return cid in self.todo or cid in self.in_hand or cid in self.unmet
 
     def stored(self, multihash: Multihash) -> bool:
@@ -65,7 +65,7 @@ class Ledger:
         cids = self._cids.get(multihash, set()).copy()
         for cid in cids:
             if cid in self.in_hand:
-                self._came.add(cid)
+                self._stored.add(cid)
             else:
                 self.todo[cid] = self._drop(cid)
         return bool(cids)
@@ -97,13 +97,13 @@ class Ledger:
         peer changed its want."""
         if self.in_hand.get(want.cid) is not want:
             return False
-        came = want.cid in self._came
+        is_stored = want.cid in self._stored
         self._drop(want.cid)
-        if came:
+        if is_stored:
             self.todo[want.cid] = want
         else:
             self._keep(self.unmet, want)
-        return not came
+        return not is_stored
 
     def _note(self, want: Want) -> bool:
         self.todo.pop(want.cid, None)
@@ -116,14 +116,14 @@ class Ledger:
         self.todo[want.cid] = want
         return True
 
-    def _keep(self, place: dict[bytes, Want], want: Want) -> None:
+    def _keep(self, place: dict[CidBytes, Want], want: Want) -> None:
         place[want.cid] = want
         self._cids.setdefault(cid_from_bytes(want.cid).multihash, set()).add(want.cid)
 
-    def _drop(self, cid: bytes) -> Want:
+    def _drop(self, cid: CidBytes) -> Want:
         """Removes it from in hand, or from unmet."""
         want = self.in_hand.pop(cid, None) or self.unmet.pop(cid)
-        self._came.discard(cid)
+        self._stored.discard(cid)
         multihash = cid_from_bytes(cid).multihash
         cids = self._cids[multihash]
         cids.discard(cid)
@@ -132,7 +132,7 @@ class Ledger:
         return want
 
 
-def _is_cid(data: bytes) -> bool:
+def _is_cid(data: CidBytes) -> bool:
     try:
         cid_from_bytes(data)
     except BadCid:

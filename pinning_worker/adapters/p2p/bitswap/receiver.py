@@ -3,9 +3,8 @@
 Rules: a block is hashed before anybody gets it, and not even hashed when no session waits for it. A block that we did
 not ask for is dropped and counted against the sender. A peer that we asked for nothing may send wantlists only: small
 messages, few streams. A peer that we asked for a block larger than a message may be, and that sends it, has done no
-more than we asked. Whatever a peer sends, the worst outcome is that its stream is reset and, at the ban, its connection
-closed. The ban acts at once: the rest of a message with thousands of faults is not read, for each of them is a line in
-the log.
+more than we asked. At worst, a message costs its sender the stream and, at the ban, the connection. The ban acts at
+once: the rest of a message with thousands of faults is not read, for each of them is a line in the log.
 """
 
 from __future__ import annotations
@@ -80,8 +79,8 @@ class Receiver:
         turns = self._turns.setdefault(peer, trio.Semaphore(AT_ONCE))
         broken = True
         try:
-            came, address = partial(self._wants.came_from, peer), self._address_of(peer)
-            frames = FrameReader(stream, lambda: self._largest(peer), turns, came=came, address=address)
+            received, address = partial(self._wants.received_from, peer), self._address_of(peer)
+            frames = FrameReader(stream, lambda: self._largest(peer), turns, received=received, address=address)
             await self._listen(peer, frames)
             broken = False
         except FrameTooLarge as error:
@@ -116,7 +115,7 @@ class Receiver:
                     return
             self.odd += message.odd
             if message.wants or message.full:
-                await self._hear(peer, message)
+                await self._handle(peer, message)
             if self._is_banned(peer):
                 return
 
@@ -126,12 +125,12 @@ class Receiver:
             return decode(frame, FEW_FIELDS)
         return await trio.to_thread.run_sync(decode, frame, limiter=self._parsers)
 
-    async def _hear(self, peer: PeerId, message: Message) -> None:
+    async def _handle(self, peer: PeerId, message: Message) -> None:
         """A wantlist, in pieces: all other tasks have a turn between two of them."""
         wants, over, idle = message.wants, 0, 0
         for at in range(0, max(1, len(wants)), AT_A_TIME):
             piece = Message(wants=wants[at : at + AT_A_TIME], full=message.full and at == 0)
-            left_out = self._server.hear(peer, piece)
+            left_out = self._server.receive(peer, piece)
             self.odd += left_out.odd
             over, idle = over + left_out.over, idle + left_out.idle
             await trio.lowlevel.checkpoint()

@@ -1,6 +1,6 @@
 """Looking for other peers that have the blocks when the asker gives none: providers from a directory outside bitswap.
 
-It starts only when nothing came for SEEK_AFTER seconds, for it reveals our wants to strangers. At most MOST_TRIED of
+It starts only when nothing came for SEEK_AFTER_SECONDS, for it reveals our wants to strangers. At most MOST_TRIED of
 the providers found are dialled, AT_ONCE at a time, until MOST_REACHED are connected; the session asks them like any
 other peer, and their connections end with it. All of it is within the fetch's own budget.
 """
@@ -22,7 +22,7 @@ from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.identities import PeerId
 from pinning_worker.ungroup import one_error
 
-SEEK_AFTER = 2.0
+SEEK_AFTER_SECONDS = 2.0
 SEEK_AGAIN_SECONDS = 30.0
 LOOK_SECONDS = 0.25
 MOST_TRIED = 20
@@ -67,7 +67,7 @@ async def seek(root: Cid, session: Session, providers: Providers) -> None:
     with one_error():
         async with trio.open_nursery() as nursery:
             while True:
-                while session.waited < SEEK_AFTER:  # noqa: ASYNC110  time passes, nothing happens
+                while session.waited < SEEK_AFTER_SECONDS:  # noqa: ASYNC110  time passes, nothing happens
                     await trio.sleep(LOOK_SECONDS)
                 _log.info("bitswap.looking_for_providers", cid=str(root))
                 await providers.find(root.multihash, tell)

@@ -6,9 +6,9 @@ when the block comes.
 
 Rules: HAVE is answered with the block itself when that is at most SMALL bytes; DONT_HAVE is sent at once to peers that
 asked for it. A message carries about BATCH bytes, and is sent piece by piece; the peer must take each piece within
-frames.WRITE seconds. At most SENDERS messages are being made or sent, SLOW more to peers that read slowly, and STALLED
+frames.WRITE_SECONDS. At most SENDERS messages are being made or sent, SLOW more to peers that read slowly, and STALLED
 to peers that took nothing of their last one (places.py): slow peers cost bounded memory, and no quick peer its turn.
-Ledgers of absent peers are kept KEPT seconds, MOST_LEDGERS at most.
+Ledgers of absent peers are kept KEPT_SECONDS, MOST_LEDGERS at most.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STALLED = 4
 QUIET_SECONDS = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it closes
 TRIES = 3
 PAUSE_SECONDS = 0.5
-KEPT = 300.0
+KEPT_SECONDS = 300.0
 MOST_LEDGERS = 1024
 
 log = structlog.get_logger(__name__)
@@ -87,12 +87,12 @@ class Server:
         self._clients: OrderedDict[PeerId, _Client] = OrderedDict()
         self._places = Places(SENDERS, SLOW, STALLED)
 
-    def hear(self, peer: PeerId, message: Message) -> LeftOut:
+    def receive(self, peer: PeerId, message: Message) -> LeftOut:
         """Takes in a message's wantlist."""
         client = self._clients.setdefault(peer, _Client())
         self._clients.move_to_end(peer)
         client.left_at = None
-        left_out = client.ledger.hear(message)
+        left_out = client.ledger.receive(message)
         self._wake(peer, client)
         self._forget_some()
         return left_out
@@ -129,7 +129,7 @@ class Server:
         """Forgets peers that have been away for long, or wait for nothing. To be called now and then."""
         now = trio.current_time()
         for peer, client in list(self._clients.items()):
-            away = client.left_at is not None and now - client.left_at > KEPT
+            away = client.left_at is not None and now - client.left_at > KEPT_SECONDS
             if away or (not client.ledger and client.serving is None):
                 del self._clients[peer]
 

@@ -7,10 +7,10 @@ ring.
 
 Rules: a block that is in the store is never asked for. Budget and content of a block are checked before it is written.
 At most WINDOW wants are open, and one peer is asked only for as much as its line carries in a second (bounds/pace.py);
-the first block under the root is assumed to have LIKELY bytes. A peer that owes answers and gives none for PATIENCE
-seconds is passed over until it gives one, and is remembered as silent; when nothing came for REPEAT seconds, the
-session asks for everything anew. Bytes of a block that is under way count as well: `Trickle` says how far. Nothing of
-this depends on a stream: wants belong to the session, which sends them again to a peer that comes back.
+the first block under the root is assumed to have LIKELY bytes. A peer that owes answers and gives none for
+PATIENCE_SECONDS is passed over until it gives one, and is remembered as silent; when nothing came for REPEAT_SECONDS,
+the session asks for everything anew. Bytes of a block that is under way count as well: `Trickle` says how far. Nothing
+of this depends on a stream: wants belong to the session, which sends them again to a peer that comes back.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Protocol
 import trio
 
 from pinning_worker.adapters.p2p.bitswap.arriving_blocks import Shelf
-from pinning_worker.adapters.p2p.bitswap.asking import Crowd, Open, whom_to_ask
+from pinning_worker.adapters.p2p.bitswap.asking import Crowd, Open, choose_peers
 from pinning_worker.adapters.p2p.bitswap.hearing import Hearing, Rank
 from pinning_worker.adapters.p2p.bitswap.walk import Walk
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
@@ -39,9 +39,9 @@ LIKELY = 1024 * 1024
 LARGE_NODE = 64 * 1024
 QUEUE = 8
 WRITERS = 4
-TICK = 1.0
-PATIENCE = 5.0
-REPEAT = 10.0
+TICK_SECONDS = 1.0
+PATIENCE_SECONDS = 5.0
+REPEAT_SECONDS = 10.0
 TELL_SECONDS = 0.5  # seconds between two calls of `progress`, at least; the last one has the whole
 
 Progress = Callable[[int, int], Awaitable[None]]
@@ -110,13 +110,14 @@ class Session:
     async def run(self, progress: Progress) -> Fetched:
         """Raises NotFound, Stalled, OverBudget, Unreadable, NoRoom; other errors of the store pass through."""
         try:
-            with trio.move_on_after(self._budget.total_seconds):
+            seconds = self._budget.fetch_time.total_seconds()
+            with trio.move_on_after(seconds):
                 with one_error():
                     async with trio.open_nursery() as nursery:
                         await self._walk_all(nursery, progress)
                 await progress(len(self._walk.sizes), self._walk.bytes)
                 return Fetched(self._walk.in_order())
-            raise Stalled(f"not whole within {self._budget.total_seconds:g} s", self._walk.sizes)
+            raise Stalled(f"not whole within {seconds:g} s", self._walk.sizes)
         except DiskFull as error:
             raise NoRoom(str(error), self._walk.sizes) from error
         finally:
@@ -155,7 +156,7 @@ class Session:
         """Bytes of a message that the peer is sending: probably of a block that it owes us. Bytes from a stranger keep
         the fetch alive, and do not keep us from asking other peers; bytes from a peer that asked us do, for a while."""
         now = trio.current_time()
-        if not self._owed_by(peer) or not self._trickle.came(peer, count, now):
+        if not self._owed_by(peer) or not self._trickle.received(peer, count, now):
             return
         self._moved = now
         if peer in self._who_asked and self._trickle.is_lone(peer, now):
@@ -243,8 +244,7 @@ class Session:
         self.ring()
 
     async def _parsed(self, want: Open, block: bytes) -> Parsed:
-        """The links of a block; those of a large node are read beside the event loop: 4 MiB can hold a hundred
-        thousand."""
+        """The links of a block. A thread reads the ones of a large node: 4 MiB can hold a hundred thousand."""
         places = [cid for cid, _ in want.places if cid.codec != RAW] if len(block) > LARGE_NODE else []
         return {cid: await trio.to_thread.run_sync(self._walk.children, cid, block) for cid in places}
 
@@ -259,11 +259,12 @@ class Session:
     async def _next(self) -> Arrival | None:
         """The next block of the queue; None: time to look again. Raises when nothing came for too long."""
         waited = trio.current_time() - self._moved
-        limit = self._budget.idle_seconds if self._walk.sizes else self._budget.first_block_seconds
+        patience = self._budget.idle_time if self._walk.sizes else self._budget.first_block_time
+        limit = patience.total_seconds()
         is_hopeless = self._hopeless is not None and self._hopeless.cid.multihash in self._open
         if waited >= limit or is_hopeless or self._is_over():
             raise self._gave_up(waited)
-        with trio.move_on_after(min(TICK, limit - waited)):
+        with trio.move_on_after(min(TICK_SECONDS, limit - waited)):
             return await self._queue.receive()
         self._look_again = True
         return None
@@ -314,17 +315,19 @@ class Session:
             return
         self._look_again = False
         now = trio.current_time()
-        if now - max(self._moved, self._repeated) >= REPEAT:  # trickling bytes count: Helia would send the block twice
+        if (
+            now - max(self._moved, self._repeated) >= REPEAT_SECONDS
+        ):  # trickling bytes count: Helia would send the block twice
             self._ask_anew(now)
         peers = self._peers()
         owing = self._owing()
-        self._slow = {peer for peer in owing if now - self._heard[peer] >= PATIENCE}
+        self._slow = {peer for peer in owing if now - self._heard[peer] >= PATIENCE_SECONDS}
         self._note_the_silent()
         ranks = [self._market.hearing.rank(peer) for peer in peers]
         silent, broke = sum(rank >= Rank.SILENT for rank in ranks), ranks.count(Rank.BROKE_ITS_WORD)
         crowd = Crowd(peers, self._favourite, self._slow, silent, broke)
         for want in self._open.values():
-            for peer, kind in list(whom_to_ask(want, crowd)):
+            for peer, kind in list(choose_peers(want, crowd)):
                 if kind is WantType.BLOCK and not self._has_room(peer):
                     self._look_again = True  # when a block comes, or a moment has passed
                     continue

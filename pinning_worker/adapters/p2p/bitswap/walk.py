@@ -47,16 +47,16 @@ class Walk:
         OverBudget: it is the root, and states a size that is too large."""
         try:
             declared = declared_bytes(cid.codec, block) if cid == self._root else 0
-            if declared > self._budget.bytes:
-                raise self._over("bytes", self._budget.bytes, declared)
+            if declared > self._budget.max_bytes:
+                raise self._over("bytes", self._budget.max_bytes, declared)
             return links(cid.codec, block)
         except (BadBlock, UnsupportedCid) as error:
             raise Unreadable(f"block {cid}: {error}", self.sizes) from error
 
     def charge(self, multihash: Multihash, size: int) -> None:
         """Checks, before a block is stored, that it fits the budget. Raises OverBudget."""
-        if multihash not in self.sizes and self.bytes + size > self._budget.bytes:
-            raise self._over("bytes", self._budget.bytes, self.bytes + size)
+        if multihash not in self.sizes and self.bytes + size > self._budget.max_bytes:
+            raise self._over("bytes", self._budget.max_bytes, self.bytes + size)
 
     def take(self, cid: Cid, depth: int, size: int, children: tuple[Cid, ...]) -> None:
         """The block of a CID is held now. Raises OverBudget, Unreadable (it links to a codec or hash that we don't
@@ -84,8 +84,8 @@ class Walk:
 
     def _found(self, cids: tuple[Cid, ...], depth: int) -> tuple[Cid, ...]:
         """Each of them once, in order; the new ones become blocks to get."""
-        if depth > self._budget.depth:
-            raise self._over("depth", self._budget.depth, depth)
+        if depth > self._budget.max_depth:
+            raise self._over("depth", self._budget.max_depth, depth)
         each: dict[Root, Cid] = {}
         fresh = []
         for cid in cids:
@@ -94,8 +94,8 @@ class Walk:
                 self._seen[key] = self._readable(cid)
                 fresh.append((cid, depth))
             each[key] = self._seen[key]
-        if len(self._seen) > self._budget.blocks:
-            raise self._over("blocks", self._budget.blocks, len(self._seen))
+        if len(self._seen) > self._budget.max_blocks:
+            raise self._over("blocks", self._budget.max_blocks, len(self._seen))
         for place in fresh:
             (self._leaves if place[0].codec == RAW else self._nodes).append(place)
         return tuple(each.values())

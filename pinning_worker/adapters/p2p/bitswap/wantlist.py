@@ -20,7 +20,7 @@ from libp2p.abc import IMuxedConn
 
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want, WantType, encode
 from pinning_worker.adapters.p2p.frames import ByteStream, StreamGone, close_quietly, write_frame
-from pinning_worker.domain.content.cid import Cid
+from pinning_worker.domain.content.cid import Cid, CidBytes
 from pinning_worker.domain.content.multihash import Multihash
 
 QUIET_SECONDS = 1.0  # Helia resets a stream that is silent for ten seconds, and waits for it when it closes
@@ -34,7 +34,7 @@ class _Standing:
 
     want: Want
     holders: set[object] = field(default_factory=set)
-    sent_as: bytes | None = None
+    sent_as: CidBytes | None = None
 
 
 class Wantlist:
@@ -45,7 +45,7 @@ class Wantlist:
         self.sent_on: IMuxedConn | None = None  # the connection that the last stream was opened on
         self._standing: dict[Multihash, _Standing] = {}
         self._unsent: dict[Multihash, Want] = {}
-        self._cancels: dict[bytes, None] = {}
+        self._cancels: dict[CidBytes, None] = {}
         self._full = True
         self._bell = trio.Event()
 

@@ -3,8 +3,8 @@
 The sessions' side of the engine (their `Market`). An expected block goes to every session that waits for it, from
 whatever peer it comes; a wantlist for each peer sends each want once for all of them.
 
-Rules: nothing is dialled here. A peer that can't be asked is passed over for UNWILLING seconds, or until it comes on a
-new connection. Blocks may still come from a peer LATE seconds after we last asked it. RECENT of the blocks wanted a
+Rules: nothing is dialled here. A peer that can't be asked is passed over for UNWILLING_SECONDS, or until it comes on a
+new connection. Blocks may still come from a peer LATE_SECONDS after we last asked it. RECENT of the blocks wanted a
 moment ago are remembered, for a late copy of one is nobody's fault; and as many of the blocks that peers gave, for
 those peers may think that we have them when we ask once more. The speed of a peer's line stays known when it goes: of
 MOST_LINES peers.
@@ -30,8 +30,8 @@ from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.identities import PeerId
 
-UNWILLING = 10.0
-LATE = 60.0
+UNWILLING_SECONDS = 10.0
+LATE_SECONDS = 60.0
 RECENT = 4096
 MOST_LINES = 1024
 
@@ -113,7 +113,9 @@ class Wants:
 
     def asked_lately(self, peer: PeerId) -> bool:
         """Blocks may come from it: we asked it for some, perhaps a little while ago."""
-        return bool(self._wantlists.get(peer)) or trio.current_time() < self._asked.get(peer, -LATE) + LATE
+        if self._wantlists.get(peer):
+            return True
+        return trio.current_time() < self._asked.get(peer, -LATE_SECONDS) + LATE_SECONDS
 
     def receive(self, peer: PeerId, multihash: Multihash) -> None:
         """The peer sent that block."""
@@ -125,10 +127,10 @@ class Wants:
             for session in self.sessions:
                 session.gave(peer)
 
-    def came_from(self, peer: PeerId, count: int) -> None:
+    def received_from(self, peer: PeerId, count: int) -> None:
         """Bytes of the peer's messages, whole ones and parts."""
         if (pace := self._paces.get(peer)) is not None and pace.owed:
-            pace.came(count, trio.current_time())
+            pace.received(count, trio.current_time())
             for session in self.sessions:
                 session.trickled(peer, count)
 
@@ -169,7 +171,7 @@ class Wants:
     def forget(self, peer: PeerId) -> None:
         """Drops all that we sent to it; the sessions ask the peers that they still can."""
         if (pace := self._paces.get(peer)) is not None:
-            pace.gone()
+            pace.disconnected()
         wantlist = self._wantlists.pop(peer, None)
         if wantlist is not None and wantlist.sending is not None:
             wantlist.sending.cancel()
@@ -180,7 +182,7 @@ class Wants:
         """To be called now and then."""
         now = trio.current_time()
         self._unwilling = {peer: until for peer, until in self._unwilling.items() if until > now}
-        self._asked = {peer: at for peer, at in self._asked.items() if now - at < LATE}
+        self._asked = {peer: at for peer, at in self._asked.items() if now - at < LATE_SECONDS}
 
     def _pace(self, peer: PeerId) -> Pace:
         pace = self._paces.setdefault(peer, Pace())
@@ -204,7 +206,7 @@ class Wants:
         except StreamGone as error:
             log.debug("bitswap.peer_not_asked", peer=peer, error=str(error))
             if self._wantlists.get(peer) is wantlist:  # and not one for a connection that has come meanwhile
-                self._unwilling[peer] = trio.current_time() + UNWILLING
+                self._unwilling[peer] = trio.current_time() + UNWILLING_SECONDS
                 self.forget(peer)
         if not wantlist and wantlist.sending is None and self._wantlists.get(peer) is wantlist:
             del self._wantlists[peer]

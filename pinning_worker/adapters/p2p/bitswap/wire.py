@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeVar
 
-from pinning_worker.domain.content.cid import encode_varint
+from pinning_worker.domain.content.cid import CidBytes, encode_varint
 from pinning_worker.domain.content.protobuf import BadProtobuf, Value, fields, number, window
 
 MOST_ENTRIES = 8192  # wants, presences and blocks together: peers send 1024 wants at most
@@ -48,7 +48,7 @@ class WantType(IntEnum):
 class Want:
     """An entry of a wantlist. `cid` is binary, in the version that the entry uses."""
 
-    cid: bytes
+    cid: CidBytes
     kind: WantType = WantType.BLOCK
     cancel: bool = False
     send_dont_have: bool = False
@@ -65,7 +65,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    cid: bytes
+    cid: CidBytes
     have: bool
 
 
@@ -118,7 +118,7 @@ def encode(message: Message) -> bytes:
     return b"".join(parts)
 
 
-def prefix_of(cid: bytes) -> bytes:
+def prefix_of(cid: CidBytes) -> bytes:
     """version, codec, hash, length: a CID without its digest of 32 bytes, version 0 written out."""
     return CIDV0_PREFIX if len(cid) == 34 and cid[:2] == b"\x12\x20" else cid[:-32]
 
@@ -156,7 +156,7 @@ def _keep(message: Message, entries: list[_Entry], entry: _Entry | None) -> None
 
 
 def _read_entry(counted: _Counted, entry: memoryview) -> Want | None:
-    cid: bytes | None = b""
+    cid: CidBytes | None = CidBytes(b"")
     priority, cancel, kind, send_dont_have = 0, False, WantType.BLOCK, False
     for tag, value in counted.fields(entry):
         if tag == 1:
@@ -184,7 +184,7 @@ def _read_block(counted: _Counted, block: memoryview) -> Block | None:
 
 
 def _read_presence(counted: _Counted, presence: memoryview) -> Presence | None:
-    cid: bytes | None = b""
+    cid: CidBytes | None = CidBytes(b"")
     have = True
     for tag, value in counted.fields(presence):
         if tag == 1:
@@ -194,10 +194,10 @@ def _read_presence(counted: _Counted, presence: memoryview) -> Presence | None:
     return None if cid is None else Presence(cid, have)
 
 
-def _cid(value: int | memoryview) -> bytes | None:
+def _cid(value: int | memoryview) -> CidBytes | None:
     """None: an odd one."""
     cid = window(value)
-    return bytes(cid) if len(cid) <= LONGEST_CID else None
+    return CidBytes(bytes(cid)) if len(cid) <= LONGEST_CID else None
 
 
 def _int32(value: int) -> int:

@@ -53,9 +53,9 @@ class DatagramDoor:
         with self._lock:
             self.arriving.append(beginner)
             counted = Counter(each.arrival.network for each in self.arriving)
-            if rules.limits(beginner.arrival) and counted[network] > rules.per_address:
+            if rules.limits(beginner.arrival) and counted[network] > rules.max_connections_per_address:
                 self._evict(network)
-            elif len(self.arriving) > rules.half_open:
+            elif len(self.arriving) > rules.max_half_open:
                 self._evict(counted.most_common(1)[0][0])
 
     def over(self, beginner: Beginner) -> bool:

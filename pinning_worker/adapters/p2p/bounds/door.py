@@ -1,15 +1,15 @@
 """The door: how many connections may come in, how many of one address, and how long a handshake may take.
 
-From the accepted socket to the finished handshake a connection has HANDSHAKE_SECONDS, and at most MOST_HALF_OPEN are on
+From the accepted socket to the finished handshake a connection has `handshake_time`, and at most `max_half_open` are on
 that way. One more closes the oldest from the address that has the most of them, so an address that opens many loses its
 own.
 
-One address has PER_ADDRESS connections at most, finished or not: one more closes the oldest that has not finished, and
+One address has `max_connections_per_address`, finished or not: one more closes the oldest that has not finished, and
 the newcomer if all have. `proxies` are excepted, because many come through one of them with one address; by default
 this machine itself is one. An IPv6 address counts by its /64, the share of one customer.
 
 When `most_inside` connections have finished their handshake, one more takes the place of one that is of no use
-(who_leaves.py), or leaves at once. So a silent socket pushes nobody out. Each connection that comes by a proxy counts
+(eviction.py), or leaves at once. So a silent socket pushes nobody out. Each connection that comes by a proxy counts
 as an address of its own.
 
 The sockets and the clock belong to the callers: `cures/ports/half_open.py` for tcp, `cures/webrtc/door.py` for webrtc.
@@ -20,15 +20,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
-from pinning_worker.adapters.p2p.bounds.who_leaves import Guest, who_leaves
+from pinning_worker.adapters.p2p.bounds.defaults import (
+    HANDSHAKE_TIME,
+    MAX_CONNECTIONS_PER_ADDRESS,
+    MAX_HALF_OPEN,
+    PROXIES,
+)
+from pinning_worker.adapters.p2p.bounds.eviction import Guest, evicted
 from pinning_worker.domain.identities import NO_PEER, PeerId
-
-HANDSHAKE_SECONDS = 10.0
-MOST_HALF_OPEN = 64
-PER_ADDRESS = 32
-LOOPBACK = frozenset({"127.0.0.1", "::1"})
 
 
 def _nothing() -> None: ...
@@ -36,20 +38,16 @@ def _nothing() -> None: ...
 
 @dataclass(frozen=True, slots=True)
 class DoorRules:
-    """`proxies`: IP addresses that `per_address` does not limit."""
+    """`proxies`: IP addresses that `max_connections_per_address` does not limit."""
 
-    handshake_seconds: float | None = None  # None: the module's
-    half_open: int = MOST_HALF_OPEN
-    per_address: int = PER_ADDRESS
-    proxies: frozenset[str] = LOOPBACK
+    handshake_time: timedelta = HANDSHAKE_TIME
+    max_half_open: int = MAX_HALF_OPEN
+    max_connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS
+    proxies: frozenset[str] = frozenset(PROXIES)
     most_inside: int = 1 << 30
 
-    @property
-    def seconds(self) -> float:
-        return HANDSHAKE_SECONDS if self.handshake_seconds is None else self.handshake_seconds
-
     def limits(self, arrival: Arrival) -> bool:
-        """Does `per_address` count it?"""
+        """Does `max_connections_per_address` count it?"""
         return bool(counted_as(arrival.ip, self.proxies))
 
 
@@ -94,7 +92,7 @@ class Door:
         if not self.take_place(arrival):
             return False
         self.arriving.append(arrival)
-        if len(self.arriving) > self.rules.half_open:
+        if len(self.arriving) > self.rules.max_half_open:
             self._evict(Counter(each.network for each in self.arriving).most_common(1)[0][0])
         return True
 
@@ -103,7 +101,11 @@ class Door:
         arrival that got a place must `leave`. False: its address has no place left.
         """
         limited = self.rules.limits(arrival)
-        if limited and self._inside[arrival.network] >= self.rules.per_address and not self._evict(arrival.network):
+        if (
+            limited
+            and self._inside[arrival.network] >= self.rules.max_connections_per_address
+            and not self._evict(arrival.network)
+        ):
             return False
         self._inside[arrival.network] += 1
         return True
@@ -126,7 +128,7 @@ class Door:
 
     def _make_room(self, newcomer: Arrival, now: float) -> bool:
         may_leave = [guest for guest, arrival in self._guests.items() if not self.keeps(arrival.peer)]
-        guest = who_leaves(may_leave, self._counted_as(newcomer), now)
+        guest = evicted(may_leave, self._counted_as(newcomer), now)
         if guest is None:
             return False
         leaving = self._guests[guest]

@@ -7,14 +7,14 @@ Four budgets of messages, each a bucket (bounds/bucket.py):
 - of each address (whereabouts.py), what its connections hand us together: half of the total.
 - in total, messages and bytes.
 
-However much others use up, one small message a second of each connection is looked at (FLOOR): a peer that says little
-is heard behind the address of flooders, and beside any number of them.
+However much others use up, one small message a second of each connection is looked at (FLOOR): so a peer that sends
+little gets through from the address of flooders, and beside any number of them.
 
 A peer is punished only for its own acts: its own messages at more than twice its budget until PATIENCE are lost, or
 MOST_FORGED messages in an hour whose signature does not hold, which no honest peer forwards, or control over its budget
-(bounds/gossip_budget.py) in MOST_OVERDONE frames within a minute. It is disconnected, and not heard for AWAY_SECONDS. A
-peer that forwards validly signed messages of others is never punished for it: messages over their origins' budgets are
-dropped, and not charged to the forwarder.
+(bounds/gossip_budget.py) in MOST_OVERDONE frames within a minute. It is disconnected, and its messages are dropped for
+AWAY_SECONDS. A peer that forwards validly signed messages of others is never punished for it: messages over their
+origins' budgets are dropped, and not charged to the forwarder.
 
 Direct peers (`trusted`: other pinning nodes) have TRUSTED_TIMES the budget of an origin and TRUSTED_SHARE of the total,
 and lose the excess without being disconnected: they answer many at once and forward the messages of their browsers. A
@@ -29,6 +29,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pinning_worker.adapters.p2p.bounds.bucket import Bucket
+from pinning_worker.adapters.p2p.bounds.defaults import (
+    GOSSIP_BYTES_PER_SECOND,
+    MESSAGES_PER_PEER_PER_SECOND,
+    MESSAGES_PER_SECOND,
+)
 from pinning_worker.adapters.p2p.bounds.gossip_budget import GossipBudget
 
 SHARE = 0.25
@@ -51,11 +56,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class GossipLimits:
-    """Per second. `per_origin` and `messages` count messages; `bytes` those of all messages together."""
+    """`messages_per_peer_per_second` is for the peer that signed a message, the others for all messages together."""
 
-    per_origin: float = 100.0
-    messages: float = 1_000.0
-    bytes: float = 4 * 1024 * 1024
+    messages_per_peer_per_second: float = MESSAGES_PER_PEER_PER_SECOND
+    messages_per_second: float = MESSAGES_PER_SECOND
+    gossip_bytes_per_second: float = GOSSIP_BYTES_PER_SECOND
 
 
 @dataclass(slots=True)
@@ -160,14 +165,18 @@ class FloodGuard:
         return False
 
     def _own(self, origin: bytes, now: float) -> Origin:
-        per_second = self.limits.per_origin * (TRUSTED_TIMES if origin in self.trusted else 1)
+        per_second = self.limits.messages_per_peer_per_second * (TRUSTED_TIMES if origin in self.trusted else 1)
         return _remembered(self._origins, origin, lambda: Origin(Bucket.full(per_second, now)))
 
     def _share(self, forwarder: bytes) -> float:
         return TRUSTED_SHARE if forwarder in self.trusted else SHARE
 
     def _pair(self, share: float, now: float) -> tuple[Bucket, Bucket]:
-        return Bucket.full(self.limits.messages * share, now), Bucket.full(self.limits.bytes * share, now)
+        limits = self.limits
+        return (
+            Bucket.full(limits.messages_per_second * share, now),
+            Bucket.full(limits.gossip_bytes_per_second * share, now),
+        )
 
 
 def _remembered(known: OrderedDict[bytes, T], peer: bytes, new: Callable[[], T]) -> T:

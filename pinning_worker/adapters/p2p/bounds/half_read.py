@@ -53,7 +53,7 @@ class HalfRead:
         finally:
             self._forget(give_up)
 
-    def came(self, message: GiveUp, count: int, now: float) -> None:
+    def received(self, message: GiveUp, count: int, now: float) -> None:
         """So many bytes of it came at that time. Does nothing if the message has had to go."""
         part = self._parts.get(message)
         if part is None:

@@ -22,9 +22,9 @@ MOST = 8 * 1024 * 1024
 WORTH_MEASURING = 32 * 1024
 BURST = 256 * 1024  # of a block, at once: yamux's first window, which lies in the line before we can grant less
 BEHIND = 64 * 1024  # the bytes that lie there later (stream_window.SMALLEST)
-PING_EVERY = 10.0  # js-libp2p's, since its start
-PING_PATIENCE = 5.0
-PING_LATE = 2.0  # then it will not come
+PING_EVERY_SECONDS = 10.0  # js-libp2p's, since its start
+PING_PATIENCE_SECONDS = 5.0
+PING_LATE_SECONDS = 2.0  # then it will not come
 
 
 class Pace:
@@ -35,7 +35,7 @@ class Pace:
         self.rate = 0.0
         self._owed: dict[Multihash, int] = {}
         self._since = 0.0
-        self._came = 0
+        self._received = 0
         self._pinged: float | None = None  # when its last ping began
         self._answering = False
 
@@ -57,9 +57,10 @@ class Pace:
             return False
         first, then, since = BURST / self.rate, BEHIND / self.rate, now - self._pinged
         if self._answering:
-            return first + then > PING_PATIENCE / 2 and since < 2 * PING_PATIENCE
-        ahead = first + 2 * then - PING_PATIENCE  # its last one may have been under way for `then` when it began
-        return ahead > 0 and PING_EVERY - ahead - then < since < PING_EVERY + PING_LATE
+            return first + then > PING_PATIENCE_SECONDS / 2 and since < 2 * PING_PATIENCE_SECONDS
+        # Its last one may have been under way for `then` when it began.
+        ahead = first + 2 * then - PING_PATIENCE_SECONDS
+        return ahead > 0 and PING_EVERY_SECONDS - ahead - then < since < PING_EVERY_SECONDS + PING_LATE_SECONDS
 
     def ping_began(self, now: float) -> None:
         self._pinged, self._answering = now, True
@@ -70,12 +71,12 @@ class Pace:
     def asked(self, multihash: Multihash, size: int, now: float) -> None:
         """It now owes us that block, of about so many bytes."""
         if not self._owed:
-            self._since, self._came = now, 0
+            self._since, self._received = now, 0
         self._owed[multihash] = size
 
-    def came(self, count: int, now: float) -> None:
+    def received(self, count: int, now: float) -> None:
         """Bytes of it came, whole blocks or parts of them."""
-        self._came += count
+        self._received += count
         if self._owed and now - self._since >= SECONDS:
             self._measure(now)
 
@@ -84,15 +85,15 @@ class Pace:
         if self._owed.pop(multihash, None) is not None and not self._owed:
             self._measure(now)
 
-    def gone(self) -> None:
+    def disconnected(self) -> None:
         """The connection ended: the blocks that it owed will not come. The speed of its line stays known."""
         self._owed.clear()
         self._answering = False
 
     def _measure(self, now: float) -> None:
-        seconds, came = now - self._since, self._came
-        if came < WORTH_MEASURING:
+        seconds, received = now - self._since, self._received
+        if received < WORTH_MEASURING:
             return  # the measure goes on
-        rate = came / max(seconds, 1e-3)
+        rate = received / max(seconds, 1e-3)
         self.rate = rate if seconds >= SECONDS else max(self.rate, rate)
-        self._since, self._came = now, 0
+        self._since, self._received = now, 0

@@ -47,8 +47,8 @@ class RequestBudget:
     always has a little left: a peer that shares an address with others who use it up still hears an answer.
     """
 
-    per_origin: int
-    in_all: int = 1_000_000
+    requests_per_peer_per_minute: int
+    requests_per_minute: int
     _origins: Minute = field(default_factory=Minute)
     _connections: Minute = field(default_factory=Minute)
     _addresses: Minute = field(default_factory=Minute)
@@ -56,15 +56,18 @@ class RequestBudget:
 
     def over_its_own(self, origin: PeerId, now: float) -> int:
         """Counts a request. How far over its origin's budget it is; 0 or less: within it."""
-        return self._origins.count(origin, now) - self.per_origin
+        return self._origins.count(origin, now) - self.requests_per_peer_per_minute
 
     def over_all(self, forwarder: PeerId, address: str, now: float) -> bool:
         """Counts a request that is within its origin's budget. True: too many came through that peer, from that
         address, or in all."""
         brought = self._connections.count(forwarder, now)
-        if brought > max(1, self.in_all // CONNECTION_SHARE):
+        if brought > max(1, self.requests_per_minute // CONNECTION_SHARE):
             return True
-        is_little = brought <= self.in_all // LITTLE_SHARE
-        if self._addresses.count(address or forwarder, now) > self.in_all - self._all.so_far("", now) and not is_little:
+        is_little = brought <= self.requests_per_minute // LITTLE_SHARE
+        if (
+            self._addresses.count(address or forwarder, now) > self.requests_per_minute - self._all.so_far("", now)
+            and not is_little
+        ):
             return True
-        return self._all.count("", now) > self.in_all and not is_little
+        return self._all.count("", now) > self.requests_per_minute and not is_little

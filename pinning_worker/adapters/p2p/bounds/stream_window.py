@@ -24,18 +24,18 @@ class StreamWindow:
         self.size = size
         self._largest = largest
         self._since = self._last = now
-        self._came = 0
+        self._received = 0
 
-    def came(self, count: int, now: float) -> None:
+    def received(self, count: int, now: float) -> None:
         """Bytes were taken off the stream."""
         if now - self._last > PAUSE_SECONDS:
-            self._since, self._came = now, 0  # the time that these took is not known
+            self._since, self._received = now, 0  # the time that these took is not known
         else:
-            self._came += count
+            self._received += count
         self._last = now
-        if self._came >= self.size // 2:
-            self._follow(self._came, now - self._since)
-            self._since, self._came = now, 0
+        if self._received >= self.size // 2:
+            self._follow(self._received, now - self._since)
+            self._since, self._received = now, 0
 
     def _follow(self, count: int, seconds: float) -> None:
         if count * SECONDS >= 2 * self.size * seconds:

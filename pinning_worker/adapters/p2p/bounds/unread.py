@@ -36,7 +36,7 @@ class Backlog:
         self.since = 0.0
         self._older = 0  # bytes until everything that lay here at `since` is read
 
-    def came(self, count: int, now: float) -> None:
+    def received(self, count: int, now: float) -> None:
         if not self.unread:
             self.since, self._older = now, count
         self.unread += count

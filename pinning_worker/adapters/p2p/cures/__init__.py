@@ -19,10 +19,10 @@ from types import ModuleType
 
 from pinning_worker.adapters.p2p.cures.connections import (
     back_at_once,
+    connection_close,
     deafness,
     newest_connection,
     private_network,
-    whole_endings,
 )
 from pinning_worker.adapters.p2p.cures.gossip import (
     crowded_frames,
@@ -55,9 +55,9 @@ from pinning_worker.adapters.p2p.cures.process import crash, many_tasks, quiet, 
 from pinning_worker.adapters.p2p.cures.streams import (
     given_up_streams,
     slow_readers,
+    stream_close,
     stream_limit,
     whole_frames,
-    whole_goodbyes,
     yamux_frames,
     yamux_window,
 )
@@ -66,8 +66,8 @@ ALL: tuple[ModuleType, ...] = (
     *(crash, many_tasks, quiet, steady_clock),
     *(exclusive_port, first_bytes, half_open, private_port, shared_tls, short_lines),
     *(ws_close, ws_dial_count, ws_frames, ws_refusal, wss_address),
-    *(back_at_once, deafness, newest_connection, private_network, whole_endings),
-    *(given_up_streams, slow_readers, stream_limit, whole_frames, whole_goodbyes, yamux_frames, yamux_window),
+    *(back_at_once, deafness, newest_connection, private_network, connection_close),
+    *(given_up_streams, slow_readers, stream_limit, whole_frames, stream_close, yamux_frames, yamux_window),
     *(circuit_addresses, identify_again, peer_records, ping, record_again),
     *(crowded_frames, one_writer, outgoing_queue, reconnect, sender_records),
 )
@@ -86,9 +86,9 @@ def mend_webrtc() -> None:
 
 def webrtc_cures() -> tuple[ModuleType, ...]:
     """Imports them, and aiortc with them."""
-    from pinning_worker.adapters.p2p.cures.webrtc import bounds, door, endings, threads, window
+    from pinning_worker.adapters.p2p.cures.webrtc import bounds, close, door, threads, window
 
-    return (bounds, door, endings, threads, window)
+    return (bounds, door, close, threads, window)
 
 
 def in_order(cures: Iterable[ModuleType]) -> list[ModuleType]:

@@ -1,4 +1,4 @@
-"""Provider records: those that a server keeps for other peers, for KEEP_SECONDS each.
+"""Provider records that a server keeps for other peers, for KEEP_SECONDS each.
 
 Anybody may send any number of them. So a key has at most CLOSEST providers, a peer at most MOST_OF_ONE records, all
 together MOST: when that is reached, the oldest goes. Of a peer's own addresses we keep only a few, as it sent them.

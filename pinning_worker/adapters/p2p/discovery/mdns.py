@@ -81,7 +81,7 @@ class LocalPeers:
             with one_error():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_ask_again, responder)
-                    nursery.start_soon(self._dial_who_is_heard, ear, networks)
+                    nursery.start_soon(self._dial_announced, ear, networks)
                     while (local_interfaces(), self._addresses(networks)) == (networks, told):  # noqa: ASYNC110  the kernel tells by netlink only
                         await trio.sleep(LOOK_SECONDS)
                     nursery.cancel_scope.cancel()
@@ -90,7 +90,7 @@ class LocalPeers:
     def _addresses(self, networks: Collection[Interface]) -> list[str]:
         return [f"{address}/p2p/{self._host.peer_id}" for address in near_addresses(self._host.listening, networks)]
 
-    async def _dial_who_is_heard(self, ear: _Ear, networks: Collection[Interface]) -> None:
+    async def _dial_announced(self, ear: _Ear, networks: Collection[Interface]) -> None:
         while True:
             for peer, addresses in decode_txt(await ear.heard()).items():
                 near = [address for address in addresses if is_near(address, networks)]

@@ -46,7 +46,7 @@ def encode_peer(public_key: PublicKey, addresses: Sequence[Multiaddr]) -> bytes:
 
 
 def decode_peer(message: bytes) -> Found:
-    """Raises BadPeerRecord. Addresses that this library cannot read are left out; those after MOST_ADDRESSES too."""
+    """Raises BadPeerRecord. It leaves out addresses that this library cannot read, and all after MOST_ADDRESSES."""
     if len(message) > LARGEST:
         raise BadPeerRecord(f"{len(message)} bytes are too many for a peer")
     key = b""

@@ -89,7 +89,7 @@ class MendedPubsub(Pubsub):
         second begins in its own past after a restart, and for up to 120 s peers drop its answers, because they have
         seen (sender, number). The clock is read for each message: go-libp2p has an option to remember the highest
         number of each peer and to drop lower ones (`BasicSeqnoValidator`; Kubo does), so a worker that began while its
-        clock was behind is heard as soon as its clock is right.
+        clock was behind gets through as soon as its clock is right.
         """
         self.counter = max(self.counter + 1, time.time_ns())
         return self.counter.to_bytes(8, "big")

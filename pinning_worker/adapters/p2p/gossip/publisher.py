@@ -26,7 +26,7 @@ ROOM = 16
 LOOK_AGAIN_SECONDS = 0.002
 STUCK_SECONDS = 0.5
 LAST_WRITE_SECONDS = 0.1  # the task that sends may still hold a message after it left its queue, unseen
-LONGEST_LOOK = 10 * LOOK_AGAIN_SECONDS  # a look that took longer than this was our own standstill
+LONGEST_LOOK_SECONDS = 10 * LOOK_AGAIN_SECONDS  # a look that took longer than this was our own standstill
 
 _log = structlog.get_logger(__name__)
 
@@ -97,7 +97,7 @@ class Publisher(Generic[PeerT]):
                 return
             before = trio.current_time()
             await trio.sleep(LOOK_AGAIN_SECONDS)
-            waited += min(trio.current_time() - before, LONGEST_LOOK)
+            waited += min(trio.current_time() - before, LONGEST_LOOK_SECONDS)
 
     def _full(self) -> set[PeerT]:
         full = self._filled(ROOM)

@@ -63,7 +63,9 @@ class RequestReader:
         if over > 0:
             self.ignored["over-budget"] += 1
             if over == 1:
-                log.warning("requests.too_many", origin=heard.origin, per_minute=self.budget.per_origin)
+                log.warning(
+                    "requests.too_many", origin=heard.origin, per_minute=self.budget.requests_per_peer_per_minute
+                )
                 if isinstance(request, Ask):
                     busy = "too many requests of yours in this minute"
                     await self.ill_asked(BadAsk(request.text, request.id, ErrorCode.BUSY, busy))

@@ -40,7 +40,7 @@ class Host:
     announcement.
     `dial_circuit` dials through a relay. `direct`: the peer ids of direct peers.
     `note_use(peer)` is called whenever a peer asks for something, gives something, or hands us a message: a peer that
-    does none of it is the first to leave for others (bounds/who_leaves.py).
+    does none of it is the first to leave for others (bounds/eviction.py).
     `address_of(peer)` and `address_under(connection)`: the address at which it counts (whereabouts.py).
     """
 

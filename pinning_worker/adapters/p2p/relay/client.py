@@ -36,7 +36,7 @@ from pinning_worker.domain.identities import PeerId
 from pinning_worker.ungroup import one_error
 
 SHORTEST_SECONDS = 10.0  # seconds between two renewals
-LONGEST = 3600.0
+LONGEST_SECONDS = 3600.0
 AGAIN_SECONDS = 300.0  # until we ask a peer again that has refused
 MOST_ADDRESSES = 4  # of one relay
 _BEGINNINGS = ("/ip4/", "/ip6/", "/dns/", "/dns4/", "/dns6/")
@@ -58,8 +58,8 @@ class RelayClient:
         self._limited: set[PeerId] = set()
         self._brought: Counter[PeerId] = Counter()
         self._news = trio.Event()
-        host.on_connected.append(self._came)
-        host.on_disconnected.append(self._left)
+        host.on_connected.append(self._on_connected)
+        host.on_disconnected.append(self._on_disconnected)
         host.raw.set_stream_handler(messages.STOP, self._on_stop)
 
     @property
@@ -100,7 +100,7 @@ class RelayClient:
                 if peer not in self._places:
                     _log.info("relay.place_held", relay=peer, expires=place.expire)
                 self._places[peer] = self._circuits(peer, place)
-                with trio.move_on_after(min(max((place.expire - time.time()) / 2, SHORTEST_SECONDS), LONGEST)):
+                with trio.move_on_after(min(max((place.expire - time.time()) / 2, SHORTEST_SECONDS), LONGEST_SECONDS)):
                     while self._direct_to(peer) is not None:
                         await self._host.changed()
                     return
@@ -200,10 +200,10 @@ class RelayClient:
     def _direct_to(self, peer: PeerId) -> SwarmConn | None:
         return direct_to(self._host.swarm, parse_peer_id(peer))
 
-    def _came(self, _peer: PeerId) -> None:
+    def _on_connected(self, _peer: PeerId) -> None:
         self._news.set()
 
-    def _left(self, peer: PeerId) -> None:
+    def _on_disconnected(self, peer: PeerId) -> None:
         if not self._host.is_connected(peer):
             self._asked.pop(peer, None)
             self._limited.discard(peer)

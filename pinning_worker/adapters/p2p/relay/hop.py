@@ -19,6 +19,12 @@ from libp2p.abc import INetStream
 from libp2p.peer.id import ID
 
 from pinning_worker.adapters.p2p.addresses import is_circuit
+from pinning_worker.adapters.p2p.bounds.defaults import (
+    RELAY_BYTES_PER_CIRCUIT,
+    RELAY_CIRCUITS,
+    RELAY_CIRCUITS_PER_PEER,
+    RELAY_RESERVATIONS,
+)
 from pinning_worker.adapters.p2p.host.connections import direct_to, is_relayed
 from pinning_worker.adapters.p2p.host.host import Host
 from pinning_worker.adapters.p2p.peer_ids import peer_id, remote_peer
@@ -35,12 +41,12 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RelayCaps:
-    """`circuits_per_peer` counts circuits that begin and circuits that end at a peer together."""
+    """`relay_circuits_per_peer` counts circuits that begin and circuits that end at a peer together."""
 
-    reservations: int = 128
-    circuits: int = 256
-    circuits_per_peer: int = 16
-    bytes_per_circuit: int = 1 << 30
+    relay_reservations: int = RELAY_RESERVATIONS
+    relay_circuits: int = RELAY_CIRCUITS
+    relay_circuits_per_peer: int = RELAY_CIRCUITS_PER_PEER
+    relay_bytes_per_circuit: int = RELAY_BYTES_PER_CIRCUIT
 
 
 class _NotServed(Exception):
@@ -60,12 +66,12 @@ class Hop:
     def __init__(self, host: Host, caps: RelayCaps) -> None:
         self.caps = caps
         self.welcome: Callable[[PeerId], bool] = lambda _peer: False
-        self.reservations = Reservations(caps.reservations, self._is_welcome)
+        self.reservations = Reservations(caps.relay_reservations, self._is_welcome)
         self.carried_bytes = 0
         self._host = host
         self._circuits: Counter[PeerId] = Counter()
         self._open = 0
-        host.on_disconnected.append(self._left)
+        host.on_disconnected.append(self._on_disconnected)
         host.raw.set_stream_handler(messages.HOP, self._on_stream)
 
     @property
@@ -99,7 +105,7 @@ class Hop:
         peer = remote_peer(stream)
         seconds = self.reservations.ask(peer, trio.current_time(), self._host.address_of(peer))
         if seconds is None:
-            full = len(self.reservations) >= self.caps.reservations
+            full = len(self.reservations) >= self.caps.relay_reservations
             status = Status.RESOURCE_LIMIT_EXCEEDED if full else Status.PERMISSION_DENIED
             raise _NotServed(status, "no place left" if full else "not on our topic")
         _log.debug("relay.reserved", peer=peer, seconds=seconds, places_taken=len(self.reservations))
@@ -114,7 +120,7 @@ class Hop:
         target = ID(request.peer.id)
         asked_for = peer_id(target)
         if not self.reservations.holds(asked_for, trio.current_time()):
-            raise _NotServed(Status.NO_RESERVATION, "whom it asks for has no place here")
+            raise _NotServed(Status.NO_RESERVATION, "the peer that it asks for has no place here")
         with self._counted(peer_id(source), asked_for):
             onward = await self._stop(target, source)
             try:
@@ -122,27 +128,27 @@ class Hop:
             except Gone:
                 await messages.reset(onward)
                 raise
-            await carry(stream, onward, self.caps.bytes_per_circuit, self._carried)
+            await carry(stream, onward, self.caps.relay_bytes_per_circuit, self._carried)
 
     async def _stop(self, target: ID, source: ID) -> INetStream:
         """A stream to the target on which it has accepted the circuit."""
         connection = direct_to(self._host.swarm, target)
         if connection is None:
-            raise _NotServed(Status.NO_RESERVATION, "whom it asks for has left")
+            raise _NotServed(Status.NO_RESERVATION, "the peer that it asks for has left")
         request = StopMessage(type=StopMessage.CONNECT, peer=messages.PeerId(id=source.to_bytes()))
         try:
             onward, answer = await messages.ask(connection, messages.STOP, request)
         except Gone as error:
-            raise _NotServed(Status.CONNECTION_FAILED, f"whom it asks for: {error}") from error
+            raise _NotServed(Status.CONNECTION_FAILED, f"the peer that it asks for: {error}") from error
         if answer.type != StopMessage.STATUS or answer.status != Status.OK:
             await messages.reset(onward)
-            raise _NotServed(Status.CONNECTION_FAILED, "whom it asks for said no")
+            raise _NotServed(Status.CONNECTION_FAILED, "the peer that it asks for refused")
         return onward
 
     @contextmanager
     def _counted(self, source: PeerId, target: PeerId) -> Iterator[None]:
-        most = self.caps.circuits_per_peer
-        if self._open >= self.caps.circuits or self._circuits[source] >= most or self._circuits[target] >= most:
+        most = self.caps.relay_circuits_per_peer
+        if self._open >= self.caps.relay_circuits or self._circuits[source] >= most or self._circuits[target] >= most:
             raise _NotServed(Status.RESOURCE_LIMIT_EXCEEDED, "too many circuits")
         self._open += 1
         self._circuits.update((source, target))
@@ -167,6 +173,6 @@ class Hop:
     def _is_welcome(self, peer: PeerId) -> bool:
         return self.welcome(peer)
 
-    def _left(self, peer: PeerId) -> None:
+    def _on_disconnected(self, peer: PeerId) -> None:
         if not self._host.is_connected(peer):
             self.reservations.forget(peer)

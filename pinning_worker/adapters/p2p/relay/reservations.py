@@ -1,9 +1,9 @@
 """The peers reachable through us, and until when. Plain bookkeeping: time is an argument, in seconds of any clock.
 
-Rules: a peer that is welcome (subscribed to our topic) has a place for TERM, and again when it renews. A newcomer gets
-PROBATION first, once each time that it comes: a browser reserves while it starts, its subscription follows. Newcomers
-hold at most a quarter of all places, so that strangers never keep our own peers out. A peer that has left, or has not
-renewed, has none.
+Rules: a peer that is welcome (subscribed to our topic) has a place for TERM_SECONDS, and again when it renews. A
+newcomer gets PROBATION_SECONDS first, once each time that it comes: a browser reserves while it starts, its
+subscription follows. Newcomers hold at most a quarter of all places, so that strangers never keep our own peers out. A
+peer that has left, or has not renewed, has none.
 
 Subscribing costs a stranger nothing. So when all places are taken, the oldest of the address that has the most makes
 way for a peer whose address has less; sites are compared first (bounds/sites.py).
@@ -16,8 +16,8 @@ from collections.abc import Callable, Collection
 from pinning_worker.adapters.p2p.bounds.sites import Counts
 from pinning_worker.domain.identities import PeerId
 
-TERM = 3600.0
-PROBATION = 60.0  # js-libp2p renews at half of it
+TERM_SECONDS = 3600.0
+PROBATION_SECONDS = 60.0  # js-libp2p renews at half of it
 
 
 class Reservations:
@@ -43,7 +43,7 @@ class Reservations:
             if peer not in self._until and len(self) >= self.most and not self._make_room(self._until, address):
                 return None
             self._on_probation.discard(peer)
-            return self._place(peer, now, TERM, address)
+            return self._place(peer, now, TERM_SECONDS, address)
         if peer in self._until and peer not in self._on_probation:
             self.forget(peer)  # was one of ours, and is no more
         if peer in self._had_probation:
@@ -53,7 +53,7 @@ class Reservations:
             return None
         self._on_probation.add(peer)
         self._had_probation.add(peer)
-        return self._place(peer, now, PROBATION, address)
+        return self._place(peer, now, PROBATION_SECONDS, address)
 
     def holds(self, peer: PeerId, now: float) -> bool:
         return self._until.get(peer, 0.0) > now

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import trio
@@ -22,7 +23,14 @@ from tests.domain.dagpb import DAG_PB, RAW, node
 TCP = "/ip4/127.0.0.1/tcp/0"
 WS = "/ip4/127.0.0.1/tcp/0/ws"
 MIB = 1024 * 1024
-BUDGET = Budget(bytes=200 * MIB, blocks=10_000, depth=20, first_block_seconds=30, idle_seconds=30, total_seconds=120)
+BUDGET = Budget(
+    max_bytes=200 * MIB,
+    max_blocks=10_000,
+    max_depth=20,
+    first_block_time=timedelta(seconds=30),
+    idle_time=timedelta(seconds=30),
+    fetch_time=timedelta(seconds=120),
+)
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pinning_worker.adapters.p2p.bitswap.asking import FANOUT, MOST_ASKED, MOST_GIVERS, Crowd, Open, whom_to_ask
+from pinning_worker.adapters.p2p.bitswap.asking import FANOUT, MOST_ASKED, MOST_GIVERS, Crowd, Open, choose_peers
 from pinning_worker.adapters.p2p.bitswap.wire import WantType
 from pinning_worker.domain.content.cid import RAW, cid_of
 from pinning_worker.domain.identities import PeerId
@@ -26,7 +26,7 @@ def ask(
     broke: int = 0,
 ) -> list[tuple[PeerId, WantType]]:
     """Asks, and notes what was asked, as the session does."""
-    asked = list(whom_to_ask(want, Crowd(peers, favourite, slow, silent, broke)))
+    asked = list(choose_peers(want, Crowd(peers, favourite, slow, silent, broke)))
     want.asked.update(asked)
     return asked
 

@@ -3,6 +3,7 @@
 import threading
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -17,12 +18,12 @@ from pinning_worker.adapters.p2p.host.identity import new_key
 from pinning_worker.domain.content.cid import Cid, cid_from_bytes, cid_of, encode_varint
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.identities import PeerId
-from pinning_worker.ports.content import NoRoom, NotFound, OverBudget, Stalled, Unreadable
+from pinning_worker.ports.content import Budget, NoRoom, NotFound, OverBudget, Stalled, Unreadable
 from tests.adapters.p2p.bitswap.raw_peer import open_raw_peer, wants_in
 from tests.adapters.p2p.bitswap.rig import BUDGET, MIB, add, add_file, chunks, open_node, until
 from tests.domain.dagpb import DAG_PB, RAW, field, node
 
-QUICK = replace(BUDGET, first_block_seconds=3, idle_seconds=3)
+QUICK = replace(BUDGET, first_block_time=timedelta(seconds=3), idle_time=timedelta(seconds=3))
 
 
 class Counting(MemoryBlocks):
@@ -172,7 +173,10 @@ async def test_a_line_that_nobody_knows_is_asked_for_one_block_and_a_fast_one_th
 async def test_what_comes_of_an_unfinished_block_is_told_and_keeps_the_fetch_alive() -> None:
     """A block that takes four times as long as nothing may take."""
     block = bytes(400_000)
-    root, patience = cid_of(RAW, block), replace(BUDGET, first_block_seconds=1, idle_seconds=1)
+    root, patience = (
+        cid_of(RAW, block),
+        replace(BUDGET, first_block_time=timedelta(seconds=1), idle_time=timedelta(seconds=1)),
+    )
     async with open_node() as taker, open_raw_peer() as giver, trio.open_nursery() as nursery:
         await giver.connect(taker)
         nursery.start_soon(partial(taker.fetch, root, giver.id, budget=patience))
@@ -200,7 +204,7 @@ async def test_a_crowd_that_gives_nothing_does_not_hide_the_one_that_has_it(
     crowd: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twenty who are connected as it is. The session's patience is a tenth of what it is, as is all else of it."""
-    for name, seconds in (("PATIENCE", 0.5), ("REPEAT", 1.0), ("TICK", 0.1)):
+    for name, seconds in (("PATIENCE_SECONDS", 0.5), ("REPEAT_SECONDS", 1.0), ("TICK_SECONDS", 0.1)):
         monkeypatch.setattr(session, name, seconds)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -291,7 +295,7 @@ async def test_a_peer_that_comes_back_is_asked_at_once_for_what_it_was_asked_bef
 ) -> None:
     """It was asked, went away without an answer, and is back. Catches: it is taken for one that owes us the block, as
     if what it was asked had not gone with its connection."""
-    for name in ("PATIENCE", "REPEAT"):
+    for name in ("PATIENCE_SECONDS", "REPEAT_SECONDS"):
         monkeypatch.setattr(session, name, 600.0)
     key, block = new_key(), b"after all"
     async with open_node() as taker, trio.open_nursery() as nursery:
@@ -357,19 +361,23 @@ async def test_a_turn_that_is_over_ends_a_fetch_as_its_deadline_does() -> None:
 async def test_the_whole_may_not_take_for_ever() -> None:
     async with open_node() as taker:
         with pytest.raises(Stalled, match=r"not whole within 0\.1 s"):
-            await taker.fetch(cid_of(RAW, b""), budget=replace(BUDGET, total_seconds=0.1))
+            await taker.fetch(cid_of(RAW, b""), budget=replace(BUDGET, fetch_time=timedelta(seconds=0.1)))
 
 
 @pytest.mark.parametrize(
     ("limit", "said"),
-    [({"bytes": 30_000}, "30000 bytes"), ({"blocks": 10}, "10 blocks"), ({"depth": 0}, "0 depth")],
+    [
+        (replace(BUDGET, max_bytes=30_000), "30000 bytes"),
+        (replace(BUDGET, max_blocks=10), "10 blocks"),
+        (replace(BUDGET, max_depth=0), "0 depth"),
+    ],
 )
-async def test_over_budget(limit: dict[str, int], said: str) -> None:
+async def test_over_budget(limit: Budget, said: str) -> None:
     async with open_node() as giver, open_node() as taker:
         root = await add_file(giver.blocks, *chunks(50, 1000))
         await taker.connect(giver)
         with pytest.raises(OverBudget, match=said):
-            await taker.fetch(root, giver.id, budget=replace(BUDGET, **limit))
+            await taker.fetch(root, giver.id, budget=limit)
         assert taker.blocks.used <= 30_000
         await taker.fetch(root, giver.id)
 
@@ -388,7 +396,7 @@ async def test_a_malformed_node_is_named_and_not_stored() -> None:
 async def test_a_block_that_is_larger_than_a_message_is_named(asked_us: bool) -> None:
     """Kubo sends such a message whole. Whoever asked us is believed at once, a stranger when nobody else has it."""
     root = cid_of(RAW, b"as if it had 5 MiB")
-    patience = replace(BUDGET, first_block_seconds=30 if asked_us else 3)
+    patience = replace(BUDGET, first_block_time=timedelta(seconds=30 if asked_us else 3))
     async with open_node() as taker, open_raw_peer() as giver, trio.open_nursery() as nursery:
         giver.says_have = True
         await giver.connect(taker)

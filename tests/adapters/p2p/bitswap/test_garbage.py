@@ -4,6 +4,7 @@ import random
 import threading
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import trio
@@ -25,7 +26,7 @@ from pinning_worker.adapters.p2p.bitswap.wire import (
 )
 from pinning_worker.adapters.p2p.frames import write_frame
 from pinning_worker.adapters.p2p.host.identity import new_key
-from pinning_worker.domain.content.cid import Cid, cid_of, encode_varint
+from pinning_worker.domain.content.cid import Cid, CidBytes, cid_of, encode_varint
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.identities import PeerId
 from pinning_worker.ports.content import NotFound
@@ -124,18 +125,18 @@ async def test_a_storm_of_cancels_is_heard_in_pieces_beside_the_loop_and_blamed(
 ) -> None:
     """Thousands of entries in one message: each piece of work is small, and whoever repeats it leaves."""
     pieces, decoded_by = [], set()
-    hear = Server.hear
+    receive = Server.receive
 
     def noted(self: Server, peer: PeerId, message: Message) -> LeftOut:
         pieces.append(len(message.wants))
-        return hear(self, peer, message)
+        return receive(self, peer, message)
 
     def beside(frame: memoryview, most_fields: int = MOST_FIELDS) -> Message:
         message = decode(frame, most_fields)
         decoded_by.add(threading.current_thread())
         return message
 
-    monkeypatch.setattr(Server, "hear", noted)
+    monkeypatch.setattr(Server, "receive", noted)
     monkeypatch.setattr(f"{Receiver.__module__}.decode", beside)
     async with open_node() as node, open_raw_peer() as peer:
         await peer.connect(node)
@@ -234,7 +235,7 @@ async def test_when_a_fetch_is_given_up_its_wants_are_cancelled() -> None:
         cid = cid_of(RAW, b"never")
         await peer.connect(node)
         with pytest.raises(NotFound):
-            await node.fetch(cid, peer.id, budget=replace(BUDGET, first_block_seconds=0.5))
+            await node.fetch(cid, peer.id, budget=replace(BUDGET, first_block_time=timedelta(seconds=0.5)))
         await peer.until(lambda heard: cancels_in(heard) == {cid.binary})
         assert [(want.cid, want.kind, want.send_dont_have) for want in wants_in(peer.heard)] == [
             (cid.binary, WantType.BLOCK, True)
@@ -259,7 +260,7 @@ async def test_odd_cids_in_a_wantlist_are_left_out_and_the_good_ones_answered() 
         cid = await add(node.blocks, RAW, b"good")
         await peer.connect(node)
         for round_number in range(1, 6):
-            wants = [Want(odd, send_dont_have=True) for odd in (identity, bytes(151), bytes(1000))]
+            wants = [Want(CidBytes(odd), send_dont_have=True) for odd in (identity, bytes(151), bytes(1000))]
             await peer.say(node, Message([*wants, Want(cid.binary)]))
             await peer.until(lambda heard, answers=round_number: len(blocks_in(heard)) == answers)  # type: ignore[misc]  # mypy has no default arguments in lambdas
         assert {presence.cid for message in peer.heard for presence in message.presences} == {identity}
@@ -294,7 +295,7 @@ async def test_a_small_storm_of_random_frames() -> None:
     honest = Message(
         [Want(cid_of(RAW, b"w").binary)],
         blocks=[Block(b"\x01\x55\x12\x20", b"b")],
-        presences=[Presence(b"\x01", have=True)],
+        presences=[Presence(CidBytes(b"\x01"), have=True)],
     )
     async with open_node() as node:
         for _ in range(10):

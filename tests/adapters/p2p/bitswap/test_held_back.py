@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import trio
 from trio.testing import MockClock
@@ -24,7 +25,7 @@ from pinning_worker.ungroup import one_error
 from tests.adapters.p2p.bitswap.rig import BUDGET
 
 LIAR, OTHER_LIAR, HONEST, LINE_BYTES = PeerId("liar"), PeerId("other liar"), PeerId("honest"), 9 * 1024
-LIMITS = replace(BUDGET, total_seconds=900)  # an operator's, unless set otherwise
+LIMITS = replace(BUDGET, fetch_time=timedelta(seconds=900))  # an operator's, unless set otherwise
 BLOCK = b"what the honest one has"
 
 

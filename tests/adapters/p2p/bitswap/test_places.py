@@ -13,7 +13,7 @@ from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.p2p.bitswap.places import QUICK_SECONDS, UNTAKEN, NoPlace, Places, Speed
 from pinning_worker.adapters.p2p.bitswap.server import SENDERS, SLOW, STALLED, Server
 from pinning_worker.adapters.p2p.bitswap.wire import Message, Want
-from pinning_worker.adapters.p2p.frames import WRITE
+from pinning_worker.adapters.p2p.frames import WRITE_SECONDS
 from pinning_worker.domain.identities import PeerId
 from tests.adapters.p2p.bitswap.rig import add
 from tests.domain.dagpb import RAW
@@ -51,10 +51,10 @@ async def test_a_crowd_that_takes_nothing_keeps_nobody_waiting(autojump_clock: M
     async with trio.open_nursery() as nursery:
         server = Server(blocks, open_stream, nursery.start_soon)
         for number in range(SENDERS):
-            server.hear(PeerId(f"takes nothing {number}"), Message([Want(cid.binary)]))
+            server.receive(PeerId(f"takes nothing {number}"), Message([Want(cid.binary)]))
         await trio.testing.wait_all_tasks_blocked()
-        server.hear(PeerId("honest"), Message([Want(cid.binary)]))
-        with trio.fail_after(WRITE / 2):
+        server.receive(PeerId("honest"), Message([Want(cid.binary)]))
+        with trio.fail_after(WRITE_SECONDS / 2):
             await honest.served.wait()
         nursery.cancel_scope.cancel()
 
@@ -134,11 +134,11 @@ async def test_a_hundred_who_take_nothing_hold_few_messages_and_are_served_last(
     async with trio.open_nursery() as nursery:
         server = Server(blocks, open_stream, nursery.start_soon)
         for number in range(100):
-            server.hear(PeerId(f"takes nothing {number}"), Message([Want(cid.binary)]))
+            server.receive(PeerId(f"takes nothing {number}"), Message([Want(cid.binary)]))
         await trio.sleep(100)
         assert most <= SENDERS + SLOW + STALLED
         assert writing <= STALLED + SLOW
-        server.hear(PeerId("honest"), Message([Want(cid.binary)]))
+        server.receive(PeerId("honest"), Message([Want(cid.binary)]))
         with trio.fail_after(QUICK_SECONDS):
             await honest.served.wait()
         nursery.cancel_scope.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import trio.testing
@@ -92,12 +93,12 @@ async def test_who_goes_away_in_the_middle_is_replaced() -> None:
 
 
 async def test_a_directory_full_of_ghosts_ends_with_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seeking, "SEEK_AFTER", 0.0)
+    monkeypatch.setattr(seeking, "SEEK_AFTER_SECONDS", 0.0)
     async with open_node() as node:
         directory = look_into(node, Directory(node.host, *ghosts(1_000)))
         root = await add_file(MemoryBlocks(), *chunks(2, 1000))
         with pytest.raises(NotFound):
-            await node.fetch(root, budget=replace(BUDGET, first_block_seconds=3))
+            await node.fetch(root, budget=replace(BUDGET, first_block_time=timedelta(seconds=3)))
         assert len(directory.visited) == seeking.MOST_TRIED
 
 
@@ -112,11 +113,13 @@ async def test_origins_are_dialled_beside_the_directory() -> None:
 async def test_a_fetch_that_ends_ends_its_dials_and_its_look_into_the_directory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(seeking, "SEEK_AFTER", 0.0)
+    monkeypatch.setattr(seeking, "SEEK_AFTER_SECONDS", 0.0)
     async with open_node() as node, open_node() as provider:
         directory = look_into(node, Directory(node.host, contact_of(provider)))
         root = await add_file(MemoryBlocks(), *chunks(2, 1000))
         with pytest.raises(NotFound):
-            await node.fetch(root, origins=[provider.address], budget=replace(BUDGET, first_block_seconds=2))
+            await node.fetch(
+                root, origins=[provider.address], budget=replace(BUDGET, first_block_time=timedelta(seconds=2))
+            )
         await trio.testing.wait_all_tasks_blocked()
         assert (directory.visited, directory.visiting) == ([provider.id], 0)

@@ -163,7 +163,7 @@ async def test_what_peers_want_is_remembered_of_so_many_and_of_those_who_left_th
         ann, bob, cid, dan, eve = (PeerId(name) for name in ("ann", "bob", "cid", "dan", "eve"))
 
         async def heard(peer: PeerId) -> list[PeerId]:
-            memory.hear(peer, Message([Want(cid_of(RAW, b"missing").binary)]))
+            memory.receive(peer, Message([Want(cid_of(RAW, b"missing").binary)]))
             await trio.testing.wait_all_tasks_blocked()  # until it was looked for
             return memory.waiting()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from random import Random
 
 import pytest
@@ -14,7 +15,14 @@ from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.ports.content import Budget, OverBudget, Unreadable
 from tests.domain.dagpb import DAG_PB, FILE, HAMT_SHARD, RAW, Blocks, field, link, node, unixfs
 
-ROOMY = Budget(bytes=10**6, blocks=1000, depth=50, first_block_seconds=1, idle_seconds=1, total_seconds=1)
+ROOMY = Budget(
+    max_bytes=10**6,
+    max_blocks=1000,
+    max_depth=50,
+    first_block_time=timedelta(seconds=1),
+    idle_time=timedelta(seconds=1),
+    fetch_time=timedelta(seconds=1),
+)
 
 
 def walk(root: Cid, blocks: Blocks, budget: Budget = ROOMY, pick: Callable[[int], int] = lambda count: 0) -> Walk:
@@ -95,9 +103,9 @@ def test_bytes() -> None:
     blocks = Blocks()
     root = blocks.add_file(bytes(100), bytes(101))
     total = sum(map(len, blocks.values()))
-    assert walk(root, blocks, replace(ROOMY, bytes=total)).bytes == total
+    assert walk(root, blocks, replace(ROOMY, max_bytes=total)).bytes == total
     with pytest.raises(OverBudget, match=f"limit of {total - 1} bytes") as caught:
-        walk(root, blocks, replace(ROOMY, bytes=total - 1))
+        walk(root, blocks, replace(ROOMY, max_bytes=total - 1))
     assert len(caught.value.blocks) == 2, "what was held is told"
 
 
@@ -108,9 +116,11 @@ def test_a_root_that_says_it_is_too_large_is_refused_before_anything_else_is_got
     root = blocks.add(DAG_PB, b"".join(links) + unixfs(FILE))
     own = len(blocks[root.multihash])
     with pytest.raises(OverBudget, match=f"limit of {own + 1499} bytes: at least {own + 1500}") as caught:
-        walk(root, blocks, replace(ROOMY, bytes=own + 1499))
+        walk(root, blocks, replace(ROOMY, max_bytes=own + 1499))
     assert caught.value.blocks == {}
-    assert walk(root, blocks, replace(ROOMY, bytes=own + 1500)).bytes == own + 3, "what it said too much costs nothing"
+    assert walk(root, blocks, replace(ROOMY, max_bytes=own + 1500)).bytes == own + 3, (
+        "what it said too much costs nothing"
+    )
 
 
 def test_a_sharded_folder_of_too_many_files_is_refused_once_its_shards_are_known() -> None:
@@ -127,7 +137,7 @@ def test_a_sharded_folder_of_too_many_files_is_refused_once_its_shards_are_known
 
 
 def test_a_block_over_the_limit_is_refused_before_it_is_stored() -> None:
-    walk = Walk(cid_of(RAW, b"x"), replace(ROOMY, bytes=10))
+    walk = Walk(cid_of(RAW, b"x"), replace(ROOMY, max_bytes=10))
     walk.charge(Multihash(b"any"), 10)
     with pytest.raises(OverBudget):
         walk.charge(Multihash(b"any"), 11)
@@ -136,9 +146,9 @@ def test_a_block_over_the_limit_is_refused_before_it_is_stored() -> None:
 def test_blocks_linked_to_count_before_they_come() -> None:
     blocks = Blocks()
     root = blocks.add_file(*[bytes([n]) for n in range(9)])
-    assert len(walk(root, blocks, replace(ROOMY, blocks=10)).sizes) == 10
+    assert len(walk(root, blocks, replace(ROOMY, max_blocks=10)).sizes) == 10
     with pytest.raises(OverBudget, match="blocks") as caught:
-        walk(root, blocks, replace(ROOMY, blocks=9))
+        walk(root, blocks, replace(ROOMY, max_blocks=9))
     assert len(caught.value.blocks) == 1
 
 
@@ -147,9 +157,9 @@ def test_depth() -> None:
     cid = blocks.add(RAW, b"deep down")
     for _ in range(4):
         cid = blocks.add(DAG_PB, node(cid))
-    assert len(walk(cid, blocks, replace(ROOMY, depth=4)).sizes) == 5
+    assert len(walk(cid, blocks, replace(ROOMY, max_depth=4)).sizes) == 5
     with pytest.raises(OverBudget, match="depth"):
-        walk(cid, blocks, replace(ROOMY, depth=3))
+        walk(cid, blocks, replace(ROOMY, max_depth=3))
 
 
 def test_what_we_do_not_read() -> None:

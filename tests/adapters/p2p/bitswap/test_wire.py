@@ -22,7 +22,7 @@ from pinning_worker.adapters.p2p.bitswap.wire import (
     encode,
     prefix_of,
 )
-from pinning_worker.domain.content.cid import Cid, cid_of
+from pinning_worker.domain.content.cid import Cid, CidBytes, cid_of
 from tests.domain.dagpb import field
 
 CIDS = st.binary(max_size=LONGEST_CID)
@@ -94,7 +94,7 @@ def test_an_empty_message_says_nothing() -> None:
 
 
 def test_as_many_wants_as_are_allowed_with_all_that_is_said_of_each() -> None:
-    wants = [Want(b"\x01", WantType.HAVE, cancel=True, send_dont_have=True)] * MOST_ENTRIES
+    wants = [Want(CidBytes(b"\x01"), WantType.HAVE, cancel=True, send_dont_have=True)] * MOST_ENTRIES
     assert decode(encode(Message(wants, full=True))).wants == wants
 
 
@@ -123,7 +123,8 @@ def test_bad_messages(frame: bytes) -> None:
 
 
 def test_an_entry_with_a_cid_beyond_all_measure_is_left_out_and_counted() -> None:
-    good, beyond = Message([Want(b"w")], False, [Block(b"p", b"d")], [Presence(b"c", True)]), bytes(LONGEST_CID + 1)
+    good = Message([Want(CidBytes(b"w"))], False, [Block(b"p", b"d")], [Presence(CidBytes(b"c"), True)])
+    beyond = CidBytes(bytes(LONGEST_CID + 1))
     odd = Message([Want(beyond)], False, [Block(beyond, b"d")], [Presence(beyond, True)])
     read = decode(encode(odd) + encode(good) + encode(odd))
     assert (read.wants, read.blocks, read.presences) == (good.wants, good.blocks, good.presences)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import cast
 
 import pytest
@@ -67,7 +68,7 @@ async def test_it_takes_as_many_places_as_it_wants_and_replaces_a_lost_one() -> 
 
 async def test_a_place_is_renewed_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "SHORTEST_SECONDS", 0.05)
-    monkeypatch.setattr(reservations, "TERM", 1.0)
+    monkeypatch.setattr(reservations, "TERM_SECONDS", 1.0)
     async with (
         open_host(HostConfig(new_key(), (TCP,), relay=RelayCaps())) as relay,
         open_host(HostConfig(new_key(), (TCP,), bootstrap=tuple(relay.addresses), relays_wanted=1)) as hidden,
@@ -134,7 +135,7 @@ async def test_where_a_relay_cannot_be_is_not_told_on(address: bytes) -> None:
 
 async def test_a_relay_brings_so_many_and_no_more() -> None:
     """Four of eight connections; whoever comes without it gets in, and when one has left another one may come."""
-    caps = RelayCaps(circuits_per_peer=100)
+    caps = RelayCaps(relay_circuits_per_peer=100)
     async with (
         open_host(HostConfig(new_key(), (TCP,), relay=caps)) as relay,
         open_host(
@@ -166,7 +167,7 @@ async def test_a_relay_brings_so_many_and_no_more() -> None:
 
 async def test_a_relay_that_brings_many_still_has_streams_for_itself() -> None:
     """Each circuit is one of its streams; when they were all that it may open, it could not speak itself any more."""
-    caps = RelayCaps(circuits_per_peer=100)
+    caps = RelayCaps(relay_circuits_per_peer=100)
     async with (
         open_host(HostConfig(new_key(), (TCP,), relay=caps)) as relay,
         open_host(
@@ -176,7 +177,7 @@ async def test_a_relay_that_brings_many_still_has_streams_for_itself() -> None:
                 bootstrap=tuple(relay.addresses),
                 relays_wanted=1,
                 max_streams_per_peer=STREAMS,
-                handshake_seconds=60,
+                handshake_time=timedelta(seconds=60),
             )
         ) as hidden,
         open_host(HostConfig(new_key(), ())) as stranger,

@@ -97,7 +97,7 @@ async def test_nobody_reserves_in_anothers_name() -> None:
 
 
 async def test_a_place_is_free_when_its_peer_has_left() -> None:
-    async with open_relay(RelayCaps(reservations=1)) as (relay, hop), open_peer(relay) as second:
+    async with open_relay(RelayCaps(relay_reservations=1)) as (relay, hop), open_peer(relay) as second:
         async with open_peer(relay) as first:
             assert (await ask(relay, first, RESERVE)).status == Status.OK
             assert (await ask(relay, second, RESERVE)).status == Status.RESOURCE_LIMIT_EXCEEDED
@@ -109,7 +109,7 @@ async def test_a_place_is_free_when_its_peer_has_left() -> None:
 
 async def test_subscribed_strangers_of_one_address_make_room_for_somebody_from_another() -> None:
     async with (
-        open_relay(RelayCaps(reservations=2)) as (relay, hop),
+        open_relay(RelayCaps(relay_reservations=2)) as (relay, hop),
         open_peer(relay, "127.0.0.2") as oldest,
         open_peer(relay, "127.0.0.2") as second,
         open_peer(relay, "127.0.0.2") as third,
@@ -170,7 +170,7 @@ async def accept(stream: INetStream) -> None:
 
 async def test_a_peer_has_so_many_circuits_at_whichever_end_it_is() -> None:
     async with (
-        open_relay(RelayCaps(circuits_per_peer=1)) as (relay, _),
+        open_relay(RelayCaps(relay_circuits_per_peer=1)) as (relay, _),
         open_peer(relay) as one,
         open_peer(relay) as other,
         open_peer(relay) as caller,
@@ -187,7 +187,7 @@ async def test_a_peer_has_so_many_circuits_at_whichever_end_it_is() -> None:
 
 async def test_the_relay_has_so_many_circuits_in_all_whoever_asks() -> None:
     async with (
-        open_relay(RelayCaps(circuits=1)) as (relay, hop),
+        open_relay(RelayCaps(relay_circuits=1)) as (relay, hop),
         open_peer(relay) as one,
         open_peer(relay) as other,
         open_peer(relay) as caller,

@@ -12,7 +12,7 @@ moves over, and subscriptions and mesh stay. A peer is forgotten when its last c
 
 A peer that has closed its stream to us, yet stays connected, may have forgotten ours too (js-libp2p does so with a peer
 that sent it an odd message, and opens none by itself). So we open a new one, which it takes for a new peer's: after
-each of the SPEAK_AGAIN seconds, until it opens one to us.
+each of the SPEAK_AGAIN_SECONDS, until it opens one to us.
 
 Upstream: not reported.
 """
@@ -44,7 +44,7 @@ NEGOTIATE_SECONDS = 10
 CLOSE_SECONDS = 5
 MOST_MOVES = 3
 SPOILT = frozenset({StreamState.CLOSE_WRITE, StreamState.CLOSE_BOTH, StreamState.RESET, StreamState.ERROR})
-SPEAK_AGAIN = (1.0, 10.0, 60.0)
+SPEAK_AGAIN_SECONDS = (1.0, 10.0, 60.0)
 
 Method = Callable[..., Awaitable[None]]
 
@@ -104,7 +104,7 @@ async def _speak_again(pubsub: Pubsub, peer: ID) -> None:
     """Reopens our stream to a peer that is still connected but whose last inbound stream has ended."""
     of = _of(pubsub)
     try:
-        for seconds in SPEAK_AGAIN:
+        for seconds in SPEAK_AGAIN_SECONDS:
             await trio.sleep(seconds)
             if peer in of.speaks_on or not pubsub._peer_is_connected(peer):
                 return

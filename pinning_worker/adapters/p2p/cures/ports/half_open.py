@@ -84,7 +84,7 @@ def _watch_the_door(stock: Route) -> Route:
 
 
 async def _watch(door: Door, arrival: Arrival, finished: trio.Event) -> None:
-    with trio.move_on_after(door.rules.seconds):
+    with trio.move_on_after(door.rules.handshake_time.total_seconds()):
         await finished.wait()
     door.handshake_over(arrival)
     if not arrival.is_finished:

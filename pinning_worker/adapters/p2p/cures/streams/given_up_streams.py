@@ -1,10 +1,10 @@
 """A stream that is given up while it is being opened must not cost its connection one for good.
 
-What happens: a connection on which 256 openings were given up, by a deadline or a cancellation, opens no more streams.
+The fault: a connection on which 256 openings were given up, by a deadline or a cancellation, opens no more streams.
 Why: each stream that we open takes one of 256 places, and only an error gives it back, not a cancellation. Where:
 `Yamux.open_stream`, and `SwarmConn.new_stream`, which tells others of the stream before it hands it over.
 
-The cure: whatever ends the opening, the place is given back, and the other side is told.
+The cure: the place is given back however the opening ends, and the other side gets a RST.
 
 Upstream: not reported.
 """

@@ -1,11 +1,11 @@
-"""Somebody who reads slowly must still get the whole of a large message.
+"""A peer that reads slowly must still get the whole of a large message.
 
-What happens: a write of a block fails with "Timed out waiting for window update" when its reader takes nothing for 5 s:
+The fault: a write of a block fails with "Timed out waiting for window update" when its reader takes nothing for 5 s:
 a phone on a thin line, a browser in a background tab; so a block of 1 MiB never arrives below some 50 kB/s. Where it
 waits it looks at the window every 10 ms, which also costs half of the speed to a quick reader. Where:
 `YamuxStream.write`.
 
-The cure: a writer is woken by the window update itself, and gives up after PATIENCE seconds without one. Callers have
+The cure: a writer is woken by the window update itself, and gives up after PATIENCE_SECONDS without one. Callers have
 deadlines of their own. Frames are as large as before; the bytes of a message are copied once on their way, not twice.
 
 Upstream: not reported.
@@ -29,7 +29,7 @@ from libp2p.stream_muxer.yamux.yamux import (
 
 from pinning_worker.adapters.p2p.cures.once import replace
 
-PATIENCE = 60.0
+PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 1.0  # a stream that ends while a writer waits wakes nobody: the writer looks this often
 LARGEST = MAX_MESSAGE_SIZE - HEADER_SIZE
 
@@ -43,7 +43,7 @@ def mend() -> None:
 
 
 class _Window:
-    """`send_window` as a property of the class: whoever enlarges it wakes the writer."""
+    """`send_window` as a property of the class: an assignment that enlarges it wakes the writer."""
 
     def __get__(self, stream: Any, owner: type | None = None) -> Any:
         return self if stream is None else stream.__dict__["send_window"]
@@ -72,14 +72,14 @@ def _woken(stock: Write) -> Write:
 async def _window(stream: YamuxStream) -> None:
     """Returns when something may be sent. Raises MuxedStreamError: the stream ended, or its reader reads no more."""
     _require_open(stream)
-    deadline = trio.current_time() + PATIENCE
+    deadline = trio.current_time() + PATIENCE_SECONDS
     while stream.send_window <= 0:
         opened = stream.__dict__["window_opened"] = trio.Event()
         with trio.move_on_after(LOOK_SECONDS):
             await opened.wait()
         _require_open(stream)
         if trio.current_time() > deadline and stream.send_window <= 0:
-            raise MuxedStreamError(f"the reader has taken nothing for {PATIENCE:.0f} s")
+            raise MuxedStreamError(f"the reader has taken nothing for {PATIENCE_SECONDS:.0f} s")
 
 
 def _require_open(stream: YamuxStream) -> None:

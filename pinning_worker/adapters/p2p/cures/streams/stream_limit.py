@@ -1,6 +1,6 @@
 """One peer must not hold more than its share of open streams.
 
-What happens: a peer that opens streams and never closes them holds as many as the whole host may have, and then nobody
+The fault: a peer that opens streams and never closes them holds as many as the whole host may have, and then nobody
 else can open one. Why: the library counts streams in total only. Where: `SwarmConn._handle_muxed_stream`.
 
 The cure: a host for which `set_limit` was called resets at once what a peer opens beyond it, over all its connections

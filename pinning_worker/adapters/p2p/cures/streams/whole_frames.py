@@ -1,13 +1,13 @@
-"""Who gives up a write must not take everybody else's streams with it.
+"""A write that is cancelled must not end the other streams of its connection.
 
-What happens: a deadline that passes, or a circuit whose other side has gone, while a frame is on its way: the whole
+The fault: a deadline that passes, or a circuit whose other side has gone, while a frame is on its way: the whole
 connection is dead, with all streams on it, pubsub and reservations too. Why: a frame is encrypted under the next number
-of the connection and then written by the task of whoever sends it; cancelled in between, the frame is lost or cut and
+of the connection and then written by the task of its sender; cancelled in between, the frame is lost or cut and
 its number is spent, and nothing that comes after it can be decrypted. Where: `Yamux._write_frame`.
 
-The cure: a frame that has its turn is written by a task of the connection, to its end. Whoever waits for the turn, or
-for the end, may give up at any time. A connection that takes no frame for JAMMED_SECONDS is ended: the library resets
-streams without a deadline, and whoever does so would wait for ever.
+The cure: a frame that has its turn is written by a task of the connection, to its end. A sender may stop waiting for
+its turn, or for the end, at any time. A connection that takes no frame for JAMMED_SECONDS is ended: the library resets
+streams without a deadline, and would wait for ever.
 
 Upstream: not reported.
 """

@@ -55,7 +55,7 @@ from libp2p.stream_muxer.yamux.yamux import (
 from pinning_worker.adapters.p2p.bounds import unread
 from pinning_worker.adapters.p2p.bounds.unread import Backlog, Held
 from pinning_worker.adapters.p2p.cures.once import replace
-from pinning_worker.adapters.p2p.cures.streams import whole_goodbyes, yamux_window
+from pinning_worker.adapters.p2p.cures.streams import stream_close, yamux_window
 
 PIECE = 64 * 1024
 AT_ONCE = 64  # frames
@@ -88,7 +88,7 @@ ENDS = (
 )
 """The peer, the network or we ourselves have ended the connection: nothing to log."""
 
-AFTER = (whole_goodbyes,)  # a stream's bytes are released whatever becomes of the reset
+AFTER = (stream_close,)  # a stream's bytes are released whatever becomes of the reset
 
 
 def mend() -> None:
@@ -195,7 +195,7 @@ async def _filled(self: Yamux, number: int, length: int) -> None:
 
 def _lay_down(self: Yamux, stream: YamuxStream, piece: bytes) -> None:
     self.stream_buffers[stream.stream_id] += piece
-    _backlog(stream).came(len(piece), trio.current_time())
+    _backlog(stream).received(len(piece), trio.current_time())
     self.stream_events[stream.stream_id].set()
     held = _held(self)
     held.add(len(piece))

@@ -1,4 +1,4 @@
 """Cures of webrtc-direct. They need aiortc, so `cures.mend_webrtc()` imports them when a host listens on it.
 
-`door` guards the way in, `bounds` and `window` limit the memory that a peer may use, `endings` and `threads` the rest.
+`door` guards the way in, `bounds` and `window` limit the memory that a peer may use, `close` and `threads` the rest.
 """

@@ -8,7 +8,7 @@ that aiortc grants is not enforced, and a write returns before anything is sent.
 `_send_on_channel`, which `wire_pc_to_connection` makes.
 
 The cure: each has a bound. Excess is dropped, as UDP may drop it; a peer that ignores its window is disconnected; a
-writer waits while MOST_UNSENT bytes of its connection wait to be sent, and gives up when PATIENCE seconds bring no
+writer waits while MOST_UNSENT bytes of its connection wait to be sent, and gives up when PATIENCE_SECONDS bring no
 change. A peer's faults are not logged line by line.
 
 Upstream: not reported.
@@ -28,7 +28,7 @@ from libp2p.transport.webrtc.connection import WebRTCConnection
 from libp2p.transport.webrtc.exceptions import WebRTCStreamError
 
 from pinning_worker.adapters.p2p.cures.once import replace
-from pinning_worker.adapters.p2p.cures.webrtc import endings
+from pinning_worker.adapters.p2p.cures.webrtc import close
 
 MOST_HANDSHAKE_MESSAGES = 16
 MOST_CHUNKS = 2_048  # a window of 1 MiB is 900 of them as browsers cut it
@@ -37,13 +37,13 @@ MOST_DATAGRAMS = 1_024
 MOST_CANDIDATES = 32  # addresses that one dialler checks from; a browser has a handful
 MOST_UNSENT = 1024 * 1024
 MOST_UNSENT_MESSAGES = 1_024
-PATIENCE = 60.0
+PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.005
 NOISY = ("aiortc", "aioice", "asyncio")
 
 Send = Callable[[int, bytes], Awaitable[None]]
 
-AFTER = (endings,)  # both wire a new connection: pacing wraps the send that is left by then
+AFTER = (close,)  # both wire a new connection: pacing wraps the send that is left by then
 
 
 def mend() -> None:
@@ -134,14 +134,14 @@ def _patient(sctp: Any, send: Send) -> Send:
             raise WebRTCStreamError("the reader takes nothing")
         await send(channel_id, data)
         loop = asyncio.get_running_loop()
-        unsent, deadline = _unsent(sctp), loop.time() + PATIENCE
+        unsent, deadline = _unsent(sctp), loop.time() + PATIENCE_SECONDS
         while unsent > MOST_UNSENT:
             await asyncio.sleep(LOOK_SECONDS)
             now = _unsent(sctp)
             if now < unsent:
-                deadline = loop.time() + PATIENCE
+                deadline = loop.time() + PATIENCE_SECONDS
             elif loop.time() > deadline:
-                raise WebRTCStreamError(f"the reader has taken nothing for {PATIENCE:.0f} s")
+                raise WebRTCStreamError(f"the reader has taken nothing for {PATIENCE_SECONDS:.0f} s")
             unsent = now
 
     return mended

@@ -93,7 +93,7 @@ def _with_a_door(stock: Callable[..., WebRTCDirectListener]) -> Callable[..., We
         listener = stock(self, _taking_a_place(door, handler))
         listener._first_contact_limiter = door  # type: ignore[assignment]  # replaces its limiter
         # The door admits newcomers and ends old ones, which still count for a moment.
-        listener._config = changed(listener._config, max_in_flight_connections=4 * door.door.rules.half_open)
+        listener._config = changed(listener._config, max_in_flight_connections=4 * door.door.rules.max_half_open)
         _doors[listener] = door
         return listener
 
@@ -107,7 +107,7 @@ def _let_in(stock: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Co
         """Called on aiortc's thread for a first datagram that may be one; the library runs what it returns."""
         loop, door = asyncio.get_running_loop(), _doors[self]
         dialler = _diallers[ice] = Dialler(addr[0], loop, self._trio_token)
-        dialler.deadline = loop.call_later(door.door.rules.seconds, door.expire, dialler)
+        dialler.deadline = loop.call_later(door.door.rules.handshake_time.total_seconds(), door.expire, dialler)
         door.let_in(dialler)
 
         async def accept() -> None:

@@ -9,7 +9,7 @@ The cure: unread bytes stay charged to the window of their connection (1 MiB, al
 other), with an extra charge for each frame; so the sender waits, and nothing is dropped. Chunks beyond the window are
 not acknowledged and will come again. When there is room again, the sender learns it at once. A stream that nobody reads
 while the window is shut would hold up the others for good, and js-libp2p disconnects when a ping gets no answer for
-some seconds: after PATIENCE seconds without any reading the stream is reset, which its sender learns. A stream ends
+some seconds: after PATIENCE_SECONDS without any reading the stream is reset, which its sender learns. A stream ends
 once: a peer that closes it ten thousand times, in frames that cost no window, gets one answer, and one close is kept.
 In all connections together no more lies unread than by tcp and ws; over it, the streams that have waited longest are
 reset.
@@ -45,7 +45,7 @@ AT_ONCE = 64 * 1024  # released together, so that not every read wakes aiortc's 
 MUCH = 2 * AT_ONCE  # unread: some of it can be read, and will make room
 LARGEST_CHUNK = 2_048  # of SCTP, in one datagram
 LARGEST_FRAME = 16 * 1024  # of libp2p's webrtc: with less room a sender may stand still, and fill no more of it
-PATIENCE = 5.0
+PATIENCE_SECONDS = 5.0
 LOOK_SECONDS = 0.5
 
 _log = structlog.get_logger(__name__)
@@ -79,7 +79,7 @@ class Window:
         _windows.add(self)
 
     def charge(self, stream: WebRTCStream, cost: int) -> None:
-        self.unread.setdefault(stream, Backlog()).came(cost, trio.current_time())
+        self.unread.setdefault(stream, Backlog()).received(cost, trio.current_time())
         _all.add(cost)
         self._charge(cost)
         if self._is_much and not self._watching:
@@ -135,7 +135,7 @@ class Window:
             read_before = self._read
             await trio.sleep(LOOK_SECONDS)
             looks = looks + 1 if self._read == read_before and _room(self._sctp) < LARGEST_FRAME else 0
-            if looks >= PATIENCE / LOOK_SECONDS:
+            if looks >= PATIENCE_SECONDS / LOOK_SECONDS:
                 self._reset_the_fullest()
                 looks = 0
         self._watching = False

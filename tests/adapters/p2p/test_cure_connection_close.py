@@ -1,4 +1,4 @@
-"""The whole-endings cure: who takes nothing any more and is sent away is gone, its connection and its streams."""
+"""The connection-close cure: a peer that reads nothing and is disconnected leaves no connection and no stream."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from libp2p.custom_types import TProtocol
 from libp2p.network.swarm import Swarm
 from libp2p.rcmgr import ResourceManager
 
-from pinning_worker.adapters.p2p.cures.connections import deafness, whole_endings
+from pinning_worker.adapters.p2p.cures.connections import connection_close, deafness
 from pinning_worker.adapters.p2p.cures.streams import whole_frames
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
 from tests.adapters.p2p.jammed import jammed, wire_of
@@ -51,4 +51,4 @@ def test_in_the_stock_library_it_stays() -> None:
 
 
 if __name__ == "__main__":
-    play(globals(), deafness, whole_frames, whole_endings)
+    play(globals(), deafness, whole_frames, connection_close)

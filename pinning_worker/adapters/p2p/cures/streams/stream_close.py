@@ -1,13 +1,13 @@
-"""A stream that is closed must give its place back, whoever gives up waiting for its goodbye.
+"""A stream that is closed must give its place back, even when the caller stops waiting for the FIN or RST to be sent.
 
-What happens: a peer on a thin line costs a place for a stream with each goodbye that a deadline cuts short: one of 256
+The fault: a peer on a thin line costs a place for a stream with each FIN or RST that a deadline cuts short: one of 256
 on its connection, and one of all that the host may have open, as long as the connection lives. When they are used up no
-stream can be opened any more, to anybody. Why: the place is given back after the goodbye was sent, and a cancellation
-comes before that; nor is the peer ever told, which keeps a place on its side. Where: `YamuxStream.close` and `.reset`,
-`NetStream.close` and `.reset`.
+stream can be opened any more, to anybody. Why: the place is given back after the frame was sent, and a cancellation
+comes before that; nor does the peer ever learn of it, so it keeps a place on its side. Where: `YamuxStream.close` and
+`.reset`, `NetStream.close` and `.reset`.
 
-The cure: the goodbye is said by a task of the connection, to its end. Whoever waits for it may give up, and the host's
-place is free.
+The cure: a task of the connection sends the frame, to its end. The caller may stop waiting for it, and the host's place
+is free.
 
 Upstream: not reported.
 """
@@ -36,10 +36,10 @@ def _by_the_connection(stock: End) -> End:
     async def mended(self: YamuxStream) -> None:
         over, raised = trio.Event(), []
 
-        async def say_goodbye() -> None:
+        async def send_end() -> None:
             try:
                 await stock(self)
-            except Exception as error:  # noqa: BLE001  handed to whoever waits for it
+            except Exception as error:  # noqa: BLE001  handed to the caller that waits for it
                 raised.append(error)
             finally:
                 over.set()
@@ -48,7 +48,7 @@ def _by_the_connection(stock: End) -> End:
         try:
             if nursery is None:
                 return await stock(self)
-            nursery.start_soon(say_goodbye)
+            nursery.start_soon(send_end)
         except RuntimeError:  # the nursery has ended, and the connection with it
             return await stock(self)
         await over.wait()
@@ -65,7 +65,7 @@ def _and_give_back(stock: EndNet) -> EndNet:
             await stock(self)
         finally:
             if not self._resource_released:
-                with trio.CancelScope(shield=True):  # those who are told wait for nothing
+                with trio.CancelScope(shield=True):  # the listeners that it calls wait for nothing
                     await self.remove()
 
     return mended

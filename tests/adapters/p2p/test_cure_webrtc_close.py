@@ -1,4 +1,4 @@
-"""The webrtc-endings cure: who leaves gives the place free."""
+"""The webrtc-close cure: a browser that leaves gives its place back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import trio
 from libp2p.transport.webrtc.exceptions import WebRTCStreamError
 
 from pinning_worker.adapters.p2p.cures.connections import deafness
-from pinning_worker.adapters.p2p.cures.webrtc import endings as webrtc_endings
+from pinning_worker.adapters.p2p.cures.webrtc import close as webrtc_close
 from tests.adapters.p2p.cure_rig import Scenario, outcome, play, until
 from tests.adapters.p2p.webrtc_rig import address_of, connected, sctp_of, stranger, webrtc_host
 
@@ -97,7 +97,7 @@ async def one_whose_channels_come_and_go() -> str:
     return "gone" if gone else "kept for good"
 
 
-def test_who_leaves_is_gone() -> None:
+def test_a_browser_that_leaves_is_gone() -> None:
     assert outcome(one_that_leaves, stock=False) == "came: True, gone"
 
 
@@ -132,4 +132,4 @@ def test_in_the_stock_library_it_is_kept() -> None:
 
 
 if __name__ == "__main__":
-    play(globals(), deafness, webrtc_endings)
+    play(globals(), deafness, webrtc_close)

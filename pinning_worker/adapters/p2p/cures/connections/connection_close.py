@@ -1,12 +1,11 @@
-"""A connection that is closed must end, whoever gives up waiting for its end.
+"""A connection that is closed must leave the list of connections, even when the caller of `close` stops waiting.
 
-What happens: who is sent away and takes nothing any more stays in the list of connections for good, with all its
-streams; after `max_connections` of them nobody gets in, and after `max_streams` streams none can be opened. Why:
-closing says goodbye first, and waits until that is sent. Cancelled there, by a deadline, it has marked the connection
-as closed and not taken it off the list, and whoever closes it again is told that it is closed.
-Where: `SwarmConn.close`.
+The fault: a peer that we disconnect and that reads nothing any more stays in the list of connections for good, with all
+its streams; after `max_connections` of them nobody gets in, and after `max_streams` streams none can be opened. Why:
+`close` sends a GO_AWAY first, and waits until it is sent. A deadline that cancels it there leaves the connection marked
+as closed and still listed, and a second `close` does nothing. Where: `SwarmConn.close`.
 
-The cure: closing is not cancelled. The goodbye has GOODBYE_SECONDS; then the wire is cut, and the rest done without it.
+The cure: closing is not cancelled. The GO_AWAY has GO_AWAY_SECONDS; then the wire is cut, and the rest done without it.
 
 Upstream: not reported.
 """
@@ -23,7 +22,7 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 from pinning_worker.adapters.p2p.cures.once import replace
 from pinning_worker.adapters.p2p.host.connections import quietly
 
-GOODBYE_SECONDS = 2.0
+GO_AWAY_SECONDS = 2.0
 REST_SECONDS = 10.0  # it waits for nobody but ourselves
 
 Close = Callable[[SwarmConn], Awaitable[None]]
@@ -38,9 +37,9 @@ def _to_its_end(stock: Close) -> Close:
         if self.event_closed.is_set():
             return
         with trio.CancelScope(shield=True):
-            with trio.move_on_after(GOODBYE_SECONDS) as goodbye:
+            with trio.move_on_after(GO_AWAY_SECONDS) as go_away:
                 await stock(self)
-            if goodbye.cancelled_caught:
+            if go_away.cancelled_caught:
                 await quietly(lambda: _cut(self.muxed_conn), REST_SECONDS)
                 await quietly(self._cleanup, REST_SECONDS)
 

@@ -1,4 +1,4 @@
-"""The whole-goodbyes cure: a stream whose goodbye a deadline cuts short gives its places back, here and at the peer."""
+"""The stream-close cure: a stream whose FIN or RST a deadline cuts short gives its places back, here and there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.network.swarm import Swarm
 from libp2p.rcmgr import ResourceManager
 
-from pinning_worker.adapters.p2p.cures.streams import given_up_streams, whole_frames, whole_goodbyes
+from pinning_worker.adapters.p2p.cures.streams import given_up_streams, stream_close, whole_frames
 from tests.adapters.p2p.cure_rig import bare_host, connect, outcome, play, until
 from tests.adapters.p2p.jammed import jammed
 
@@ -21,7 +21,7 @@ STREAMS = 8
 PATIENCE = 0.2
 
 
-async def goodbyes_cut_short() -> str:
+async def ends_cut_short() -> str:
     async with bare_host(resource_manager=ResourceManager()) as host, bare_host() as peer:
         swarm = host.get_network()
         assert isinstance(swarm, Swarm)
@@ -54,12 +54,12 @@ async def read_to_the_end(stream: INetStream) -> None:
 
 
 def test_the_places_are_given_back() -> None:
-    assert outcome(goodbyes_cut_short, stock=False) == "given back: True, the peer knows: True"
+    assert outcome(ends_cut_short, stock=False) == "given back: True, the peer knows: True"
 
 
 def test_in_the_stock_library_they_are_not() -> None:
-    assert outcome(goodbyes_cut_short, stock=True) == "given back: False, the peer knows: False"
+    assert outcome(ends_cut_short, stock=True) == "given back: False, the peer knows: False"
 
 
 if __name__ == "__main__":
-    play(globals(), given_up_streams, whole_frames, whole_goodbyes)
+    play(globals(), given_up_streams, whole_frames, stream_close)

@@ -1,4 +1,4 @@
-"""Which connection leaves a full house when a newcomer comes: a useless one, from the address that has the most.
+"""Which connection is evicted when all places are taken and a newcomer comes: a useless one, of the fullest address.
 
 A connection is of use when its peer asked us for something, gave us something, or handed us a message; one whose peer
 never did, or not for IDLE_SECONDS, is useless. It leaves if its address has more connections than the newcomer's has.
@@ -30,7 +30,7 @@ class Guest:
         return self.used_at is None or now - self.used_at > IDLE_SECONDS
 
 
-def who_leaves(guests: Iterable[Guest], address: str, now: float) -> Guest | None:
+def evicted(guests: Iterable[Guest], address: str, now: float) -> Guest | None:
     """The connection that leaves; None: the newcomer from that address does."""
     guests = list(guests)
     counts = Counts(guest.address for guest in guests)
