@@ -137,7 +137,7 @@ def test_no_payment_address() -> None:
         ("LISTEN", "/ip4/::1/tcp/4001", "has /ip4/::1/tcp/4001, which is not /ip4/<address>/tcp/<port>"),
         ("LISTEN", ",", "must not be empty"),
         ("DISCOVERY_TOPIC", "/doichain-nfc/1/message/proto", "is PINNING_TOPIC: one would not be heard"),
-        ("PRICE_VERSION", "202611201200", "must be at most 2147483647"),
+        ("QUOTE_LIFE", "31d", "must be at most 30 days"),
         ("MAX_BYTES", "9" * 400, "is more than any disk holds"),
         ("DATABASE_URL", "postgresql://u:p/w@db/pins", "has a port that is none"),
         ("TLS_KEY", "/etc/hostname", "and PINNING_TLS_CERT belong together: set both, or none"),
@@ -193,7 +193,7 @@ def test_time_is_not_moved_on_mainnet() -> None:
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
-        ("PINNING_PRICE", "PINNING_PRICE_VERSION"),
+        ("PINNING_PRICE", "PINNING_PRICE_PER_MIB_MONTH"),
         ("PINNING_ADDRESS", "PINNING_PAYMENT_ADDRESS"),
         ("PINNING_ELECTRUM_SERVER", "PINNING_ELECTRUM_SERVERS"),
         ("PINNING_CONFIRMATONS", "PINNING_CONFIRMATIONS"),
