@@ -69,7 +69,7 @@ async def test_what_falls_due_while_the_books_are_asked_is_not_left_for_the_hour
     async with World(books=books).running() as w:
         w.offer(blocks)
         await w.quoted(cid)
-        await w.later(hours=24, seconds=-5)
+        await w.pass_time(hours=24, seconds=-5)
         books.due_seconds = 10
         w.life.ring()
         await w.later(minutes=1)
@@ -111,7 +111,7 @@ async def test_a_payment_seen_while_its_quote_lapses_holds_the_blocks(autojump_c
         amount = await w.quoted(cid)
         w.fetcher.peers.clear()
         books.before_lapse = lambda: w.chain.broadcast(payment(cid, amount))
-        await w.later(hours=25)
+        await w.pass_time(hours=25)
         assert books.before_lapse is None
         assert await w.blocks_on_disk() == set(blocks)
         await w.mine(3)

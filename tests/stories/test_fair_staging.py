@@ -73,11 +73,11 @@ async def test_two_messages_a_day_hold_what_nobody_pays_for_three_quotes_long(au
         w.offer(blocks)
         await w.quoted(cid)
         for half_day in range(5):
-            await w.later(hours=12)
+            await w.pass_time(hours=12)
             await w.life.asked(Ask(cid, str(cid), months=half_day % 7 + 1), PeerId("greedy"), PeerId("greedy"))
-        await w.later(hours=11)
+        await w.pass_time(hours=11)
         assert await w.blocks_on_disk() == set(blocks)
-        await w.later(hours=2)
+        await w.pass_time(hours=2)
         assert await w.blocks_on_disk() == set()
         assert await w.books.unpaid_room() == {}
 

@@ -95,7 +95,7 @@ async def test_what_came_of_a_paid_closure_stays_for_the_next_try(autojump_clock
     async with world.running() as w:
         w.offer(blocks)
         amount = await w.quoted(cid)
-        await w.later(hours=30)
+        await w.pass_time(hours=30)
         w.blocks.freed.clear()
         w.fetcher.peers.clear()
         w.offer(came, "has all but one")
@@ -105,10 +105,10 @@ async def test_what_came_of_a_paid_closure_stays_for_the_next_try(autojump_clock
         assert await w.blocks_on_disk() == set(came)
         w.fetcher.peers.clear()
     async with world.running() as w:
-        await w.later(hours=2)
+        await w.pass_time(hours=2)
         assert (await w.blocks_on_disk(), w.in_quarantine()) == (set(came), set())
         w.offer({last: blocks[last]}, "has only that one")
-        await w.later(hours=7)
+        await w.pass_time(hours=7)
         assert (await w.pin(cid)).state is State.PINNED
 
 

@@ -156,9 +156,9 @@ async def test_an_unpaid_quote_lapses_and_its_blocks_go(autojump_clock: MockCloc
     async with World().running() as w:
         w.offer(blocks)
         await w.quoted(cid)
-        await w.later(hours=23.9)
+        await w.pass_time(hours=23.9)
         assert await w.blocks_on_disk() == set(blocks)
-        await w.later(hours=0.2)
+        await w.pass_time(hours=0.2)
         assert await w.blocks_on_disk() == set()
         assert w.hear() == []
 
@@ -214,12 +214,12 @@ async def test_a_payment_in_the_mempool_is_waited_for_by_the_last_quote(autojump
     async with World().running() as w:
         w.offer(blocks)
         await w.quoted(cid)
-        await w.later(hours=20)
+        await w.pass_time(hours=20)
         await w.say(f'{{"type":"NEW-CID","cid":"{cid}","durationMonths":1}}')
         await w.pay(cid, w.hear()[-1]["fee"]["amount"])
-        await w.later(hours=47)
+        await w.pass_time(hours=47)
         assert await w.blocks_on_disk() == set(blocks)
-        await w.later(hours=2)
+        await w.pass_time(hours=2)
         assert await w.blocks_on_disk() == set()
 
 
@@ -228,7 +228,7 @@ async def test_a_payment_that_never_leaves_the_mempool_does_not_hold_blocks_for_
     async with World().running() as w:
         w.offer(blocks)
         await w.pay(cid, await w.quoted(cid))
-        await w.later(hours=49)
+        await w.pass_time(hours=49)
         assert await w.blocks_on_disk() == set()
 
 
@@ -239,7 +239,7 @@ async def test_late_payment_is_honoured_at_the_stored_price_while_the_content_ca
     async with World().running() as w:
         w.offer(blocks)
         amount = await w.quoted(cid)
-        await w.later(hours=30)
+        await w.pass_time(hours=30)
         assert await w.blocks_on_disk() == set()
         await w.set_prices(1_000_000, 1_000_000)  # dearer since
         await w.pay(cid, amount)
@@ -253,7 +253,7 @@ async def test_paid_but_the_content_is_gone_is_owed_until_it_can_be_had(autojump
     async with World().running() as w:
         w.offer(blocks)
         amount = await w.quoted(cid)
-        await w.later(hours=30)
+        await w.pass_time(hours=30)
         w.fetcher.peers.clear()
         w.blocks.freed.clear()
         await w.pay(cid, amount)
@@ -263,7 +263,7 @@ async def test_paid_but_the_content_is_gone_is_owed_until_it_can_be_had(autojump
         assert (owed.state, owed.reason) == (State.OWED, "paid, but the content is not here")
         assert "ADDED-CID" not in w.hear_statuses()
         w.offer(blocks, "another peer")
-        await w.later(hours=1)
+        await w.pass_time(hours=1)
         assert w.hear_statuses() == ["ADDED-CID", "CID-PINNED-WITH-NAME"]
 
 

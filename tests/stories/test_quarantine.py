@@ -26,7 +26,7 @@ async def test_a_late_payer_gets_what_lapsed_though_nobody_has_it_any_more(autoj
     async with World().running() as w:
         w.offer(blocks)
         amount = await w.quoted(cid)
-        await w.later(hours=30)
+        await w.pass_time(hours=30)
         assert (await w.blocks_on_disk(), w.in_quarantine()) == (set(), set(blocks))
         w.fetcher.peers.clear()
         await w.pay(cid, amount)

@@ -304,6 +304,7 @@ async def test_a_closure_that_lost_a_shared_block_meanwhile_is_gathered_and_meas
         w.offer(blocks | picture_blocks)
         await w.quoted(image)
         await w.later(minutes=9, seconds=45)
+        await w.chain.mine(40, empty=True)  # miners' clocks may be ahead: the lapse comes by ours, at ten minutes
         w.fetcher.seconds_per_block = 10
         await w.say(f"NEW-CID:{metadata}")  # finds the image here, which lapses while it waits for the picture
         await w.later(minutes=2)

@@ -79,7 +79,7 @@ async def test_one_swartz_makes_no_block_a_paid_one(autojump_clock: MockClock) -
             await w.pay(cid, 1, f"art/{seed}")
             await w.mine(3)
             assert (await w.pin(cid, f"art/{seed}")).state is State.SHORT
-            await w.later(hours=26)
+            await w.pass_time(hours=26)
         assert [each for each in await w.blocks.quarantined() if each.was_paid] == []
         assert sum(each.bytes for each in await w.blocks.quarantined()) <= 2_000_000
 
@@ -244,16 +244,16 @@ async def test_who_quotes_the_blocks_of_another_before_his_term_ends_takes_them_
         while (await w.pin(paid)).state is not State.RELEASED:
             await w.say(f"NEW-CID:{folder}", peer="a stranger")
             await w.months_later(0.5)
-            await w.later(hours=12)
+            await w.pass_time(hours=12)
             await w.mine(12)
         assert set(blocks) <= await w.blocks_on_disk(), "the stranger's quote holds them"
-        await w.later(hours=25)
+        await w.pass_time(hours=25)
         assert await w.blocks_on_disk() == set()
         for seed in range(2, 5):
             cid, others = content.file(content.noise(900_000, seed))
             w.offer(others)
             await w.quoted(cid)
-        await w.later(hours=30)
+        await w.pass_time(hours=30)
         w.fetcher.peers.clear()
         w.hear()
         await w.pay(paid, 3_397_411, "art/1")

@@ -155,6 +155,12 @@ class World:
         prices = Prices(Swartz(per_mib_month), Swartz(least))
         assert await self.books.add_tariff(next_tariff(await self.books.tariffs(), prices, self.clock.now()))
 
+    async def pass_time(self, **span: float) -> None:
+        """Both clocks move: the chain's by empty blocks, after which the worker has time to look again."""
+        await self.later(**span)
+        await self.chain.mine(12, empty=True)
+        await self.later(minutes=11)
+
     async def months_later(self, days: float) -> None:
         """Both clocks move: a day's blocks are mined each day, at the pace of one an hour near the end."""
         for _ in range(int(days)):

@@ -75,10 +75,12 @@ class MemoryChain:
         """The txids in all blocks."""
         return [tx.txid for block in self._blocks for tx in block.transactions]
 
-    async def mine(self, blocks: int = 1) -> None:
+    async def mine(self, blocks: int = 1, *, empty: bool = False) -> None:
+        """`empty`: the miners take nothing from the mempool."""
         for _ in range(blocks):
-            mined = tuple(self.mempool.values())
-            self.mempool.clear()
+            mined = () if empty else tuple(self.mempool.values())
+            if not empty:
+                self.mempool.clear()
             self._append(mined)
             for sighting in mined:
                 await self._tell(sighting)
