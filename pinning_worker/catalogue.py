@@ -98,12 +98,12 @@ class Catalogue:
             return await self._begin(tip)
         fork = await self._fork(min(height - 1, tip.height))
         if fork is not None:
-            log.info("names.reorg", from_height=fork)
+            log.info("names.reorged", from_height=fork)
             return await self._resume(fork)
         if height <= tip.height:
             return await self._add(height)
         if height > tip.height + 1 and self._is_fresh(tip):
-            log.info("names.shorter_chain", tip=tip.height)
+            log.info("names.rolled_back", tip=tip.height)
             return await self._resume(tip.height + 1)
         return False  # at the tip; or our headers are being downloaded anew, and will reach these blocks again
 

@@ -33,7 +33,7 @@ def main() -> None:
 
     \b
     For the first time:
-      pinning-worker check-config      what is wrong with the settings, and how to mend it
+      pinning-worker check-config      names every fault in the settings, and its remedy
       pinning-worker migrate           makes or upgrades the database
       pinning-worker run               the worker, until SIGTERM or Ctrl-C
       pinning-worker ask FILE          asks it as a customer would, from another terminal

@@ -44,13 +44,15 @@ def _as_seconds(_context: click.Context, _option: click.Parameter, text: str | N
 @click.option(
     "--to", metavar="MULTIADDR", help="Ask the worker there (…/p2p/12D3…) instead of the one of the settings."
 )
-@click.option("--months", type=click.IntRange(min=1), help="For how long. By default as long as the worker sells.")
+@click.option(
+    "--months", type=click.IntRange(min=1), help="The term of the quote. By default the longest that the worker sells."
+)
 @click.option("--no-follow", is_flag=True, help="End after the quote.")
 @click.option(
     "--timeout",
     metavar="DURATION",
     callback=_as_seconds,
-    help="Wait so long (90s, 15m) for the quote, and again for the pin.  [default: 20m, and 24h]",
+    help="The longest wait (90s, 15m) for the quote, and again for the pin.  [default: 20m, and 24h]",
 )
 @env_file_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each step.")
@@ -65,9 +67,9 @@ def ask(
 ) -> None:
     """Ask a worker to keep a CID or a file, as a customer does; print the quote, and follow until it is pinned.
 
-    A file is cut into blocks as Kubo and Helia do, and served from here while the worker fetches it. A CID must be had
-    by somebody whom the worker knows. By default the worker of the same settings is asked, on this machine, while it
-    runs; a private network's swarm key and PINNING_TOPIC are used too. Nothing is paid by this command.
+    The command cuts a file into blocks as Kubo and Helia do, and serves them while the worker fetches. A peer that the
+    worker knows must have the blocks of a CID. By default the command asks the worker of the same settings, on this
+    machine, while it runs; it uses the swarm key of a private network and PINNING_TOPIC too. It pays nothing.
 
     Ends with 0 when it is pinned (with --no-follow: quoted), 65 when the worker refuses (its code and message are
     printed), 69 when no worker is there or it says nothing in time, 130 after Ctrl-C.

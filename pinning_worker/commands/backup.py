@@ -22,7 +22,7 @@ _SHOWN = 5
 @click.command()
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--again", is_flag=True, help="Read the blocks that DIR has again, and replace those that are damaged.")
-@click.option("--prune", is_flag=True, help="Remove blocks from DIR that are kept no more.")
+@click.option("--prune", is_flag=True, help="Remove blocks from DIR that the worker no longer keeps.")
 @click.option("--without-database", is_flag=True, help="With PostgreSQL: everything else. Run pg_dump before.")
 @env_file_option
 @json_option
@@ -31,12 +31,13 @@ def backup(
 ) -> None:
     """Copy this worker's data to DIR, while it runs or not.
 
-    DIR is new, empty, or an earlier backup of this worker, to which what is new is added. In it are the database of
-    one moment, every block that it calls kept (each verified), the worker's keys, and backup.json, which says that it
-    is whole. Not in it: headers, which are had again; a certificate, a swarm key or settings that lie elsewhere. Keep
-    DIR as secret as the key that is in it. Run it as the worker's user.
+    DIR is new, empty, or an earlier backup of this worker, to which the command adds everything new. DIR then has the
+    database of one moment, every block that this database calls kept (each verified), the worker's keys, and
+    backup.json, which says that the backup is whole. It lacks the headers, which the worker downloads again, and a
+    certificate, a swarm key or settings that lie elsewhere. Keep DIR as secret as the key in it. Run the command as the
+    worker's user.
 
-    A block that is nowhere whole is named, and everything else copied: the exit code is then 65.
+    If a block is nowhere whole, the command names it and copies everything else; the exit code is then 65.
 
     \b
     Examples:

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def blocks(context: click.Context, env_file: Path | None, as_json: bool) -> None:
-    """Show what lies in the block folder, and what of it nothing in the database holds.
+    """Show the contents of the block folder, and the blocks that nothing in the database holds.
 
-    Only reads; the worker may run meanwhile. What was freed waits in quarantine, by the day it was freed on, until
-    PINNING_QUARANTINE is over. "Held back" is what no record explains and what is too much to be left by a crash: the
-    worker does not free it. It may be that the database is not the right one, or that a receipt promises what no
-    payment was found for.
+    The command only reads, and the worker may run meanwhile. Freed blocks wait in quarantine, by the day on which they
+    were freed, until PINNING_QUARANTINE is over. "Held back" are blocks that no record explains, and that are more than
+    a crash leaves: the worker does not free them. The database may be the wrong one, or a receipt may promise content
+    for which no payment was found.
 
     \b
     Examples:
@@ -51,7 +51,7 @@ def blocks(context: click.Context, env_file: Path | None, as_json: bool) -> None
 
 
 @blocks.command()
-@click.option("--yes", is_flag=True, help="Do it. Without, only says what would be done.")
+@click.option("--yes", is_flag=True, help="Do it. Without this option the command only says what it would do.")
 @env_file_option
 @click.pass_obj
 def release(env_file_before: Path | None, yes: bool, env_file: Path | None) -> None:

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 @json_option
 @click.option("--connect", is_flag=True, help="Ask every Electrum server, too: its chain, tip, age and round trip.")
 def check_config(env_file: Path | None, as_json: bool, connect: bool) -> None:
-    """Say what is wrong with the settings and the files of a worker, and how to mend it.
+    """Name every fault in the settings and the files of a worker, and its remedy.
 
-    Starts nothing and makes nothing; the worker may run meanwhile. Opens what `run` opens: data directory, database
-    (each page), key, certificates, blocks. Run it as the worker's user. Prints every setting with where it comes from,
-    passwords masked; then what is allowed and still deserves a word. Ends with 78 when the worker would refuse to
+    The command starts and makes nothing, and the worker may run meanwhile. It opens all that `run` opens: data
+    directory, database (each page), key, certificates, blocks. Run it as the worker's user. It prints every setting
+    with its source, passwords masked; then advice about allowed values. It ends with 78 when the worker would refuse to
     start, and with 69 when --connect finds no server through which it would see the chain.
 
     \b

@@ -17,9 +17,9 @@ from pinning_worker.commands.telling import say_json
 def id_(env_file: Path | None, as_json: bool) -> None:
     """Print this worker's peer id, and the addresses to dial.
 
-    Read from the key file and the settings, whether the worker runs or not; makes nothing. The addresses are those of
-    PINNING_ANNOUNCE, else of PINNING_LISTEN on this machine's interfaces. Those of webrtc-direct are in the log line
-    "ready" only: they hold the hash of a certificate that the first start makes.
+    The command reads the key file and the settings, whether the worker runs or not, and makes nothing. The addresses
+    come from PINNING_ANNOUNCE, else from PINNING_LISTEN on this machine's interfaces. Addresses of webrtc-direct are in
+    the log line "ready" only: they hold the hash of a certificate that the first start makes.
 
     \b
     Examples:

@@ -52,8 +52,9 @@ def export(
     """Print this worker's connection string.
 
     It holds the addresses that the worker announces (PINNING_ANNOUNCE, else those of its interfaces), its peer id, and
-    the swarm key if the network is a private one. Whoever has the line and the passphrase can connect, and is in the
-    private network. The passphrase is asked for, or read from a file; it is never part of the command.
+    the swarm key if the network is a private one. The line and the passphrase together let anybody connect, and into
+    the private network. The command asks for the passphrase, or reads it from a file; it is never part of the command
+    line.
 
     \b
     Examples:

@@ -37,12 +37,12 @@ BLOCKED = "blocked"  # by the denylist, shown instead of the pin's state
 @env_file_option
 @json_option
 def pins(states: tuple[str, ...], env_file: Path | None, as_json: bool) -> None:
-    """List the pins: state, end, days left, name, CID, what was paid.
+    """List the pins: state, end, days left, name, CID, amount paid.
 
     Reads the store; the worker may run meanwhile. A pin is per (CID, name). "owed" is a liability: paid, but the
     content cannot be had. "blocked" is one that your denylist takes down: paid, kept on disk, served to nobody.
-    Payments that belong to no pin are listed apart: they name no CID, or bring less than the least fee for one that
-    nobody was quoted.
+    Payments that belong to no pin are listed apart: they name no CID, or bring less than the least fee for a CID that
+    was never quoted.
 
     \b
     Examples:

@@ -18,16 +18,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--this-database", is_flag=True, help="Also one that holds other blocks: another worker may need it.")
-@click.option("--blocks-are-lost", is_flag=True, help="Go on without the blocks: what was paid for is fetched again.")
+@click.option(
+    "--blocks-are-lost", is_flag=True, help="Go on without the blocks: the worker fetches all paid content again."
+)
 @env_file_option
 @json_option
 def recover(this_database: bool, blocks_are_lost: bool, env_file: Path | None, as_json: bool) -> None:
     """Make a new or older database that of the blocks which are there.
 
     For the day when the database was lost, or an older copy was put back: `run` refuses such a database, because it
-    would take paid blocks for orphans. Takes the promises (months, prices) from the receipts that lie beside the
-    blocks, then the next `run` reads every payment from the chain, proves it, and finds the content on disk. Until the
-    chain has been read nothing is freed. Deletes nothing, and may be repeated.
+    would take paid blocks for orphans. The command takes the promises (months, prices) from the receipts that lie
+    beside the blocks. The next `run` then reads every payment from the chain, proves it, and finds the content on disk;
+    until it has read the chain, it frees nothing. The command deletes nothing, and may be repeated.
 
     Payments are found by PINNING_PAYMENT_ADDRESS: let it name every address that you were ever paid at. The worker
     must not run meanwhile.

@@ -16,11 +16,11 @@ from pinning_worker.commands.telling import ExitCode, Told, telling
 @click.argument("cid_or_txid", metavar="CID|TXID")
 @env_file_option
 def retry(cid_or_txid: str, env_file: Path | None) -> None:
-    """Take up again what was set aside.
+    """Take up again the work that was set aside.
 
     Work on a CID or a payment that crashed three times is set aside, so that the rest goes on: the log says
-    "work.set_aside", and names it. Nothing of it is freed meanwhile. A new version of this program takes it up by
-    itself; this command does so with the same one. The worker must not run meanwhile.
+    "work.set_aside", and names it. The worker frees nothing of it meanwhile. A new version of this program takes it up
+    by itself; this command does so with the same one. The worker must not run meanwhile.
 
     \b
     Example:

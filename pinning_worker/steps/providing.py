@@ -63,7 +63,7 @@ class Providing:
         try:
             kept = set(await self._kept())
         except Trouble as trouble:
-            _log.warning("dht.kept_unknown", reason=str(trouble))
+            _log.warning("dht.kept_not_read", reason=str(trouble))
             return
         for key in self._due_at.keys() - kept:
             del self._due_at[key]

@@ -403,7 +403,7 @@ def use_the_sandbox(folder: Path) -> None:
 
 
 def test_what_is_logged_while_retry_reads_is_no_part_of_its_output(tmp_path: Path) -> None:
-    """Catches: crashes.unreadable on standard output, which is for data."""
+    """Catches: crashes.not_read on standard output, which is for data."""
     printed(command(tmp_path, "keygen"))
     (tmp_path / "data" / "crashes.json").write_text("{bad")
-    assert "crashes.unreadable" in told(command(tmp_path, "retry", CID_V0), 3)
+    assert "crashes.not_read" in told(command(tmp_path, "retry", CID_V0), 3)

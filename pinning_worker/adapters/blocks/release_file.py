@@ -35,7 +35,7 @@ class ReleaseFile:
                 return 0
             return whole_number(found.get("bytes"))
         except (OSError, ValueError) as error:
-            log.warning("blocks.release_unreadable", file=str(self._file), why=str(error))
+            log.warning("blocks.release_not_read", file=str(self._file), why=str(error))
             return 0
 
     def spend(self) -> None:

@@ -84,10 +84,10 @@ class HeaderFile:
             raw = self._headers.read_bytes()[: (tip.height - tip.base + 1) * HEADER_SIZE]
             chain = resume_chain(self._network, tip.base, raw, tip.hash)
         except (BadHeader, OSError) as error:
-            _log.warning("headers.stored_chain_unusable", file=str(self._headers), why=str(error))
+            _log.warning("headers.chain_not_used", file=str(self._headers), why=str(error))
             return None
         if _stored_tip(chain, chain.tip_height) != tip:
-            _log.warning("headers.stored_chain_unusable", file=str(self._headers), why="another height or work")
+            _log.warning("headers.chain_not_used", file=str(self._headers), why="another height or work")
             return None
         return chain
 
@@ -118,7 +118,7 @@ class HeaderFile:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
-            _log.warning("headers.stored_tip_unreadable", file=str(self._tip), why=repr(error))
+            _log.warning("headers.tip_not_read", file=str(self._tip), why=repr(error))
             return None
 
     def _save_tip(self, tip: StoredTip) -> None:

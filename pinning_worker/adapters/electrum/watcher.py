@@ -44,7 +44,7 @@ _log = structlog.get_logger(__name__)
 class PaymentWatcher:
     """The port `Chain`, and the service that keeps it true.
 
-    `remembered` holds the transactions reported in an earlier run, with their last proof. Those whose proof stands are
+    `remembered` holds the transactions reported in an earlier run, with their last proof. One whose proof stands is
     neither requested nor reported again; the others are reported with their new state.
     """
 

@@ -18,36 +18,36 @@ log = structlog.get_logger()
 
 
 class SystemClock:
-    """Port `Clock`. With `offset_file` None it returns the machine's time."""
+    """Port `Clock`. With `clock_offset_file` None it returns the machine's time."""
 
-    def __init__(self, offset_file: Path | None = None) -> None:
-        self._offset_file = offset_file
+    def __init__(self, clock_offset_file: Path | None = None) -> None:
+        self._clock_offset_file = clock_offset_file
         self._offset = timedelta(0)
         self._looked_at = float("-inf")
 
     def now(self) -> datetime:
         """Returns an aware datetime in UTC."""
-        if self._offset_file is not None:
-            self._follow(self._offset_file)
+        if self._clock_offset_file is not None:
+            self._follow(self._clock_offset_file)
         return datetime.now(UTC) + self._offset
 
     async def sleep(self, seconds: float) -> None:
         """Sleeps for that many seconds. A jump that the sandbox makes counts as passed time."""
-        if self._offset_file is None:
+        if self._clock_offset_file is None:
             return await trio.sleep(seconds)
         end, offset = trio.current_time() + seconds, self._offset
         while (left := end - trio.current_time()) > 0:
             await trio.sleep(min(left, LOOK_AGAIN_SECONDS))
-            self._follow(self._offset_file)
+            self._follow(self._clock_offset_file)
             end -= max(0, (self._offset - offset).total_seconds())
             offset = self._offset
 
-    def _follow(self, offset_file: Path) -> None:
+    def _follow(self, clock_offset_file: Path) -> None:
         at = trio.current_time()
         if at - self._looked_at < LOOK_AGAIN_SECONDS:
             return
         self._looked_at = at
-        offset = _read_offset(offset_file)
+        offset = _read_offset(clock_offset_file)
         if offset is not None and offset != self._offset:
             log.warning("clock.moved_by_sandbox", offset=str(offset))
             self._offset = offset

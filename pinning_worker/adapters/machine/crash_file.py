@@ -147,7 +147,7 @@ def read_crash_file(folder: Path, version: str, booted_at: int | None = None) ->
         named = crashes.items() if isinstance(crashes, dict) else ()
         counts = {name: whole_number(count) for name, count in named if _WORK.fullmatch(name)}
     except (OSError, ValueError) as error:
-        log.warning("crashes.unreadable", file=str(folder / CRASHES), why=str(error))
+        log.warning("crashes.not_read", file=str(folder / CRASHES), why=str(error))
         counts = {}
     return CrashFile(folder, version, counts, _booted_at() if booted_at is None else booted_at)
 
@@ -163,6 +163,6 @@ def _read_slots(path: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        log.warning("crashes.unreadable", file=str(path), why=str(error))
+        log.warning("crashes.not_read", file=str(path), why=str(error))
         return []
     return [lines[0].strip(), *(line.strip() for line in lines[1:] if _WORK.fullmatch(line.strip()))]

@@ -45,7 +45,7 @@ _patience: list[float] = [0.2]  # the last holds; this one is the stock library'
 
 
 def outcome(scenario: Scenario, *, stock: bool) -> str:
-    """What the scenario says on the mended or the stock library; `died: …` and of what."""
+    """The outcome of the scenario on the mended or the stock library; `died: …` and the cause."""
     said = ""
     for _ in range(3):
         said = _played(scenario, stock=stock)
@@ -155,7 +155,7 @@ def _knows(pubsub: Pubsub, peer: ID, topic: str) -> bool:
 
 
 class Ear:
-    """What a subscription has heard so far."""
+    """The messages of a subscription so far."""
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []

@@ -1,4 +1,4 @@
-"""What a stranger may send to a webrtc-direct port without ever finishing a handshake."""
+"""Datagrams that a stranger may send to a webrtc-direct port without ever finishing a handshake."""
 
 from __future__ import annotations
 

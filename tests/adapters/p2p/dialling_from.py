@@ -11,7 +11,7 @@ import trio
 
 @contextmanager
 def dialling_from(ip: str) -> Iterator[None]:
-    """Whatever this process dials meanwhile comes from that address."""
+    """Each dial of this process meanwhile comes from that address."""
     usual = trio.open_tcp_stream
     trio.open_tcp_stream = partial(usual, local_address=ip)  # the library takes none
     try:

@@ -59,7 +59,7 @@ def _raw_of(host: BasicHost) -> Any:
 
 
 async def _keep_from_reading(raw: Any, task_status: Any) -> None:
-    """Whoever waits to read now reads once more."""
+    """A reader that waits now reads once more."""
     raw.read_lock = trio.Lock()
     async with raw.read_lock:
         task_status.started()

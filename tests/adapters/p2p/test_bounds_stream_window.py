@@ -18,7 +18,7 @@ class Line:
         self._rate, self._round_trip = rate, round_trip
 
     def carry(self, size: int) -> list[int]:
-        """What is under way after each grant, while so many bytes come."""
+        """The bytes under way after each grant, while so many bytes come."""
         under_way = []
         while size > 0:
             piece = min(self.granted, 16 * KIB)

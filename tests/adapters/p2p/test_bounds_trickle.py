@@ -1,4 +1,4 @@
-"""What counts as progress of an unfinished block."""
+"""Bytes that count as progress of an unfinished block."""
 
 from pinning_worker.adapters.p2p.bounds.trickle import GRACE_SECONDS, LONE_SECONDS, MOST, SLOWEST, Trickle
 from pinning_worker.domain.identities import PeerId

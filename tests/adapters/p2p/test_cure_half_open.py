@@ -59,7 +59,7 @@ async def _until_closed(stream: trio.SocketStream, number: int, open_ones: set[i
 
 
 async def many_addresses() -> str:
-    """Whoever opens many loses their own: a slow but honest caller from another address is not pushed out."""
+    """An address that opens many loses its own: a slow but honest caller from another address is not pushed out."""
     async with bare_host("/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/tcp/0/ws") as host, AsyncExitStack() as stack:
         port = int(host.get_transport_addrs()[0].value_for_protocol("tcp"))
         slow = await stack.enter_async_context(await _from("127.0.0.2", port))

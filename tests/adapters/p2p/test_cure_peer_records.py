@@ -63,7 +63,7 @@ def kept(host: BasicHost, peer: BasicHost) -> tuple[int, int]:
 
 
 async def pushed(message: Callable[[BasicHost], Identify]) -> tuple[int, int, float]:
-    """What is kept of it, and the longest time that everybody stood still for it."""
+    """The part of it that is kept, and the longest time that everybody stood still for it."""
     async with bare_host() as host, bare_host() as peer, trio.open_nursery() as nursery:
         await connect(peer, host)
         await until(lambda: kept(host, peer)[1] > 0)  # identify is over

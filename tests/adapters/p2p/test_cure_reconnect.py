@@ -87,7 +87,7 @@ def test_a_stream_that_died_at_once_is_opened_again() -> None:
 
 
 async def says_what_is_no_frame() -> str:
-    """What is remembered of where a peer speaks goes with the stream, however it ends; and both speak again."""
+    """The record of where a peer speaks goes with the stream, however it ends; and both speak again."""
     crash.mend()  # on either library
     async with bare_host() as a, bare_pubsub(a) as at_a:
         await at_a.subscribe(TOPIC)

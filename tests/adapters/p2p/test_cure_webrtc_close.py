@@ -29,7 +29,7 @@ async def one_that_leaves() -> str:
 
 
 async def one_that_ends_sctp_and_nothing_else() -> str:
-    """What js-libp2p does on Node when it hangs up: from below it answers on, or has gone without a word."""
+    """The hang-up of js-libp2p on Node: the layers below still answer, or have gone without a word."""
     async with webrtc_host() as host, stranger(address_of(host)) as browser:
         came = await until(lambda: len(host.get_connected_peers()) == 1)
         await browser.run(browser.pc.sctp._abort())

@@ -1,4 +1,4 @@
-"""Who is let in at the door, by address."""
+"""The connections that the door lets in, by address."""
 
 from __future__ import annotations
 

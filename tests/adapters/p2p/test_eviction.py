@@ -36,7 +36,7 @@ def test_what_was_of_use_long_ago_is_useless() -> None:
 
 
 def test_one_sites_many_ipv6_networks_lock_nobody_out() -> None:
-    """Whoever asks for it is given a /48, and has an address for every place that there is."""
+    """Any customer gets a /48 on request, and with it an address for every place that there is."""
     site = [Guest(f"2001:db8:1:{n:x}::/64", OLD + n / 100, used_at=NOW - 1) for n in range(9)]
     honest = Guest("10.0.0.1", OLD - 9, used_at=NOW - 99)
     for newcomer in ("10.0.0.2", "2001:db8:2:1::/64"):

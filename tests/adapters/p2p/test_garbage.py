@@ -1,4 +1,4 @@
-"""Whatever a stranger sends, on the port or over a connection: the host lives, and an honest peer is answered."""
+"""Garbage of strangers, on the port or over a connection: the host lives, and an honest peer is answered."""
 
 from __future__ import annotations
 

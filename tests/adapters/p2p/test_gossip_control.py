@@ -1,4 +1,4 @@
-"""What one frame of a stranger can make us do: little, however often it says the same thing.
+"""The work that one frame of a stranger can cause: little, however often it says the same thing.
 
 Each test counts what we do; how long the event loop stood still is printed, and not asserted.
 """
@@ -62,7 +62,7 @@ TINY = {
 
 
 class Told:
-    """What was said to the stranger, counted where it is put into its queue."""
+    """Our messages to the stranger, counted where they are put into its queue."""
 
     def __init__(self, victim: Node, peer: ID) -> None:
         self.frames: list[rpc_pb2.RPC] = []

@@ -1,4 +1,4 @@
-"""What a stranger's gossip makes us hold, and do: no more than the saying of it is worth."""
+"""The memory and work that a stranger's gossip costs us: no more than sending it costs the stranger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was heard and not yet read is bounded in messages and in bytes, and what is lost is counted."""
+"""Received messages that nobody has read yet are bounded in number and in bytes, and lost ones are counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of peers stays bounded: we and the connected stay, of the others the newest do."""
+"""The peerstore stays bounded: we and the connected stay, of the others the newest do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written in the TXT record and what is read of it; and which addresses are near. Over real networks, with real
+"""The TXT record, written and read; and which addresses are near. Over real networks, with real
 peers: tests/interop/test_mdns.py."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What waits for a peer that takes nothing: in which order it leaves, what is lost, and what it may cost us."""
+"""Messages for a peer that takes nothing: the order in which they leave, the lost ones, and the bytes they may hold."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def say(queue: OutgoingQueue, *texts: bytes, lane: Lane = Lane.OURS, now: float 
 
 
 def all_of(queue: OutgoingQueue, now: float = 0.0) -> list[bytes]:
-    """What is in it, in the order in which it leaves."""
+    """The messages in it, in the order in which they leave."""
     texts: list[bytes] = []
     while (wire := queue.pop(now)) is not None:
         texts.append(wire)

@@ -1,4 +1,4 @@
-"""Whom we dial because of what is said on the discovery topic, and whom not. With Helia: tests/interop."""
+"""Peers that we dial because of messages on the discovery topic, and others. With Helia: tests/interop."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ async def test_a_circuit_to_nobody_ends_nobody() -> None:
 
 
 async def test_a_relay_on_the_way_counts_as_dialled() -> None:
-    """Whoever names circuits through a victim does not make us knock there again and again."""
+    """A peer that names circuits through a victim does not make us dial the victim again and again."""
     async with open_node() as us, open_node() as victim:
         dialler = Dialler(us.host, "test", us.host.connect_on_hearsay)
         way = f"{victim.host.addresses[0]}/p2p-circuit/p2p/"

@@ -54,7 +54,7 @@ def fickle_dns() -> Iterator[FickleDns]:
 
 @asynccontextmanager
 async def somebody_at(ip: str, port: int) -> AsyncIterator[list[trio.SocketStream]]:
-    """Who knocked there."""
+    """The connections that came in there."""
     knocked: list[trio.SocketStream] = []
 
     async def hear(stream: trio.SocketStream) -> None:
@@ -90,7 +90,7 @@ async def test_the_second_answer_leads_nowhere(
 
 
 async def test_the_name_is_asked_for_in_the_request() -> None:
-    """What a proxy in front of many goes by."""
+    """The name by which a proxy in front of many chooses."""
     heard = trio.Event()
     said = b""
 

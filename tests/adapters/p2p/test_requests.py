@@ -20,7 +20,7 @@ from tests import content
 
 
 class Told:
-    """What reached the stories: who asked, and who was told BUSY."""
+    """The calls that reached the stories: the askers, and the ones that got BUSY."""
 
     def __init__(self) -> None:
         self.asked_by: list[str] = []

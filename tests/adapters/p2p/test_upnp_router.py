@@ -1,4 +1,4 @@
-"""What routers say that miniupnpd never does. With miniupnpd itself: tests/interop/test_upnp.py."""
+"""Answers of routers that miniupnpd never gives. With miniupnpd itself: tests/interop/test_upnp.py."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Whatever order honest frames come in, however they are cut, whoever gives up a read: no byte is lost, nor the
-connection. A peer that keeps its windows, on a wire of memory, against what it sent.
+"""Honest frames in any order, cut anywhere, with reads given up at any time: no byte is lost, nor the connection.
+
+A peer that keeps its windows, on a wire of memory, against the bytes that it sent.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Sent:
 
 
 class Wire:
-    """What lies between: bytes come in pieces of any size, and what we write is the peer's to read."""
+    """The wire between: bytes come in pieces of any size, and the peer reads the bytes that we write."""
 
     is_initiator = False
 

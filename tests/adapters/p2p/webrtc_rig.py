@@ -51,7 +51,7 @@ def address_of(host: BasicHost) -> str:
 
 
 async def connected(host: BasicHost) -> Any:
-    """What the host has of the connection to the stranger."""
+    """The host's side of the connection to the stranger."""
     assert await until(lambda: len(host.get_connected_peers()) == 1)
     (connection,) = host.get_network().get_connections()
     return connection.muxed_conn

@@ -1,4 +1,4 @@
-"""Whom to ask: the rule as transcripts."""
+"""Which peers are asked: the rule as transcripts."""
 
 from collections.abc import Sequence
 

@@ -394,7 +394,7 @@ async def test_a_malformed_node_is_named_and_not_stored() -> None:
 
 @pytest.mark.parametrize("asked_us", [True, False])
 async def test_a_block_that_is_larger_than_a_message_is_named(asked_us: bool) -> None:
-    """Kubo sends such a message whole. Whoever asked us is believed at once, a stranger when nobody else has it."""
+    """Kubo sends such a message whole. An asker is believed at once, a stranger when nobody else has it."""
     root = cid_of(RAW, b"as if it had 5 MiB")
     patience = replace(BUDGET, first_block_time=timedelta(seconds=30 if asked_us else 3))
     async with open_node() as taker, open_raw_peer() as giver, trio.open_nursery() as nursery:

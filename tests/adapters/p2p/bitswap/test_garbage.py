@@ -1,4 +1,4 @@
-"""Whatever a peer sends as bitswap: the engine lives, the next honest request is answered, the sender pays for it."""
+"""Garbage of any kind over bitswap: the engine lives, the next honest request is answered, the sender pays for it."""
 
 import random
 import threading

@@ -1,4 +1,4 @@
-"""Who answers: what a word, a silence and a broken promise are worth."""
+"""The rank of peers: the worth of an answer, a silence and a broken promise."""
 
 from pinning_worker.adapters.p2p.bitswap.hearing import MOST_PEERS, Hearing, Rank
 from pinning_worker.domain.identities import PeerId

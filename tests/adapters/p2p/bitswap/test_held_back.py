@@ -30,7 +30,7 @@ BLOCK = b"what the honest one has"
 
 
 class Wire:
-    """Implements `Market`. Who is of `liars` says that it has everything, and sends LINE_BYTES a second of nothing."""
+    """Implements `Market`. A peer of `liars` says that it has everything, and sends LINE_BYTES a second of nothing."""
 
     def __init__(self, nursery: trio.Nursery, peers: Sequence[PeerId], liars: Sequence[PeerId]) -> None:
         self.hearing = Hearing()

@@ -1,4 +1,4 @@
-"""What one peer wants: transcripts of messages, stored blocks and answers."""
+"""The wants of one peer: transcripts of messages, stored blocks and answers."""
 
 from hypothesis import given
 from hypothesis import strategies as st

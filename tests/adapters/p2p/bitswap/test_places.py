@@ -105,7 +105,7 @@ async def test_when_the_slow_places_are_taken_whoever_is_slow_gives_up_its_quick
 async def test_the_speed_of_a_peer_is_that_of_its_last_message(
     pieces: int, seconds: float, speed: Speed, autojump_clock: MockClock
 ) -> None:
-    """What fits into the first window of a stream goes there whether anybody reads or not."""
+    """A piece that fits into the first window of a stream goes there whether anybody reads or not."""
     async with Places(1, 1, 1).one(Speed.SLOW) as place:
         for _ in range(pieces):
             place.took()

@@ -1,4 +1,4 @@
-"""What we say to one peer, on streams that the test makes: what stands, what is taken back, and what outlives what."""
+"""Our wantlist for one peer, on streams that the test makes: the wants that stand, the cancels, and their order."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Line:
         await self.reset_over.wait()
 
     async def heard(self) -> list[Message]:
-        """What the peer has read since it last looked."""
+        """The messages that the peer has read since it last looked."""
         frames, heard = FrameReader(self), []
         while (frame := await frames.next()) is not None:
             heard.append(decode(frame))

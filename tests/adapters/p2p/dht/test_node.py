@@ -258,7 +258,7 @@ async def test_a_million_records_of_one_peer_are_a_thousand() -> None:
 
 
 async def test_private_addresses_are_not_dialled_from_the_open_internet() -> None:
-    """Whom we are told of by strangers shall not make us knock on our own doors."""
+    """Contacts that strangers name shall not make us dial into our own network."""
     public = HostConfig(new_key(), (TCP,), announce=("/ip4/8.8.8.8/tcp/4001",))
     async with open_dht() as private, open_dht(config=public) as node:
         with pytest.raises(CannotConnect):

@@ -1,4 +1,4 @@
-"""Who gets a place at the relay, as a transcript: asked by whom, when, and granted for how long."""
+"""Places at the relay, as a transcript: the peer that asks, the time, and the seconds granted."""
 
 from __future__ import annotations
 
