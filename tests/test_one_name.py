@@ -25,10 +25,8 @@ OTHER_NAMES = {
     "most_unpaid": "staging_quota",  # the unpaid half of the quarantine has as much room as the shelf
     "kept_for_dialling": "max_connections",  # a part of them
     "serves": "dht",
-    "version": "price_version",
-    "per_mib_month": "price_per_mib_month",
+    "per_mib_month": "price_per_mib_month",  # of a tariff, of which the settings give only the first
     "least": "min_fee",
-    "credit": "credit_blocks",
 }
 """The arguments to which a setting gives another thing than itself."""
 

@@ -24,10 +24,10 @@ from pinning_worker.domain.topic.messages import Message, PaymentGone, PaymentSe
 @dataclass(frozen=True, slots=True)
 class Depth:
     """Depths in blocks. A payment counts at `confirmations` (1: the block that holds it). Credit for a payment that a
-    reorg took back ends when the reorg is `credit` blocks deep."""
+    reorg took back ends when the reorg is `credit_blocks` deep."""
 
     confirmations: int
-    credit: int
+    credit_blocks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,9 @@ def waits_for_depth(pin: Pin, payments: Iterable[Payment]) -> bool:
 
 def _is_buried(pin: Pin, tip: Tip, depth: Depth) -> bool:
     """Whether the reorg that took a payment back is so deep that the credit ends."""
-    return pin.state is State.CREDIT and pin.unproven_at is not None and tip.height - pin.unproven_at >= depth.credit
+    if pin.state is not State.CREDIT or pin.unproven_at is None:
+        return False
+    return tip.height - pin.unproven_at >= depth.credit_blocks
 
 
 def _is_lost(payment: Payment) -> bool:
@@ -148,9 +150,9 @@ def _next(
     # only for a pin that has not come to an end yet.
     if term is not None and (runs or pin.state not in _AT_AN_END):
         return _bought(pin, term, held=held and runs, now=now)
-    # On credit for as many blocks as `depth.credit` allows: the credit ends.
+    # On credit for as many blocks as `depth.credit_blocks` allows: the credit ends.
     if pin.state is State.CREDIT:
-        return pin.moved(Event.BURIED, None, reason=f"not proven again within {depth.credit} blocks")
+        return pin.moved(Event.BURIED, None, reason=f"not proven again within {depth.credit_blocks} blocks")
     # The pin came to an end, and no new term runs: nothing changes.
     if term is not None or pin.state in {State.SUSPENDED, State.RELEASED}:
         return pin
@@ -197,7 +199,7 @@ def _moved_once(pin: Pin, event: Event, reason: str) -> Pin:
 
 
 def _on_credit(pin: Pin, tip: Tip) -> Pin:
-    """The pin on credit: its blocks stay, at our risk, for `Depth.credit` blocks."""
+    """The pin on credit: its blocks stay, at our risk, for `Depth.credit_blocks` blocks."""
     if pin.state is State.CREDIT:
         return pin
     return pin.moved(Event.UNPROVEN, pin.ends, unproven_at=tip.height, reason="a reorg took a payment back")

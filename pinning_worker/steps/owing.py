@@ -23,6 +23,9 @@ log = structlog.get_logger()
 
 FIRST_RETRY, LAST_RETRY = timedelta(minutes=1), timedelta(hours=6)
 
+LONGEST_TRY = timedelta(days=30)  # for what was never quoted; then it is owed until somebody brings or refunds it
+
+_NOWHERE = "paid, but never quoted, and nobody brought it within 30 days"
 _DUST = "less than the least fee, for what nobody was quoted"
 _TERM_ENDED, _DENIED = "its term ended before the content could be had", "on the operator's denylist"
 
@@ -38,6 +41,10 @@ class Owing(Chapter):
         """Requests the content of an owed pin again, further and further apart, while the term runs."""
         now = self.clock.now()
         over = pin.ends is not None and pin.ends <= now and await self.two_clocks.is_over(pin, now)
+        if pin.ends is None and await self._has_tried_long_enough(pin):
+            log.error("pin.given_up", cid=pin.cid_text, name=name_text(pin.name), why=_NOWHERE)
+            await self.books.commit(Change(pins=(pin.moved(Event.OWES, None, reason=_NOWHERE),)))
+            return
         wait = min(FIRST_RETRY * 2 ** min(pin.attempts, 16), LAST_RETRY)
         if pin.attempts:  # the first attempt follows the log line "pin.owed"
             log.error("pin.still_owed", cid=pin.cid_text, name=name_text(pin.name), why=pin.reason, tried=pin.attempts)
@@ -58,6 +65,11 @@ class Owing(Chapter):
             self.bell.ring()
             if request and request.sizes:
                 self.bell.nudge(pin.key)
+
+    async def _has_tried_long_enough(self, pin: Pin) -> bool:
+        """Whether the last payment for content that nobody was ever quoted is so old."""
+        proven = [payment.proof.time for payment in await self.books.payments_of(pin.key) if payment.proof]
+        return bool(proven) and max(proven) + LONGEST_TRY <= self.clock.now()
 
     async def _is_dust(self, pin: Pin) -> bool:
         """Whether an older version booked dust as a debt: no quote exists, and the payments are below the least fee."""

@@ -47,6 +47,7 @@ class Paying(Chapter):
     unbooked: Unbooked = field(default_factory=Unbooked)
     _looked_back: bool = False
     _highest: int = -1  # of the tips of this run
+    _tariffs_known: int = 0
 
     async def seen(self, sighting: Sighting) -> None:
         """A transaction that pays us, proven or not. A repeat changes nothing.
@@ -131,7 +132,9 @@ class Paying(Chapter):
     async def tip_moved(self, tip: Tip, fork_height: int | None) -> None:
         """A new block: confirmations grow; a reorg takes back the proofs in blocks that it replaced."""
         start = fork_height
-        if not self._looked_back:  # headers may have moved on while we were down
+        # Headers may have moved on while we were down; a new tariff is also honoured two hours before it began.
+        tariffs = len(await self.books.tariffs())
+        if not self._looked_back or tariffs != self._tariffs_known:
             start = min(tip.height - REORG_LOOKBACK, fork_height if fork_height is not None else tip.height)
         seen_all = True
         if start is not None:
@@ -148,6 +151,7 @@ class Paying(Chapter):
                     log.warning("payment.reorged", txid=payment.txid, height=payment.proof.height)
                     unproven = partial(self._update_payment, payment.txid, _without_proof)
                     await self.crashes.guard("reorg", payment.txid, unproven)
+        self._tariffs_known = tariffs
         self._looked_back, self._highest = seen_all, max(tip.height, self._highest)
         for key in await self.books.unsettled():
             self.bell.nudge(key)

@@ -29,9 +29,13 @@ class Prices:
 
 def rates_of(log: TariffLog, quotes: Sequence[Quote]) -> Rates:
     """The rates of a closure that its quotes have measured. A closure's bytes follow from its CID, so every quote under
-    one rule of measuring has the same."""
-    measure = {tariff.number: tariff.measure for tariff in log}
-    return Rates(log, {measure.get(quote.tariff, MEASURE): quote.sizes.total for quote in quotes})
+    one rule of measuring has the same. Should an older version of the worker have counted less, the least counts: what
+    was bought is never taken back."""
+    measure_of, measured = {tariff.number: tariff.measure for tariff in log}, dict[int, int]()
+    for quote in quotes:
+        measure = measure_of.get(quote.tariff, MEASURE)
+        measured[measure] = min(quote.sizes.total, measured.get(measure, quote.sizes.total))
+    return Rates(log, measured)
 
 
 def rate_of(quote: Quote, rates: Rates) -> Rate:

@@ -15,7 +15,7 @@ def terms_of(settings: Settings, takedown: TakeDown) -> Terms:
         payment_address=settings.payment_address[0],
         payment_script=settings.payment_scripts[0],
         network=settings.network,
-        depth=Depth(confirmations=settings.confirmations, credit=settings.credit_blocks),
+        depth=Depth(confirmations=settings.confirmations, credit_blocks=settings.credit_blocks),
         budget=settings.budget,
         staging_quota=settings.staging_quota,
         quarantine=settings.quarantine,
@@ -32,4 +32,4 @@ def terms_of(settings: Settings, takedown: TakeDown) -> Terms:
 
 def prices_of(settings: Settings) -> Prices:
     """The prices in the settings: those of the first tariff."""
-    return Prices(settings.price_per_mib_month, settings.min_fee)
+    return Prices(per_mib_month=settings.price_per_mib_month, least=settings.min_fee)

@@ -19,7 +19,7 @@ CID = cid_of(RAW, b"art")
 NAME = NameBytes(b"art/1")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-DEPTH = Depth(confirmations=3, credit=20)
+DEPTH = Depth(confirmations=3, credit_blocks=20)
 HUNDRED = Tariff(1, NOON - 30 * DAY, per_mib_month=Swartz(100), least=Swartz(100))
 MEASURED = Rates([HUNDRED], {1: MIB})  # a hundred a month
 UNMEASURED = Rates([HUNDRED], {})

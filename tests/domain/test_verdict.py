@@ -506,7 +506,7 @@ class AnyHistory(RuleBasedStateMachine):
         if len(self.blocks) - newest <= 50:
             self.reorg(len(self.blocks) - newest, double_spend, in_between=True)
             self._look()
-            self.mine(DEPTH.credit, empty=True)
+            self.mine(DEPTH.credit_blocks, empty=True)
 
     @precondition(lambda self: self.mempool)
     @rule()
@@ -574,7 +574,7 @@ class AnyHistory(RuleBasedStateMachine):
         if case.pin.state in STANDING and (term is None or term.ends != case.pin.ends):
             assert case.pin.state is State.CREDIT
             assert case.pin.unproven_at is not None
-            assert case.height - case.pin.unproven_at < DEPTH.credit
+            assert case.height - case.pin.unproven_at < DEPTH.credit_blocks
 
     def _term(self) -> Term | None:
         """The term of the payments alone, at the pin's own end: extensions from credit may still be to come."""

@@ -73,7 +73,7 @@ async def story_on(sandbox: Sandbox, script: Script, url: str) -> AsyncIterator[
         books = SqlBooks(database)
         life = Lifecycle(
             Neighbours(
-                terms=terms(payment_script=script, depth=Depth(confirmations=1, credit=20)),
+                terms=terms(payment_script=script, depth=Depth(confirmations=1, credit_blocks=20)),
                 clock=SystemClock(),
                 books=books,
                 blocks=blocks,

@@ -121,7 +121,7 @@ async def test_a_payment_seen_while_its_quote_lapses_holds_the_blocks(autojump_c
 async def test_a_renewal_that_is_not_deep_yet_when_the_term_ends_keeps_the_blocks(autojump_clock: MockClock) -> None:
     """Catches: the end frees what is paid on; when the payment counts, perhaps nobody has it any more."""
     cid, blocks = content.file(b"renewed in time")
-    async with World(terms=terms(depth=Depth(confirmations=10, credit=20))).running() as w:
+    async with World(terms=terms(depth=Depth(confirmations=10, credit_blocks=20))).running() as w:
         w.offer(blocks)
         await w.pay(cid, await w.quoted(cid))
         await w.mine(10)

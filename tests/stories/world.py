@@ -58,7 +58,7 @@ def terms(**changes: Any) -> Terms:
             payment_address=ADDRESS,
             payment_script=SCRIPT,
             network="doichain-regtest",
-            depth=Depth(confirmations=3, credit=20),
+            depth=Depth(confirmations=3, credit_blocks=20),
             budget=budget(),
             staging_quota=200_000_000,
             quarantine=timedelta(days=7),
