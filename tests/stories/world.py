@@ -169,6 +169,7 @@ class World:
         """Everything said on the topic since the last time, decoded."""
         said = [json.loads(message.encode()) for message in self.announcer.said]
         self.announcer.said.clear()
+        assert all("retryAfterSeconds" in message for message in said if message.get("code") == "BUSY")
         return said
 
     def hear_statuses(self) -> list[str]:
