@@ -85,7 +85,7 @@ async def test_an_origin_over_its_budget_is_told_once_and_heard_again_a_minute_l
 
 async def test_who_asks_too_much_is_told_when_to_ask_again(autojump_clock: MockClock) -> None:
     """Catches: a BUSY without `retryAfterSeconds`, which a client takes for the end; a LIST that gets no answer."""
-    async with reading(RequestBudget(requests_per_peer_per_minute=3)) as (intake, told):
+    async with reading(RequestBudget(requests_per_peer_per_minute=3, requests_per_minute=MANY)) as (intake, told):
         await say(intake, "greedy", "greedy", times=3)
         await trio.sleep(10.5)
         await say(intake, "greedy", "greedy", times=5, request=LIST)
