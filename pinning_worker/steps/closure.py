@@ -38,7 +38,7 @@ class Closure:
     references: tuple[Root, ...]
     foreign: tuple[str, ...]
     file_name: str
-    has_images: bool | None  # None: the CID is no metadata document
+    has_images: bool  # a metadata document with `images`; False also for any other content
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class Gathering:
             references=tuple(dict.fromkeys(image.cid.key for image in document.images)) if document else (),
             foreign=document.foreign if document else (),
             file_name=document.name if document else "",
-            has_images=document.has_images if document else None,
+            has_images=document is not None and document.has_images,
         )
 
     async def _take(self, cid: Cid, budget: Budget) -> None:

@@ -243,7 +243,7 @@ class Fetching(Chapter):
         await self.answering.answer_now(root, askers)
         for pin in await self.books.pins_of(root):
             self.bell.nudge(pin.key)
-        if closure.has_images is not None and self.near.note_metadata is not None:
+        if self.near.note_metadata is not None:
             await self.near.note_metadata(root, closure.has_images)
 
     async def _measured(self, root: Root, closure: Closure) -> tuple[Asker, ...]:
