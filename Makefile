@@ -36,7 +36,7 @@ demo: venv node ## the whole story on real peers, step by step, in under a minut
 demo-browser: venv node page ## a page to ask and pay from, against a worker and a Doichain of its own, until Ctrl-C
 	@.venv/bin/python -m tests.interop.demo_browser
 
-# Most tests wait for peers, so there are more processes than cores; four at most, each has ports of its own
+# Most tests wait for peers, so there are more processes than cores; six at most, each has ports of its own
 # (tests/interop/worker.py).
 AT_ONCE ?= 4
 

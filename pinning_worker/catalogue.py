@@ -162,7 +162,7 @@ class Catalogue:
         ]
 
     async def note_metadata(self, root: Root, has_images: bool) -> None:
-        """Stores whether the metadata under `root` (CIDv1 bytes) is a collection. Raises Trouble."""
+        """Stores whether the content under `root` (CIDv1 bytes) is a collection. Raises Trouble."""
         await self.index.note_metadata(root, has_images)
         self._note_change()
 

@@ -22,7 +22,7 @@ import { nameToSpend } from './names.js'
 import { buildPayment } from './payment.js'
 import { toPay } from './pinning.js'
 import { showPayment } from './price.js'
-import { everythingAsked, recall, remember, storable } from './remember.js'
+import { everythingAsked, recall, remember, rememberMade } from './remember.js'
 import { offerSandbox } from './sandbox.js'
 import { chooseMonths, followCid, forgetOne, inThisPage, now, show, showMade, standing } from './story.js'
 import { onSubmit, showPin, showWire } from './view.js'
@@ -69,7 +69,7 @@ async function pay ({ name, address }) {
   })
   if (cid !== now.cid) return
   now.payment = payment
-  remember(cid, { made: storable({ ...payment, name, after: standing(pin) }) })
+  rememberMade(cid, { ...payment, name, after: standing(pin) })
   showPin(now.pin, recall(cid))
   showPayment(payment, name)
   $('payment').scrollIntoView({ behavior: 'smooth', block: 'nearest' })

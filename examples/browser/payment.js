@@ -11,7 +11,7 @@
  */
 import { hex } from '@scure/base'
 import { Address, OutScript, Script, Transaction } from '@scure/btc-signer'
-import { concatBytes } from '@scure/btc-signer/utils.js'
+import { concatBytes, sha256x2 } from '@scure/btc-signer/utils.js'
 
 export const NETWORKS = {
   doichain: { bech32: 'dc', pubKeyHash: 52, scriptHash: 13, wif: 180 },
@@ -71,8 +71,8 @@ export function nameScript (name, cid, owner) {
  * @param {string} what.owner    the payer's address: gets the name and the change
  * @param {Array} what.coins     the payer's own; see coins.js
  * @param {object} [what.named]  the name's own output, a coin too, if the name lives; see names.js
- * @returns {{psbt: Uint8Array, fee: bigint, nameAmount: bigint, nameBefore: bigint, networkFee: bigint, change: bigint, total: bigint}}
- *   amounts in swartz; `nameBefore` comes back from the name's own output; `total` is what leaves the wallet for good,
+ * @returns {{psbt: Uint8Array, txid: string, fee: bigint, nameAmount: bigint, nameBefore: bigint, networkFee: bigint, change: bigint, total: bigint}}
+ *   amounts in swartz; `txid` stays so once it is signed, if the owner's address is segwit; `nameBefore` comes back from the name's own output; `total` is what leaves the wallet for good,
  *   with what lies in the name counted as spent
  */
 export function buildPayment ({ network, cid, offer, name, owner, coins, named }) {
@@ -93,7 +93,7 @@ export function buildPayment ({ network, cid, offer, name, owner, coins, named }
     outputs.forEach((output) => tx.addOutput(output))
     if (split.change > 0n) tx.addOutput({ script: ownScript, amount: split.change })
     const total = sum(outputs) + split.networkFee - nameBefore
-    return { psbt: tx.toPSBT(0), fee, nameAmount: NAME_AMOUNT, nameBefore, ...split, total }
+    return { psbt: tx.toPSBT(0), txid: txidOf(tx), fee, nameAmount: NAME_AMOUNT, nameBefore, ...split, total }
   }
   const needed = sum(outputs) + networkFee(Math.max(1, spent.length), outputs.length) - nameBefore
   throw new Error(`the wallet has ${sum(coins)} swartz that can be spent now, and ${needed} are needed`)
@@ -108,6 +108,8 @@ export function estimate (offer, isNamed) {
   const forNetwork = networkFee(inputs, 3)
   return { fee, nameAmount: NAME_AMOUNT, nameBefore, networkFee: forNetwork, total: fee + NAME_AMOUNT - nameBefore + forNetwork }
 }
+
+const txidOf = (tx) => hex.encode(sha256x2(tx.unsignedTx).reverse())
 
 /** {networkFee, change} of what the inputs have beyond the outputs; nothing if they do not suffice. */
 function divide (inputs, outputs) {

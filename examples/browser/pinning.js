@@ -3,8 +3,10 @@
  *
  *   for await (const pin of follow(libp2p, cid, worker, { signal })) show(pin)
  *
- * Three rules make it hold:
+ * Four rules make it hold:
  * - Everything on the topic is a broadcast that anybody can send: only what the worker itself signed counts.
+ * - Anybody can pay for a CID, a single swartz too, and the worker tells everybody: only a payment of this page's own,
+ *   and a pin that it paid for, says anything about what the user waits for. `isOwn` knows them.
  * - A message published before the mesh stands reaches nobody: wait for a mesh peer, and look at `recipients`.
  * - Gossip loses messages. After a silence, or when the worker is back, ask again: a repeated request starts nothing
  *   twice, the worker repeats what stands. So every message may come twice, and `next` must not mind.
@@ -23,18 +25,19 @@ const HOUR_NS = 3_600_000_000_000n
  *   fetched  {blocks, bytes} so far
  *   quote    the newest ADDING-CID: sizes, and the first price
  *   offer    {amount, durationMonths, paymentAddress, quoteId, expires}: the newest price, for the first time or again
- *   payment  the newest PAYMENT-SEEN or PAYMENT-SHORT that still waits
- *   names    {nameId: {expirationDate, remainingDays, renewal}}, for each name that pays for it
+ *   payment  the newest PAYMENT-SEEN or PAYMENT-SHORT of our own that still waits
+ *   names    {nameId: {expirationDate, remainingDays, renewal, isOwn}}, for each name that pays for it: ours and others'
  *   error    the ERROR message, with `again`: the Date at which we ask again, if that can help
  *   number   of the newest message: to be given as `since` after a reload
  *
  * Ends after an error that asking again does not cure. Throws when `signal` aborts.
  *
  * @param {PeerId} worker whose answers count
- * @param {object} options `signal`; `known`, a pin to go on from, for the worker does not repeat a payment that is under
- *   way; `since`, what is older was heard before; and what the request may say besides: `durationMonths`, `origins`
+ * @param {object} options `signal`; `isOwn`, which tells of a message with {nameId, txid} whether that payment or pin is
+ *   ours (none is, unless it says so); `known`, a pin to go on from, for the worker does not repeat a payment that is
+ *   under way; `since`, what is older was heard before; and what the request may say besides: `durationMonths`, `origins`
  */
-export async function * follow (libp2p, cid, worker, { signal, known, since, ...wishes } = {}) {
+export async function * follow (libp2p, cid, worker, { signal, isOwn, known, since, ...wishes } = {}) {
   const request = { type: 'NEW-CID', cid, id: crypto.randomUUID(), ...wishes }
   const talk = openTalk(libp2p, worker, request, since, signal)
   let pin = known ?? { step: 'joining', names: {} }
@@ -44,7 +47,7 @@ export async function * follow (libp2p, cid, worker, { signal, known, since, ...
       await talk.ask()
       if (pin.step === 'joining' || pin.step === 'error') yield pin = { ...pin, step: 'asking', error: undefined }
       for (let said; (said = await talk.answer(patience(pin))) != null;) {
-        yield pin = { ...next(pin, said, request), number: talk.number() }
+        yield pin = { ...next(pin, said, request, isOwn), number: talk.number() }
         if (pin.step === 'error' && pin.error.again == null) return
       }
     }
@@ -54,7 +57,8 @@ export async function * follow (libp2p, cid, worker, { signal, known, since, ...
 }
 
 /** What a message makes of what was known, for whoever asked that `request`. Pure; the same again changes nothing. */
-export function next (pin, said, request = {}) {
+export function next (pin, said, request = {}, isOwn = () => false) {
+  if (PAID_BY_SOMEBODY.includes(said.status) && !isOwn(said)) return { ...pin, names: othersNames(pin.names, said) }
   const waits = ['joining', 'asking', 'fetching', 'error'].includes(pin.step)
   const unlessKept = (step) => isKept(pin) ? pin.step : step
   const { [said.nameId]: known, ...others } = pin.names
@@ -67,14 +71,25 @@ export function next (pin, said, request = {}) {
     case 'ADDING-CID': return !isOurs ? pin : { ...pin, step: waits ? underWay(pin) : pin.step, quote: said, offer }
     case 'PAYMENT-SEEN': return { ...pin, step: unlessKept('paid'), payment: said }
     case 'PAYMENT-SHORT': return { ...pin, step: unlessKept('short'), payment: said }
-    case 'ADDED-CID': return { ...pin, step: 'pinned', payment: undefined }
+    case 'ADDED-CID': return pin // it does not say whose payment that was; CID-PINNED-WITH-NAME follows and does
     case 'CID-PINNED-WITH-NAME':
-    case 'EXPIRING-CID': return keptBy({ ...others, [said.nameId]: said }, { ...pin, offer, payment })
+    case 'EXPIRING-CID': return keptBy({ ...others, [said.nameId]: { ...said, isOwn: true } }, { ...pin, offer, payment })
     case 'EXPIRED-CID': return keptBy(others, pin)
     case 'ERROR': return waits ? { ...pin, step: 'error', error: { ...said, again: again(said) } } : pin
     default: return pin // a newer worker may say more than this page knows
   }
 }
+
+const PAID_BY_SOMEBODY = ['PAYMENT-SEEN', 'PAYMENT-SHORT', 'CID-PINNED-WITH-NAME', 'EXPIRING-CID', 'EXPIRED-CID']
+
+/** Others' pins of the same content are shown beside ours, and say nothing about ours. Their payments are not shown. */
+function othersNames (names, said) {
+  const { [said.nameId]: _, ...rest } = names
+  if (said.status === 'EXPIRED-CID') return rest
+  return said.expirationDate == null ? names : { ...rest, [said.nameId]: { ...said, isOwn: false } }
+}
+
+export const ownNames = ({ names }) => Object.values(names).filter(({ isOwn }) => isOwn)
 
 /** A price is for whom it answers; one that answers nobody, if it is for as long as was wished. */
 function isFor (request, said, { durationMonths }) {
@@ -84,10 +99,11 @@ function isFor (request, said, { durationMonths }) {
 
 const underWay = ({ payment }) => payment == null ? 'quoted' : payment.missing == null ? 'paid' : 'short'
 
-/** A pin lasts as long as the last of the names that paid for it. */
+/** Our pin lasts as long as the last of our names that paid for it. */
 function keptBy (names, pin) {
-  const isEnding = Object.values(names).every(({ status }) => status === 'EXPIRING-CID')
-  const step = Object.keys(names).length === 0 ? 'expired' : isEnding ? 'expiring' : 'pinned'
+  const ours = ownNames({ names })
+  const isEnding = ours.every(({ status }) => status === 'EXPIRING-CID')
+  const step = ours.length === 0 ? 'expired' : isEnding ? 'expiring' : 'pinned'
   return { ...pin, step, names }
 }
 

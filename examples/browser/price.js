@@ -2,7 +2,7 @@
  * The price before a payment is made (all of it, in one sum), and the payment to sign. Every element stands in index.html.
  */
 import { estimate } from './payment.js'
-import { isKept, toPay } from './pinning.js'
+import { isKept, ownNames, toPay } from './pinning.js'
 import { animate, psbtLink } from './qr.js'
 import { count, doi, moment } from './words.js'
 
@@ -17,7 +17,7 @@ export function showOffer (pin, { months, most, made, sent }) {
   if ($('pay').hidden) return
   const isLapsed = Date.parse(offer?.expires) < Date.now()
   $('pay-title').textContent = isKept(pin) ? 'Keep it longer' : pin.step === 'short' ? 'The rest' : 'The price'
-  $('name').value ||= made?.name ?? pin.payment?.nameId ?? Object.keys(pin.names)[0] ?? ''
+  $('name').value ||= made?.name ?? pin.payment?.nameId ?? ownNames(pin)[0]?.nameId ?? ''
   showMonths(offer?.durationMonths ?? months, most, pin.step === 'short')
   $('make').hidden = offer == null || isLapsed
   $('lapsed').hidden = !isLapsed

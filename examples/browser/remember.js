@@ -9,13 +9,15 @@
  *                              of its messages it was
  *    months, most,             for how long it is wanted, and the longest that is sold
  *    kept,                     {until, nameId}, if it ever was
- *    made, sent}               the payment that was made for it, and {txid} if it was sent from here
+ *    made, sent,               the payment that was made for it, and {txid} if it was sent from here
+ *    paid}                     [{name, txid}] of every payment that was made for it, the newest last
  */
-import { isKept } from './pinning.js'
+import { isKept, ownNames } from './pinning.js'
 import { ends } from './words.js'
 
 const KEY = 'pinning-worker.asked'
 const MOST = 20
+const MOST_PAID = 20
 const MOST_PSBT = 200_000 // letters: localStorage has a few million
 let unstored // what the storage does not take lasts as long as the page
 
@@ -47,7 +49,7 @@ export const forget = (cid) => write(everythingAsked().filter((each) => each.cid
 export function rememberPin (cid, worker, pin) {
   const { step, names, quote, offer, payment, fetched, error, number } = pin
   const told = error && { code: error.code, message: error.message }
-  const kept = isKept(pin) && ends(pin) ? { kept: { until: ends(pin), nameId: Object.keys(names)[0] } } : {}
+  const kept = isKept(pin) && ends(pin) ? { kept: { until: ends(pin), nameId: ownNames(pin)[0].nameId } } : {}
   return remember(cid, { worker, heard: Date.now(), pin: { step, names, quote, offer, payment, fetched, error: told }, ...number && { number }, ...kept })
 }
 
@@ -57,15 +59,29 @@ export function unrepeated ({ worker, pin } = {}, askedWorker) {
   return { step: 'joining', names: pin.names, payment: pin.payment, quote: pin.quote }
 }
 
+/** Remembers a payment that was made: from now on its name and its transaction are this page's own. */
+export function rememberMade (cid, payment) {
+  const { name, txid } = payment
+  const paid = [...(recall(cid)?.paid ?? []).filter((each) => each.txid !== txid), { name, txid }].slice(-MOST_PAID)
+  return remember(cid, { made: storable(payment), paid })
+}
+
+/** Whether a message is about a payment that was made here, or about a pin under its name. */
+export function isOwn (cid, { nameId, txid }) {
+  const { paid = [], sent } = recall(cid) ?? {}
+  return (txid != null && txid === sent?.txid) || paid.some((each) => each.name === nameId || (txid != null && each.txid === txid))
+}
+
 /** A payment as it is remembered: with its PSBT as text, if it is not too long. */
-export function storable ({ psbt, ...payment }) {
+function storable ({ psbt, ...payment }) {
   const text = btoa(Array.from(psbt, (byte) => String.fromCharCode(byte)).join(''))
   const amounts = Object.entries(payment).map(([name, value]) => [name, typeof value === 'bigint' ? String(value) : value])
   return { ...Object.fromEntries(amounts), psbt: text.length > MOST_PSBT ? undefined : text }
 }
 
+const TEXTS = ['name', 'txid', 'after']
 export function restored ({ psbt, ...payment }) {
-  const amounts = Object.entries(payment).map(([name, value]) => [name, /^-?\d+$/.test(value) && name !== 'name' ? BigInt(value) : value])
+  const amounts = Object.entries(payment).map(([name, value]) => [name, /^-?\d+$/.test(value) && !TEXTS.includes(name) ? BigInt(value) : value])
   return { ...Object.fromEntries(amounts), psbt: Uint8Array.from(atob(psbt), (letter) => letter.charCodeAt(0)) }
 }
 
@@ -82,5 +98,6 @@ function write (entries) {
 function readable (entry) {
   const { pin } = entry
   const isPin = typeof pin?.step === 'string' && typeof pin.names === 'object' && pin.names != null
-  return { ...entry, label: String(entry.label ?? entry.cid), pin: isPin ? pin : undefined }
+  const { paid } = entry
+  return { ...entry, label: String(entry.label ?? entry.cid), pin: isPin ? pin : undefined, paid: Array.isArray(paid) ? paid : [] }
 }

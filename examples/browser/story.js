@@ -7,7 +7,7 @@ import { filesOf, throwAway } from './files.js'
 import { showAsked } from './list.js'
 import { follow, isKept, toPay } from './pinning.js'
 import { hidePayment, showPayment } from './price.js'
-import { everythingAsked, forget, recall, remember, rememberPin, restored, unrepeated } from './remember.js'
+import { everythingAsked, forget, isOwn, recall, remember, rememberPin, restored, unrepeated } from './remember.js'
 import { hidePin, showLost, showPin } from './view.js'
 import { ends } from './words.js'
 
@@ -36,7 +36,7 @@ export async function followCid (cid, known = unrepeated(recall(cid), String(now
     const { months, number: since } = recall(cid)
     const origins = now.helia.libp2p.getMultiaddrs().map(String)
     const wishes = { ...months && { durationMonths: months }, ...origins.length > 0 && { origins } }
-    for await (const news of follow(now.helia.libp2p, cid, now.worker, { signal, known, since, ...wishes })) {
+    for await (const news of follow(now.helia.libp2p, cid, now.worker, { signal, isOwn: (said) => isOwn(cid, said), known, since, ...wishes })) {
       signal.throwIfAborted() // an answer that was read before
       show(news, isHere)
       // It may have looked before the blocks were here (again): once, it need not wait for a minute.

@@ -44,7 +44,9 @@ export function showPin (pin, entry, asOf) {
   if (!$('progress').hidden) $('progress').value = percent(pin.fetched, entry.size)
   showDepth(pin.step === 'paid' ? pin.payment : undefined)
   const names = Object.values(pin.names)
-  $('names').replaceChildren(...names.map(({ nameId, expirationDate }) => element('li', `${nameId}: until ${day(expirationDate)}`)))
+  $('names').replaceChildren(...names.map(({ nameId, expirationDate, isOwn }) => {
+    return element('li', `${nameId}: until ${day(expirationDate)}${isOwn ? '' : ', paid by others'}`)
+  }))
   showOffer(pin, entry)
   $('move-time').disabled = !isKept(pin)
   $('move-time').textContent = pin.step === 'expiring' ? 'Let time pass until after the end' : 'Let time pass until a week before the end'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.content.multihash import Multihash
@@ -72,6 +72,9 @@ class Blocks(Protocol):
         """Every multihash on disk, in pieces of bounded size. Close it (`aclosing`) when leaving early."""
 
 
+Limited = Literal["bytes", "blocks", "depth"]
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """The limits of one fetch. `max_depth` counts links from the root; `fetch_time` is for the whole fetch."""
@@ -82,6 +85,9 @@ class Budget:
     first_block_time: timedelta
     idle_time: timedelta
     fetch_time: timedelta
+
+    def limit(self, limited: Limited) -> int:
+        return {"bytes": self.max_bytes, "blocks": self.max_blocks, "depth": self.max_depth}[limited]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,17 @@ class Stalled(FetchFailed):
 
 
 class OverBudget(FetchFailed):
-    """The DAG exceeds a budget. The text says which, and by how much."""
+    """The DAG exceeds a budget. The text says which, and by how much. `got`: how many there are, at least."""
+
+    def __init__(self, limited: Limited, limit: int, got: int, blocks: dict[Multihash, int] | None = None) -> None:
+        super().__init__(f"over the limit of {limit} {limited}: at least {got}, {got - limit} too many", blocks)
+        self.limited: Limited = limited
+        self.got = got
+
+    def by(self, budget: Budget) -> OverBudget | None:
+        """This excess, told by another budget; None: the DAG may fit that one."""
+        limit = budget.limit(self.limited)
+        return OverBudget(self.limited, limit, self.got, self.blocks) if self.got > limit else None
 
 
 class NoRoom(FetchFailed):

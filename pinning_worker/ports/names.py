@@ -34,4 +34,4 @@ class NameIndex(Protocol):
         """
 
     async def note_metadata(self, root: Root, has_images: bool) -> None:
-        """Stores whether the metadata under that root is a collection, for the filter `collections`."""
+        """Stores whether the content under that root is a collection, for the filter `collections`."""

@@ -15,7 +15,7 @@ from enum import Enum
 
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.money.pricing import remaining_days
+from pinning_worker.domain.money.pricing import Quote, remaining_days
 from pinning_worker.domain.money.tariff import quoted_at
 from pinning_worker.domain.pin import Asker, Pin, in_other_words, with_asker
 from pinning_worker.domain.topic.messages import AddingCid, CidPinnedWithName, Error, Renewal
@@ -118,16 +118,10 @@ class Answering(Chapter):
             await self.refuse_denied(askers)
             return []
         known, unserved = await self._checked(root), []
-        tariff = quoted_at(self.clock.now(), await self.books.tariffs())
         for asker in in_other_words(askers):
             for pin in known.naming:
                 await self.say_pinned(pin, asker.text, asker.months, asker.id)
-            quote = self.quoting.live(known, asker.months, tariff) or await self.quoting.standing(
-                root, asker.months, asker.text
-            )
-            if quote is None and known.naming:
-                pin = known.naming[0]
-                quote = await self.quoting.standing(pin.root, asker.months, pin.cid_text)
+            quote = await self._quote(root, known, asker)
             if quote is not None:
                 await self.announcer.say(AddingCid(asker.text, quote, asker.id))
             elif again := self._let_go_in(known):
@@ -135,6 +129,19 @@ class Answering(Chapter):
             else:
                 unserved.append(asker)
         return unserved
+
+    async def _quote(self, root: Root, known: Dossier, asker: Asker) -> Quote | None:
+        """The quote of the answer's ADDING-CID. Deployed browsers can pay only from that message, so for an image that
+        only pinned metadata name it is the quote that CID-PINNED-WITH-NAME has just offered. Of several it is the
+        dearest, the image's own included: a payer of it is short for none of them."""
+        tariff = quoted_at(self.clock.now(), await self.books.tariffs())
+        own = self.quoting.live(known, asker.months, tariff)
+        own = own or await self.quoting.standing(root, asker.months, asker.text)
+        if own is not None and any(pin.root == root for pin in known.naming):
+            return own
+        roots = {pin.root: pin.cid_text for pin in known.naming}
+        offered = [await self.quoting.standing(each, asker.months, text) for each, text in roots.items()]
+        return max((quote for quote in (*offered, own) if quote), key=lambda quote: quote.amount, default=None)
 
     def _let_go_in(self, known: Dossier) -> int | None:
         """Seconds until the unpaid closure is released; None: it is not held."""

@@ -90,7 +90,7 @@ class Asking(Chapter):
 
     async def ill_asked(self, bad: BadAsk) -> None:
         """A request form that can only be refused."""
-        await self.announcer.say(Error(bad.text, bad.code, bad.message, bad.id))
+        await self.announcer.say(Error(bad.text, bad.code, bad.message, bad.id, bad.retry_after))
 
     async def _queue_full(self, asker: Asker) -> str | None:
         """The reason to refuse it, if any. In a full queue the greediest share makes room, if it is another one."""

@@ -38,7 +38,7 @@ class Closure:
     references: tuple[Root, ...]
     foreign: tuple[str, ...]
     file_name: str
-    has_images: bool | None  # None: the CID is no metadata document
+    has_images: bool  # a metadata document with `images`; False also for any other content
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class Gathering:
             references=tuple(dict.fromkeys(image.cid.key for image in document.images)) if document else (),
             foreign=document.foreign if document else (),
             file_name=document.name if document else "",
-            has_images=document.has_images if document else None,
+            has_images=document is not None and document.has_images,
         )
 
     async def _take(self, cid: Cid, budget: Budget) -> None:
@@ -101,6 +101,8 @@ class Gathering:
         except FetchFailed as failure:
             self.blocks.update(failure.blocks)
             failure.blocks = self.blocks
+            if isinstance(failure, OverBudget):
+                raise self._over(failure, before_blocks, before_bytes) from failure
             if isinstance(failure, NotFound) and self.is_over() and self.blocks:  # an image: its document is here
                 raise Stalled(str(failure), self.blocks) from failure
             raise
@@ -116,14 +118,19 @@ class Gathering:
     def _denied_part(self) -> DeniedPart:
         return DeniedPart("it names or holds what this operator does not keep", self.blocks)
 
+    def _over(self, part: OverBudget, before_blocks: int, before_bytes: int) -> OverBudget:
+        """The excess of one part, told by the budget of the whole closure."""
+        before = {"bytes": before_bytes, "blocks": before_blocks, "depth": 0}[part.limited]
+        return OverBudget(part.limited, self.budget.limit(part.limited), before + part.got, self.blocks)
+
     def _left(self, seconds: float) -> Budget:
         """The rest of the closure's budget. Raises OverBudget when none is left."""
         budget = self.budget
         blocks, size = budget.max_blocks - len(self._found), budget.max_bytes - sum(self._found.values())
-        if blocks <= 0 or size <= 0:
-            raise OverBudget(
-                f"over {budget.max_bytes} bytes or {budget.max_blocks} blocks before its images", self.blocks
-            )
+        if size <= 0:
+            raise OverBudget("bytes", budget.max_bytes, budget.max_bytes - size + 1, self.blocks)
+        if blocks <= 0:
+            raise OverBudget("blocks", budget.max_blocks, budget.max_blocks - blocks + 1, self.blocks)
         left = max(budget.fetch_time - timedelta(seconds=seconds), LEAST_TIME)
         return replace(budget, max_blocks=blocks, max_bytes=size, fetch_time=left)
 

@@ -23,7 +23,7 @@ from pinning_worker.domain.pin import ACTIVE, Asker, Event, Request, Share, Stat
 from pinning_worker.domain.topic.messages import FetchingCid
 from pinning_worker.domain.verdict import settled
 from pinning_worker.ports.books import Change
-from pinning_worker.ports.content import NoRoom, NotFound, OverBudget, Stalled, Unreadable
+from pinning_worker.ports.content import Budget, NoRoom, NotFound, OverBudget, Stalled, Unreadable
 from pinning_worker.ports.world import DiskFull, Trouble
 from pinning_worker.steps.answering import UNSEEN, UNSEEN_AGAIN_SECONDS, Answering
 from pinning_worker.steps.bell import Bell
@@ -126,11 +126,13 @@ class Fetching(Chapter):
             await self._interrupted(request, gathering, str(failure))
         except QuotaUsedUp:
             await self._over_quota(request, gathering, NO_ROOM)
-        except EXPECTED as failure:
-            if isinstance(failure, OverBudget) and gathering.budget != self.terms.budget:
-                await self._over_quota(request, gathering, str(failure))
+        except OverBudget as failure:
+            if too_large := failure.by(self.terms.budget) or failure.by(self._roomiest()):
+                await self._explain(request, gathering, too_large)
             else:
-                await self._explain(request, gathering, failure)
+                await self._over_quota(request, gathering, str(failure))
+        except EXPECTED as failure:
+            await self._explain(request, gathering, failure)
         except Exception as fault:
             self.shelf.untidy, told = True, f"reference {self.near.new_id()}"
             fault.add_note(f"the asker was told: {told}")
@@ -170,6 +172,13 @@ class Fetching(Chapter):
             origins=tuple(dict.fromkeys(origin for asker in request.askers for origin in asker.origins)),
             denied=self.terms.denied,
             is_over=lambda: turn.is_over,
+        )
+
+    def _roomiest(self) -> Budget:
+        """The budget of a fetch while nothing else is staged. What exceeds it is too large at any time."""
+        budget, quota = self.terms.budget, self.terms.staging_quota
+        return replace(
+            budget, max_bytes=min(budget.max_bytes, quota), max_blocks=min(budget.max_blocks, quota // PIECE)
         )
 
     async def _paid_room(self, root: Root) -> int:
@@ -239,7 +248,7 @@ class Fetching(Chapter):
         await self.answering.answer_now(root, askers)
         for pin in await self.books.pins_of(root):
             self.bell.nudge(pin.key)
-        if closure.has_images is not None and self.near.note_metadata is not None:
+        if self.near.note_metadata is not None:
             await self.near.note_metadata(root, closure.has_images)
 
     async def _measured(self, root: Root, closure: Closure) -> tuple[Asker, ...]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinning_worker.domain.content import metadata
+from pinning_worker.domain.content import cid_link
 from pinning_worker.domain.content.cid import DAG_CBOR, BadCid, Cid, cid_of
 from pinning_worker.domain.content.metadata import (
     LONGEST_TEXT,
@@ -54,6 +54,8 @@ def test_a_collection_lists_each_image_once_and_the_cover_first() -> None:
         (f"ipfs://{PNG}/art/one two.png", "art/one two.png"),
         (f"ipfs://{PNG}/1.png?filename=x#y", "1.png"),
         (f"{PNG}/1.png", "1.png"),
+        (f"https://gateway.example/ipfs/{PNG}/1.png", "1.png"),
+        (f"https://{PNG}.ipfs.gateway.example/1.png", "1.png"),
     ],
 )
 def test_links_that_are_fetched(link: str, path: str) -> None:
@@ -65,7 +67,7 @@ def test_links_that_are_fetched(link: str, path: str) -> None:
     [
         "ipfs://undefined",
         "https://example.org/a.png",
-        f"https://example.org/ipfs/{PNG}",
+        f"https://example.org/ipns/{PNG}",
         "ipfs://",
         "/ipfs/",
         "data:image/png;base64,AAAA",
@@ -148,11 +150,12 @@ def test_what_the_books_keep_of_a_document_is_small_however_large_it_is(letter: 
     "foreign",
     [
         [f"https://example.org/{n}.png" for n in range(20 * MOST_IMAGES)],
+        [f"https://example.org/ipns/{PNG}/{n}.png" for n in range(5 * MOST_IMAGES)],
         [f"ipfs://{cid_of(DAG_CBOR, str(n).encode())}" for n in range(MOST_IMAGES)],
         ["ipfs://undefined"] * 20 * MOST_IMAGES,
         [[n] for n in range(20 * MOST_IMAGES)],
     ],
-    ids=["elsewhere", "another codec", "undefined", "no text"],
+    ids=["elsewhere", "another path", "another codec", "undefined", "no text"],
 )
 def test_no_number_of_foreign_links_hides_an_image_after_them(foreign: list[object]) -> None:
     document = read({"image": f"ipfs://{OLD}", "images": [*foreign, f"ipfs://{PNG}"]})
@@ -174,7 +177,7 @@ def test_what_may_be_a_cid_is_not_looked_at_without_end(monkeypatch: pytest.Monk
         looked += 1
         raise BadCid(text)
 
-    monkeypatch.setattr(metadata, "parse_cid", parse)
+    monkeypatch.setattr(cid_link, "parse_cid", parse)
     read({"images": [f"ipfs://{n}" for n in range(10 * MOST_TRIED)]})
     assert looked == MOST_TRIED
 

@@ -33,6 +33,8 @@ def row(name: NameBytes, value: bytes = b"") -> NameRow:
         (b"art/1", IPFS, {"nfc", "collections"}),
         (b"e/1", b"ipfs://undefined", {"e", "nfc", "collections"}),
         (b"art/1", b"IPFS://x", set()),
+        (b"art/1", b"/ipfs/x", set()),
+        (b"art/1", b"https://gateway.example/ipfs/x", set()),
         (b"\xff\xfe", b"\xff", set()),
     ],
 )

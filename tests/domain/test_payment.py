@@ -34,7 +34,19 @@ V1 = Cid(1, DAG_PB, V0.multihash)
 @pytest.mark.parametrize("cid", [V0, V1], ids=["v0", "v1"])
 @pytest.mark.parametrize(
     "value",
-    ["ipfs://{}", "/ipfs/{}", "ipfs://{}/image.png", "/ipfs/{}/a/b", "ipfs://{}/", "ipfs://{}?x#y", " ipfs://{}\n"],
+    [
+        "ipfs://{}",
+        "IPFS://{}",
+        "ipfs://ipfs/{}",
+        "/ipfs/{}",
+        "{}",
+        "ipfs://{}/image.png",
+        "/ipfs/{}/a/b",
+        "ipfs://{}/",
+        "ipfs://{}?x#y",
+        " ipfs://{}\n",
+        "https://gateway.example/ipfs/{}/image.png",
+    ],
 )
 def test_every_spelling_names_the_same_root(cid: Cid, value: str) -> None:
     named = named_cid(value.format(cid).encode())
@@ -42,11 +54,10 @@ def test_every_spelling_names_the_same_root(cid: Cid, value: str) -> None:
     assert (named[0].key, named[1]) == (V1.key, str(cid))
 
 
-@pytest.mark.parametrize("base", ["base16", "base32", "base32upper", "base36", "base58btc", "base64url"])
+@pytest.mark.parametrize("base", ["base16", "base32", "base32upper", "base36", "base58btc", "base64", "base64url"])
 def test_any_multibase_names_it(base: str) -> None:
-    named = named_cid(f"ipfs://{multibase.encode(V1.key, base)}/x".encode())
-    assert named is not None
-    assert named[0] == V1
+    text = multibase.encode(V1.key, base)
+    assert named_cid(f"ipfs://{text}/x".encode()) == (V1, text)
 
 
 @pytest.mark.parametrize(
@@ -55,10 +66,8 @@ def test_any_multibase_names_it(base: str) -> None:
         None,
         b"",
         b"ipfs://",
-        b"/ipfs/",
         b"ipfs://undefined",
-        b"https://example.org/ipfs/" + str(V1).encode(),
-        str(V1).encode(),
+        b"https://example.org/a.png",
         b"ipfs://\xff\xfe",
         b"ipfs://" + b"b" * 10_000,
         b"see ipfs://" + str(V1).encode(),
@@ -71,7 +80,7 @@ def test_what_names_no_cid(value: bytes | None) -> None:
 
 @given(st.binary(max_size=200))
 def test_no_value_of_a_stranger_is_a_fault_of_ours(value: bytes) -> None:
-    for start in (b"", b"ipfs://", b"/ipfs/"):
+    for start in (b"", b"ipfs://", b"/ipfs/", b"https://gateway.example/ipfs/"):
         named_cid(start + value)
 
 

@@ -25,9 +25,10 @@ class PageRefuses(Exception):
 
 @dataclass(frozen=True)
 class Made:
-    """A payment to be signed, and the amounts that the page shows with it (swartz)."""
+    """A payment to be signed, its txid without signatures, and the amounts that the page shows with it (swartz)."""
 
     psbt: bytes
+    txid: str
     fee: int
     name_before: int
     network_fee: int
@@ -55,4 +56,4 @@ async def pay_from_the_page(
     if "refused" in said:
         raise PageRefuses(said["refused"])
     amounts = (int(said[each]) for each in ("fee", "nameBefore", "networkFee", "change", "total"))
-    return Made(bytes.fromhex(said["psbt"]), *amounts)
+    return Made(bytes.fromhex(said["psbt"]), said["txid"], *amounts)

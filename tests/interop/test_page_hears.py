@@ -48,6 +48,18 @@ class Scripted:
         request: dict[str, Any] = (await self.worker.heard(lambda m: (m.json or {}).get("type") == "NEW-CID")).json
         return request
 
+    async def owns(self, *names: str, txid: str | None = None) -> None:
+        """As if the page had made a payment under each of these names."""
+        paid = dumps([{"name": name, "txid": txid} for name in names])
+        await self.browser.evaluate(
+            f"""(() => {{
+              const key = 'pinning-worker.asked'
+              const asked = JSON.parse(localStorage.getItem(key))
+              asked.find(({{ cid }}) => cid === '{CID}').paid = {paid}
+              localStorage.setItem(key, JSON.stringify(asked))
+            }})()"""
+        )
+
     async def say(self, status: str, **fields: Any) -> None:
         await self.worker.publish(dumps({"status": status, "cid": CID, **fields}, separators=(",", ":")))
 
@@ -97,6 +109,7 @@ async def test_repeats_and_strangers_change_nothing(tmp_path: Path) -> None:
     a quote; a page that mourns a pin which another name still pays for; a newer worker's message that breaks it."""
     async with open_scripted(tmp_path) as scene, open_helia(listen=()) as stranger:
         await scene.asked()
+        await scene.owns("art/1", "art/2")
         await stranger.dial(scene.worker.ws_addr)
         await stranger.wait_mesh()
         cheap = QUOTE | {"fee": QUOTE["fee"] | {"amount": 1}, "quote": QUOTE["quote"] | {"expires": "2999"}}
@@ -129,9 +142,64 @@ async def test_repeats_and_strangers_change_nothing(tmp_path: Path) -> None:
         assert (await scene.browser.traffic())[1] == []
 
 
+async def test_others_payments_say_nothing_about_ones_own(tmp_path: Path) -> None:
+    """Catches: a stranger's swartz for the same CID, and the page says that it may be closed, or asks for the rest of
+    his payment; his pin, taken for one's own, while one's own payment is short or on its way."""
+    async with open_scripted(tmp_path) as scene:
+        browser = scene.browser
+        request = await scene.asked()
+        theirs = {"nameId": "theirs", "txid": "f" * 64}
+        seen = {"amount": 1, "confirmations": 5, "confirmationsNeeded": 6}
+        short = {"paymentAddress": QUOTE["fee"]["paymentAddress"], "received": 5_000_000, "missing": 2_004_482}
+        pinned = PINNED | {"nameId": "theirs", "renewal": PINNED["renewal"] | {"amount": 1}}
+        in_theirs = "theirs: until July 20, 2127, paid by others"
+
+        await scene.say("ADDING-CID", **QUOTE, id=request["id"])
+        await scene.shows("Here is the price")
+        for status, fields in (("PAYMENT-SEEN", seen), ("PAYMENT-SHORT", short | {"received": 1})):
+            await scene.say(status, **theirs, **fields)
+        await scene.say("ADDED-CID")
+        await scene.say("CID-PINNED-WITH-NAME", **pinned)
+        await browser.shows("#names", f"^{in_theirs}$")
+        await scene.shows("Here is the price")
+        await browser.shows("#explanation", "^Others have paid for it until July 20, 2127. The worker has all of it")
+        await browser.shows("#price", "Worker's fee\\s*0.07004482 DOI")
+        assert await browser.evaluate("document.getElementById('name').value") == ""
+        await browser.screenshot("paid-by-others")
+
+        await scene.owns("mine", txid="a" * 64)
+        await scene.say("PAYMENT-SEEN", nameId="told by its txid", txid="a" * 64, **seen | {"confirmations": 2})
+        await scene.shows("Payment seen: 2 of 6")
+        await scene.say("PAYMENT-SEEN", **theirs, **seen)
+        await scene.say("PAYMENT-SHORT", **theirs, **short)
+        await scene.say("ADDED-CID")
+        await scene.say("CID-PINNED-WITH-NAME", **pinned | {"remainingDays": 240})
+        await scene.say("EXPIRING-CID", **pinned | {"remainingDays": 7})
+        await scene.say("PAYMENT-SEEN", nameId="mine", txid="b" * 64, **seen | {"confirmations": 3})
+        await scene.shows("Payment seen: 3 of 6")
+        await scene.say("PAYMENT-SHORT", nameId="mine", txid="a" * 64, **short)
+        await scene.shows("0.02004482 DOI are missing")
+        await scene.say("ADDED-CID")
+        await scene.say("CID-PINNED-WITH-NAME", **pinned | {"remainingDays": 239})
+        await scene.say("EXPIRED-CID", nameId="theirs", expirationDate=PINNED["expirationDate"])
+        await scene.say("PAYMENT-SHORT", nameId="mine", txid="c" * 64, **short | {"missing": 2_004_483})
+        await scene.shows("0.02004483 DOI are missing")
+        assert await browser.evaluate("document.getElementById('names').children.length") == 0
+
+        await scene.say("CID-PINNED-WITH-NAME", **PINNED | {"nameId": "mine", "expirationDate": LATE})
+        await scene.say("CID-PINNED-WITH-NAME", **pinned)
+        await browser.shows("#names", f"mine: until November 21, 2126\\s*{in_theirs}")
+        await scene.shows("Kept until November 21, 2126")
+        await scene.say("EXPIRED-CID", nameId="mine", expirationDate=LATE)
+        await scene.shows("Expired")
+        await browser.shows("#explanation", "Your paid time is over. Others have paid for it until July 20, 2127")
+        assert (await browser.traffic())[1] == []
+
+
 async def test_too_little_paid_asks_for_the_rest(tmp_path: Path) -> None:
     async with open_scripted(tmp_path) as scene:
         await scene.asked()
+        await scene.owns("art/1")
         await scene.say("ADDING-CID", **QUOTE)
         short = {"txid": "…", "received": 5_000_000, "missing": 2_004_482, "quoteId": "q1"}
         await scene.say("PAYMENT-SHORT", nameId="art/1", paymentAddress=QUOTE["fee"]["paymentAddress"], **short)

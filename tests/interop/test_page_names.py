@@ -117,6 +117,7 @@ async def test_a_name_is_registered_and_renewed(sandbox: Sandbox, alice: Payer, 
         assert made.asked.unsigned == unsigned(alice.wallet.pay(wanted, kind))
         balance = alice.wallet.balance()
         paid = alice.send(made)
+        assert (made.txid == paid.txid) == (kind == "p2wpkh"), "a signature changes the txid of a p2pkh payment"
         sandbox.mine()
         assert made.name_before == (0 if before is None else IN_NAME.amount)
         assert before is None or spends(paid, before)

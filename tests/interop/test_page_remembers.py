@@ -101,6 +101,7 @@ async def test_what_is_missing_is_still_missing_after_a_reload(tmp_path: Path) -
     """Catches: the whole price asked for again, because the worker repeats the quote and not what it lacks."""
     async with open_scripted(tmp_path) as scene:
         request = await scene.asked()
+        await scene.owns("art/1")
         await scene.say("ADDING-CID", **QUOTE, id=request["id"])
         short = {"txid": "…", "received": 5_000_000, "missing": 2_004_482, "quoteId": "q1"}
         await scene.say("PAYMENT-SHORT", nameId="art/1", paymentAddress=QUOTE["fee"]["paymentAddress"], **short)
@@ -115,6 +116,7 @@ async def test_what_is_missing_is_still_missing_after_a_reload(tmp_path: Path) -
 async def test_what_ended_while_the_page_was_closed_is_not_called_kept(tmp_path: Path) -> None:
     async with open_scripted(tmp_path) as scene:
         request = await scene.asked()
+        await scene.owns("art/1")
         await scene.say("CID-PINNED-WITH-NAME", **PINNED, id=request["id"])
         await scene.shows("Kept until July 20, 2127")
         await scene.browser.reload()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.chromium import needs_chromium, open_chromium
-from tests.interop.market import open_market
+from tests.interop.market import CONFIRMATIONS, open_market
 from tests.interop.node_binary import needs_node
 from tests.interop.page import open_page
 from tests.interop.picture import picture
@@ -70,6 +70,30 @@ async def test_a_price_that_others_asked_for_is_not_taken(tmp_path: Path) -> Non
         await scene.browser.shows("#term", "for 8 months")
 
 
+async def test_a_stranger_pays_for_the_same(tmp_path: Path) -> None:
+    """Catches: on a real chain, with a real worker: "you may close this page" for money of somebody else, and then his
+    pin shown as the user's own."""
+    async with open_scene(tmp_path, PINNING_FIRST_BLOCK_TIME="3s") as scene:
+        browser, market = scene.browser, scene.market
+        await ask(browser, tmp_path, picture())
+        await browser.shows("#headline", "Here is the price")
+        quote, *_ = await heard(browser, "ADDING-CID")
+        market.pay(quote.said, "theirs")
+        await market.mine(CONFIRMATIONS)
+        await browser.shows("#names", "^theirs: until .*, paid by others$", deadline=60)
+        assert await heard(browser, "ADDED-CID"), "the worker told it to the page as well"
+        await browser.shows("#headline", "Here is the price")
+
+        await make_payment(scene, tmp_path, "art/mine")
+        await browser.click("Sign and pay in the sandbox")
+        await browser.shows("#headline", "Payment seen: [0-5] of")
+        for _ in range(CONFIRMATIONS):
+            if "Kept" not in await browser.text("#headline"):
+                await browser.click("Mine a block")
+        await browser.shows("#headline", "Kept until", deadline=60)
+        await browser.shows("#names", "art/mine: until [^,]*, [0-9]{4}(?!, paid)")
+
+
 async def test_percent_while_it_is_fetched(tmp_path: Path) -> None:
     async with open_scripted(tmp_path) as scene:
         await scene.asked()
@@ -130,6 +154,7 @@ async def test_a_phone_scrolls_in_one_direction_only(tmp_path: Path) -> None:
     async with open_scripted(tmp_path) as scene:
         browser = scene.browser
         request = await scene.asked()
+        await scene.owns(HOSTILE)
         await scene.shows("Asking for a price")
         await browser.fits(A_PHONE)
         await scene.say("FETCHING-CID", blocks=12, bytes=3_145_728)
@@ -152,8 +177,7 @@ async def test_a_phone_scrolls_in_one_direction_only(tmp_path: Path) -> None:
         await scene.say("PAYMENT-SHORT", **short)
         await scene.shows("are missing")
         await browser.fits(A_PHONE)
-        await scene.say("ADDED-CID")
-        await scene.shows("Every block is kept")  # the end of the term is not told yet
+        await scene.say("ADDED-CID")  # whose payment that was, and the end of the term, is not told yet
         await scene.say("CID-PINNED-WITH-NAME", **PINNED | {"nameId": HOSTILE})
         await scene.shows("Kept until July 20, 2127")
         await browser.fits(A_PHONE)

@@ -33,8 +33,9 @@ _ANY_ADDRESS = re.compile(r"/ip4/[\d.]+/(?:tcp|udp)/\d+(?:/[\w-]+)*/p2p/\w+")
 _OWN_ADDRESS = re.compile(r"/ip4/[\d.]+/tcp/\d+(?:/ws)?/p2p/(\w+)")
 COMMAND = Path(sys.executable).parent / "pinning-worker"
 ROOT = Path(__file__).parents[2]
-_LANE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4  # tests side by side share no port
-_PORTS = iter(random.SystemRandom().sample(range(20_000 + 3_000 * _LANE, 23_000 + 3_000 * _LANE), 3_000))
+_LANES, _WIDTH = 6, 2_000  # tests side by side share no port
+_LANE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _LANES
+_PORTS = iter(random.SystemRandom().sample(range(20_000 + _WIDTH * _LANE, 20_000 + _WIDTH * (_LANE + 1)), _WIDTH))
 # Linux gives 32768 and more by itself
 
 

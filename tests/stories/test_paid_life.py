@@ -698,3 +698,60 @@ async def test_killed_between_a_new_proof_and_its_judgement(autojump_clock: Mock
         after = await w.pin(cid)
         assert after.state is State.PINNED
         assert after.starts != before.starts
+
+
+async def test_a_pinned_metadata_and_its_image_are_offered_by_one_quote(autojump_clock: MockClock) -> None:
+    """Catches: ADDING-CID with the image's own price, less than the renewal that was just offered for the same name:
+    a payer of it is SHORT by what the metadata's own bytes cost."""
+    metadata, image, blocks = content.nft(content.noise(2_000_000))
+    async with World().running() as w:
+        w.offer(blocks)
+        own_price = await w.quoted(image)  # browsers ask for the image first
+        await w.pinned(metadata)
+        await w.later(seconds=3)
+        await w.say(f"NEW-CID:{image}")
+        pinned, adding = w.hear()
+        assert (pinned["status"], adding["status"]) == ("CID-PINNED-WITH-NAME", "ADDING-CID")
+        assert adding["quote"]["id"] == pinned["renewal"]["quoteId"]
+        assert adding["fee"]["amount"] == pinned["renewal"]["amount"] > own_price
+        await w.pay(metadata, adding["fee"]["amount"])
+        await w.mine(3)
+        assert "PAYMENT-SHORT" not in w.hear_statuses()
+
+
+async def test_an_image_pinned_by_itself_keeps_its_own_quote(autojump_clock: MockClock) -> None:
+    """Catches: the price of a stranger's collection, for whoever renews one picture that it names."""
+    metadata, image, blocks = content.nft(content.noise(2_000_000))
+    async with World().running() as w:
+        w.offer(blocks)
+        own_price = await w.quoted(image)
+        await w.pay(image, own_price, "mine")
+        await w.mine(3)
+        w.hear()
+        await w.later(days=3)
+        await w.pinned(metadata, "theirs")  # ends later, so it is told first
+        await w.later(seconds=3)
+        await w.say(f"NEW-CID:{image}")
+        theirs, mine, adding = w.hear()
+        assert (theirs["nameId"], mine["nameId"]) == ("theirs", "mine")
+        assert adding["quote"]["id"] == mine["renewal"]["quoteId"]
+        assert adding["fee"]["amount"] == own_price
+
+
+async def test_whoever_pays_for_an_image_of_two_metadata_is_short_for_neither(autojump_clock: MockClock) -> None:
+    image = content.noise(2_000_000)
+    (small, image_cid, blocks), (large, _, more) = content.nft(image), content.nft(image, description="…" * 5_000)
+    async with World().running() as w:
+        w.offer(blocks | more)
+        await w.quoted(image_cid)
+        await w.pinned(large, "large")
+        await w.later(days=3)
+        await w.pinned(small, "small")
+        await w.later(seconds=3)
+        await w.say(f"NEW-CID:{image_cid}")
+        *pinned, adding = w.hear()
+        assert [m["nameId"] for m in pinned] == ["small", "large"]
+        assert adding["fee"]["amount"] == max(m["renewal"]["amount"] for m in pinned)
+        await w.pay(image_cid, adding["fee"]["amount"], "new")
+        await w.mine(3)
+        assert "PAYMENT-SHORT" not in w.hear_statuses()

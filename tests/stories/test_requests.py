@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.network import MemoryFetcher
-from pinning_worker.domain.content.cid import DAG_PB, Cid, cid_of
+from pinning_worker.domain.content.cid import DAG_PB, RAW, Cid, cid_of
 from pinning_worker.domain.pin import State
 from pinning_worker.ports.content import Budget, Fetched
 from tests import content
@@ -63,7 +63,7 @@ async def test_blocks_kept_for_a_retry_that_never_comes_go(autojump_clock: MockC
     [
         (budget(max_bytes=1_000_000), "1000000 bytes"),
         (budget(max_blocks=3), "3 blocks"),
-        (replace(budget(), max_depth=0), "deeper"),
+        (replace(budget(), max_depth=0), "0 depth"),
     ],
 )
 async def test_over_a_budget_says_which(autojump_clock: MockClock, limit: Budget, says: str) -> None:
@@ -75,6 +75,63 @@ async def test_over_a_budget_says_which(autojump_clock: MockClock, limit: Budget
         assert (error["code"], "retryAfterSeconds" in error) == ("TOO_LARGE", False)
         assert says in error["message"]
         assert await w.blocks_on_disk() == set()
+
+
+async def test_too_large_for_the_operator_is_never_busy(autojump_clock: MockClock) -> None:
+    """Catches: a client that asks again every ten minutes, for ever, because other content was staged when it asked."""
+    staged, staged_blocks = content.file(content.noise(300_000, 1))
+    large, large_blocks = content.file(content.noise(2_000_000, 2))
+    deep = [content.add(large_blocks, DAG_PB, content.dag_pb([("", large, 1)], 1))]
+    for _ in range(8):
+        deep.append(content.add(large_blocks, DAG_PB, content.dag_pb([("", deep[-1], 1)], 1)))
+    limits = replace(budget(max_bytes=1_900_000), max_depth=6)
+    async with World(terms(budget=limits, staging_quota=2_000_000)).running() as w:
+        w.offer(staged_blocks | large_blocks)
+        await w.quoted(staged)
+        await w.say(f"NEW-CID:{large}", peer="another")
+        [error] = w.hear()
+        assert (error["code"], "retryAfterSeconds" in error) == ("TOO_LARGE", False)
+        size = 2_000_000 + len(large_blocks[large.multihash])
+        assert error["message"] == f"over the limit of 1900000 bytes: at least {size}, {size - 1_900_000} too many"
+        await w.say(f"NEW-CID:{deep[-1]}", peer="another")
+        [error] = w.hear()
+        assert (error["code"], error["message"]) == (
+            "TOO_LARGE",
+            "over the limit of 6 depth: at least 7, 1 too many",
+        )
+
+
+async def test_an_image_too_large_is_told_by_the_budget_of_the_closure(autojump_clock: MockClock) -> None:
+    """Catches: a limit that no operator set, the rest beside the metadata or beside other staged content."""
+    staged, staged_blocks = content.file(content.noise(300_000, 1))
+    metadata, image, blocks = content.nft(content.noise(1_600_000, 2))
+    own = len(blocks[metadata.multihash])
+    size = own + 1_600_000 + len(blocks[image.multihash])
+    limits = budget(max_bytes=1_500_000)
+    async with World(terms(budget=limits, staging_quota=1_700_000)).running() as w:
+        w.offer(staged_blocks | blocks)
+        await w.say(f"NEW-CID:{metadata}", peer="another")
+        [alone] = w.hear()
+        await w.quoted(staged)
+        await w.say(f"NEW-CID:{metadata}", peer="another")
+        [beside] = w.hear()
+        for error in (alone, beside):
+            assert error["code"] == "TOO_LARGE"
+            assert error["message"] == f"over the limit of 1500000 bytes: at least {size}, {size - 1_500_000} too many"
+
+
+async def test_what_never_fits_the_whole_quota_is_too_large(autojump_clock: MockClock) -> None:
+    """Catches: BUSY for content that no empty staging area would take either."""
+    cid, blocks = content.file(content.noise(900_000))
+    many = [content.add(blocks, RAW, bytes([n])) for n in range(200)]
+    folder = content.folder({str(n): (each, 1) for n, each in enumerate(many)}, blocks)
+    async with World(terms(staging_quota=500_000)).running() as w:
+        w.offer(blocks)
+        for asked, said in ((cid, "over the limit of 500000 bytes"), (folder, "over the limit of 122 blocks")):
+            await w.say(f"NEW-CID:{asked}")
+            [error] = w.hear()
+            assert error["code"] == "TOO_LARGE"
+            assert error["message"].startswith(said)
 
 
 async def test_the_staging_quota_is_busy_not_too_large(autojump_clock: MockClock) -> None:

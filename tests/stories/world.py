@@ -167,11 +167,13 @@ class World:
             await self.later(days=1)
             await self.mine(12)
 
-    async def pay(self, cid: Cid | str, amount: int, name: str = "art/1", *, also: int | None = None) -> Txid:
-        """A transaction as the browser makes it, into the mempool."""
+    async def pay(
+        self, cid: Cid | str, amount: int, name: str = "art/1", *, also: int | None = None, value: str = "ipfs://{}"
+    ) -> Txid:
+        """A transaction as the browser makes it, into the mempool. `value`: of its NameOp, with the CID for the {}."""
         txid = Txid(hashlib.sha256(f"tx {next(self.ids)}".encode()).hexdigest())
         outputs = (PaidOutput(1, Swartz(amount)),) + ((PaidOutput(3, Swartz(also)),) if also else ())
-        await self.chain.broadcast(Sighting(txid, NameBytes(name.encode()), f"ipfs://{cid}".encode(), outputs, None))
+        await self.chain.broadcast(Sighting(txid, NameBytes(name.encode()), value.format(cid).encode(), outputs, None))
         await self.settle()
         return txid
 
@@ -181,6 +183,7 @@ class World:
         """Everything said on the topic since the last time, decoded."""
         said = [json.loads(message.encode()) for message in self.announcer.said]
         self.announcer.said.clear()
+        assert all("retryAfterSeconds" in message for message in said if message.get("code") == "BUSY")
         return said
 
     def hear_statuses(self) -> list[str]:

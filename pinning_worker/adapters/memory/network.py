@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import trio
 
 from pinning_worker.domain.content.cid import Cid, UnsupportedCid
-from pinning_worker.domain.content.dag import BadBlock, links
+from pinning_worker.domain.content.dag import BadBlock, declared_bytes, links
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.messages import Message
@@ -61,7 +61,7 @@ class MemoryFetcher:
             if not below:
                 return Fetched(got)
             level = list(dict.fromkeys(below))
-        raise OverBudget(f"deeper than {budget.max_depth} links", got)
+        raise OverBudget("depth", budget.max_depth, budget.max_depth + 1, got)
 
     async def _take(
         self, cid: Cid, got: dict[Multihash, int], budget: Budget, is_over: Callable[[], bool]
@@ -72,9 +72,12 @@ class MemoryFetcher:
             block = await self._from_peers(cid, got, budget, is_over)
             await self._put(cid.multihash, block, got)
         got[cid.multihash] = len(block)
-        if sum(got.values()) > budget.max_bytes or len(got) > budget.max_blocks:
-            raise OverBudget(f"more than {budget.max_bytes} bytes or {budget.max_blocks} blocks", got)
         try:
+            declared = declared_bytes(cid.codec, block) if len(got) == 1 else 0  # the root's: the real one believes it
+            if (size := max(declared, sum(got.values()))) > budget.max_bytes:
+                raise OverBudget("bytes", budget.max_bytes, size, got)
+            if len(got) > budget.max_blocks:
+                raise OverBudget("blocks", budget.max_blocks, len(got), got)
             return links(cid.codec, block)
         except (BadBlock, UnsupportedCid) as error:
             raise Unreadable(str(error), got) from error

@@ -110,16 +110,28 @@ def cid_from_bytes(data: bytes) -> Cid:
     """A whole binary CID, version 0 or 1. Raises BadCid."""
     if len(data) == 34 and data[:2] == b"\x12\x20":
         return Cid(0, DAG_PB, Multihash(data))
+    codec, at, end = _cut(data)
+    if len(data) != end:
+        raise BadCid("the digest's length is not what the multihash says")
+    return Cid(1, codec, Multihash(data[at:]))
+
+
+def cid_length(data: bytes) -> int:
+    """The number of bytes of the CIDv1 that the data begins with; they may be fewer. Raises BadCid."""
+    return _cut(data)[2]
+
+
+def _cut(data: bytes) -> tuple[int, int, int]:
+    """(codec, where the multihash begins, where it ends) of the CIDv1 that the data begins with."""
     version, at = read_varint(data)
     if version != 1:
         raise BadCid(f"CID version {version} does not exist")
     codec, at = read_varint(data, at)
-    multihash = Multihash(data[at:])
-    _, length_at = read_varint(multihash)
-    length, digest_at = read_varint(multihash, length_at)
-    if length > _LONGEST_DIGEST or len(multihash) - digest_at != length:
+    _, length_at = read_varint(data, at)
+    length, digest_at = read_varint(data, length_at)
+    if length > _LONGEST_DIGEST:
         raise BadCid("the digest's length is not what the multihash says")
-    return Cid(1, codec, multihash)
+    return codec, at, digest_at + length
 
 
 def cid_text(data: bytes) -> str:

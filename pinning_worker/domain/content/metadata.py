@@ -2,6 +2,7 @@
 
 `{"name", "description", "image": "ipfs://<cid>"[, "images": ["ipfs://<cid>", …]]}` is the good case. Seen in the wild:
 `ipfs://undefined`, `https:` images, `ipfs://cid/path`, `null`, an HTML page, an image where metadata was expected.
+`cid_link.py` says which links name a CID; a gateway's `https:` link is one of them.
 
 Rules: nothing here is fatal, whatever the bytes are. A link that this worker can fetch is an `ImageLink`; every other
 one is `foreign`: reported to the asker, never pinned. A document is decoded whole (never chunk by chunk: a UTF-8
@@ -13,11 +14,11 @@ image that comes after them.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pinning_worker.domain.content.cid import BadCid, Cid, UnsupportedCid, parse_cid
+from pinning_worker.domain.content.cid import BadCid, Cid, UnsupportedCid
+from pinning_worker.domain.content.cid_link import may_be_cid_link, parse_cid_link
 
 MOST_BYTES = 1024 * 1024
 MOST_IMAGES = 1000
@@ -28,8 +29,6 @@ LONGEST_TEXT = 512  # a `data:` image would be as long as the document
 MOST_FOREIGN_TEXT = (
     4096  # characters of all foreign links; the books keep them with each of a closure's quotes, for ever
 )
-
-_IPFS = re.compile(r"(?:ipfs://(?:ipfs/)?|/ipfs/)?(?P<cid>[^/?#:]+)(?:/(?P<path>[^?#]*))?(?:[?#].*)?", re.I | re.S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +69,6 @@ def parse_metadata(document: bytes) -> Metadata | None:
     return Metadata(_text(read.get("name")), _text(read.get("description")), images, foreign, "images" in read)
 
 
-def parse_link(text: str) -> ImageLink:
-    """`ipfs://cid[/path]`, `/ipfs/cid[/path]` or a bare CID. Raises BadCid, UnsupportedCid."""
-    match = _IPFS.fullmatch(text.strip())
-    if match is None:
-        raise BadCid("not a link to IPFS")
-    return ImageLink(parse_cid(match["cid"]).require_supported(), (match["path"] or "").strip("/"))
-
-
 def _links(document: dict[str, object]) -> Iterator[object]:
     """All values in the places of images, without empty ones."""
     images = document.get("images")
@@ -95,7 +86,7 @@ def _sort_links(links: Iterator[object]) -> tuple[tuple[ImageLink, ...], tuple[s
         if isinstance(link, str) and link in tried:
             continue
         image = None
-        if len(images) < MOST_IMAGES and len(tried) < MOST_TRIED and isinstance(link, str) and _may_be_ours(link):
+        if len(images) < MOST_IMAGES and len(tried) < MOST_TRIED and isinstance(link, str) and may_be_cid_link(link):
             tried.add(link)
             image = _image(link)
         if image is not None:
@@ -107,14 +98,10 @@ def _sort_links(links: Iterator[object]) -> tuple[tuple[ImageLink, ...], tuple[s
     return tuple(images.values()), tuple(foreign)
 
 
-def _may_be_ours(link: str) -> bool:
-    """A very cheap check that rules out `https:` and the like."""
-    return _IPFS.fullmatch(link.strip()) is not None
-
-
 def _image(link: str) -> ImageLink | None:
     try:
-        return parse_link(link)
+        found = parse_cid_link(link)
+        return ImageLink(found.cid.require_supported(), found.path)
     except (BadCid, UnsupportedCid):
         return None
 

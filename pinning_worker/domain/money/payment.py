@@ -8,12 +8,12 @@ with it and nothing else.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from pinning_worker.domain.content.cid import BadCid, Cid, Root, parse_cid
+from pinning_worker.domain.content.cid import BadCid, Cid, Root
+from pinning_worker.domain.content.cid_link import parse_cid_link
 from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.swartz import Swartz
 
@@ -89,14 +89,11 @@ class Payment:
         return Swartz.total(output.amount for output in self.outputs)
 
 
-_NAMED = re.compile(r"(?:ipfs://|/ipfs/)([A-Za-z0-9+/=_-]+?)(?:[/?#].*)?", re.DOTALL)
-
-
 def named_cid(value: bytes | None) -> tuple[Cid, str] | None:
-    """The CID that a NameOp's value names, and its spelling: `ipfs://<cid>[/path]` or `/ipfs/<cid>[/path]`."""
+    """The CID that a NameOp's value names, and the payer's spelling of it: any link that a metadata.json may have."""
     try:
-        match = _NAMED.fullmatch((value or b"").decode("utf-8").strip())
-        return (parse_cid(match[1]), match[1]) if match else None
+        link = parse_cid_link((value or b"").decode("utf-8"))
+        return link.cid, link.text
     except (UnicodeDecodeError, BadCid):
         return None
 

@@ -80,12 +80,13 @@ class ListRequest:
 
 @dataclass(frozen=True, slots=True)
 class BadAsk:
-    """A NEW-CID that can only be refused. `text` is its CID as far as it had one, else empty."""
+    """A NEW-CID that can only be refused. `text`: its CID as far as it had one, else empty. `retry_after`: seconds."""
 
     text: str
     id: str | None
     code: ErrorCode
     message: str
+    retry_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

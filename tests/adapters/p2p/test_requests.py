@@ -14,6 +14,7 @@ from pinning_worker.adapters.p2p.bounds.request_budget import MINUTE_SECONDS, MO
 from pinning_worker.adapters.p2p.gossip.intake import Intake
 from pinning_worker.adapters.p2p.gossip.request_reader import READERS, RequestReader
 from pinning_worker.domain.identities import PeerId
+from pinning_worker.domain.topic.listing import BadList
 from pinning_worker.domain.topic.requests import Ask, BadAsk, ListRequest
 from pinning_worker.ports.world import DiskFull
 from tests import content
@@ -25,6 +26,8 @@ class Told:
     def __init__(self) -> None:
         self.asked_by: list[str] = []
         self.refused: list[str] = []
+        self.again: list[int | None] = []
+        self.list_errors: list[str] = []
         self.trouble = False
 
     async def asked(self, _ask: Ask, origin: PeerId, _forwarder: PeerId, _address: str) -> None:
@@ -34,9 +37,13 @@ class Told:
 
     async def ill_asked(self, bad: BadAsk) -> None:
         self.refused.append(bad.code)
+        self.again.append(bad.retry_after)
 
-    async def listed(self, _request: ListRequest) -> None:
-        self.asked_by.append("a LIST")
+    async def listed(self, request: ListRequest) -> None:
+        if isinstance(request.asked, BadList):
+            self.list_errors.append(str(request.asked))
+        else:
+            self.asked_by.append("a LIST")
 
 
 MANY = 1_000_000
@@ -52,8 +59,14 @@ async def reading(budget: RequestBudget) -> AsyncIterator[tuple[Intake, Told]]:
         nursery.cancel_scope.cancel()
 
 
-async def say(intake: Intake, origin: str, forwarder: str, times: int = 1, address: str = "") -> None:
-    text = f"NEW-CID:{content.file(b'a picture')[0]}".encode()
+ASK = f"NEW-CID:{content.file(b'a picture')[0]}"
+LIST = '{"type":"LIST"}'
+
+
+async def say(
+    intake: Intake, origin: str, forwarder: str, times: int = 1, address: str = "", request: str = ASK
+) -> None:
+    text = request.encode()
     for _ in range(times):
         intake.put(Heard(PeerId(origin), PeerId(forwarder), text, address))
     await trio.testing.wait_all_tasks_blocked(0.001)
@@ -68,6 +81,38 @@ async def test_an_origin_over_its_budget_is_told_once_and_heard_again_a_minute_l
         await trio.sleep(MINUTE_SECONDS)
         await say(intake, "greedy", "greedy")
         assert told.asked_by[4:] == ["greedy"]
+
+
+async def test_who_asks_too_much_is_told_when_to_ask_again(autojump_clock: MockClock) -> None:
+    """Catches: a BUSY without `retryAfterSeconds`, which a client takes for the end; a LIST that gets no answer."""
+    async with reading(RequestBudget(requests_per_peer_per_minute=3, requests_per_minute=MANY)) as (intake, told):
+        await say(intake, "greedy", "greedy", times=3)
+        await trio.sleep(10.5)
+        await say(intake, "greedy", "greedy", times=5, request=LIST)
+        assert told.list_errors == ["too many requests of yours in this minute: ask again in 50 s"]
+        await say(intake, "greedy", "greedy", times=5)
+        await say(intake, "greedy", "greedy", times=5, request='{"type":"NEW-CID"}')
+        assert (told.refused, told.again) == (["BUSY"], [50])
+        await trio.sleep(49)
+        await say(intake, "greedy", "greedy", request=LIST)
+        assert len(told.list_errors) == 1
+        await trio.sleep(0.5)
+        await say(intake, "greedy", "greedy", times=5, request=LIST)
+        await say(intake, "greedy", "greedy", times=5, request='{"type":"NEW-CID"}')
+        assert (len(told.list_errors), told.again) == (2, [50, 60])
+        assert told.asked_by == ["greedy"] * 3 + ["a LIST"] * 3
+
+
+async def test_made_up_origins_get_no_more_answers_by_asking_too_much(autojump_clock: MockClock) -> None:
+    """Catches: a stranger who makes the worker publish an ERROR for each origin that he makes up."""
+    async with reading(RequestBudget(requests_per_peer_per_minute=1, requests_per_minute=20)) as (intake, told):
+        for number in range(100):
+            for request in (LIST, ASK, LIST):
+                await say(intake, f"made up {number}", "attacker", times=2, request=request)
+        answers = len(told.asked_by) + len(told.list_errors) + len(told.refused)
+        assert answers == 5, "a quarter of all, notices counted"
+        await say(intake, "honest", "honest")
+        assert told.asked_by[-1] == "honest"
 
 
 async def test_origins_made_up_behind_one_connection_use_up_a_quarter_of_all(autojump_clock: MockClock) -> None:

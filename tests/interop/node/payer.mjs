@@ -3,7 +3,7 @@
  * other end.
  *
  *   stdin    {"electrum": "ws://…", "network": …, "name": …, "address": …, "cid": …, "offer": {…}}
- *   stdout   {"psbt": hex, "fee": "7004482", …}  or  {"refused": "what the page shows"}
+ *   stdout   {"psbt": hex, "txid": …, "fee": "7004482", …}  or  {"refused": "what the page shows"}
  */
 import { text } from 'node:stream/consumers'
 import { coinsOf } from '../../../examples/browser/coins.js'

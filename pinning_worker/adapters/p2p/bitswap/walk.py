@@ -18,7 +18,7 @@ from collections import deque
 from pinning_worker.domain.content.cid import RAW, Cid, Root, UnsupportedCid
 from pinning_worker.domain.content.dag import BadBlock, declared_bytes, links
 from pinning_worker.domain.content.multihash import Multihash
-from pinning_worker.ports.content import Budget, OverBudget, Unreadable
+from pinning_worker.ports.content import Budget, Limited, OverBudget, Unreadable
 
 
 class Walk:
@@ -106,5 +106,5 @@ class Walk:
         except UnsupportedCid as error:
             raise Unreadable(f"{cid}: {error}", self.sizes) from error
 
-    def _over(self, what: str, limit: int, got: int) -> OverBudget:
-        return OverBudget(f"over the limit of {limit} {what}: at least {got}, {got - limit} too many", self.sizes)
+    def _over(self, limited: Limited, limit: int, got: int) -> OverBudget:
+        return OverBudget(limited, limit, got, self.sizes)

@@ -118,6 +118,7 @@ def test_a_root_that_says_it_is_too_large_is_refused_before_anything_else_is_got
     with pytest.raises(OverBudget, match=f"limit of {own + 1499} bytes: at least {own + 1500}") as caught:
         walk(root, blocks, replace(ROOMY, max_bytes=own + 1499))
     assert caught.value.blocks == {}
+    assert (caught.value.limited, caught.value.got) == ("bytes", own + 1500)
     assert walk(root, blocks, replace(ROOMY, max_bytes=own + 1500)).bytes == own + 3, (
         "what it said too much costs nothing"
     )
