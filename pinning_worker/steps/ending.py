@@ -35,6 +35,7 @@ log = structlog.get_logger()
 
 CLOCKS_AGAIN = timedelta(minutes=10)
 UNSEEN_AGAIN = timedelta(minutes=10)
+LAPSE_AGAIN = timedelta(hours=6)  # if no block comes
 
 
 @dataclass(slots=True)
@@ -127,8 +128,10 @@ class Ending(Chapter):
         if not (await self.chain.is_seen() and await self.chain.is_read()):
             await self.books.commit(Change(requests=(replace(request, due_at=now + UNSEEN_AGAIN),)))
             return
-        if request.state is State.QUOTED and not await self._lapsed_by_chain(request):
-            await self.books.commit(Change(requests=(replace(request, due_at=now + CLOCKS_AGAIN),)))
+        quotes = await self.books.quotes(request.root)
+        last = max((quote.expires for quote in quotes), default=None)
+        if request.state is State.QUOTED and last and not await self.two_clocks.is_lapsed(request.root, last):
+            await self.books.commit(Change(requests=(replace(request, due_at=now + LAPSE_AGAIN),)))
             return
         if until := await self.awaiting.until([pin for pin in pins if pin.state not in LIVE], now):
             await self.books.commit(Change(requests=(replace(request, due_at=until),)))
@@ -141,12 +144,6 @@ class Ending(Chapter):
         stored = await self.shelf.store_and_free(change, was_paid=any(pin.was_bought for pin in pins))
         if stored and not kept:  # the lapse of a renewal's quote frees nothing
             log.info("quote.lapsed", cid=cid_text(request.root))
-
-    async def _lapsed_by_chain(self, request: Request) -> bool:
-        """Whether the last quote is over by the chain's clock too: a fast clock of ours must not free what is being
-        paid for."""
-        quotes, tip = await self.books.quotes(request.root), await self.chain.tip()
-        return tip is not None and all(quote.expires <= tip.median_time for quote in quotes)
 
     async def forget(self, request: Request, pins: Iterable[Pin]) -> None:
         """Deletes a refused request that nobody paid for: requests for missing content must not fill the disk."""
