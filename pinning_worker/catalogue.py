@@ -3,14 +3,15 @@
     a block of our verified chain -> its NameOps, every byte proven -> the index -> a page, as somebody asked for it
 
 1. The index grows from the first start's tip up, block by block, without a gap: a block that no server delivers is
-   requested again, never skipped. The index holds the next height, so a stop costs nothing.
+   requested again, never skipped. The index holds the next height, so a stop costs nothing. `backfill.py` lets it grow
+   downwards.
 2. Before each block, the block below it is compared with our chain. After a reorg the index drops its blocks down to
    the fork and grows again. It requests only heights that our own headers reach: a server's claim of a tip means
    nothing.
 3. One answer for each LIST. Equal questions within a few seconds share one query of the index. Every change of the
    index discards the shared answers, so each answer shows the newest state.
 
-Blocks before the first start are not read here. docs/protocol.md defines the questions and answers of LIST.
+docs/protocol.md defines the questions and answers of LIST.
 """
 
 from __future__ import annotations
@@ -129,42 +130,26 @@ class Catalogue:
 
     async def _resume(self, height: int) -> bool:
         await self.index.resume_from(height)
-        self._note_change()
+        self.note_change()
         return True
 
     async def _add(self, height: int) -> bool:
         block = await self.chain.name_ops(height)
         if block is None or not await self.chain.has_block(height, block.hash):
             return False  # a reorg during the request: the next step sees it
-        await self.index.add(height, block.hash, self._rows(block))
-        self._note_change()
+        await self.index.add(height, block.hash, name_rows(block, self.network))
+        self.note_change()
         return True
 
-    def _note_change(self) -> None:
+    def note_change(self) -> None:
+        """The index has changed: no answer from before is given again."""
         self._changes += 1
         self._answers.clear()
-
-    def _rows(self, block: BlockOfNames) -> list[NameRow]:
-        return [
-            NameRow(
-                txid=at.txid,
-                height=block.height,
-                blocktime=int(block.time.timestamp()),
-                position=at.position,
-                n=at.vout,
-                value_swartz=Swartz(at.amount),
-                name=at.op.name,
-                value=at.op.value or b"",
-                address=script_to_address(at.op.address_script, self.network) or "",
-            )
-            for at in block.ops
-            if at.op.name is not None  # a NAME_NEW hides its name
-        ]
 
     async def note_metadata(self, root: Root, has_images: bool) -> None:
         """Stores whether the content under `root` (CIDv1 bytes) is a collection. Raises Trouble."""
         await self.index.note_metadata(root, has_images)
-        self._note_change()
+        self.note_change()
 
     # ------------------------------------------------------------ index -> LIST
 
@@ -212,3 +197,22 @@ class Catalogue:
             log.warning("list.failed", error=str(trouble))
             return ListError("the name index cannot be read now")
         return NameOps(tuple(rows)) if rows else NoneFound(query.day)
+
+
+def name_rows(block: BlockOfNames, network: Network) -> list[NameRow]:
+    """The rows of a block for the index."""
+    return [
+        NameRow(
+            txid=at.txid,
+            height=block.height,
+            blocktime=int(block.time.timestamp()),
+            position=at.position,
+            n=at.vout,
+            value_swartz=Swartz(at.amount),
+            name=at.op.name,
+            value=at.op.value or b"",
+            address=script_to_address(at.op.address_script, network) or "",
+        )
+        for at in block.ops
+        if at.op.name is not None  # a NAME_NEW hides its name
+    ]
