@@ -5,13 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from pinning_worker.domain.content.cid import Root
-from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.topic.listing import NameFilter
-from pinning_worker.domain.topic.name_row import NameRow
+from pinning_worker.domain.topic.name_row import KeptMedia, NameRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +55,6 @@ class NameIndex(Protocol):
 
     async def note_metadata(self, root: Root, has_images: bool) -> None:
         """Stores whether the content under that root is a collection, for the filter `collections`."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeptMedia:
-    """Content that this worker keeps for at least one paid term."""
-
-    sizes: Sizes
-    blocks: int
-    until: datetime  # the latest end
 
 
 class Media(Protocol):

@@ -154,6 +154,7 @@ async def build_stories(settings: Settings, peers: Network, stores: Stores, cras
         tally=tally,
         providing=providing,
     )
+    catalogue.media = lifecycle.media
 
 
 def _reader(
