@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 import structlog
 import trio
 
-from pinning_worker.catalogue import LOOK_EVERY_SECONDS, name_rows
+from pinning_worker.catalogue import name_rows
 from pinning_worker.domain.chain.ancestors import FIRST_BLOCK
 from pinning_worker.domain.chain.networks import Network
 from pinning_worker.ports.chain import Chain, Past
@@ -28,6 +28,7 @@ from pinning_worker.ports.world import Clock, Trouble
 
 log = structlog.get_logger()
 
+LOOK_EVERY_SECONDS = 5.0  # while there is nothing to do: before the first block, or during a reorg
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 60.0
 TELL_EVERY = timedelta(hours=1)
 

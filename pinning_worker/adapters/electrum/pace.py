@@ -13,6 +13,8 @@ import trio
 
 COST_PER_BYTE = 1 / 5000
 COST_OF_ERROR = 100.0
+COST_OF_CALL = 1.0
+COST_OF_METHOD = {"blockchain.transaction.id_from_pos": 0.3}  # of bulk work; what costs less than 1 and is rare is 1
 SOFT_LIMIT = 900.0  # above it the server answers slowly
 SPARE_LIMIT = 400.0  # work that could wait for days starts below it: one piece more, and all is still answered at once
 DEEPEST_DEBT = 5000.0  # beyond the burst: ElectrumX has closed the connection by then, and counts no more

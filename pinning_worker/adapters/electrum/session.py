@@ -144,25 +144,27 @@ class Session:
 
     async def ancestors(self, first: int, last: int, last_hash: str) -> list[Header]:
         """Returns the headers of those heights, linked by hash to the last one. Raises ElectrumTrouble; after a lie the
-        link is closed already."""
-        data = await self._headers_without_proof(first, last)
+        link is closed already.
+
+        Up to a checkpoint (here the last of them) a server cuts the AuxPow off, which leaves a tenth of the bytes. One
+        that knows no checkpoints sends it along, or refuses; ElectrumX 2.0 cuts at the wrong places. That is no lie, so
+        the headers are requested again whole, and from then on always.
+        """
+        count = last - first + 1
+        if self._cuts_headers:
+            try:
+                return ancestors(await self._headers(first, count, last), count, last_hash)
+            except (RequestRefused, BadHeader):
+                self._cuts_headers = False
         try:
-            return ancestors(data, last - first + 1, last_hash)
+            return ancestors(await self._headers(first, count), count, last_hash)
         except BadHeader as error:
             fault = ServerMisbehaved(f"headers of the past: {error}")
             self.wire.give_up(fault)
             raise fault from error
 
-    async def _headers_without_proof(self, first: int, last: int) -> bytes:
-        """Up to a checkpoint (here the last of them) a server cuts the AuxPow off, which leaves a tenth of the bytes.
-        One that knows no checkpoints sends it along, or refuses once."""
-        count = last - first + 1
-        if self._cuts_headers:
-            try:
-                return read_headers(await self.wire.call("blockchain.block.headers", first, count, last))
-            except RequestRefused:
-                self._cuts_headers = False
-        return read_headers(await self.wire.call("blockchain.block.headers", first, count))
+    async def _headers(self, *wanted: int) -> bytes:
+        return read_headers(await self.wire.call("blockchain.block.headers", *wanted))
 
     # --- introducing
 

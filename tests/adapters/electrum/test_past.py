@@ -133,7 +133,21 @@ def no_checkpoint(server: ScriptedServer) -> Callable[..., Any]:
     return answer
 
 
-@pytest.mark.parametrize("form", [whole, no_checkpoint])
+def cut_wrongly(server: ScriptedServer) -> Callable[..., Any]:
+    """As ElectrumX 2.0: it cuts where the headers from the genesis block on would have to be cut."""
+
+    def answer(first: int, count: int, checkpoint: int = 0) -> Any:
+        data = b"".join(block.data for block in server.ledger.blocks[first : first + count])
+        if checkpoint:
+            sizes = [len(block.data) for block in server.ledger.blocks[:count]]
+            starts = [sum(sizes[:at]) for at in range(count)]
+            data = b"".join(data[start : start + HEADER_SIZE] for start in starts)
+        return {"count": count, "hex": data.hex(), "max": 2016}
+
+    return answer
+
+
+@pytest.mark.parametrize("form", [whole, no_checkpoint, cut_wrongly])
 async def test_a_server_that_cuts_no_headers_serves_too(form: Callable[[ScriptedServer], Any]) -> None:
     server = ScriptedServer(ledger_with_a_past())
     server.answers["blockchain.block.headers"] = form(server)
@@ -169,8 +183,8 @@ def forge_headers(liar: ScriptedServer) -> None:
     other.mine(count=40, salt=7)
     honest = liar._blockchain_block_headers
 
-    def answer(first: int, count: int, checkpoint: int = 0) -> Any:
-        if not checkpoint:
+    def answer(first: int, count: int, _checkpoint: int = 0) -> Any:
+        if first > 20:
             return honest(first, count)
         data = [block.data[:HEADER_SIZE] for block in other.blocks[first : first + count]]
         return {"count": len(data), "hex": b"".join(data).hex(), "max": 2016}
