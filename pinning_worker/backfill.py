@@ -45,7 +45,7 @@ class Backfill:
     changed: Callable[[], None]
 
     _tell_at: datetime | None = None
-    _pause: float = FIRST_RETRY_SECONDS
+    _pause_seconds: float = FIRST_RETRY_SECONDS
 
     async def run(self) -> None:
         """Until the index reaches the first block, or until cancelled."""
@@ -74,7 +74,7 @@ class Backfill:
                 log.error("names.crashed", fault=repr(trouble), exc_info=trouble)
             await self._put_off(trouble)
             return True
-        self._pause = FIRST_RETRY_SECONDS
+        self._pause_seconds = FIRST_RETRY_SECONDS
         return went_on
 
     async def _is_complete(self) -> bool:
@@ -86,9 +86,9 @@ class Backfill:
         return lowest is not None and lowest[0] <= FIRST_BLOCK
 
     async def _put_off(self, trouble: Exception) -> None:
-        log.warning("names.past_put_off", error=str(trouble), seconds=self._pause)
-        await self.clock.sleep(self._pause)
-        self._pause = min(2 * self._pause, LAST_RETRY_SECONDS)
+        log.warning("names.past_put_off", error=str(trouble), seconds=self._pause_seconds)
+        await self.clock.sleep(self._pause_seconds)
+        self._pause_seconds = min(2 * self._pause_seconds, LAST_RETRY_SECONDS)
 
     async def _tell(self, before: int, lowest: int) -> None:
         """Once an hour how far it is, and when it is done."""

@@ -14,22 +14,21 @@ from pinning_worker.domain.pin import Pin
 from pinning_worker.domain.topic.name_row import KeptMedia
 from pinning_worker.ports.books import Dossier
 from pinning_worker.steps.checking import Checking
-from pinning_worker.steps.neighbours import Neighbours
+from pinning_worker.steps.neighbours import Chapter
 
 MOST_PINS = 10  # that are looked at, the latest end first
 
 
 @dataclass(slots=True)
-class KeptContent:
+class KeptContent(Chapter):
     """The port `Media`."""
 
-    near: Neighbours
     checking: Checking
 
     async def kept(self, root: Root) -> KeptMedia | None:
-        if self.near.terms.blocked(root):
+        if self.terms.blocked(root):
             return None
-        known = await self.near.books.dossier(root, MOST_PINS)
+        known = await self.books.dossier(root, MOST_PINS)
         whole = [pin for pin in self._shown(known) if await self.checking.is_kept(pin.root)]
         ends = [pin.ends for pin in whole if pin.ends is not None]
         if not ends:
@@ -40,4 +39,4 @@ class KeptContent:
         return KeptMedia(max(ends), request.sizes, request.blocks)
 
     def _shown(self, known: Dossier) -> Sequence[Pin]:
-        return [pin for pin in known.naming if not self.near.terms.blocked(pin.root)]
+        return [pin for pin in known.naming if not self.terms.blocked(pin.root)]

@@ -139,6 +139,7 @@ async def build_stories(settings: Settings, peers: Network, stores: Stores, cras
         release=ReleaseFile(settings.data_dir / BLOCKS_FOLDER),
     )
     lifecycle = Lifecycle(near, has_last_words=True)
+    catalogue.media = lifecycle.media
     return Stories(
         peers=peers,
         topic_name=settings.topic,
@@ -154,7 +155,6 @@ async def build_stories(settings: Settings, peers: Network, stores: Stores, cras
         tally=tally,
         providing=providing,
     )
-    catalogue.media = lifecycle.media
 
 
 def _reader(

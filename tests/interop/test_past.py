@@ -26,12 +26,12 @@ from tests.interop.browser import ask_for_quote, join, make_art
 from tests.interop.helia import Helia, open_helia
 from tests.interop.market import CONFIRMATIONS, open_market
 from tests.interop.node_binary import needs_node
-from tests.interop.test_electrum import CID, P2WSH, Falsify, LyingProxy, pay
+from tests.interop.test_electrum import CID, P2WSH, UNSEEN, Falsify, LyingProxy, pay
 from tests.interop.worker import Worker
 
 pytestmark = pytest.mark.interop
 
-AT_HOME = Patience(first_retry=0.05, longest_retry=0.2, first_distrust=1000.0)
+AT_HOME = Patience(first_retry_seconds=0.05, longest_retry_seconds=0.2, first_distrust_seconds=1000.0)
 NAMED_BLOCKS = 40
 
 
@@ -54,7 +54,8 @@ def names_in(sandbox: Sandbox, height: int) -> list[tuple[str, NameBytes | None]
 
 @asynccontextmanager
 async def watched(network: Network, urls: Sequence[str]) -> AsyncIterator[PaymentWatcher]:
-    watcher, heard = PaymentWatcher(network, SystemClock(), urls, patience=AT_HOME), Heard()
+    watcher = PaymentWatcher(network, SystemClock(), urls, longest_unseen=UNSEEN, patience=AT_HOME)
+    heard = Heard()
     async with trio.open_nursery() as nursery:
         await nursery.start(watcher.run, heard)
         await heard.until(lambda: heard.tip is not None)
