@@ -9,7 +9,8 @@ Three things keep it out of the way. A server is asked once all payments that it
 has counted for us is so low that it answers everything at once (`Pace.wait_for_spare`); and in pieces of a few seconds.
 
 Any fault is tried again, by the same server or another: a refusal ever later (it costs as much as a hundred requests),
-and a liar leaves like any other (`server.py`).
+and so are headers that do not lead to our block, which say nothing about payments. A lie about the transactions of a
+block ends the conversation, as everywhere (`server.py`).
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from pinning_worker.adapters.electrum.answers import (
     read_status,
     read_tip,
 )
-from pinning_worker.adapters.electrum.faults import LinkLost, RequestRefused, ServerMisbehaved
+from pinning_worker.adapters.electrum.faults import LinkLost, RequestRefused, ServerMisbehaved, WrongPast
 from pinning_worker.adapters.electrum.follow import Follower
 from pinning_worker.adapters.electrum.frames import Frames
 from pinning_worker.adapters.electrum.introduction import TIP, introduce, require_answers
@@ -143,8 +143,7 @@ class Session:
             raise
 
     async def ancestors(self, first: int, last: int, last_hash: str) -> list[Header]:
-        """Returns the headers of those heights, linked by hash to the last one. Raises ElectrumTrouble; after a lie the
-        link is closed already.
+        """Returns the headers of those heights, linked by hash to the last one. Raises WrongPast, ElectrumTrouble.
 
         Up to a checkpoint (here the last of them) a server cuts the AuxPow off, which leaves a tenth of the bytes. One
         that knows no checkpoints sends it along, or refuses; ElectrumX 2.0 cuts at the wrong places. That is no lie, so
@@ -159,9 +158,7 @@ class Session:
         try:
             return ancestors(await self._headers(first, count), count, last_hash)
         except BadHeader as error:
-            fault = ServerMisbehaved(f"headers of the past: {error}")
-            self.wire.give_up(fault)
-            raise fault from error
+            raise WrongPast(f"its headers from {first} to {last} do not lead to our block: {error}") from error
 
     async def _headers(self, *wanted: int) -> bytes:
         return read_headers(await self.wire.call("blockchain.block.headers", *wanted))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from pinning_worker.adapters.electrum import past
 from pinning_worker.adapters.electrum.watcher import PaymentWatcher
@@ -215,30 +216,34 @@ def exchange_names(liar: ScriptedServer) -> None:
 @pytest.mark.parametrize(
     ("lie", "why"),
     [
-        (forge_headers, "headers of the past"),
+        (forge_headers, "do not lead to our block"),
         (leave_names_out, "not that of the block"),
         (exchange_names, "not the one asked for"),
     ],
 )
-async def test_a_liar_is_left_and_the_honest_server_tells_the_past(
+async def test_a_liar_changes_nothing_and_the_honest_server_tells_the_past(
     lie: Callable[[ScriptedServer], None], why: str
 ) -> None:
     liar = ScriptedServer(ledger_with_a_past(), websocket=True)
     honest = ScriptedServer(liar.ledger)
-    async with watching(liar, honest, patience=NO_LIMITS, scripts=()) as (watcher, heard):
-        await caught_up(heard, honest)
-        await eventually(lambda: all(state.height == 40 for state in watcher.servers()), "both are there")
-        lie(liar)
-        honest.is_open = False  # until the liar was asked
-        honest.hang_up()
-        async with trio.open_nursery() as nursery:
+    with capture_logs() as logs:
+        async with watching(liar, honest, patience=NO_LIMITS, scripts=()) as (watcher, heard):
+            await caught_up(heard, honest)
+            await eventually(lambda: all(state.height == 40 for state in watcher.servers()), "both are there")
+            lie(liar)
+            honest.is_open = False  # until the liar was asked
+            honest.hang_up()
+            async with trio.open_nursery() as nursery:
 
-            @nursery.start_soon
-            async def _() -> None:
-                require_the_past(await read_down(watcher, honest.ledger, 38), honest.ledger, 38)
+                @nursery.start_soon
+                async def _() -> None:
+                    require_the_past(await read_down(watcher, honest.ledger, 38), honest.ledger, 38)
 
-            await eventually(lambda: why in watcher.servers()[0].fault, "the lie is found out")
-            honest.is_open = True
+                await eventually(lambda: any(why in line.get("why", "") for line in logs), "the lie is found out")
+                honest.is_open = True
+            is_about_payments = lie is not forge_headers
+            assert (why in watcher.servers()[0].fault) == is_about_payments
+            assert watcher.servers()[0].connected != is_about_payments
 
 
 async def test_a_refusal_is_asked_again_ever_later() -> None:
