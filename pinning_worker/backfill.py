@@ -97,7 +97,7 @@ class Backfill:
         if living is not None and lowest <= living < before:
             log.info("names.living_indexed", reaches_back_to=lowest)
         if lowest <= FIRST_BLOCK:
-            log.info("names.complete", reaches_back_to=lowest)
+            log.info("names.completed", reaches_back_to=lowest)
         elif self._tell_at is None or self.clock.now() >= self._tell_at:
             self._tell_at = self.clock.now() + TELL_EVERY
             log.info("names.past_indexed", reaches_back_to=lowest, blocks_left=lowest - FIRST_BLOCK)

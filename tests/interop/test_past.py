@@ -159,7 +159,7 @@ async def test_a_new_worker_learns_the_whole_past_and_says_so(tmp_path: Path) ->
         await sandbox.indexed()
         async with market.worker() as worker, open_helia(listen=()) as peer:
             await join(peer, worker)
-            await worker.logged(r"names\.complete")
+            await worker.logged(r"names\.completed")
             answer = await detailed(peer, worker, media=True)
             assert (answer["id"], answer["reachesBackTo"], answer["complete"]) == ("r1", 1, True)
             listed = [row["nameId"] for row in answer["names"]]

@@ -116,7 +116,7 @@ async def test_the_past_comes_newest_first_down_to_the_first_block(autojump_cloc
     assert asked[0] == 20
     told = {line["event"]: line for line in logs if line["event"].startswith("names.")}
     assert told["names.living_indexed"]["reaches_back_to"] == 14, "the first answer that reaches 15, 5 below the tip"
-    assert told["names.complete"]["reaches_back_to"] == 1
+    assert told["names.completed"]["reaches_back_to"] == 1
     assert (told["names.past_indexed"]["blocks_left"], told["names.past_indexed"]["reaches_back_to"]) == (16, 17)
 
 
