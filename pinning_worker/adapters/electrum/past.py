@@ -15,6 +15,7 @@ block ends the conversation, as everywhere (`server.py`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,6 +106,11 @@ class PastReader:
         self._called = trio.Event()
         return window
 
+    @property
+    def _has_work(self) -> bool:
+        """False before the first call, and once the first block is reached: then nobody needs to look again."""
+        return self._window is not None and not self._window.is_done
+
     def _is_ours(self, window: PastWindow) -> bool:
         return self._view.chain is not None and self._view.chain.has_block(*window.top)
 
@@ -121,13 +127,15 @@ class PastReader:
                 await trio.sleep(reading.pause_after(fault))
                 continue
             if is_idle:
-                with trio.move_on_after(LOOK_EVERY_SECONDS):
+                with trio.move_on_after(LOOK_EVERY_SECONDS if self._has_work else math.inf):
                     await called.wait()
 
     async def _read_piece(self, reading: _Reading) -> bool:
         """Returns whether there was anything to do."""
         window, session = self._window, reading.server.session
-        if window is None or session is None or not session.has_looked or session.shown_tip is None:
+        if window is None or window.is_done:
+            return False
+        if session is None or not session.has_looked or session.shown_tip is None:
             return False
         if not self._is_ours(window) or session.shown_tip.height < window.top[0]:
             return False
