@@ -3,19 +3,21 @@
     a block of our verified chain -> its NameOps, every byte proven -> the index -> a page, as somebody asked for it
 
 1. The index grows from the first start's tip up, block by block, without a gap: a block that no server delivers is
-   requested again, never skipped. The index holds the next height, so a stop costs nothing.
+   requested again, never skipped. The index holds the next height, so a stop costs nothing. `backfill.py` lets it grow
+   downwards.
 2. Before each block, the block below it is compared with our chain. After a reorg the index drops its blocks down to
    the fork and grows again. It requests only heights that our own headers reach: a server's claim of a tip means
    nothing.
 3. One answer for each LIST. Equal questions within a few seconds share one query of the index. Every change of the
    index discards the shared answers, so each answer shows the newest state.
 
-Blocks before the first start are not read here. docs/protocol.md defines the questions and answers of LIST.
+docs/protocol.md defines the questions and answers of LIST.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -23,16 +25,17 @@ import trio
 from trio_typing import TaskStatus
 
 from pinning_worker.domain.chain.address import script_to_address
+from pinning_worker.domain.chain.ancestors import FIRST_BLOCK
 from pinning_worker.domain.chain.networks import Network
 from pinning_worker.domain.content.cid import Root
-from pinning_worker.domain.money.payment import Tip
+from pinning_worker.domain.money.payment import Tip, named_cid
 from pinning_worker.domain.money.swartz import Swartz
-from pinning_worker.domain.topic.listing import BadDate, BadList, ListQuery
-from pinning_worker.domain.topic.messages import InvalidDateFormat, ListError, Message, NameOps, NoneFound
-from pinning_worker.domain.topic.name_row import NameRow
+from pinning_worker.domain.topic.listing import BadDate, BadList, Details, ListQuery
+from pinning_worker.domain.topic.messages import InvalidDateFormat, ListError, Message, NameOps, Names, NoneFound
+from pinning_worker.domain.topic.name_row import KeptMedia, NameRow
 from pinning_worker.domain.topic.requests import ListRequest
 from pinning_worker.ports.chain import BlockOfNames, Chain
-from pinning_worker.ports.names import NameIndex
+from pinning_worker.ports.names import Media, NameIndex
 from pinning_worker.ports.world import Announcer, Clock, Trouble
 
 log = structlog.get_logger()
@@ -45,7 +48,7 @@ SHARED = timedelta(seconds=5)
 MOST_SHARED = 256
 FIND_SECONDS = 10.0
 
-_Question = tuple[ListQuery, range | None]
+_Question = tuple[ListQuery, range | None, Details | None]
 
 
 @dataclass(slots=True)
@@ -57,6 +60,7 @@ class Catalogue:
     chain: Chain
     index: NameIndex
     announcer: Announcer
+    media: Media | None = None  # set by the wiring: the lifecycle, which knows, is built later
 
     _bell: trio.Event = field(default_factory=trio.Event)
     _stood: tuple[Tip, datetime] | None = None
@@ -129,62 +133,49 @@ class Catalogue:
 
     async def _resume(self, height: int) -> bool:
         await self.index.resume_from(height)
-        self._note_change()
+        self.note_change()
         return True
 
     async def _add(self, height: int) -> bool:
         block = await self.chain.name_ops(height)
         if block is None or not await self.chain.has_block(height, block.hash):
             return False  # a reorg during the request: the next step sees it
-        await self.index.add(height, block.hash, self._rows(block))
-        self._note_change()
+        await self.index.add(height, block.hash, name_rows(block, self.network))
+        self.note_change()
         return True
 
-    def _note_change(self) -> None:
+    def note_change(self) -> None:
+        """The index has changed: no answer from before is given again."""
         self._changes += 1
         self._answers.clear()
-
-    def _rows(self, block: BlockOfNames) -> list[NameRow]:
-        return [
-            NameRow(
-                txid=at.txid,
-                height=block.height,
-                blocktime=int(block.time.timestamp()),
-                position=at.position,
-                n=at.vout,
-                value_swartz=Swartz(at.amount),
-                name=at.op.name,
-                value=at.op.value or b"",
-                address=script_to_address(at.op.address_script, self.network) or "",
-            )
-            for at in block.ops
-            if at.op.name is not None  # a NAME_NEW hides its name
-        ]
 
     async def note_metadata(self, root: Root, has_images: bool) -> None:
         """Stores whether the content under `root` (CIDv1 bytes) is a collection. Raises Trouble."""
         await self.index.note_metadata(root, has_images)
-        self._note_change()
+        self.note_change()
 
     # ------------------------------------------------------------ index -> LIST
 
     async def listed(self, request: ListRequest) -> None:
         """Publishes the one answer to a LIST."""
-        await self.announcer.say(await self._answer(request.asked))
+        answer = await self._answer(request.asked, request.details)
+        if isinstance(answer, Names) and request.details is not None:
+            answer = replace(answer, id=request.details.id)
+        await self.announcer.say(answer)
 
-    async def _answer(self, asked: ListQuery | BadList) -> Message:
+    async def _answer(self, asked: ListQuery | BadList, details: Details | None) -> Message:
         match asked:
             case BadDate():
                 return InvalidDateFormat()
             case BadList():
                 return ListError(str(asked))
             case ListQuery():
-                return await self._shared(asked)
+                return await self._shared(asked, replace(details, id=None) if details else None)
 
-    async def _shared(self, query: ListQuery) -> Message:
+    async def _shared(self, query: ListQuery, details: Details | None) -> Message:
         """One query for all equal questions within a few seconds; other questions do not wait for it."""
         now = self.clock.now()
-        question = (query, query.block_times(now))
+        question = (query, query.block_times(now), details)
         while (known := self._answers.get(question)) is None or now >= known[0]:
             if (looking := self._looking.get(question)) is None:
                 return await self._look(question, now)
@@ -204,11 +195,42 @@ class Catalogue:
             self._answers[question] = (now + SHARED, answer)
         return answer
 
-    async def _find(self, query: ListQuery, times: range | None) -> Message:
+    async def _find(self, query: ListQuery, times: range | None, details: Details | None) -> Message:
         try:
             with trio.fail_after(FIND_SECONDS):
-                rows = await self.index.find(query.filter, times, query.offset, query.limit)
+                lowest = await self.index.lowest()  # before the rows: the index only grows downwards meanwhile
+                rows = tuple(await self.index.find(query.filter, times, query.offset, query.limit))
+                media = await self._media(rows) if details is not None and details.media else None
         except (Trouble, trio.TooSlowError) as trouble:
             log.warning("list.failed", error=str(trouble))
             return ListError("the name index cannot be read now")
-        return NameOps(tuple(rows)) if rows else NoneFound(query.day)
+        if details is not None:
+            is_complete = lowest is not None and lowest[0] <= FIRST_BLOCK
+            return Names(rows, lowest[0] if lowest else None, is_complete, media)
+        return NameOps(rows) if rows else NoneFound(query.day)
+
+    async def _media(self, rows: Sequence[NameRow]) -> tuple[KeptMedia | None, ...]:
+        """What is kept of the content of each row; each content is looked up once."""
+        assert self.media is not None, "the wiring sets it"
+        roots = [named[0].key if (named := named_cid(row.value)) else None for row in rows]
+        kept = {root: await self.media.kept(root) for root in dict.fromkeys(roots) if root is not None}
+        return tuple(kept.get(root) if root is not None else None for root in roots)
+
+
+def name_rows(block: BlockOfNames, network: Network) -> list[NameRow]:
+    """The rows of a block for the index."""
+    return [
+        NameRow(
+            txid=at.txid,
+            height=block.height,
+            blocktime=int(block.time.timestamp()),
+            position=at.position,
+            n=at.vout,
+            value_swartz=Swartz(at.amount),
+            name=at.op.name,
+            value=at.op.value or b"",
+            address=script_to_address(at.op.address_script, network) or "",
+        )
+        for at in block.ops
+        if at.op.name is not None  # a NAME_NEW hides its name
+    ]

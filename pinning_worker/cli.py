@@ -13,6 +13,7 @@ from pinning_worker.commands.check_config import check_config
 from pinning_worker.commands.id import id_
 from pinning_worker.commands.keygen import keygen
 from pinning_worker.commands.migrate import migrate
+from pinning_worker.commands.names import names
 from pinning_worker.commands.peers import peers
 from pinning_worker.commands.pins import pins
 from pinning_worker.commands.quote import quote
@@ -47,7 +48,7 @@ def main() -> None:
       0   done
       1   a fault of this program: please report it with the log
       2   the command line is wrong
-      3   quote, retry: nothing is known of that CID
+      3   quote, retry: nothing is known of that CID; names: no name with that text
       65  refused: by the worker that was asked, or because data or a backup are damaged; the reason is said
       69  something outside is not there: a port, the database, a sandbox, a worker to ask
       75  another worker, or another sandbox, holds the directory
@@ -57,6 +58,7 @@ def main() -> None:
 
 
 for command in (
-    run, migrate, check_config, keygen, id_, peers, quote, pins, retry, blocks, recover, backup, restore, ask, sandbox,
+    run, migrate, check_config, keygen, id_, peers, quote, pins, names, retry, blocks, recover, backup, restore, ask,
+    sandbox,
 ):  # fmt: skip
     main.add_command(command)

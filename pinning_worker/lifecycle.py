@@ -39,6 +39,7 @@ from pinning_worker.steps.fetching import Fetching
 from pinning_worker.steps.keeping import Keeping
 from pinning_worker.steps.last_words import LastWords
 from pinning_worker.steps.losing import Losing
+from pinning_worker.steps.media import KeptContent
 from pinning_worker.steps.neighbours import Neighbours
 from pinning_worker.steps.owing import Owing
 from pinning_worker.steps.paying import Paying
@@ -65,6 +66,7 @@ class Lifecycle:
     queue: Queue = field(init=False)
     shelf: Shelf = field(init=False)
     checking: Checking = field(init=False)
+    media: KeptContent = field(init=False)
     asking: Asking = field(init=False)
     fetching: Fetching = field(init=False)
     paying: Paying = field(init=False)
@@ -91,6 +93,7 @@ class Lifecycle:
         self.checking = Checking(near, crashes, losing, whole)
         near.blocks.found_broken = self.checking.note_broken
         answering = Answering(near, quoting, self.checking)
+        self.media = KeptContent(near, self.checking)
         self.fetching = Fetching(near, quoting, answering, shelf, bell)
         self.paying = Paying(near, shelf, receipts, two_clocks, crashes, last_words, bell)
         self.keeping = Keeping(near, answering, losing, receipts, whole, last_words)

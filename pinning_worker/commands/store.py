@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pinning_worker.adapters.sql.books import SqlBooks
+    from pinning_worker.adapters.sql.database import Database
+    from pinning_worker.adapters.sql.name_index import SqlNameIndex
     from pinning_worker.settings import StoreSettings
 
 Answer = TypeVar("Answer")
@@ -18,17 +20,32 @@ Answer = TypeVar("Answer")
 
 def ask(settings: StoreSettings, question: Callable[[SqlBooks, datetime], Awaitable[Answer]]) -> Answer:
     """Returns `question(books, now)`; `now` is the worker's time. Raises Told."""
-    import trio
-
     from pinning_worker.adapters.machine.clock import SystemClock
     from pinning_worker.adapters.sql.books import SqlBooks
+
+    def about_books(database: Database) -> Awaitable[Answer]:
+        return question(SqlBooks(database), SystemClock(settings.clock_offset_file).now())
+
+    return _ask(settings, about_books)
+
+
+def ask_index(settings: StoreSettings, question: Callable[[SqlNameIndex], Awaitable[Answer]]) -> Answer:
+    """Returns `question(index)`. Raises Told."""
+    from pinning_worker.adapters.sql.name_index import SqlNameIndex
+
+    return _ask(settings, lambda database: question(SqlNameIndex(database)))
+
+
+def _ask(settings: StoreSettings, question: Callable[[Database], Awaitable[Answer]]) -> Answer:
+    import trio
+
     from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.migrate import require_current
     from pinning_worker.logs import configure_logs
 
     async def answer() -> Answer:
         async with open_database(settings.database_url) as database:
-            return await question(SqlBooks(database), SystemClock(settings.clock_offset_file).now())
+            return await question(database)
 
     configure_logs("error", settings.log_format)  # standard output is for the answer alone
     with telling(store_outcomes()):

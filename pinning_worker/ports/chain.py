@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -52,6 +52,15 @@ class Chain(Protocol):
 
     async def name_ops(self, height: int) -> BlockOfNames | None:
         """The block's NameOps; None if our chain has no such block (any more). Raises Trouble if no server answers."""
+
+
+class Past(Protocol):
+    """The blocks below a known one, back to the first. Reading them keeps no payment and no new block waiting."""
+
+    async def names_below(self, height: int, block_hash: str) -> Sequence[BlockOfNames]:
+        """The NameOps of some blocks just below that one, the highest first, each the parent of the one before. Waits
+        until there is one, for as long as it takes; empty if our chain does not have that block (any more), or no block
+        below it holds a name. Asked again for the same block, it says the same."""
 
 
 class ChainListener(Protocol):

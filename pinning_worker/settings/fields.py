@@ -52,7 +52,7 @@ PUBLIC_ELECTRUM_SERVERS = {
     )
 }
 
-NetworkName = Literal["doichain", "doichain-test", "doichain-regtest"]
+NetworkName = Literal["doichain", "doichain-test", "doichain-regtest", "namecoin"]
 Names = Annotated[tuple[str, ...], BeforeValidator(values.as_list)]
 ByteCount = Annotated[int, BeforeValidator(values.as_bytes)]
 Duration = Annotated[timedelta, BeforeValidator(values.as_duration)]

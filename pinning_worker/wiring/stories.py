@@ -24,6 +24,7 @@ from pinning_worker.adapters.p2p.gossip.announcer import TopicAnnouncer
 from pinning_worker.adapters.p2p.gossip.pubsub import Topic
 from pinning_worker.adapters.p2p.gossip.request_reader import RequestReader
 from pinning_worker.adapters.p2p.host.host import Host
+from pinning_worker.backfill import Backfill
 from pinning_worker.catalogue import Catalogue
 from pinning_worker.domain.topic.messages import AddedCid, ExpiredCid, Message
 from pinning_worker.lifecycle import Lifecycle
@@ -51,6 +52,7 @@ class Stories:
     network_name: str
     engine: Engine
     catalogue: Catalogue
+    backfill: Backfill
     lifecycle: Lifecycle
     takedown: TakeDown
     denylist: DenylistFile
@@ -82,6 +84,7 @@ class Stories:
             await giving.start(self.engine.run)
             async with trio.open_nursery() as telling:
                 await telling.start(self.catalogue.run)
+                telling.start_soon(self.backfill.run)
                 await telling.start(self.lifecycle.run)
                 telling.start_soon(self.takedown.run, self.denylist, self.lifecycle.denylist_changed)
                 with until:
@@ -130,6 +133,7 @@ async def build_stories(settings: Settings, peers: Network, stores: Stores, cras
     engine = Engine(host, stores.blocks, providers=peers.dht, serves=takedown.serves)
     watcher = await payment_watcher(settings, network, stores, clock)
     catalogue = Catalogue(network, clock, watcher, stores.index, announcer)
+    backfill = Backfill(network, clock, watcher, watcher, stores.index, catalogue.note_change)
     near = Neighbours(
         terms=terms_of(settings, takedown),
         clock=clock,
@@ -145,12 +149,14 @@ async def build_stories(settings: Settings, peers: Network, stores: Stores, cras
         release=ReleaseFile(settings.data_dir / BLOCKS_FOLDER),
     )
     lifecycle = Lifecycle(near, has_last_words=True)
+    catalogue.media = lifecycle.media
     return Stories(
         peers=peers,
         topic_name=settings.topic,
         network_name=network.name,
         engine=engine,
         catalogue=catalogue,
+        backfill=backfill,
         lifecycle=lifecycle,
         takedown=takedown,
         denylist=denylist,

@@ -117,8 +117,8 @@ def test_no_payment_address() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("NETWORK", "bitcoin", "must be 'doichain', 'doichain-test' or 'doichain-regtest' (it is 'bitcoin', in the"),
-        ("PAYMENT_ADDRESS", MAINNET_ADDRESS, "an address of doichain, while PINNING_NETWORK is doichain-regtest"),
+        ("NETWORK", "bitcoin", "'doichain-regtest' or 'namecoin' (it is 'bitcoin', in the environment)"),
+        ("PAYMENT_ADDRESS", MAINNET_ADDRESS, "of doichain or namecoin, while PINNING_NETWORK is doichain-regtest"),
         ("PAYMENT_ADDRESS", REGTEST_ADDRESS[:-1] + "j", "checksum is wrong"),
         ("CONFIRMATIONS", "six", "must be a whole number (it is 'six', in the environment)"),
         ("CONFIRMATIONS", "0", "must be at least 1"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,20 +21,15 @@ from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import NameFilter
 from pinning_worker.domain.topic.name_row import NameRow
-from pinning_worker.ports.names import NameIndex
+from pinning_worker.ports.names import IndexedBlock, NameIndex
 
 ART = cid_of(RAW, b"art")
 ROW = NameRow(Txid("aa" * 32), 10, 1_000, 1, 0, Swartz(1_000_000), NameBytes(b"art/1"), f"ipfs://{ART}".encode(), "N1")
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[NameIndex]:
-    if request.param == "memory":
-        yield MemoryNameIndex()
-        return
-    database = new_database(tmp_path / "names.db")
-    yield SqlNameIndex(database)
-    await database.close()
+@pytest.fixture
+async def index(database: Database | None) -> NameIndex:
+    return SqlNameIndex(database) if database else MemoryNameIndex()
 
 
 def new_database(path: Path) -> Database:
@@ -117,6 +111,94 @@ async def test_what_is_forgotten_can_be_added_again(index: NameIndex) -> None:
     await index.add(11, "other", [replace(ROW, height=11, name=NameBytes(b"new"))])
     assert await index.hash_at(11) == "other"
     assert await listed(index) == [b"new", b"art/1"]
+
+
+def below(*heights: int) -> list[IndexedBlock]:
+    """Blocks with one name each, called after its height."""
+    return [
+        IndexedBlock(height, f"hash {height}", (replace(ROW, height=height, name=NameBytes(b"%d" % height)),))
+        for height in heights
+    ]
+
+
+async def test_the_lowest_block_is_known_once_one_is_indexed(index: NameIndex) -> None:
+    assert await index.lowest() is None
+    await index.resume_from(10)
+    assert await index.lowest() is None
+    await fill(index, [ROW], [])
+    assert await index.lowest() == (10, "hash 10")
+
+
+async def test_the_past_is_added_below_and_listed_last(index: NameIndex) -> None:
+    await fill(index, [ROW])
+    assert await index.add_below(10, "hash 10", [*below(9), IndexedBlock(8, "hash 8", ()), *below(7)])
+    assert await index.lowest() == (7, "hash 7")
+    assert [await index.hash_at(height) for height in (6, 7, 8, 9, 10)] == [None, *(f"hash {h}" for h in range(7, 11))]
+    assert await index.next_height() == 11
+    assert await index.add_below(7, "hash 7", below(6))
+    assert await listed(index) == [b"art/1", b"9", b"7", b"6"]
+    assert await index.add_below(6, "hash 6", [])
+    assert await index.lowest() == (6, "hash 6")
+
+
+async def test_below_another_lowest_block_nothing_is_added(index: NameIndex) -> None:
+    """A reorg below the first start came while the past was read."""
+    assert not await index.add_below(10, "hash 10", below(9))
+    await fill(index, [ROW])
+    assert not await index.add_below(10, "other", below(9))
+    assert not await index.add_below(9, "hash 9", below(8))
+    assert await index.lowest() == (10, "hash 10")
+    assert await listed(index) == [b"art/1"]
+
+
+@pytest.mark.parametrize("heights", [(8,), (10,), (9, 7), (8, 9), (9, 9)])
+async def test_the_past_has_no_gap_either(heights: tuple[int, ...], index: NameIndex) -> None:
+    await fill(index, [ROW])
+    with pytest.raises(ValueError, match="below"):
+        await index.add_below(10, "hash 10", below(*heights))
+    assert await index.lowest() == (10, "hash 10")
+    assert await listed(index) == [b"art/1"]
+
+
+async def test_a_reorg_deep_in_the_past_drops_what_stands_on_it(index: NameIndex) -> None:
+    await fill(index, [ROW])
+    assert await index.add_below(10, "hash 10", below(9, 8))
+    await index.resume_from(9)
+    assert (await index.lowest(), await index.next_height()) == ((8, "hash 8"), 9)
+    assert await listed(index) == [b"8"]
+    await index.resume_from(5)
+    assert (await index.lowest(), await index.next_height()) == (None, 5)
+
+
+async def test_what_is_known_of_a_content_counts_for_the_past_too(index: NameIndex) -> None:
+    await fill(index, [])
+    await index.note_metadata(ART.key, False)
+    assert await index.add_below(10, "hash 10", below(9))
+    assert await listed(index, NameFilter.NFC) == [b"9"]
+    assert await listed(index, NameFilter.COLLECTIONS) == []
+
+
+async def test_a_block_of_many_names_is_added_below(index: NameIndex) -> None:
+    """Catches: a statement with more parameters than the database takes."""
+    await fill(index, [])
+    rows = tuple(
+        replace(ROW, height=9, position=at, value=f"ipfs://{cid_of(RAW, b'%d' % at)}".encode()) for at in range(2_500)
+    )
+    assert await index.add_below(10, "hash 10", [IndexedBlock(9, "hash 9", rows)])
+    assert len(await index.find(NameFilter.NFC, None, 0, 3_000)) == 2_500
+
+
+async def test_a_search_finds_bytes_in_names_and_values(index: NameIndex) -> None:
+    rows = [
+        replace(ROW, position=1, name=NameBytes(b"art/100%"), value=b"x"),
+        replace(ROW, position=2, name=NameBytes(b"other"), value=b"ART\x00\xff/art/"),
+        replace(ROW, position=3, name=NameBytes(b"Art/"), value=b"100"),
+    ]
+    await fill(index, rows)
+    found = {text: [row.position for row in await index.search(text, 10)] for text in (b"art/", b"%", b"\xff", b"_")}
+    assert found == {b"art/": [2, 1], b"%": [1], b"\xff": [2], b"_": []}
+    assert [row.position for row in await index.search(b"art/", 1)] == [2]
+    assert [row.position for row in await index.search(b"", 10)] == [3, 2, 1]
 
 
 async def test_a_day_is_from_its_first_second_to_before_the_next(index: NameIndex) -> None:

@@ -30,6 +30,7 @@ from pinning_worker.domain.topic.messages import (
     ListError,
     Message,
     NameOps,
+    Names,
     NoneFound,
     PaymentGone,
     PaymentSeen,
@@ -37,7 +38,7 @@ from pinning_worker.domain.topic.messages import (
     Renewal,
     date_text,
 )
-from pinning_worker.domain.topic.name_row import NameRow
+from pinning_worker.domain.topic.name_row import KeptMedia, NameRow
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 END = datetime(2027, 7, 20, 12, tzinfo=UTC)
@@ -178,6 +179,15 @@ SAMPLES: list[tuple[Message, str]] = [
             '"value":0.01,"nameId":"art/1","nameValue":"ipfs://bafy…","address":"N…","valueSwartz":1000000}]'
         ),
     ),
+    (
+        Names((ROW,), 431_018, False, id="r1"),
+        (
+            '{"status":"NAMES","id":"r1","names":[{"txid":"1f0e…","height":500001,"blocktime":1795176000,'
+            '"formattedBlocktime":"2026-11-20 12:00:00","n":0,"value":0.01,"nameId":"art/1","nameValue":"ipfs://bafy…",'
+            '"address":"N…","valueSwartz":1000000}],"reachesBackTo":431018,"complete":false}'
+        ),
+    ),
+    (Names((), None, False), '{"status":"NAMES","names":[],"reachesBackTo":null,"complete":false}'),
     (NoneFound(Days.LAST), "LAST_100_CIDS:NONE"),
     (NoneFound(Days.TODAY), "TODAY_CIDS:NONE"),
     (NoneFound(date(2024, 1, 31)), "2024-01-31_CIDS:NONE"),
@@ -243,6 +253,41 @@ def test_an_answer_is_cut_by_whole_entries() -> None:
 def test_a_full_page_of_the_longest_names_and_values_fits() -> None:
     longest = replace(ROW, name=NameBytes(b"\x01" * 255), value=b"\x01" * 1023)
     assert len(json.loads(NameOps((longest,) * 100).encode())) == 100
+
+
+CID = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
+
+
+@pytest.mark.parametrize(
+    ("value", "kept", "said"),
+    [
+        (f"ipfs://{CID}/metadata.json", None, '{"cid":"' + CID + '","pinned":false}'),
+        (
+            f"ipfs://{CID}",
+            KeptMedia(END, Sizes(1_152, 1_236_168, 1_237_320), 7),
+            '{"cid":"' + CID + '","pinned":true,"bytes":{"metadata":1152,"image":1236168,"total":1237320},"blocks":7,'
+            '"until":"2027-07-20T12:00:00.000Z"}',
+        ),
+        (f"ipfs://{CID}", KeptMedia(END), '{"cid":"' + CID + '","pinned":true,"until":"2027-07-20T12:00:00.000Z"}'),
+        ("ipfs://undefined", None, "null"),
+        ("hello", None, "null"),
+    ],
+)
+def test_a_name_says_what_is_kept_of_its_content(value: str, kept: KeptMedia | None, said: str) -> None:
+    row = replace(ROW, value=value.encode())
+    answer = Names((row,), 1, True, (kept,)).encode().decode()
+    name = row.to_json()[:-1] + ',"media":' + said + "}"
+    assert answer == '{"status":"NAMES","names":[' + name + '],"reachesBackTo":1,"complete":true}'
+    protocol = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
+    assert '"media":' + said.replace(CID, "bafy…") in protocol or said == "null"
+
+
+def test_an_object_of_names_is_cut_by_whole_entries_too() -> None:
+    big = replace(ROW, value=b"\xff" * 100_000)
+    said = Names((big,) * 100, 1, True, (None,) * 100, "r" * 64).encode()
+    assert len(said) <= 900_000
+    assert 0 < len(json.loads(said)["names"]) < 100
+    assert json.loads(said)["complete"] is True
 
 
 @given(st.integers(0, 10**17))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pinning_worker.domain.content.cid import parse_cid
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.topic.listing import BadDate, BadList, Days, ListQuery, NameFilter
+from pinning_worker.domain.topic.listing import BadDate, BadList, Days, Details, ListQuery, NameFilter
 from pinning_worker.domain.topic.requests import Ask, BadAsk, Ignored, Kind, ListRequest, Request, parse
 from tests.domain.test_messages import SAMPLES
 
@@ -174,6 +174,43 @@ def test_a_list_that_cannot_be_understood(fields: dict[str, object]) -> None:
     assert type(request.asked) is BadList
 
 
+@pytest.mark.parametrize(
+    ("fields", "details"),
+    [
+        ({}, None),
+        ({"details": False, "id": 5, "media": "x"}, None),
+        ({"id": ["anything"], "media": 7}, None),
+        ({"details": True}, Details()),
+        ({"details": True, "id": "r" * 64}, Details("r" * 64)),
+        ({"details": True, "media": True, "id": ""}, Details("", media=True)),
+        ({"details": True, "media": False}, Details()),
+    ],
+    ids=str,
+)
+def test_a_list_with_details(fields: dict[str, object], details: Details | None) -> None:
+    assert say(json.dumps({"type": "LIST", "pageSize": 5, **fields})) == ListRequest(ListQuery(limit=5), details)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"details": "true"},
+        {"details": 1},
+        {"details": None},
+        {"details": True, "media": 1},
+        {"details": True, "media": None},
+        {"details": True, "id": 5},
+        {"details": True, "id": None},
+        {"details": True, "id": "r" * 65},
+    ],
+    ids=str,
+)
+def test_details_that_are_wrong_are_refused(fields: dict[str, object]) -> None:
+    request = say(json.dumps({"type": "LIST", **fields}))
+    assert isinstance(request, ListRequest)
+    assert type(request.asked) is BadList
+
+
 # ---------------------------------------------------------------- everything else
 
 _OURS = {
@@ -188,6 +225,7 @@ _OURS = {
     "ExpiredCid": Kind.EXPIRED,
     "Error": Kind.ERROR,
     "NameOps": Kind.NAME_OPS,
+    "Names": Kind.NAMES,
     "NoneFound": Kind.NONE_FOUND,
     "InvalidDateFormat": Kind.INVALID_DATE,
     "ListError": Kind.LIST_ERROR,

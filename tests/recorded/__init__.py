@@ -18,3 +18,9 @@ TIME_AND_BITS: dict[int, tuple[int, int]] = {
     int(height): (time, bits) for height, (time, bits) in _RECORDED["time_and_bits"].items()
 }
 TIP = max(FULL)
+
+_NAMECOIN = json.loads(Path(__file__).with_name("namecoin-headers.json").read_text())["headers"]
+NAMECOIN_FULL = {height: bytes.fromhex(_NAMECOIN[f"namecoin_header_{height}"]) for height in (19_204, 19_414, 37_174)}
+"""Whole headers of Namecoin's mainnet: before, and after, its first merge-mined blocks."""
+NAMECOIN_WITHOUT_OUTPUT = bytes.fromhex(_NAMECOIN["header_zero_output_auxpow"])
+"""A header whose AuxPow has a coinbase without an output; its target is easier than Namecoin's mainnet allows."""

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -19,18 +20,19 @@ from pinning_worker.adapters.memory.chain import MemoryChain
 from pinning_worker.adapters.memory.clock import START, MemoryClock
 from pinning_worker.adapters.memory.name_index import MemoryNameIndex
 from pinning_worker.adapters.memory.network import MemoryAnnouncer
-from pinning_worker.catalogue import MOST_SHARED, Catalogue
+from pinning_worker.catalogue import MOST_SHARED, Catalogue, name_rows
 from pinning_worker.domain.chain.address import address_to_script
 from pinning_worker.domain.chain.nameop import NameOp, NameOpCode
 from pinning_worker.domain.chain.networks import NETWORKS
-from pinning_worker.domain.content.cid import RAW, cid_of
+from pinning_worker.domain.content.cid import RAW, Root, cid_of
 from pinning_worker.domain.identities import NameBytes, Script, Txid
 from pinning_worker.domain.money.payment import Sighting, Tip
 from pinning_worker.domain.topic.listing import NameFilter
 from pinning_worker.domain.topic.messages import NameOps
-from pinning_worker.domain.topic.name_row import NameRow
+from pinning_worker.domain.topic.name_row import KeptMedia, NameRow
 from pinning_worker.domain.topic.requests import ListRequest, parse
 from pinning_worker.ports.chain import BlockOfNames, NameOpAt
+from pinning_worker.ports.names import IndexedBlock
 from pinning_worker.ports.world import Trouble
 
 NETWORK = NETWORKS["doichain-regtest"]
@@ -376,6 +378,100 @@ async def test_a_thousand_different_questions_are_not_all_remembered(autojump_cl
         for offset in range(1_000):
             await world.list(**{"from": offset})
         assert len(world.catalogue._answers) == MOST_SHARED
+
+
+async def test_details_say_how_far_the_index_reaches(autojump_clock: MockClock) -> None:
+    world = World()
+    await world.mine("too old")
+    await world.mine("at the tip")
+    assert await detailed(world) == {"status": "NAMES", "names": [], "reachesBackTo": None, "complete": False}
+    async with world.running():
+        await world.mine("a")
+        answer = await detailed(world, id="r1")
+        assert (answer["status"], answer["id"], answer["reachesBackTo"]) == ("NAMES", "r1", 2)
+        assert answer["complete"] is False
+        assert [row["nameId"] for row in answer["names"]] == ["a", "at the tip"]
+        assert (await detailed(world, **{"from": 9}))["names"] == []
+        old = await world.chain.names_below(2, await indexed_hash(world, 2))
+        rows = [IndexedBlock(block.height, block.hash, tuple(name_rows(block, NETWORK))) for block in old]
+        assert await world.index.add_below(2, await indexed_hash(world, 2), rows)
+        world.catalogue.note_change()
+        answer = await detailed(world)
+        assert (answer["reachesBackTo"], answer["complete"]) == (1, True)
+        assert [row["nameId"] for row in answer["names"]] == ["a", "at the tip", "too old"]
+
+
+async def indexed_hash(world: World, height: int) -> str:
+    found = await world.index.hash_at(height)
+    assert found is not None
+    return found
+
+
+async def detailed(world: World, **fields: object) -> dict[str, Any]:
+    """The one object that answers a LIST with details."""
+    before = len(world.topic.said)
+    request = parse(json.dumps({"type": "LIST", "details": True, **fields}).encode())
+    assert isinstance(request, ListRequest)
+    await world.catalogue.listed(request)
+    (answer,) = world.topic.said[before:]
+    decoded: dict[str, Any] = json.loads(answer.encode())
+    return decoded
+
+
+async def test_askers_with_details_share_a_look_and_each_gets_the_id_of_its_own(autojump_clock: MockClock) -> None:
+    world = World()
+    async with world.running():
+        await world.mine("a")
+        world.index.looks = 0
+        answers = [await detailed(world, id=id_) for id_ in ("r1", "r2")] + [await detailed(world)]
+        assert [answer.get("id") for answer in answers] == ["r1", "r2", None]
+        assert world.index.looks == 1
+        assert await world.list() == ["a"], "an array for who asks for none"
+        assert world.index.looks == 2
+
+
+async def test_a_question_with_details_that_cannot_be_answered_gets_a_text_as_ever(autojump_clock: MockClock) -> None:
+    world = World()
+    assert await world.list(details=True, dateString="31.1.2024") == "INVALID_DATE_FORMAT"
+    assert await world.list(details="yes") == "ERROR:details is true or false"
+    world.index.broken = True
+    assert await world.list(details=True) == "ERROR:the name index cannot be read now"
+
+
+@dataclass(slots=True)
+class KeptForArt:
+    root: Root
+    broken: bool = False
+    asked: list[Root] = field(default_factory=list)
+
+    async def kept(self, root: Root) -> KeptMedia | None:
+        if self.broken:
+            raise Trouble("the disk is away")
+        self.asked.append(root)
+        return KeptMedia(START) if root == self.root else None
+
+
+async def test_media_is_looked_up_once_for_each_content(autojump_clock: MockClock) -> None:
+    world, art, other = World(), cid_of(RAW, b"art"), cid_of(RAW, b"other")
+    kept = KeptForArt(art.key)
+    async with world.running():
+        world.catalogue.media = kept
+        await world.mine("a", "b", value=f"ipfs://{art}".encode())
+        await world.mine("c", value=f"ipfs://{other}".encode())
+        await world.mine("d", value=b"no content")
+        answer = await detailed(world, media=True)
+        until = "2026-11-20T12:00:00.000Z"
+        assert [(row["nameId"], row["media"]) for row in answer["names"]] == [
+            ("d", None),
+            ("c", {"cid": str(other), "pinned": False}),
+            ("b", {"cid": str(art), "pinned": True, "until": until}),
+            ("a", {"cid": str(art), "pinned": True, "until": until}),
+        ]
+        assert sorted(kept.asked) == sorted([art.key, other.key])
+        assert "media" not in (await detailed(world))["names"][0]
+        kept.broken = True
+        await trio.sleep(5)
+        assert await world.list(details=True, media=True) == "ERROR:the name index cannot be read now"
 
 
 async def test_days_are_utc_and_today_moves(autojump_clock: MockClock) -> None:

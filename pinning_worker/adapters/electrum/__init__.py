@@ -5,7 +5,7 @@ server         one server for as long as the worker runs; session: one conversat
 introduction   the first exchange: protocol, chain, tip; probe: the same for an operator
 follow         our headers follow a server's; header_file: on disk; view: what we know, without I/O
 payments       which histories are read first; sightings, shown: who shows what, and what is proven
-nameops        all NameOps of one block
+nameops        all NameOps of some blocks; past: of those below the first start, past_window: which of them is where
 sight          whether the worker would notice a payment made now
 wire, frames, measured_stream, endpoint   JSON-RPC over tcp, ssl, ws, wss
 bounds, pace, patience                    how large, how fast, how long

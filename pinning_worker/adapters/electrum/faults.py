@@ -84,6 +84,13 @@ class OtherCheckpoint(ServerMisbehaved):
     mend = "if other servers say the same, correct PINNING_CHECKPOINT; else take this one out of the list"
 
 
+class WrongPast(ElectrumTrouble):
+    """The server has another past than our chain, or a damaged one. It may be honest about payments, and is asked for
+    those as before."""
+
+    mend = "nothing, if another server has the past"
+
+
 class RequestRefused(ElectrumTrouble):
     """The server answered with an error. `code` is JSON-RPC's, `message` its own words (cut to 500 characters)."""
 

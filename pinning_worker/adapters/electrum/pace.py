@@ -13,7 +13,10 @@ import trio
 
 COST_PER_BYTE = 1 / 5000
 COST_OF_ERROR = 100.0
+COST_OF_CALL = 1.0
+COST_OF_METHOD = {"blockchain.transaction.id_from_pos": 0.3}  # of bulk work; what costs less than 1 and is rare is 1
 SOFT_LIMIT = 900.0  # above it the server answers slowly
+SPARE_LIMIT = 400.0  # work that could wait for days starts below it: one piece more, and all is still answered at once
 DEEPEST_DEBT = 5000.0  # beyond the burst: ElectrumX has closed the connection by then, and counts no more
 
 
@@ -40,13 +43,22 @@ class Pace:
     @property
     def is_strained(self) -> bool:
         """True while the server delays each request of a batch: an urgent one should not queue behind many."""
-        self._refill()
-        return self._burst - self._left > SOFT_LIMIT
+        return self._spent() > SOFT_LIMIT
 
     async def wait(self) -> None:
         """Returns as soon as nothing is overdrawn. Bulk work calls it before each piece."""
         while self.is_spent:  # noqa: ASYNC110  # time itself refills the bucket
             await trio.sleep(-self._left / self._per_second)
+
+    async def wait_for_spare(self) -> None:
+        """Returns while so little is spent that the server answers everything at once, and goes on to. Work for which
+        nobody waits calls it before each piece, and leaves the burst to payments and headers."""
+        while (excess := self._spent() - SPARE_LIMIT) > 0:  # noqa: ASYNC110  # time itself refills the bucket
+            await trio.sleep(excess / self._per_second)
+
+    def _spent(self) -> float:
+        self._refill()
+        return self._burst - self._left
 
     def _refill(self) -> None:
         now = trio.current_time()

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Patience:
     """`first_retry_seconds` doubles up to `longest_retry_seconds` while a server cannot be reached;
-    `first_distrust_seconds` up to `longest_distrust_seconds` while it misbehaves. `burst` and `per_second` configure
-    `Pace`, in ElectrumX's units of cost: raise them for a server of your own that has no limits."""
+    `first_distrust_seconds` up to `longest_distrust_seconds` while it misbehaves; `refusal_seconds` up to
+    `longest_refusal_seconds` while it refuses the past. `burst` and `per_second` configure `Pace`, in ElectrumX's units
+    of cost: raise them for a server of your own that has no limits."""
 
     connect_seconds: float = 10.0
     answer_seconds: float = 30.0
@@ -22,6 +23,8 @@ class Patience:
     longest_retry_seconds: float = 60.0
     first_distrust_seconds: float = 5 * 60.0
     longest_distrust_seconds: float = 60 * 60.0
+    refusal_seconds: float = 60.0  # before a piece of the past that was refused is requested again
+    longest_refusal_seconds: float = 60 * 60.0
     put_off_seconds: float = 30.0  # before news is offered again that the listener could not store
     burst: float = 5000.0
     per_second: float = 1.0
@@ -32,6 +35,11 @@ class Patience:
 
     def trust_again_after(self, offences: int) -> float:
         return _jittered(min(self.first_distrust_seconds * 2 ** min(offences - 1, 32), self.longest_distrust_seconds))
+
+    def refused_again_after(self, refusals: int) -> float:
+        """The wait after the n-th refusal in a row, counted from 1."""
+        doubled: float = self.refusal_seconds * 2 ** min(refusals - 1, 32)
+        return min(doubled, self.longest_refusal_seconds)
 
 
 def _jittered(seconds: float) -> float:

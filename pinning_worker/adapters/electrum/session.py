@@ -14,7 +14,7 @@ A notification only rings the bell; the session then judges the answers against 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import structlog
@@ -22,25 +22,27 @@ import trio
 
 from pinning_worker.adapters.electrum.answers import (
     ShownTip,
+    read_headers,
     read_history,
     read_parameters,
     read_status,
     read_tip,
 )
-from pinning_worker.adapters.electrum.faults import LinkLost, RequestRefused, ServerMisbehaved
+from pinning_worker.adapters.electrum.faults import LinkLost, RequestRefused, ServerMisbehaved, WrongPast
 from pinning_worker.adapters.electrum.follow import Follower
 from pinning_worker.adapters.electrum.frames import Frames
 from pinning_worker.adapters.electrum.introduction import TIP, introduce, require_answers
 from pinning_worker.adapters.electrum.log_limit import LogLimit
-from pinning_worker.adapters.electrum.nameops import read_name_ops
+from pinning_worker.adapters.electrum.nameops import Wait, read_name_ops
 from pinning_worker.adapters.electrum.pace import COST_PER_BYTE, Pace
 from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.payments import PaymentReader
 from pinning_worker.adapters.electrum.view import ChainView
 from pinning_worker.adapters.electrum.wire import Wire
 from pinning_worker.domain.chain.address import scripthash
+from pinning_worker.domain.chain.ancestors import ancestors
 from pinning_worker.domain.chain.headerchain import MOST_AHEAD_SECONDS, FromTheFuture
-from pinning_worker.domain.chain.headers import Header
+from pinning_worker.domain.chain.headers import BadHeader, Header
 from pinning_worker.ports.chain import NameOpAt
 
 STATUSES_AT_ONCE = 100  # requested again in one check-in
@@ -67,6 +69,7 @@ class Session:
         self._view, self._pace, self._patience = view, pace, patience
         self._follower = Follower(self.wire, pace, view, patience.courtesy_seconds)
         self._reader = PaymentReader(server, self.wire, pace, view)
+        self._cuts_headers = True  # until it refuses to
         self._statuses: dict[str, str | None] = {}  # scripthash of a subscribed script -> its status
         self._to_read: set[str] = set()  # scripthashes whose history is to be read
         self._not_before: dict[str, float] = {}  # scripthash of a long history -> when it may be read again
@@ -130,13 +133,35 @@ class Session:
         await trio.sleep_until(moment)
         self.ring()
 
-    async def name_ops(self, height: int, header: Header) -> tuple[NameOpAt, ...]:
-        """Returns all NameOps of that block. Raises ElectrumTrouble; after a lie the link is closed already."""
+    async def name_ops(self, headers: Mapping[int, Header], wait: Wait) -> dict[int, tuple[NameOpAt, ...]]:
+        """Returns all NameOps of the blocks with those headers. Raises ElectrumTrouble; after a lie the link is closed
+        already."""
         try:
-            return await read_name_ops(self.wire, self._pace, height, header)
+            return await read_name_ops(self.wire, wait, headers)
         except ServerMisbehaved as fault:
             self.wire.give_up(fault)
             raise
+
+    async def ancestors(self, first: int, last: int, last_hash: str) -> list[Header]:
+        """Returns the headers of those heights, linked by hash to the last one. Raises WrongPast, ElectrumTrouble.
+
+        Up to a checkpoint (here the last of them) a server cuts the AuxPow off, which leaves a tenth of the bytes. One
+        that knows no checkpoints sends it along, or refuses; ElectrumX 2.0 cuts at the wrong places. That is no lie, so
+        the headers are requested again whole, and from then on always.
+        """
+        count = last - first + 1
+        if self._cuts_headers:
+            try:
+                return ancestors(await self._headers(first, count, last), count, last_hash)
+            except (RequestRefused, BadHeader):
+                self._cuts_headers = False
+        try:
+            return ancestors(await self._headers(first, count), count, last_hash)
+        except BadHeader as error:
+            raise WrongPast(f"its headers from {first} to {last} do not lead to our block: {error}") from error
+
+    async def _headers(self, *wanted: int) -> bytes:
+        return read_headers(await self.wire.call("blockchain.block.headers", *wanted))
 
     # --- introducing
 

@@ -24,6 +24,7 @@ from trio_typing import TaskStatus
 from pinning_worker.adapters.electrum.endpoint import parse_server_url
 from pinning_worker.adapters.electrum.faults import ElectrumTrouble
 from pinning_worker.adapters.electrum.header_file import HeaderFile
+from pinning_worker.adapters.electrum.past import PastReader
 from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.server import Server, ServerState
 from pinning_worker.adapters.electrum.session import Session
@@ -69,6 +70,7 @@ class PaymentWatcher:
         self._servers = [
             Server(parse_server_url(url), self._view, patience or Patience()) for url in dict.fromkeys(servers)
         ]
+        self._past = PastReader(self._view, self._servers, patience or Patience())
         self.sight = Sight(self._view, self._servers, longest_unseen)
         self._news, self._unsaved = trio.Event(), trio.Event()
         self._is_telling = self._is_read = False
@@ -115,26 +117,29 @@ class PaymentWatcher:
         if self._view.header_at(height) is None:
             return None
         trouble = ElectrumTrouble("no Electrum server that has this block is connected")
-        for session in self._sessions_with(height):
+        for server, session in self._sessions_with(height):
             header = self._view.header_at(height)
             if header is None:  # a reorg while we asked the last server
                 return None
             try:
-                ops = await session.name_ops(height, header)
+                found = await session.name_ops({height: header}, server.pace.wait)
             except ElectrumTrouble as fault:
                 trouble = fault
                 continue
             if self._view.header_at(height) != header:
                 return None
-            return BlockOfNames(height, header.block_hash, header_time(header), ops)
+            return BlockOfNames(height, header.block_hash, header_time(header), found[height])
         raise trouble
 
-    def _sessions_with(self, height: int) -> list[Session]:
+    async def names_below(self, height: int, block_hash: str) -> Sequence[BlockOfNames]:
+        return await self._past.below(height, block_hash)
+
+    def _sessions_with(self, height: int) -> list[tuple[Server, Session]]:
         """Sessions with servers that show this height: those with budget left first, and among them WebSockets first
         (the other transports delay small answers)."""
         by_speed = sorted(self._servers, key=lambda server: (server.pace.is_spent, not server.endpoint.is_websocket))
-        sessions = [server.session for server in by_speed if server.session is not None]
-        return [session for session in sessions if session.shown_tip and session.shown_tip.height >= height]
+        sessions = [(server, server.session) for server in by_speed if server.session is not None]
+        return [each for each in sessions if each[1].shown_tip and each[1].shown_tip.height >= height]
 
     def servers(self) -> list[ServerState]:
         """The states in the order of the configuration."""
@@ -152,6 +157,7 @@ class PaymentWatcher:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._tell, listener)
             nursery.start_soon(self.sight.run)
+            nursery.start_soon(self._past.run)
             if self._headers is not None:
                 nursery.start_soon(self._keep_headers, self._headers)
             for server in self._servers:

@@ -28,7 +28,7 @@ from pinning_worker.adapters.electrum.faults import (
     TooMuch,
 )
 from pinning_worker.adapters.electrum.frames import Frames
-from pinning_worker.adapters.electrum.pace import COST_OF_ERROR, Pace
+from pinning_worker.adapters.electrum.pace import COST_OF_CALL, COST_OF_ERROR, COST_OF_METHOD, Pace
 
 BATCH_SIZE = 100
 BATCHES_AT_ONCE = 4
@@ -117,7 +117,7 @@ class Wire:
         sent = [_Pending(method) for method, _ in calls]
         self._pending.update(zip(ids, sent, strict=True))
         self._awaited += sum_of(pending.bound for pending in sent)
-        self._pace.spend(len(calls))
+        self._pace.spend(sum(COST_OF_METHOD.get(method, COST_OF_CALL) for method, _ in calls))
         await self._send_frame(_encode(calls, ids))
         return sent
 

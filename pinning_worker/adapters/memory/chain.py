@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -30,6 +30,7 @@ class MemoryChain:
     mempool: dict[str, Sighting] = field(default_factory=dict)
     scripts: set[Script] = field(default_factory=set)
     seen: bool = True
+    past_at_once: int = 3  # blocks in one answer
     read: bool = False  # as of a watcher after a start, until it has reported everything
     _blocks: list[_Block] = field(default_factory=list)
     _mined: int = 0
@@ -53,6 +54,12 @@ class MemoryChain:
 
     async def watch(self, scripts: Collection[Script]) -> None:
         self.scripts.update(scripts)
+
+    async def names_below(self, height: int, block_hash: str) -> Sequence[BlockOfNames]:
+        if not await self.has_block(height, block_hash):
+            return []
+        found = [await self.name_ops(below) for below in range(height - 1, max(0, height - 1 - self.past_at_once), -1)]
+        return [block for block in found if block is not None]
 
     async def name_ops(self, height: int) -> BlockOfNames | None:
         if not 0 <= height < len(self._blocks):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, delete, false, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, false, func, insert, or_, select, update
 
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.name_tables import SELECTED_BY, name_blocks, name_metadata, name_ops, name_progress
@@ -18,6 +18,9 @@ from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.money.payment import named_cid
 from pinning_worker.domain.topic.listing import NameFilter
 from pinning_worker.domain.topic.name_row import NameRow
+from pinning_worker.ports.names import IndexedBlock
+
+ROWS_AT_ONCE = 1_000  # in one question about their content: a database limits the parameters of a statement
 
 
 class SqlNameIndex:
@@ -33,14 +36,23 @@ class SqlNameIndex:
         query = select(name_blocks.c.hash).where(name_blocks.c.height == height)
         return await self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
 
+    async def lowest(self) -> tuple[int, str] | None:
+        return await self._database.read(_lowest)
+
     async def add(self, height: int, hash: str, rows: Sequence[NameRow]) -> None:
         await self._database.write(lambda connection: _add(connection, height, hash, rows))
+
+    async def add_below(self, height: int, hash: str, blocks: Sequence[IndexedBlock]) -> bool:
+        return await self._database.write(lambda connection: _add_below(connection, height, hash, blocks))
 
     async def resume_from(self, height: int) -> None:
         await self._database.write(lambda connection: _resume_from(connection, height))
 
     async def find(self, wanted: NameFilter, times: range | None, offset: int, limit: int) -> Sequence[NameRow]:
         return await self._database.read(lambda connection: _find(connection, wanted, times, offset, limit))
+
+    async def search(self, text: bytes, limit: int) -> Sequence[NameRow]:
+        return await self._database.read(lambda connection: _search(connection, text, limit))
 
     async def note_metadata(self, root: Root, has_images: bool) -> None:
         await self._database.write(lambda connection: _note(connection, root, has_images))
@@ -87,6 +99,29 @@ def page(wanted: NameFilter, times: range | None, heights: range | None, offset:
     return select(name_ops).join(keys, same_key).order_by(name_ops.c.height.desc(), name_ops.c.position.desc())
 
 
+def _search(connection: Connection, text: bytes, limit: int) -> Sequence[NameRow]:
+    query = (
+        select(name_ops)
+        .where(or_(*(_contains(connection, column, text) for column in (name_ops.c.name, name_ops.c.value))))
+        .order_by(name_ops.c.height.desc(), name_ops.c.position.desc())
+        .limit(limit)
+    )
+    return [_row(row) for row in connection.execute(query)]
+
+
+def _contains(connection: Connection, column: ColumnElement[bytes], text: bytes) -> ColumnElement[bool]:
+    """Whether the bytes in that column contain these. LIKE is for texts."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    found_at = func.instr(column, text) if is_sqlite else func.pg_catalog.position(column, text)
+    return found_at > 0
+
+
+def _lowest(connection: Connection) -> tuple[int, str] | None:
+    query = select(name_blocks.c.height, name_blocks.c.hash).order_by(name_blocks.c.height).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else (row.height, row.hash)
+
+
 def _next_height(connection: Connection) -> int | None:
     return connection.execute(select(name_progress.c.next_height)).scalar_one_or_none()
 
@@ -94,14 +129,36 @@ def _next_height(connection: Connection) -> int | None:
 def _add(connection: Connection, height: int, hash: str, rows: Sequence[NameRow]) -> None:
     if height != (expected := _next_height(connection)):
         raise ValueError(f"block {height} is not the one to index next ({expected})")
-    blocktime = rows[0].blocktime if rows else None
-    connection.execute(insert(name_blocks).values(height=height, hash=hash, blocktime=blocktime))
-    if rows:
-        roots = [_root(row) for row in rows]
-        known = _has_images(connection, {root for root in roots if root})
-        values = [_values(row, root, known.get(root) if root else None) for row, root in zip(rows, roots, strict=True)]
-        connection.execute(insert(name_ops), values)
+    _insert(connection, [IndexedBlock(height, hash, tuple(rows))])
     connection.execute(update(name_progress).values(next_height=height + 1))
+
+
+def _add_below(connection: Connection, height: int, hash: str, blocks: Sequence[IndexedBlock]) -> bool:
+    if _lowest(connection) != (height, hash):
+        return False
+    if [block.height for block in blocks] != list(range(height - 1, height - 1 - len(blocks), -1)):
+        raise ValueError(f"those blocks do not lie just below {height}")
+    _insert(connection, blocks)
+    return True
+
+
+def _insert(connection: Connection, blocks: Sequence[IndexedBlock]) -> None:
+    values = [
+        {"height": block.height, "hash": block.hash, "blocktime": block.rows[0].blocktime if block.rows else None}
+        for block in blocks
+    ]
+    if values:
+        connection.execute(insert(name_blocks), values)
+    rows = [row for block in blocks for row in block.rows]
+    for at in range(0, len(rows), ROWS_AT_ONCE):
+        _insert_rows(connection, rows[at : at + ROWS_AT_ONCE])
+
+
+def _insert_rows(connection: Connection, rows: Sequence[NameRow]) -> None:
+    roots = [_root(row) for row in rows]
+    known = _has_images(connection, {root for root in roots if root})
+    values = [_values(row, root, known.get(root) if root else None) for row, root in zip(rows, roots, strict=True)]
+    connection.execute(insert(name_ops), values)
 
 
 def _resume_from(connection: Connection, height: int) -> None:

@@ -1,4 +1,4 @@
-"""The Doichain networks, one literal row each: the differences between mainnet, testnet and regtest.
+"""The networks, one literal row each: the differences between Doichain's mainnet, testnet and regtest, and Namecoin.
 
 From doichain-core 31.1, `src/kernel/chainparams.cpp` and `src/consensus/params.h`. Hashes are hex in display order. A
 test may make a row of its own with `dataclasses.replace`, for example one that retargets every 16 blocks.
@@ -209,4 +209,28 @@ DOICHAIN_REGTEST = Network(
     split_block=None,
 )
 
-NETWORKS = {network.name: network for network in (DOICHAIN, DOICHAIN_TEST, DOICHAIN_REGTEST)}
+# Doichain's elder sister, after Namecoin Core `src/kernel/chainparams.cpp` and ElectrumX's class `Namecoin`; recorded
+# headers pass by this row. Names are registered and updated by NAME_NEW, NAME_FIRSTUPDATE and NAME_UPDATE; there is no
+# NAME_DOI. Base58 addresses of the two mainnets look alike.
+NAMECOIN = Network(
+    name="namecoin",
+    genesis_hash="000000000062b72c5e2ceb45fbc8587e807c155b0da735e6483dfba2f0a9c770",
+    p2pkh_prefix=52,
+    p2sh_prefix=13,
+    wif_prefix=180,
+    bech32_hrp="nc",
+    pow_limit=(1 << 224) - 1,
+    auxpow_chain_id=1,
+    auxpow_from_height=19_200,
+    auxpow_strict=True,
+    difficulty=Retarget2016(),
+    block_spacing=BLOCK_SPACING_SECONDS,
+    blocks_on_demand=False,
+    name_life=36_000,
+    months_sold_max=8,
+    least_name_amount=Swartz(1_000_000),
+    anchor=None,  # the newest recorded header is of 2012
+    split_block=None,
+)
+
+NETWORKS = {network.name: network for network in (DOICHAIN, DOICHAIN_TEST, DOICHAIN_REGTEST, NAMECOIN)}

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 
 DEFAULT_PAGE, LARGEST_PAGE = 10, 100
+LONGEST_ID = 64
 _FURTHEST = 2**31 - 1  # an offset beyond it gives an empty page, and is cut to fit any database's integer
 _SECONDS_OF_A_DAY = 86_400
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -66,10 +67,29 @@ class ListQuery:
         return range(start, start + _SECONDS_OF_A_DAY)
 
 
+@dataclass(frozen=True, slots=True)
+class Details:
+    """The asker wants an object instead of an array: with the index's reach, with `id`, and for each name with what is
+    kept of its content if `media`."""
+
+    id: str | None = None
+    media: bool = False
+
+
+def parse_details(body: Mapping[str, object]) -> Details | None:
+    """None without `"details":true`; then `id` and `media` mean nothing, whatever they are. Raises BadList."""
+    if not _flag(body, "details"):
+        return None
+    id_ = body.get("id")
+    if "id" in body and not (isinstance(id_, str) and len(id_) <= LONGEST_ID):
+        raise BadList(f"id is a text of at most {LONGEST_ID} characters")
+    return Details(id_ if isinstance(id_, str) else None, _flag(body, "media"))
+
+
 def parse_list(body: Mapping[str, object]) -> ListQuery:
     """The typed form, an object with `"type":"LIST"`. Raises BadDate, BadList.
 
-    `height` (the client's tip) and `id` select nothing. A page of more than 100 is cut to 100.
+    `height` (the client's tip), `id`, `details` and `media` select nothing. A page of more than 100 is cut to 100.
     """
     chosen, day = body.get("filter"), body.get("dateString")
     if isinstance(chosen, Mapping):
@@ -124,4 +144,11 @@ def _whole(body: Mapping[str, object], field: str, *, default: int, least: int) 
     value = body.get(field, default)
     if type(value) is not int or value < least:
         raise BadList(f"{field} is a whole number of at least {least}")
+    return value
+
+
+def _flag(body: Mapping[str, object], field: str) -> bool:
+    value = body.get(field, False)
+    if not isinstance(value, bool):
+        raise BadList(f"{field} is true or false")
     return value

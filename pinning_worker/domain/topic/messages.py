@@ -9,9 +9,9 @@ when each may be sent.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from pinning_worker.domain.content.sizes import Sizes as Sizes
@@ -21,7 +21,8 @@ from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import Days
-from pinning_worker.domain.topic.name_row import NameRow, json_page, name_text
+from pinning_worker.domain.topic.name_row import LARGEST_ANSWER, KeptMedia, NameRow, json_array, name_text, with_media
+from pinning_worker.domain.topic.name_row import date_text as date_text
 
 _MOST_FOREIGN, _LONGEST_FOREIGN = 50, 500  # limits of the links that we repeat from a stranger's metadata.json
 
@@ -249,7 +250,31 @@ class NameOps:
     rows: tuple[NameRow, ...]
 
     def encode(self) -> bytes:
-        return json_page(self.rows)
+        return json_array(row.to_json() for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The same page with what it is a page of: the answer to a LIST with details. `media`: for each row what is kept of
+    its content; None if nobody asked."""
+
+    rows: tuple[NameRow, ...]
+    reaches_back_to: int | None  # the lowest indexed block; None: no block is indexed yet
+    complete: bool  # no block below that holds a name
+    media: tuple[KeptMedia | None, ...] | None = None
+    id: str | None = None
+
+    def encode(self) -> bytes:
+        begin = _status("NAMES", _id(self.id)).removesuffix(b"}") + b',"names":'
+        reach = {"reachesBackTo": self.reaches_back_to, "complete": self.complete}
+        end = b"," + json.dumps(reach, separators=(",", ":")).encode().removeprefix(b"{")
+        return begin + json_array(self._entries(), LARGEST_ANSWER - len(begin) - len(end)) + end
+
+    def _entries(self) -> Iterator[str]:
+        if self.media is None:
+            yield from (row.to_json() for row in self.rows)
+        else:
+            yield from (with_media(row, kept) for row, kept in zip(self.rows, self.media, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,13 +303,6 @@ class ListError:
 
     def encode(self) -> bytes:
         return f"ERROR:{self.text}".encode()
-
-
-def date_text(moment: datetime) -> str:
-    """`2026-11-20T12:00:00.000Z`. Raises ValueError without a time zone."""
-    if moment.tzinfo is None:
-        raise ValueError(f"a date without a time zone: {moment}")
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _term(pin: CidPinnedWithName | ExpiringCid) -> dict[str, object]:

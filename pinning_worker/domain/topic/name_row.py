@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.identities import NameBytes, Txid
+from pinning_worker.domain.money.payment import named_cid
 from pinning_worker.domain.money.swartz import SWARTZ_PER_DOI, Swartz
 from pinning_worker.domain.topic.listing import NameFilter
 
@@ -26,6 +28,22 @@ NAME_PREFIXES: dict[NameFilter, tuple[bytes, ...]] = {
 }
 EMPTY_VALUES = (b"", b" ", b"empty")
 IPFS = b"ipfs://"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMedia:
+    """Content that the worker keeps for a paid term, at least until the latest end. `sizes`: None for a part of another
+    closure, as an image that a metadata names."""
+
+    until: datetime
+    sizes: Sizes | None = None
+    blocks: int | None = None
+
+    def fields(self) -> dict[str, object]:
+        sizes = self.sizes
+        counted = {} if sizes is None else {"metadata": sizes.metadata, "image": sizes.image, "total": sizes.total}
+        measured = {"bytes": counted, "blocks": self.blocks} if counted else {}
+        return {"pinned": True, **measured, "until": date_text(self.until)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +102,27 @@ def decimal_doi(value: Swartz) -> str:
     return f"{whole}.{rest:08d}".rstrip("0").rstrip(".")
 
 
-def json_page(rows: Iterable[NameRow], largest: int = LARGEST_ANSWER) -> bytes:
-    """The rows as one JSON array of at most `largest` bytes, cut by whole entries."""
+def with_media(row: NameRow, kept: KeptMedia | None) -> str:
+    """The row's object, and in it what is kept of the content that its value names; null if it names none."""
+    named = named_cid(row.value)
+    media = {"cid": named[1], **(kept.fields() if kept else {"pinned": False})} if named else None
+    written = json.dumps(media, ensure_ascii=False, separators=(",", ":"))
+    return f'{row.to_json()[:-1]},"media":{written}}}'
+
+
+def date_text(moment: datetime) -> str:
+    """`2026-11-20T12:00:00.000Z`. Raises ValueError without a time zone."""
+    if moment.tzinfo is None:
+        raise ValueError(f"a date without a time zone: {moment}")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def json_array(entries: Iterable[str], largest: int = LARGEST_ANSWER) -> bytes:
+    """The JSON texts as one array of at most `largest` bytes, cut by whole entries."""
     written: list[bytes] = []
     size = len(b"[]")
-    for row in rows:
-        entry = row.to_json().encode()
+    for text in entries:
+        entry = text.encode()
         size += len(entry) + (1 if written else 0)
         if size > largest:
             break

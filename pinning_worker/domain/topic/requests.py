@@ -19,10 +19,17 @@ from typing import NoReturn
 
 from pinning_worker.domain.content.cid import BadCid, Cid, UnsupportedCid, parse_cid
 from pinning_worker.domain.errors import ErrorCode
-from pinning_worker.domain.topic.listing import BadList, ListQuery, parse_list, parse_plain_list
+from pinning_worker.domain.topic.listing import (
+    LONGEST_ID,
+    BadList,
+    Details,
+    ListQuery,
+    parse_details,
+    parse_list,
+    parse_plain_list,
+)
 
 LARGEST_REQUEST = 16 * 1024
-LONGEST_ID = 64
 MOST_ORIGINS = 20
 _LONGEST_ORIGIN = 512
 _LONGEST_ECHO = 512  # of a malformed CID; every real one is shorter
@@ -43,6 +50,7 @@ class Kind(StrEnum):
     EXPIRED = "expired-cid"
     ERROR = "error"
     NAME_OPS = "name-ops"
+    NAMES = "names"
     NONE_FOUND = "none-found"
     INVALID_DATE = "invalid-date"
     LIST_ERROR = "list-error"
@@ -56,7 +64,7 @@ class Kind(StrEnum):
 _BY_STATUS = {
     kind.value.upper(): kind
     for kind in Kind
-    if kind.value.endswith("-cid") or kind in (Kind.SEEN, Kind.SHORT, Kind.GONE, Kind.PINNED, Kind.ERROR)
+    if kind.value.endswith("-cid") or kind in (Kind.SEEN, Kind.SHORT, Kind.GONE, Kind.PINNED, Kind.NAMES, Kind.ERROR)
 }
 
 
@@ -76,6 +84,7 @@ class ListRequest:
     """A request for a page of NameOps; or a malformed one, with the error to answer."""
 
     asked: ListQuery | BadList
+    details: Details | None = None  # None: the answer is an array, as it always was
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +158,7 @@ def _plain_kind(text: str) -> Kind:
 
 def _typed_list(body: Mapping[str, object]) -> ListRequest:
     try:
-        return ListRequest(parse_list(body))
+        return ListRequest(parse_list(body), parse_details(body))
     except BadList as bad:
         return ListRequest(bad)
 

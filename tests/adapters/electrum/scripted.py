@@ -232,9 +232,11 @@ class ScriptedServer:
             raise Refusal("no block at that height")
         return self.ledger.blocks[height]
 
-    def _blockchain_block_headers(self, start: int, count: int) -> dict[str, Any]:
+    def _blockchain_block_headers(self, start: int, count: int, checkpoint: int = 0) -> dict[str, Any]:
+        """Up to a checkpoint without their AuxPow."""
         blocks = self.ledger.blocks[start : start + min(count, 2016)]
-        return {"count": len(blocks), "hex": b"".join(block.data for block in blocks).hex(), "max": 2016}
+        data = [block.data[:HEADER_SIZE] if checkpoint else block.data for block in blocks]
+        return {"count": len(blocks), "hex": b"".join(data).hex(), "max": 2016}
 
     def _blockchain_scripthash_subscribe(self, hash_: str) -> str | None:
         self.scripts.add(hash_)

@@ -405,7 +405,7 @@ async def test_however_many_scripts_there_are_each_has_its_turn() -> None:
 
 async def test_a_server_that_falls_silent_is_left_and_visited_again() -> None:
     server = ScriptedServer(ledger_of(10))
-    async with watching(server, patience=checking_in_often(answer=0.1)) as (watcher, heard):
+    async with watching(server, patience=checking_in_often(answer_seconds=0.1)) as (watcher, heard):
         await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
         server.is_silent = True
         await eventually(lambda: "no answer" in watcher.servers()[0].fault, "the silence is noticed")
@@ -416,7 +416,7 @@ async def test_a_server_that_falls_silent_is_left_and_visited_again() -> None:
 
 async def test_a_tip_that_stands_still_makes_us_connect_again() -> None:
     server = ScriptedServer(ledger_of(10))
-    async with watching(server, patience=checking_in_often(stale=0.05)) as (watcher, _):
+    async with watching(server, patience=checking_in_often(stale_seconds=0.05)) as (watcher, _):
         await until_asked(server, "server.version", 3)
         assert "not moved" in watcher.servers()[0].fault
 
@@ -424,7 +424,7 @@ async def test_a_tip_that_stands_still_makes_us_connect_again() -> None:
 async def test_a_server_that_stays_behind_is_left() -> None:
     ahead, behind = ScriptedServer(ledger_of(10)), ScriptedServer(ledger_of(6))
     behind.ledger.blocks = ahead.ledger.blocks[:7]
-    async with watching(ahead, behind, patience=checking_in_often(behind=0.05)) as (watcher, _):
+    async with watching(ahead, behind, patience=checking_in_often(behind_seconds=0.05)) as (watcher, _):
         await until_asked(behind, "server.version", 3)
         first, second = watcher.servers()
         assert (first.height, first.fault) == (10, "")
