@@ -10,10 +10,9 @@ Rules that hold everywhere:
 - A state that HOLDS keeps every block of the closure; blocks go only when nothing holds them any more.
 
 The awkward cases, decided here rather than discovered:
-- late:     the quote lapsed before the payment: honoured at the stored price while the blocks can be fetched, else
-            owed.
-- short:    it covers no quote: SHORT; a later payment for the same (CID, name) adds to it.
-- over:     the excess over the longest covered term is credit for the next payment of the same (CID, name).
+- late:     the quote lapsed before the payment: judged like any other while the blocks can be fetched, else owed.
+- short:    it covers no month and no term runs: SHORT; a later payment for the same (CID, name) adds to it.
+- over:     the excess over the whole months that it covers is credit of the same (CID, name).
 - reorged:  a settled payment lost its block: CREDIT, pinned at our risk until it is proven again or the reorg is
             buried so deep that it won't be; then SUSPENDED.
 - owed:     paid, but the content cannot be fetched (or was refused, never quoted, or lost on disk): OWED, listed as a
@@ -47,7 +46,7 @@ class State(Enum):
     LAPSED = "lapsed"  # quoted once, unpaid in time; nothing is held for it
     # the pin's lane
     SEEN = "seen"  # a payment without enough confirmations; shown, not acted on
-    SHORT = "short"  # confirmed, but covers no quote
+    SHORT = "short"  # confirmed, but covers no month
     CONFIRMED = "confirmed"  # bought and content held: to be pinned and audited now
     PINNED = "pinned"  # audited and announced
     EXPIRING = "expiring"  # the same, and the owner was reminded
@@ -67,7 +66,7 @@ class Event(Enum):
     LAPSED = "quote ran out"
     DAMAGED = "blocks lost"
     SEEN = "payment seen"
-    CAME_SHORT = "covers no quote"
+    CAME_SHORT = "covers no month"
     BOUGHT = "bought, content held"
     OWES = "bought, content missing"
     AUDITED = "audited"

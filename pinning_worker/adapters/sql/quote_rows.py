@@ -1,4 +1,4 @@
-"""Quotes: written once, kept for ever, because a late payer gets the stored price."""
+"""Quotes: written once, kept for ever, because they note the bytes of a closure, by which payments are judged."""
 
 from __future__ import annotations
 
