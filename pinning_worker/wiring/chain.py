@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import structlog
 import trio
 
 from pinning_worker.adapters.electrum.header_file import HeaderFile
@@ -12,6 +13,7 @@ from pinning_worker.adapters.machine.clock import SystemClock
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.name_index import SqlNameIndex
 from pinning_worker.catalogue import Catalogue
+from pinning_worker.domain.chain.address import script_to_address
 from pinning_worker.domain.chain.anchor import anchor_heights
 from pinning_worker.domain.chain.networks import NETWORKS, BadCheckpoint, starting_lower, with_checkpoint
 from pinning_worker.domain.chain.networks import Network as ChainRules
@@ -23,6 +25,8 @@ from pinning_worker.steps.recovering import (
     promised_scripts,
 )
 from pinning_worker.wiring.stores import Stores
+
+log = structlog.get_logger()
 
 
 async def network_followed(settings: Settings, books: SqlBooks, index: SqlNameIndex) -> ChainRules:
@@ -52,7 +56,11 @@ async def payment_watcher(
 ) -> PaymentWatcher:
     """A watcher that knows from the books which scripts may still be paid, and where each payment was proven."""
     books, now = stores.books, clock.now()
-    known = await books.all_payments()
+    known, in_use = await books.all_payments(), await books.scripts_in_use(now)
+    for script in in_use - set(settings.payment_scripts):
+        log.info(
+            "payment.address_kept", address=script_to_address(script, NETWORKS[settings.network]), script=script.hex()
+        )
     return PaymentWatcher(
         network,
         clock,
@@ -60,7 +68,7 @@ async def payment_watcher(
         longest_unseen=settings.longest_unseen,
         scripts=[
             *settings.payment_scripts,
-            *await books.scripts_in_use(now),
+            *in_use,
             *await promised_scripts(books, stores.receipts, now),
         ],
         headers=HeaderFile(settings.data_dir, network),

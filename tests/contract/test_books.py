@@ -13,6 +13,7 @@ from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import PIECE, Sizes
 from pinning_worker.domain.identities import NameBytes, PeerId, Txid
 from pinning_worker.domain.money.payment import PaidOutput
+from pinning_worker.domain.money.pricing import WATCHED_AFTER
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.tariff import Tariff
 from pinning_worker.domain.money.written_once import Rewritten
@@ -365,10 +366,10 @@ async def test_payments_of_a_pin_include_those_that_are_gone(books: Books) -> No
 
 
 async def test_scripts_in_use_are_those_that_may_still_be_paid(books: Books) -> None:
-    """Catches: a renewal, or a late payer of a standing quote, whose payment nobody watches."""
-    standing = quote("q1", payment_script=b"standing")
-    lapsed = quote("q2", OTHER, payment_script=b"lapsed", expires=NOW)
-    kept = quote("q3", IMAGE, payment_script=b"kept", expires=NOW - HOUR)
+    """Catches: a renewal, or a payer who is a year late, whose payment nobody watches."""
+    standing = quote("q1", payment_script=b"standing", expires=NOW - WATCHED_AFTER + MICROSECOND)
+    lapsed = quote("q2", OTHER, payment_script=b"lapsed", expires=NOW - WATCHED_AFTER)
+    kept = quote("q3", IMAGE, payment_script=b"kept", expires=NOW - WATCHED_AFTER - HOUR)
     assert await books.commit(Change(quotes=(standing, lapsed, kept, replace(standing, id="q4"))))
     await put(books, pin(IMAGE), pin(OTHER, state=State.RELEASED))
     assert await books.scripts_in_use(NOW) == {b"standing", b"kept"}
@@ -379,7 +380,9 @@ async def test_scripts_in_use_are_those_that_may_still_be_paid(books: Books) -> 
 )
 async def test_the_script_of_a_payment_that_is_on_its_way_or_owed_stays_watched(books: Books, state: State) -> None:
     """Catches: an operator who changed the address, and a payer whose payment was not deep enough by then."""
-    assert await books.commit(Change(quotes=(quote("q1", OTHER, payment_script=b"lapsed", expires=NOW),)))
+    assert await books.commit(
+        Change(quotes=(quote("q1", OTHER, payment_script=b"lapsed", expires=NOW - WATCHED_AFTER),))
+    )
     await put(books, pin(OTHER, state=state))
     assert await books.scripts_in_use(NOW) == {b"lapsed"}
 

@@ -18,7 +18,7 @@ from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import disk_room
 from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.payment import Payment
-from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.pricing import WATCHED_AFTER, Quote
 from pinning_worker.domain.money.tariff import Tariff, TariffLog, follows, may_strike
 from pinning_worker.domain.money.written_once import is_same_sighting, require_same_money, require_same_quote
 from pinning_worker.domain.pin import ACTIVE, LIVE, STANDING, Pin, PinKey, Request, Share, State
@@ -195,7 +195,8 @@ class MemoryBooks:
     async def scripts_in_use(self, now: datetime) -> set[Script]:
         await checkpoint()
         kept = {pin.root for pin in self._pins.values() if pin.state is not State.RELEASED}
-        return {q.payment_script for q in self._quotes.values() if q.is_live(now) or q.root in kept}
+        since = now - WATCHED_AFTER
+        return {q.payment_script for q in self._quotes.values() if q.expires > since or q.root in kept}
 
     async def tariffs(self) -> TariffLog:
         await checkpoint()

@@ -12,7 +12,7 @@ from pinning_worker.adapters.sql.rows import AnyRow, Conflict, insert_new, read_
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.identities import Script
-from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.pricing import WATCHED_AFTER, Quote
 from pinning_worker.domain.money.written_once import require_same_quote
 from pinning_worker.domain.pin import State
 
@@ -24,9 +24,14 @@ def of_root(connection: Connection, root: Root) -> Sequence[Quote]:
 
 
 def scripts_in_use(connection: Connection, now: datetime) -> set[Script]:
-    """Payment scripts of quotes that have not expired, and of all quotes of roots that have a pin not RELEASED."""
+    """Payment scripts of quotes that expired less than WATCHED_AFTER ago, and of all quotes of roots that have a pin not
+    RELEASED."""
     kept = select(pins.c.root).where(pins.c.state != State.RELEASED.value)
-    asked = select(quotes.c.payment_script).where(or_(quotes.c.expires > now, quotes.c.root.in_(kept))).distinct()
+    asked = (
+        select(quotes.c.payment_script)
+        .where(or_(quotes.c.expires > now - WATCHED_AFTER, quotes.c.root.in_(kept)))
+        .distinct()
+    )
     return {Script(bytes(script)) for script in connection.scalars(asked)}
 
 

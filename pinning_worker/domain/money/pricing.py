@@ -17,6 +17,7 @@ from pinning_worker.domain.identities import Script
 from pinning_worker.domain.money.swartz import Swartz
 
 MOST_MONTHS = 8
+WATCHED_AFTER = timedelta(days=731)  # an address stays watched so long after the last quote that named it
 _DAY = timedelta(days=1)
 
 
