@@ -105,8 +105,8 @@ class Books(Protocol):
         """The given multihashes that no root references."""
 
     async def scripts_in_use(self, now: datetime) -> set[Script]:
-        """Payment scripts of quotes that expired less than WATCHED_AFTER ago, and of all quotes of roots with a pin that
-        is not RELEASED: to be watched even after the operator removed them from the settings."""
+        """Payment scripts of quotes that expired less than WATCHED_AFTER ago, and of all quotes of roots with a pin
+        that is not RELEASED: to be watched even after the operator removed them from the settings."""
 
     async def tariffs(self) -> TariffLog:
         """All tariffs by number, struck ones included."""

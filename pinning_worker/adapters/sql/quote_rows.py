@@ -24,8 +24,8 @@ def of_root(connection: Connection, root: Root) -> Sequence[Quote]:
 
 
 def scripts_in_use(connection: Connection, now: datetime) -> set[Script]:
-    """Payment scripts of quotes that expired less than WATCHED_AFTER ago, and of all quotes of roots that have a pin not
-    RELEASED."""
+    """Payment scripts of quotes that expired less than WATCHED_AFTER ago, and of all quotes of roots that have a pin
+    which is not RELEASED."""
     kept = select(pins.c.root).where(pins.c.state != State.RELEASED.value)
     asked = (
         select(quotes.c.payment_script)
