@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,7 +22,7 @@ import trio
 from pinning_worker.catalogue import name_rows
 from pinning_worker.domain.chain.ancestors import FIRST_BLOCK
 from pinning_worker.domain.chain.networks import Network
-from pinning_worker.ports.chain import Chain, Past
+from pinning_worker.ports.chain import BlockOfNames, Chain, Past
 from pinning_worker.ports.names import IndexedBlock, NameIndex
 from pinning_worker.ports.world import Clock, Trouble
 
@@ -30,6 +30,7 @@ log = structlog.get_logger()
 
 LOOK_EVERY_SECONDS = 5.0  # while there is nothing to do: before the first block, or during a reorg
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 1.0, 60.0
+MOST_ROWS = 1_000  # in one write: some 50 ms
 TELL_EVERY = timedelta(hours=1)
 
 
@@ -58,13 +59,22 @@ class Backfill:
         lowest = await self.index.lowest()
         if lowest is None:
             return False
-        found = await self.past.names_below(*lowest)
-        blocks = [IndexedBlock(block.height, block.hash, tuple(name_rows(block, self.network))) for block in found]
+        blocks = self._for_one_write(await self.past.names_below(*lowest))
         if not blocks or not await self.index.add_below(*lowest, blocks):
             return False
         self.changed()
         await self._tell(lowest[0], blocks[-1].height)
         return True
+
+    def _for_one_write(self, found: Sequence[BlockOfNames]) -> list[IndexedBlock]:
+        """The highest blocks: MOST_ROWS rows together, or one block that has more. The books wait for each write."""
+        blocks, rows = list[IndexedBlock](), 0
+        for block in found:
+            rows += len(block.ops)
+            if blocks and rows > MOST_ROWS:
+                break
+            blocks.append(IndexedBlock(block.height, block.hash, tuple(name_rows(block, self.network))))
+        return blocks
 
     async def _step_or_pause(self) -> bool:
         try:

@@ -232,7 +232,7 @@ async def test_a_spoilt_header_file_is_had_anew(spoilt: str | None, tmp_path: Pa
         assert (code, json.loads(printed)["ok"]) == (0, True)
         async with open_worker(tmp_path, chosen) as worker:
             await worker.logged(SEES)
-            await worker.logged(r"headers\.stored_tip_unreadable")
+            await worker.logged(r"headers\.tip_not_read")
 
 
 async def check_config(folder: Path, chosen: Mapping[str, str]) -> tuple[int, str]:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from pinning_worker import backfill
 from pinning_worker.adapters.memory.chain import MemoryChain
 from pinning_worker.adapters.memory.clock import MemoryClock
 from pinning_worker.adapters.memory.name_index import MemoryNameIndex
@@ -81,17 +82,21 @@ class World:
     async def mine(self, *names: str) -> None:
         """One block for each name."""
         for name in names:
+            await self.mine_one_block(name)
+
+    async def mine_one_block(self, *names: str) -> None:
+        for name in names:
             await self.chain.broadcast(Sighting(Txid(f"tx of {name}"), NameBytes(name.encode()), b"", (), None))
-            await self.chain.mine()
+        await self.chain.mine()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """A start, and a stop at the end: new stories on the same index, as after a restart."""
         self.catalogue = Catalogue(NETWORK, self.clock, self.chain, self.index, MemoryAnnouncer())
-        backfill = Backfill(NETWORK, self.clock, self.chain, self.chain, self.index, self.catalogue.note_change)
+        past = Backfill(NETWORK, self.clock, self.chain, self.chain, self.index, self.catalogue.note_change)
         async with trio.open_nursery() as nursery:
             await nursery.start(self.catalogue.run)
-            nursery.start_soon(backfill.run)
+            nursery.start_soon(past.run)
             await wait_all_tasks_blocked()
             yield
             nursery.cancel_scope.cancel()
@@ -166,6 +171,29 @@ async def test_any_error_is_tried_again(autojump_clock: MockClock) -> None:
     assert [later - earlier for earlier, later in pairwise(times)] == [1, 2, 4, 8, 16]
     events = [line["event"] for line in logs]
     assert (events.count("names.past_put_off"), events.count("names.crashed")) == (5, 1)
+
+
+async def test_blocks_full_of_names_are_written_one_after_the_other(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The books have one writer: a payment waits for each write."""
+    monkeypatch.setattr(backfill, "MOST_ROWS", 4)
+    world = World()
+    world.chain.past_at_once = 10
+    for height, count in enumerate((1, 9, 2, 2, 1, 0, 3, 0), start=1):
+        await world.mine_one_block(*(f"n{height}/{number}" for number in range(count)))
+    written: list[list[int]] = []
+    store = world.index.add_below
+
+    async def noted(height: int, hash: str, blocks: Sequence[IndexedBlock]) -> bool:
+        written.append([block.height for block in blocks])
+        return await store(height, hash, blocks)
+
+    monkeypatch.setattr(FullDisk, "add_below", lambda _self, *asked: noted(*asked))
+    async with world.running():
+        await trio.sleep(60)
+    assert written == [[7, 6, 5], [4, 3], [2], [1]]
+    await require_no_gap(world)
 
 
 async def test_a_past_that_does_not_come_delays_no_new_block(autojump_clock: MockClock) -> None:

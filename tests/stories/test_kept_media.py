@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from trio.testing import MockClock
 
+from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.topic.name_row import KeptMedia
 from tests import content
 from tests.stories.world import World, terms
@@ -58,5 +59,9 @@ async def test_a_term_that_is_over_is_not_shown(autojump_clock: MockClock) -> No
     async with World().running() as w:
         w.offer(blocks)
         await w.pinned(cid)
-        await w.months_later(245)
+        ends = (await w.pin(cid)).ends
+        assert ends is not None
+        await w.months_later((ends - w.clock.now()).days - 1)
+        assert await w.life.media.kept(cid.key) == KeptMedia(ends, Sizes(3, 0, 3), 1)
+        await w.months_later(3)
         assert await w.life.media.kept(cid.key) is None

@@ -9,8 +9,8 @@ Three things keep it out of the way. A server is asked once all payments that it
 has counted for us is so low that it answers everything at once (`Pace.wait_for_spare`); and in pieces of a few seconds.
 
 Any fault is tried again, by the same server or another: a refusal ever later (it costs as much as a hundred requests),
-and so are headers that do not lead to our block, which say nothing about payments. A lie about the transactions of a
-block ends the conversation, as everywhere (`server.py`).
+and so is a lie. What a server says about the past decides nothing about payments: it stays connected, so that neither a
+damaged server nor a bug of ours with some old block makes the worker blind. A server that dawdles is overtaken.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import structlog
 import trio
 
-from pinning_worker.adapters.electrum.faults import ElectrumTrouble, LinkLost, ServerMisbehaved
+from pinning_worker.adapters.electrum.faults import ElectrumTrouble, LinkLost
 from pinning_worker.adapters.electrum.past_window import PastWindow
 from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.server import Server
@@ -62,7 +62,7 @@ class _Reading:
         if str(fault) != self.told:
             self.told = str(fault)
             _log.info("electrum.past_put_off", server=self.server.name, why=self.told)
-        if isinstance(fault, LinkLost | ServerMisbehaved):
+        if isinstance(fault, LinkLost):
             return LOOK_EVERY_SECONDS  # the server is visited again in its own time
         self.refusals += 1
         return self.patience.refused_again_after(self.refusals)
@@ -140,12 +140,14 @@ class PastReader:
         if not self._is_ours(window) or session.shown_tip.height < window.top[0]:
             return False
         self._link_own(window)
-        headers = window.take(reading.blocks)
-        if not headers:
-            return await self._link(window, session)
         began = trio.current_time()
+        headers = window.take(reading.blocks, began)
+        if not headers and await self._link(window, session):
+            return True
+        if not (headers := headers or window.take_over(FEWEST_BLOCKS, began)):
+            return False
         try:
-            window.store(await session.name_ops(headers, reading.server.pace.wait_for_spare))
+            window.store(await session.names_of_the_past(headers))
         finally:
             window.put_back(headers)
         self._news.set()

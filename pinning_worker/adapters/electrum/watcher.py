@@ -117,29 +117,29 @@ class PaymentWatcher:
         if self._view.header_at(height) is None:
             return None
         trouble = ElectrumTrouble("no Electrum server that has this block is connected")
-        for server, session in self._sessions_with(height):
+        for session in self._sessions_with(height):
             header = self._view.header_at(height)
             if header is None:  # a reorg while we asked the last server
                 return None
             try:
-                found = await session.name_ops({height: header}, server.pace.wait)
+                ops = await session.name_ops(height, header)
             except ElectrumTrouble as fault:
                 trouble = fault
                 continue
             if self._view.header_at(height) != header:
                 return None
-            return BlockOfNames(height, header.block_hash, header_time(header), found[height])
+            return BlockOfNames(height, header.block_hash, header_time(header), ops)
         raise trouble
 
     async def names_below(self, height: int, block_hash: str) -> Sequence[BlockOfNames]:
         return await self._past.below(height, block_hash)
 
-    def _sessions_with(self, height: int) -> list[tuple[Server, Session]]:
+    def _sessions_with(self, height: int) -> list[Session]:
         """Sessions with servers that show this height: those with budget left first, and among them WebSockets first
         (the other transports delay small answers)."""
         by_speed = sorted(self._servers, key=lambda server: (server.pace.is_spent, not server.endpoint.is_websocket))
-        sessions = [(server, server.session) for server in by_speed if server.session is not None]
-        return [each for each in sessions if each[1].shown_tip and each[1].shown_tip.height >= height]
+        sessions = [server.session for server in by_speed if server.session is not None]
+        return [session for session in sessions if session.shown_tip and session.shown_tip.height >= height]
 
     def servers(self) -> list[ServerState]:
         """The states in the order of the configuration."""
