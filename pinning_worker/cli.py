@@ -21,6 +21,7 @@ from pinning_worker.commands.restore import restore
 from pinning_worker.commands.retry import retry
 from pinning_worker.commands.run import run
 from pinning_worker.commands.sandbox import sandbox
+from pinning_worker.commands.tariff import tariff
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -57,6 +58,7 @@ def main() -> None:
 
 
 for command in (
-    run, migrate, check_config, keygen, id_, peers, quote, pins, retry, blocks, recover, backup, restore, ask, sandbox,
+    run, migrate, check_config, keygen, id_, peers, quote, pins, tariff, retry, blocks, recover, backup, restore, ask,
+    sandbox,
 ):  # fmt: skip
     main.add_command(command)

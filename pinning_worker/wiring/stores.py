@@ -20,7 +20,7 @@ from pinning_worker.adapters.blocks.receipt_journal import JournaledReceipts, re
 from pinning_worker.adapters.blocks.rights import require_usable
 from pinning_worker.adapters.blocks.tariff_journal import TariffJournal, read_tariffs
 from pinning_worker.adapters.sql.books import SqlBooks
-from pinning_worker.adapters.sql.database import open_database
+from pinning_worker.adapters.sql.database import Database, open_database
 from pinning_worker.adapters.sql.name_index import SqlNameIndex
 from pinning_worker.adapters.sql.receipts import SqlReceipts
 from pinning_worker.ports.books import Books, Receipts
@@ -54,13 +54,18 @@ async def open_stores(settings: Settings) -> AsyncGenerator[Stores, None]:
         await trio.to_thread.run_sync(require_usable, folder)
         await Store(database, settings.database_url, folder).open_together()
         blocks = await DiskBlocks.open(folder, most_unpaid=settings.staging_quota)
-        books = SqlBooks(database, QuoteJournal(folder).note, TariffJournal(folder).note)
+        books = journaled_books(database, folder)
         receipts = await JournaledReceipts.open(SqlReceipts(database), folder)
         await _note_missing_tariffs(books, folder)
         if await _is_behind(books, receipts, folder):
             taken = await take_journals(settings, SqlBooks(database), SqlReceipts(database), folder)
             log.warning("books.behind", receipts_taken=taken, reason="it knew less than the journals beside the blocks")
         yield Stores(books, receipts, SqlNameIndex(database), blocks)
+
+
+def journaled_books(database: Database, folder: Path) -> SqlBooks:
+    """Books that write each quote and tariff to the journals in that folder of blocks first."""
+    return SqlBooks(database, QuoteJournal(folder).note, TariffJournal(folder).note)
 
 
 async def _note_missing_tariffs(books: SqlBooks, folder: Path) -> None:
