@@ -12,6 +12,7 @@ from pinning_worker.commands.blocks import blocks
 from pinning_worker.commands.check_config import check_config
 from pinning_worker.commands.id import id_
 from pinning_worker.commands.keygen import keygen
+from pinning_worker.commands.ledger import ledger
 from pinning_worker.commands.migrate import migrate
 from pinning_worker.commands.peers import peers
 from pinning_worker.commands.pins import pins
@@ -58,7 +59,7 @@ def main() -> None:
 
 
 for command in (
-    run, migrate, check_config, keygen, id_, peers, quote, pins, tariff, retry, blocks, recover, backup, restore, ask,
-    sandbox,
+    run, migrate, check_config, keygen, id_, peers, quote, pins, tariff, ledger, retry, blocks, recover, backup,
+    restore, ask, sandbox,
 ):  # fmt: skip
     main.add_command(command)

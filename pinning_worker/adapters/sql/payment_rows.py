@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, insert, select, union, update
 
+from pinning_worker.adapters.sql import entry_rows
 from pinning_worker.adapters.sql.book_tables import payment_outputs, payments, pins
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, are_set, insert_new, pieces, read_row
 from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof
+from pinning_worker.domain.money.swartz import ZERO, Swartz
 from pinning_worker.domain.money.written_once import is_same_sighting, require_same_money
 from pinning_worker.domain.pin import PinKey, State
 
@@ -24,7 +26,10 @@ def find(connection: Connection, query: Select[Any]) -> list[Payment]:
         children = select(payment_outputs).where(payment_outputs.c.txid.in_(txids))
         for child in connection.execute(children.order_by(payment_outputs.c.txid, payment_outputs.c.vout)):
             outputs[child.txid].append(PaidOutput(child.vout, child.amount))
-    return [read_row("payment", row.txid, _from_row, row, tuple(outputs[row.txid])) for row in rows]
+    out = entry_rows.withdrawn(connection, [Txid(row.txid) for row in rows])
+    return [
+        read_row("payment", row.txid, _from_row, row, tuple(outputs[row.txid]), out.get(row.txid, ZERO)) for row in rows
+    ]
 
 
 def one(connection: Connection, txid: Txid) -> Payment | None:
@@ -56,12 +61,13 @@ def unsettled(connection: Connection) -> Sequence[PinKey]:
     return [PinKey(row.root, row.name) for row in connection.execute(keys)]
 
 
-def store(connection: Connection, payment: Payment) -> None:
-    """Inserts the payment with its outputs, or updates the fields that may change. Raises Rewritten, Conflict."""
+def store(connection: Connection, payment: Payment, assigned: Collection[Txid] = ()) -> None:
+    """Inserts the payment with its outputs, or updates the fields that may change. `assigned`: those that are given a
+    CID in this change. Raises Rewritten, Conflict."""
     known = one(connection, payment.txid)
     if not is_same_sighting(known, payment):
         raise Conflict
-    require_same_money(known, payment)
+    require_same_money(known, payment, assigned)
     if known is not None:
         connection.execute(update(payments).where(payments.c.txid == payment.txid).values(_to_row(payment)))
         return
@@ -86,11 +92,12 @@ def _to_row(payment: Payment) -> dict[str, object]:
     }
 
 
-def _from_row(row: AnyRow, outputs: tuple[PaidOutput, ...]) -> Payment:
+def _from_row(row: AnyRow, outputs: tuple[PaidOutput, ...], withdrawn: Swartz) -> Payment:
     values = {field: getattr(row, field) for field in _AS_THEY_ARE}
     proven = are_set(row.proof_height, row.proof_hash, row.proof_time)
     return Payment(
         **values,
         outputs=outputs,
+        withdrawn=withdrawn,
         proof=Proof(row.proof_height, row.proof_hash, row.proof_time, row.proof_position or 0) if proven else None,
     )

@@ -1,0 +1,179 @@
+"""`pinning-worker ledger`: where every swartz is, and how each payment was judged; the operator's entries."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from pinning_worker.adapters.sql.books import SqlBooks
+from pinning_worker.adapters.sql.database import open_database
+from pinning_worker.domain.content.cid import RAW, Root, cid_of
+from pinning_worker.domain.content.sizes import Sizes
+from pinning_worker.domain.identities import NameBytes, Txid
+from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof
+from pinning_worker.domain.money.pricing import add_months
+from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.money.tariff import MIB, Tariff
+from pinning_worker.domain.pin import Pin, State
+from pinning_worker.ports.books import Change
+from tests.adapters.stored_worker import database_url, keep, pictures
+from tests.adapters.test_cli import command, printed, told
+from tests.contract import samples
+
+pytestmark = pytest.mark.slow  # it starts the command, again and again
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+DAY = timedelta(days=1)
+PAID_AT = NOW - 61 * DAY
+CID, LOST = cid_of(RAW, b"art"), cid_of(RAW, b"lost")
+BOUGHT, TOPPED_UP, OWED, STRAY, COMING = (Txid(f"{number}" * 64) for number in range(1, 6))
+KINDS = ("earned", "unearned", "credit", "owed", "refunded", "closed")
+
+
+def paid(txid: Txid, root: Root, name: bytes, amount: int, height: int | None) -> Payment:
+    return Payment(
+        txid=txid,
+        root=root,
+        cid_text=str(CID) if root == CID.key else str(LOST) if root else "",
+        name=NameBytes(name),
+        outputs=(PaidOutput(1, Swartz(amount)),),
+        first_seen=PAID_AT,
+        proof=None if height is None else Proof(height, f"{height:064x}", PAID_AT + height * timedelta(minutes=10)),
+        settled=height is not None and bool(root),
+    )
+
+
+def books_of(folder: Path, work: Callable[[SqlBooks], Awaitable[Any]]) -> Any:
+    async def run() -> Any:
+        async with open_database(database_url(folder)) as database:
+            return await work(SqlBooks(database))
+
+    return trio.run(run)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A hundred a month: a pin of eight months with a rest, one whose content was never had, a stray payment, and one
+    on its way."""
+    trio.run(keep, tmp_path, pictures(range(1)))
+    quote = samples.quote("q", CID.key, tariff=1, sizes=Sizes(MIB, 0, MIB), payment_script=b"\x51")
+    starts = PAID_AT
+    change = Change(
+        pins=(
+            Pin(
+                CID.key, NameBytes(b"=art/1"), str(CID), State.PINNED, NOW + 99 * DAY, starts=starts,
+                ends=add_months(starts, 8),
+            ),
+            Pin(LOST.key, NameBytes(b"lost"), str(LOST), State.OWED, NOW + DAY, reason="paid, but never quoted"),
+        ),
+        quotes=(quote,),
+        payments=(
+            paid(BOUGHT, CID.key, b"=art/1", 800, 0),
+            paid(TOPPED_UP, CID.key, b"=art/1", 30, 1),
+            paid(OWED, LOST.key, b"lost", 500, 2),
+            paid(STRAY, Root(b""), b"art/9", 7, 3),
+            paid(COMING, CID.key, b"=art/1", 99, None),
+        ),
+    )  # fmt: skip
+
+    async def fill(books: SqlBooks) -> None:
+        assert await books.add_tariff(Tariff(1, PAID_AT - DAY, Swartz(100), Swartz(100)))
+        assert await books.commit(change)
+
+    books_of(tmp_path, fill)
+    return tmp_path
+
+
+def asked(folder: Path, *arguments: str) -> Any:
+    return json.loads(printed(command(folder, *arguments, "--json")))
+
+
+# ---------------------------------------------------------------- reading
+
+
+def test_the_summary_says_where_every_swartz_is(store: Path) -> None:
+    found = asked(store, "ledger")
+    assert found["pins"] == asked(store, "ledger", "summary")["pins"]
+    amounts, term = found["total"], (add_months(PAID_AT, 8) - PAID_AT).total_seconds()
+    assert (amounts["received"], amounts["credit"], amounts["owed"]) == (1337, 30, 507)
+    assert abs(amounts["earned"] - 800 * 61 * 86_400 / term) < 1.1
+    assert sum(amounts[kind] for kind in KINDS) == amounts["received"]
+    assert (found["addsUp"], found["leastFees"], found["onTheirWay"]) == (True, 0, {"payments": 1, "amount": 99})
+    assert (found["pins"], found["owedWithoutPin"]) == ({"owed": 1, "pinned": 1}, 1)
+    due = found["liabilities"]
+    assert (due["terms"], due["disk"][0]["bytes"]) == (1, MIB)
+    assert abs(due["byteMonths"] - 8 * MIB * (1 - 61 * 86_400 / term)) < 10
+
+
+def test_the_morning_fits_on_one_screen(store: Path) -> None:
+    lines = printed(command(store, "ledger")).splitlines()
+    assert "  received                 1337  0.00001337 DOI" in lines
+    assert "  check: received and earned + unearned + credit + owed + refunded + closed agree" in lines
+    assert "pins: 1 owed, 1 pinned; 1 payments without a pin" in lines
+    assert len(lines) < 24
+    assert max(map(len, lines)) < 200
+
+
+def test_every_grouping_has_the_same_sums(store: Path) -> None:
+    found = asked(store, "ledger")
+    for group, rows in found["by"].items():
+        for kind, amount in found["total"].items():
+            assert sum(row[kind] for row in rows) == amount, (group, kind)
+    periods = {row["period"]: row for row in found["by"]["period"]}
+    assert periods[PAID_AT.strftime("%Y-%m")]["received"] >= 830
+    assert periods[max(periods)]["unearned"] > 0  # of months to come
+    assert [row["tariff"] for row in found["by"]["tariff"]] == ["", "1"]
+    assert "period" in printed(command(store, "ledger", "--by", "period"))
+
+
+def test_csv_is_read_by_a_spreadsheet_and_runs_nothing_there(store: Path) -> None:
+    """Catches: a name that a stranger chose, taken for a formula."""
+    rows = list(csv.DictReader(printed(command(store, "ledger", "--csv")).splitlines()))
+    assert [(row["name"], row["state"], row["received"]) for row in rows] == [
+        ("'=art/1", "pinned", "830"),
+        ("art/9", "", "7"),
+        ("lost", "owed", "500"),
+    ]
+    payments = list(csv.DictReader(printed(command(store, "ledger", "payments", "--csv")).splitlines()))
+    assert [row["txid"] for row in payments] == [BOUGHT, TOPPED_UP, OWED, STRAY, COMING]
+
+
+def test_payments_are_listed_with_what_they_bought(store: Path) -> None:
+    found = asked(store, "ledger", "payments")["payments"]
+    assert [(one["months"], one["spent"], one["state"]) for one in found] == [
+        (8, 800, "counts"),
+        (0, 0, "counts"),
+        (0, 0, "counts"),
+        (0, 0, "counts"),
+        (0, 0, "on its way"),
+    ]
+    assert "8 months until" in printed(command(store, "ledger", "payments"))
+
+
+def test_a_payment_is_shown_as_it_was_judged(store: Path) -> None:
+    found = asked(store, "ledger", "show", TOPPED_UP)
+    assert (found["months"], found["creditAfter"], found["bytes"]) == (0, 30, MIB)
+    assert [each["number"] for each in found["honoured"]] == [1]
+    assert found["rate"] == {"swartzBytesPerMonth": 100 * MIB, "least": 100}
+    assert asked(store, "ledger", "show", BOUGHT)["creditAfter"] == 0
+    lines = printed(command(store, "ledger", "show", BOUGHT)).splitlines()
+    assert lines[1].startswith(f"block      0 {0:064x}, ")
+    assert "honoured   tariff 1: 100 swartz a MiB and month, least fee 100" in lines
+    assert any(line.startswith("bought     8 months for 800 swartz, ") for line in lines)
+    assert "never measured" in printed(command(store, "ledger", "show", OWED))
+    assert "the books have no payment" in told(command(store, "ledger", "show", "ee" * 32), 3)
+
+
+def test_empty_books_add_up(tmp_path: Path) -> None:
+    trio.run(keep, tmp_path, pictures(range(1)))
+    found = asked(tmp_path, "ledger")
+    assert (found["addsUp"], set(found["total"].values())) == (True, {0})
+    assert printed(command(tmp_path, "ledger", "payments", "--csv")) == ""
+    assert printed(command(tmp_path, "ledger"))
