@@ -20,6 +20,7 @@ SMALL_FILES = (
     f"{BLOCKS}/receipts.jsonl",
     f"{BLOCKS}/quotes.jsonl",
     f"{BLOCKS}/tariffs.jsonl",
+    f"{BLOCKS}/ledger.jsonl",
 )
 
 

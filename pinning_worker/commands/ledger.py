@@ -1,6 +1,6 @@
 """`ledger`: the operator's statement. `summary` on one screen, `payments` one by one, `show` for one transaction.
 
-`ledger_statement.py` and `ledger_payments.py` describe what these print.
+`ledger_statement.py` and `ledger_payments.py` describe what these print; `ledger_entries.py` records.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from pinning_worker.commands.configured import env_file_option, json_option, store_settings
+from pinning_worker.commands.ledger_entries import assign, close, refund
 from pinning_worker.commands.ledger_payments import describe_all, describe_judged, judged_lines, payment_line
 from pinning_worker.commands.ledger_statement import GROUPS, describe, group_lines, summary_lines
 from pinning_worker.commands.store import ask
@@ -112,6 +113,10 @@ def show(txid: str, env_file: Path | None, as_json: bool) -> None:
         return
     for line in judged_lines(found):
         click.echo(line)
+
+
+for entry in (assign, refund, close):
+    ledger.add_command(entry)
 
 
 def _summary(by: str | None, as_csv: bool, env_file: Path | None, as_json: bool) -> None:

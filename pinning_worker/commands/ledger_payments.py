@@ -75,7 +75,7 @@ async def describe_judged(books: SqlBooks, txid: str, now: datetime) -> dict[str
         "bytes": _size(holding, purchase),
         "rate": {"swartzBytesPerMonth": rate.exact, "least": rate.least.amount} if rate else None,
         "creditAfter": _credit_after(holding, txid).amount if holding else None,
-        "entries": [_entry(each) for each in read.entries if each.txid == txid],
+        "entries": [describe_entry(each) for each in read.entries if each.txid == txid],
     }
 
 
@@ -90,7 +90,7 @@ def _size(holding: Holding | None, purchase: Purchase | None) -> int | None:
     return next(iter(holding.rates.measured.values()), None) if holding is not None else None
 
 
-def _entry(one: Entry) -> dict[str, Any]:
+def describe_entry(one: Entry) -> dict[str, Any]:
     return {
         "number": one.number,
         "kind": one.kind.value,
@@ -133,11 +133,11 @@ def judged_lines(found: dict[str, Any]) -> list[str]:
         )
     if found["creditAfter"] is not None:
         lines.append(f"credit     {found['creditAfter']} swartz in the account afterwards")
-    lines += [_entry_line(each) for each in found["entries"]]
+    lines += [entry_line(each) for each in found["entries"]]
     return lines
 
 
-def _entry_line(one: dict[str, Any]) -> str:
+def entry_line(one: dict[str, Any]) -> str:
     amount = f" {one['amount']} swartz" if one["amount"] else ""
     back = f" by {one['refundTxid']}" if one["refundTxid"] else ""
     return f"entry {one['number']:<4} {one['kind']}{amount}{back}, {one['at']}: {one['reason']}"

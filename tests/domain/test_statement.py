@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.account import Rates
-from pinning_worker.domain.money.entry import Entry, EntryKind, as_assigned, follows, withdrawn
+from pinning_worker.domain.money.entry import Entry, EntryKind, as_assigned, follows, is_assigned, withdrawn
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import add_months
 from pinning_worker.domain.money.statement import (
@@ -25,6 +25,7 @@ from pinning_worker.domain.money.statement import (
     least_fee_part,
     liabilities,
     purchases,
+    refundable,
     statement,
     sums,
     total,
@@ -164,6 +165,29 @@ def test_a_month_is_earned_by_the_share_of_its_time() -> None:
     assert by_period["2026-02"][Kind.EARNED] + by_period["2026-02"][Kind.UNEARNED] == Swartz(93)
 
 
+@many
+@given(st.data(), logs(), SIZES, chains())
+def test_a_refund_takes_no_month_and_one_swartz_more_would(
+    data: st.DataObject, log: list[Tariff], sizes: Sizes, chain: list[Payment]
+) -> None:
+    assume(chain)
+    one, place = holding(chain, log, sizes), data.draw(st.integers(0, len(chain) - 1))
+    payment = chain[place]
+    most = refundable(one, payment.txid)
+    assert ZERO <= most <= payment.amount
+
+    def bought_without(amount: Swartz) -> list[tuple[object, int]]:
+        left = [*chain[:place], replace(payment, withdrawn=amount), *chain[place + 1 :]]
+        return [(each.at, each.months) for each in replace(one, payments=tuple(left)).account().history]
+
+    with_all = bought_without(ZERO)
+    assert bought_without(most) == with_all
+    if most < payment.amount:
+        assert bought_without(most + Swartz(1)) != with_all
+    assert refundable(replace(one, is_owed=True), payment.txid) == payment.amount
+    assert refundable(one, Txid("another")) == ZERO
+
+
 def test_a_refund_of_credit_leaves_the_term() -> None:
     txid = paid(1, 0, T0, 870).txid
     refunded = replace(paid(1, 0, T0, 870), withdrawn=Swartz(70))
@@ -213,6 +237,7 @@ def test_an_entry_takes_out_or_assigns() -> None:
     named = paid(1, 0, T0, 5)
     assert as_assigned(named, [replace(given, root=Root(b"x"))]) == named
     assert as_assigned(stray, [replace(given, txid=Txid("another"))]) == stray
+    assert is_assigned(as_assigned(stray, [given]), [given])
+    assert not is_assigned(stray, [given])
     assert follows([given, replace(given, number=2)], 0)
     assert not follows([given], 1)
-    assert T0 + timedelta(0) == given.at

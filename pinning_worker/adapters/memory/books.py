@@ -18,7 +18,7 @@ from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import disk_room
 from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money import entry
-from pinning_worker.domain.money.entry import Entry, EntryLog, assigned_in
+from pinning_worker.domain.money.entry import Entry, EntryLog
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.tariff import Tariff, TariffLog, follows, may_strike
@@ -70,13 +70,13 @@ class MemoryBooks:
     def _is_written_once(self, change: Change) -> bool:
         """False for a payment that another change has booked meanwhile. Raises Rewritten."""
         quotes, payments = dict(self._quotes), dict(self._payments)
-        assigned = assigned_in(change.entries)
+        entries = (*self._entries, *change.entries)
         for quote in change.quotes:
             require_same_quote(quotes.setdefault(quote.id, quote), quote)
         for payment in change.payments:
             if not is_same_sighting(payments.setdefault(payment.txid, payment), payment):
                 return False
-            require_same_money(payments[payment.txid], payment, assigned)
+            require_same_money(payments[payment.txid], payment, is_assigned=entry.is_assigned(payment, entries))
             payments[payment.txid] = payment
         return True
 

@@ -27,7 +27,7 @@ from pinning_worker.adapters.sql.rows import Conflict
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.identities import Script, Txid
-from pinning_worker.domain.money.entry import EntryLog, assigned_in
+from pinning_worker.domain.money.entry import EntryLog
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.tariff import Tariff, TariffLog, follows
@@ -170,7 +170,7 @@ def _store(change: Change, connection: Connection) -> None:
     for quote in change.quotes:
         quote_rows.store(connection, quote)
     for payment in change.payments:
-        payment_rows.store(connection, payment, assigned_in(change.entries))
+        payment_rows.store(connection, payment)
     for root in change.release:
         block_rows.release(connection, root)
     for root, multihashes in change.hold:

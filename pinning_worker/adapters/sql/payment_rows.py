@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, insert, select, union, update
@@ -12,6 +12,7 @@ from pinning_worker.adapters.sql import entry_rows
 from pinning_worker.adapters.sql.book_tables import payment_outputs, payments, pins
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, are_set, insert_new, pieces, read_row
 from pinning_worker.domain.identities import Txid
+from pinning_worker.domain.money.entry import is_assigned
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof
 from pinning_worker.domain.money.swartz import ZERO, Swartz
 from pinning_worker.domain.money.written_once import is_same_sighting, require_same_money
@@ -61,13 +62,15 @@ def unsettled(connection: Connection) -> Sequence[PinKey]:
     return [PinKey(row.root, row.name) for row in connection.execute(keys)]
 
 
-def store(connection: Connection, payment: Payment, assigned: Collection[Txid] = ()) -> None:
-    """Inserts the payment with its outputs, or updates the fields that may change. `assigned`: those that are given a
-    CID in this change. Raises Rewritten, Conflict."""
+def store(connection: Connection, payment: Payment) -> None:
+    """Inserts the payment with its outputs, or updates the fields that may change. Call it after the entries of the
+    same change are stored. Raises Rewritten, Conflict."""
     known = one(connection, payment.txid)
     if not is_same_sighting(known, payment):
         raise Conflict
-    require_same_money(known, payment, assigned)
+    gets_cid = known is not None and not known.root and bool(payment.root)
+    log = entry_rows.every(connection) if gets_cid else ()
+    require_same_money(known, payment, is_assigned=is_assigned(payment, log))
     if known is not None:
         connection.execute(update(payments).where(payments.c.txid == payment.txid).values(_to_row(payment)))
         return

@@ -57,8 +57,13 @@ def follows(entries: Iterable[Entry], log_length: int) -> bool:
     return all(entry.number == number for number, entry in enumerate(entries, start=log_length + 1))
 
 
-def assigned_in(entries: Iterable[Entry]) -> set[Txid]:
-    return {entry.txid for entry in entries if entry.kind is EntryKind.ASSIGNED}
+def is_assigned(payment: Payment, log: Iterable[Entry]) -> bool:
+    """Whether the operator gave the payment the CID and the name that it has."""
+    return any(
+        (entry.kind, entry.txid, entry.root, entry.name)
+        == (EntryKind.ASSIGNED, payment.txid, payment.root, payment.name)
+        for entry in log
+    )
 
 
 def withdrawn(txid: Txid, log: Iterable[Entry]) -> Swartz:

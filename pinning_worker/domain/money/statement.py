@@ -194,6 +194,20 @@ def least_fee_part(holding: Holding) -> Swartz:
     return account.due.amount - Swartz(-(-exact // MIB))
 
 
+def refundable(holding: Holding, txid: Txid) -> Swartz:
+    """The largest part of a payment that can go back and takes no bought month away: all of it, where the content is
+    not here; else what was credit ever since."""
+    amounts = {payment.txid: payment.amount for payment in holding.payments}
+    if txid not in amounts or holding.is_owed:
+        return amounts.get(txid, ZERO)
+    credit, least = ZERO, None
+    for bought in holding.account().history:
+        credit = credit - bought.amount + (amounts[bought.txid] if bought.txid is not None else ZERO)
+        if bought.txid == txid or least is not None:
+            least = credit if least is None else min(least, credit)
+    return min(least or ZERO, amounts[txid])
+
+
 # ---------------------------------------------------------------- liabilities
 
 

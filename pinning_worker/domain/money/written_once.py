@@ -8,10 +8,8 @@ refuse the whole change.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 
-from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
 
@@ -26,12 +24,12 @@ def require_same_quote(stored: Quote | None, offered: Quote) -> None:
         raise Rewritten(f"quote {offered.id} was given as {stored}; it cannot become {offered}")
 
 
-def require_same_money(stored: Payment | None, offered: Payment, assigned: Collection[Txid] = ()) -> None:
-    """Raises Rewritten if the payment's transaction differs from the stored one, or lists an output twice. Those that
-    are `assigned` in this change may be given a CID and a name, if they name none."""
+def require_same_money(stored: Payment | None, offered: Payment, *, is_assigned: bool = False) -> None:
+    """Raises Rewritten if the payment's transaction differs from the stored one, or lists an output twice. One that
+    the operator has assigned may get its CID and name, if it names none."""
     if len({output.vout for output in offered.outputs}) != len(offered.outputs):
         raise Rewritten(f"payment {offered.txid} lists an output twice: {offered.outputs}")
-    if stored is not None and not stored.root and offered.txid in assigned:
+    if stored is not None and not stored.root and is_assigned:
         stored = replace(stored, root=offered.root, cid_text=offered.cid_text, name=offered.name)
     if stored is not None and _given(stored) != _given(offered):
         raise Rewritten(f"payment {offered.txid} is booked as {_given(stored)}; it cannot become {_given(offered)}")
