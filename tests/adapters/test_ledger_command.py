@@ -11,12 +11,16 @@ from typing import Any
 
 import pytest
 import trio
+from sqlalchemy import delete
 
+from pinning_worker.adapters.blocks.entry_journal import note_missing_entries, read_entries
+from pinning_worker.adapters.sql.book_tables import ledger_entries
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import open_database
 from pinning_worker.domain.content.cid import RAW, Root, cid_of
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.identities import NameBytes, Txid
+from pinning_worker.domain.money.entry import Entry, EntryKind
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof
 from pinning_worker.domain.money.pricing import add_months
 from pinning_worker.domain.money.swartz import Swartz
@@ -24,8 +28,9 @@ from pinning_worker.domain.money.tariff import MIB, Tariff
 from pinning_worker.domain.pin import Pin, State
 from pinning_worker.ports.books import Change
 from tests.adapters.stored_worker import database_url, keep, pictures
-from tests.adapters.test_cli import command, printed, told
+from tests.adapters.test_cli import command, printed, settings, told
 from tests.contract import samples
+from tests.interop.worker import free_port, open_worker
 
 pytestmark = pytest.mark.slow  # it starts the command, again and again
 
@@ -177,3 +182,102 @@ def test_empty_books_add_up(tmp_path: Path) -> None:
     assert (found["addsUp"], set(found["total"].values())) == (True, {0})
     assert printed(command(tmp_path, "ledger", "payments", "--csv")) == ""
     assert printed(command(tmp_path, "ledger"))
+
+
+# ---------------------------------------------------------------- entries
+
+
+BACK = "77" * 32
+ENTRY_KEYS = ("number", "kind", "amount", "refundTxid", "reason")
+
+
+def entries_of(folder: Path, *arguments: str) -> list[tuple[Any, ...]]:
+    return [tuple(one[key] for key in ENTRY_KEYS) for one in asked(folder, "ledger", *arguments)["entries"]]
+
+
+def journal(folder: Path) -> list[int]:
+    return [entry.number for entry in read_entries(folder / "data" / "blocks")]
+
+
+def test_a_refund_is_recorded_in_the_books_and_beside_the_blocks(store: Path) -> None:
+    arguments = ("refund", OWED, BACK, "--reason", "never had it")
+    assert entries_of(store, *arguments) == [(1, "refunded", 500, BACK, "never had it")]
+    found = asked(store, "ledger")
+    assert (found["total"]["owed"], found["total"]["refunded"], found["addsUp"]) == (7, 500, True)
+    assert found["pins"] == {"pinned": 1, "released": 1}  # closed: nothing of it is left
+    assert journal(store) == [1]
+    shown = printed(command(store, "ledger", "show", OWED))
+    assert f"entry 1    refunded 500 swartz by {BACK}, " in shown
+    assert "entry 1 has this refund already" in told(command(store, "ledger", *arguments), 65)
+
+
+def test_only_what_bought_nothing_can_be_refunded_of_a_term_that_runs(store: Path) -> None:
+    assert "0 of the 800 swartz can be refunded" in told(
+        command(store, "ledger", "refund", BOUGHT, BACK, "--reason", "x"), 65
+    )
+    assert "does not count" in told(command(store, "ledger", "refund", COMING, BACK, "--reason", "x"), 65)
+    assert "the books have no payment" in told(command(store, "ledger", "refund", BACK, BACK, "--reason", "x"), 3)
+    assert "is not a txid" in told(command(store, "ledger", "refund", "77", BACK, "--reason", "x"), 2)
+    assert "--reason" in told(command(store, "ledger", "refund", OWED, BACK), 2)
+    assert journal(store) == []
+    refunded = entries_of(store, "refund", TOPPED_UP, BACK, "--amount", "20", "--reason", "her rest")
+    assert refunded == [(1, "refunded", 20, BACK, "her rest")]
+    assert asked(store, "ledger")["total"]["credit"] == 10
+
+
+def test_a_stray_payment_is_assigned_to_whom_it_was_meant_for(store: Path) -> None:
+    assert entries_of(store, "assign", STRAY, str(CID), "=art/1") == [(1, "assigned", 0, "", "")]
+    (stray,) = [one for one in asked(store, "ledger", "payments")["payments"] if one["txid"] == STRAY]
+    assert (stray["cid"], stray["name"], stray["state"]) == (str(CID), "=art/1", "on its way")  # to be judged
+    assert "a payment is assigned once" in told(command(store, "ledger", "assign", STRAY, str(CID), "x"), 65)
+    assert "is not a CID" in told(command(store, "ledger", "assign", STRAY, "x", "x"), 2)
+    assert "assigned, " in printed(command(store, "ledger", "show", STRAY))
+
+
+def test_a_name_is_written_as_pins_prints_it(store: Path) -> None:
+    printed(command(store, "ledger", "assign", STRAY, str(CID), r"art/\xff"))
+    payment: Payment = books_of(store, lambda books: books.payment(STRAY))
+    assert payment.name == b"art/\xff"
+    assert (asked(store, "ledger", "show", STRAY))["name"] == r"art/\xff"
+
+
+def test_a_debt_is_closed_with_its_reason(store: Path) -> None:
+    arguments = ("close", str(LOST), "lost", "--reason", "nobody knows him")
+    assert entries_of(store, *arguments) == [(1, "closed", 500, "", "nobody knows him")]
+    assert asked(store, "ledger")["total"]["closed"] == 500
+    assert "the pin is released" in told(command(store, "ledger", *arguments), 65)
+    assert "the pin is pinned" in told(command(store, "ledger", "close", str(CID), "=art/1", "--reason", "x"), 65)
+    assert "no pin" in told(command(store, "ledger", "close", str(CID), "nobody", "--reason", "x"), 3)
+
+
+def test_nothing_is_recorded_in_books_that_are_behind_their_journal(store: Path) -> None:
+    """Catches: two entries of one number, after an older database was put back."""
+    printed(command(store, "ledger", "close", str(LOST), "lost", "--reason", "x"))
+
+    async def run() -> None:
+        async with open_database(database_url(store)) as database:
+            await database.write(lambda connection: connection.execute(delete(ledger_entries)))
+
+    trio.run(run)
+    text = told(command(store, "ledger", "refund", STRAY, BACK, "--reason", "x"), 65)
+    assert "ledger.jsonl knows more than the database: start the worker once" in text
+
+
+async def test_a_start_takes_entries_from_the_journal_and_notes_those_it_lacks(tmp_path: Path) -> None:
+    entries = [
+        Entry(number, EntryKind.CLOSED, NOW, STRAY, CID.key, str(CID), NameBytes(b"\xff"), Swartz(number), "", "ü")
+        for number in (1, 2, 3)
+    ]
+    await keep(tmp_path, pictures(range(1)))
+    blocks = tmp_path / "data" / "blocks"
+    await note_missing_entries(entries, blocks)
+    await note_missing_entries(entries, blocks)
+    assert await trio.to_thread.run_sync(read_entries, blocks) == entries
+    async with open_worker(tmp_path, settings(free_port())) as running:
+        assert await running.stop() == 0
+    async with open_database(database_url(tmp_path)) as database:
+        assert list(await SqlBooks(database).entries()) == entries
+    (blocks / "ledger.jsonl").unlink()
+    async with open_worker(tmp_path, settings(free_port())) as running:
+        assert await running.stop() == 0
+    assert await trio.to_thread.run_sync(read_entries, blocks) == entries
