@@ -281,3 +281,9 @@ async def test_a_start_takes_entries_from_the_journal_and_notes_those_it_lacks(t
     async with open_worker(tmp_path, settings(free_port())) as running:
         assert await running.stop() == 0
     assert await trio.to_thread.run_sync(read_entries, blocks) == entries
+
+
+def test_a_stray_payment_that_was_refunded_is_no_longer_listed_as_unassigned(store: Path) -> None:
+    assert [one["txid"] for one in asked(store, "pins")["unassigned"]] == [STRAY]
+    printed(command(store, "ledger", "refund", STRAY, BACK, "--reason", "sent by mistake"))
+    assert asked(store, "pins")["unassigned"] == []
