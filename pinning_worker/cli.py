@@ -12,6 +12,7 @@ from pinning_worker.commands.blocks import blocks
 from pinning_worker.commands.check_config import check_config
 from pinning_worker.commands.id import id_
 from pinning_worker.commands.keygen import keygen
+from pinning_worker.commands.ledger import ledger
 from pinning_worker.commands.migrate import migrate
 from pinning_worker.commands.names import names
 from pinning_worker.commands.peers import peers
@@ -22,6 +23,7 @@ from pinning_worker.commands.restore import restore
 from pinning_worker.commands.retry import retry
 from pinning_worker.commands.run import run
 from pinning_worker.commands.sandbox import sandbox
+from pinning_worker.commands.tariff import tariff
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -58,7 +60,7 @@ def main() -> None:
 
 
 for command in (
-    run, migrate, check_config, keygen, id_, peers, quote, pins, names, retry, blocks, recover, backup, restore, ask,
-    sandbox,
+    run, migrate, check_config, keygen, id_, peers, quote, pins, names, tariff, ledger, retry, blocks, recover, backup,
+    restore, ask, sandbox,
 ):  # fmt: skip
     main.add_command(command)

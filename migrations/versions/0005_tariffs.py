@@ -10,6 +10,8 @@ A revision is history: it spells its own types, and does not change when the tab
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -48,7 +50,7 @@ def upgrade() -> None:
     op.execute(quotes.update().where(quotes.c.tariff < 0).values(tariff=-quotes.c.tariff))
 
 
-def _derived(connection: sa.Connection) -> list[tuple[int, dict[str, object]]]:
+def _derived(connection: sa.Connection) -> list[tuple[int, dict[str, Any]]]:
     """(price version, tariff), the oldest first."""
     names = ("tariff", "amount", "months", "size_metadata", "size_image", "issued")
     quotes = sa.table("quotes", *(sa.column(name, sa.BigInteger) for name in names))

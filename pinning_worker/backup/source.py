@@ -19,6 +19,8 @@ SMALL_FILES = (
     "network",
     f"{BLOCKS}/receipts.jsonl",
     f"{BLOCKS}/quotes.jsonl",
+    f"{BLOCKS}/tariffs.jsonl",
+    f"{BLOCKS}/ledger.jsonl",
 )
 
 

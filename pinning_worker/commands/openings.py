@@ -53,6 +53,7 @@ def look(settings: Settings) -> Findings:
         if has_books:
             found.take(_blocks, settings)
             found.take(_shared_address, settings)
+            found.take(_prices, settings)
         found.take(lambda settings: _chain(settings, found, has_books), settings)
     found.take(_certificate, settings)
     return found
@@ -162,6 +163,32 @@ def _shared_address(settings: Settings) -> Iterator[str]:
             f"{unasked} CIDs were paid for at PINNING_PAYMENT_ADDRESS, and this worker had never quoted them: does "
             "another worker name the same address? Both then owe what either sold. Give each worker an address of its "
             "own (`pinning-worker pins --state owed` lists what is owed)"
+        )
+
+
+def _prices(settings: Settings) -> Iterator[str]:
+    """Compares the prices in the settings with the tariff in the books, which is the one that is quoted."""
+    import trio
+
+    from pinning_worker.adapters.machine.clock import SystemClock
+    from pinning_worker.adapters.sql.books import SqlBooks
+    from pinning_worker.adapters.sql.database import open_database
+    from pinning_worker.domain.money.tariff import TariffLog, quoted_at
+    from pinning_worker.steps.tariffs import differs, has_begun
+    from pinning_worker.wiring.terms import prices_of
+
+    async def read() -> TariffLog:
+        async with open_database(settings.database_url) as database:
+            return await SqlBooks(database).tariffs()
+
+    log, prices, now = trio.run(read), prices_of(settings), SystemClock(settings.clock_offset_file).now()
+    if has_begun(log) and differs(log, prices, now):
+        tariff = quoted_at(now, log)
+        yield (
+            f"the settings name {prices.per_mib_month.amount} swartz for a MiB and month and a least fee of "
+            f"{prices.least.amount}; the worker quotes {tariff.per_mib_month.amount} and {tariff.least.amount}, its "
+            f"tariff {tariff.number} (`pinning-worker tariff show`). The settings give the first tariff only: change "
+            "prices by `tariff set`, and let the settings say the same"
         )
 
 

@@ -91,8 +91,9 @@ def _joined(wanted: Sequence[Pin], payments: Sequence[Payment]) -> list[tuple[Pi
 
 
 def _without_pin(payments: Sequence[Payment], there: Sequence[Pin]) -> list[Payment]:
+    """Those that were refunded whole are left out."""
     keys = {(pin.root, pin.name) for pin in there}
-    return [payment for payment in payments if (payment.root, payment.name) not in keys]
+    return [payment for payment in payments if (payment.root, payment.name) not in keys and payment.amount]
 
 
 def _unassigned_lines(strays: list[dict[str, Any]]) -> list[str]:

@@ -1,4 +1,5 @@
-"""Reading the store from another process while the worker runs: one question, one answer, no lock kept."""
+"""The store from another process while the worker runs: `ask` reads one answer, `change_books` writes. Neither keeps a
+lock: the books compare and swap, and the worker reads them at each use."""
 
 from __future__ import annotations
 
@@ -48,6 +49,32 @@ def _ask(settings: StoreSettings, question: Callable[[Database], Awaitable[Answe
             return await question(database)
 
     configure_logs("error", settings.log_format)  # standard output is for the answer alone
+    with telling(store_outcomes()):
+        require_current(settings.database_url)
+        return trio.run(answer)
+
+
+def change_books(settings: StoreSettings, work: Callable[[SqlBooks, datetime], Awaitable[Answer]]) -> Answer:
+    """Like `ask`, with books that also write the journals beside the blocks, which must be their own. Raises Told."""
+    import trio
+
+    from pinning_worker.adapters.blocks.rights import require_usable
+    from pinning_worker.adapters.machine.clock import SystemClock
+    from pinning_worker.adapters.sql.database import open_database
+    from pinning_worker.adapters.sql.migrate import require_current
+    from pinning_worker.logs import configure_logs
+    from pinning_worker.wiring.pairing import Store
+    from pinning_worker.wiring.stores import BLOCKS_FOLDER, journaled_books
+
+    async def answer() -> Answer:
+        folder = settings.data_dir / BLOCKS_FOLDER
+        require_usable(folder)
+        async with open_database(settings.database_url) as database:
+            pair = Store(database, settings.database_url, folder)
+            pair.require_pair(await pair.look())
+            return await work(journaled_books(database, folder), SystemClock(settings.clock_offset_file).now())
+
+    configure_logs("error", settings.log_format)
     with telling(store_outcomes()):
         require_current(settings.database_url)
         return trio.run(answer)

@@ -53,7 +53,7 @@ class State(Enum):
     CREDIT = "credit"  # pinned, though a reorg took a payment back
     SUSPENDED = "suspended"  # ... and it was not proven again
     OWED = "owed"  # bought (or never quoted), content not held: a liability
-    RELEASED = "released"  # the term is over
+    RELEASED = "released"  # the term is over, or the operator gave the money back
     VANISHED = "vanished"  # the payment left the mempool
 
 
@@ -75,6 +75,7 @@ class Event(Enum):
     BURIED = "not proven again"
     ENDED = "term over"
     VANISHED = "left the mempool"
+    CLOSED = "refunded or closed by the operator"
 
 
 _S, _E = State, Event
@@ -135,6 +136,9 @@ TABLE: dict[tuple[State | None, Event], State] = {
     (_S.PINNED, _E.ENDED): _S.RELEASED,
     (_S.EXPIRING, _E.ENDED): _S.RELEASED,
     (_S.CREDIT, _E.ENDED): _S.RELEASED,
+    # the operator gave all of its money back, or gave it up
+    (_S.OWED, _E.CLOSED): _S.RELEASED,
+    (_S.SHORT, _E.CLOSED): _S.RELEASED,
     # reorgs
     (_S.SHORT, _E.UNPROVEN): _S.SEEN,
     (_S.OWED, _E.UNPROVEN): _S.SEEN,

@@ -76,6 +76,12 @@ def settled(payments: Iterable[Payment]) -> list[Payment]:
     return [payment for payment in payments if payment.settled and payment.proof is not None]
 
 
+def is_given_back(payments: Iterable[Payment]) -> bool:
+    """Whether money counted, and the operator's entries have taken out all of it."""
+    counted = [payment for payment in payments if payment.settled]
+    return bool(counted) and not any(payment.amount for payment in counted)
+
+
 def on_their_way(payments: Iterable[Payment]) -> list[Payment]:
     """The payments that may count later: in the mempool, or in a block that is not deep enough."""
     return [payment for payment in payments if not payment.settled and not payment.gone]
@@ -156,6 +162,9 @@ def _next(
     # The pin came to an end, and no new term runs: nothing changes.
     if term is not None or pin.state in {State.SUSPENDED, State.RELEASED}:
         return pin
+    # The operator refunded or closed all of it: nothing is owed any more.
+    if pin.state in {State.OWED, State.SHORT} and is_given_back(judged):
+        return pin.moved(Event.CLOSED, None, reason="refunded or closed")
     # Money is settled and bought nothing: it is less than a month's price, or nothing was ever measured.
     if any(payment.settled for payment in judged):
         return _unspent(pin, account, rates, now)

@@ -10,6 +10,7 @@ from typing import Protocol
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.identities import Script, Txid
+from pinning_worker.domain.money.entry import Entry, EntryLog
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt
@@ -22,8 +23,9 @@ class Change:
     """All that one step changes, stored together or not at all.
 
     Each request and pin carries the version that the step read (0: it must not exist yet); the books store it with
-    the next one. `hold` adds block references (root, multihashes); `release` drops all references of its roots.
-    `forget` deletes requests from the books.
+    the next one. A payment that names no CID may get one in the change whose `entries` assign it. `hold` adds block
+    references (root, multihashes); `release` drops all references of its roots. `forget` deletes requests from the
+    books.
     """
 
     requests: tuple[Request, ...] = ()
@@ -33,6 +35,7 @@ class Change:
     hold: tuple[tuple[Root, tuple[Multihash, ...]], ...] = ()
     release: tuple[Root, ...] = ()
     forget: tuple[Request, ...] = ()
+    entries: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ class Books(Protocol):
     """Requests, pins, quotes, payments, and the block references of each root. The truth of this worker."""
 
     async def commit(self, change: Change) -> bool:
-        """Compare and swap: False, and nothing changes, if any request or pin has another version by now."""
+        """Compare and swap: False, and nothing changes, if any request or pin has another version by now, or the
+        numbers of `entries` do not follow the last one's."""
 
     async def dossier(self, root: Root, naming: int) -> Dossier:
         """`naming`: the most pins in `Dossier.naming`."""
@@ -117,6 +121,12 @@ class Books(Protocol):
 
     async def strike_tariff(self, number: int) -> bool:
         """Marks a tariff as struck. False unless it is the last, not the first, and no quote names it."""
+
+    async def entries(self) -> EntryLog:
+        """All entries of the operator, by number."""
+
+    async def measured(self) -> Mapping[Root, Mapping[int, int]]:
+        """The bytes of each quoted closure, by the number of a tariff that a quote of it names."""
 
     async def all_pins(self) -> Sequence[Pin]: ...
 

@@ -12,6 +12,7 @@ from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.tariff import least_at
 from pinning_worker.domain.pin import LIVE, Event, Pin, State, asked_again
 from pinning_worker.domain.topic.name_row import name_text
+from pinning_worker.domain.verdict import is_given_back
 from pinning_worker.ports.books import Change
 from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.neighbours import Chapter
@@ -41,6 +42,10 @@ class Owing(Chapter):
         """Requests the content of an owed pin again, further and further apart, while the term runs."""
         now = self.clock.now()
         over = pin.ends is not None and pin.ends <= now and await self.two_clocks.is_over(pin, now)
+        if is_given_back(await self.books.payments_of(pin.key)):
+            if await self.books.commit(Change(pins=(replace(pin, due_at=now + LAST_RETRY),))):
+                self.bell.nudge(pin.key)  # the judgement closes it
+            return
         if pin.ends is None and await self._has_tried_long_enough(pin):
             log.error("pin.given_up", cid=pin.cid_text, name=name_text(pin.name), why=_NOWHERE)
             await self.books.commit(Change(pins=(pin.moved(Event.OWES, None, reason=_NOWHERE),)))

@@ -13,6 +13,7 @@ import structlog
 
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.identities import Txid
+from pinning_worker.domain.money.entry import as_assigned
 from pinning_worker.domain.money.payment import Payment, Sighting, Tip, record_sighting
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.tariff import least_at, quoted_at
@@ -61,7 +62,7 @@ class Paying(Chapter):
         self.unbooked.keep(sighting)  # first: a quote that is stored meanwhile finds it
         for _ in attempts("payment"):
             known = await self.books.payment(sighting.txid)
-            payment = record_sighting(known, sighting, self.clock.now())
+            payment = await self._as_assigned(record_sighting(known, sighting, self.clock.now()))
             if payment == known:
                 return self.unbooked.drop(sighting.txid)
             key = PinKey(payment.root, payment.name)
@@ -89,6 +90,10 @@ class Paying(Chapter):
                     self._log_payment(payment, pin)
                 return self.bell.nudge(key)
         return None
+
+    async def _as_assigned(self, payment: Payment) -> Payment:
+        """The payment with the CID and name that the operator gave it, if it names none (`steps/entering.py`)."""
+        return payment if payment.root else as_assigned(payment, await self.books.entries())
 
     async def _least(self, payment: Payment) -> Swartz:
         """The least fee at the payment's block, or now."""
@@ -202,6 +207,8 @@ class Paying(Chapter):
             if verdict.uncounted(payments):
                 buyers = verdict.account.buyers
                 await self.receipts.close(payment for payment in payments if payment.txid not in buyers)
+            if pin.state is State.OWED and verdict.pin.state is State.RELEASED:
+                await self.receipts.close(payments)
             async with self.last_words.told_once_stored():
                 if pin.keeps and not verdict.pin.keeps:
                     stored = await self.shelf.let_go(verdict.pin, change)

@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+import structlog
+
 from pinning_worker.domain.content.cid import Root, cid_text, parse_cid
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.identities import Script
+from pinning_worker.domain.money.entry import Entry
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt
 from pinning_worker.domain.money.tariff import Tariff
 from pinning_worker.domain.topic.name_row import name_text
 from pinning_worker.ports.books import Books, Change, Receipts
+
+log = structlog.get_logger()
 
 QUOTES_AT_ONCE = 500  # in memory, and in one change: strangers can make the journal of quotes arbitrarily long
 # A payment comes before its pin, by at most the life of a quote and the time of its confirmations.
@@ -86,6 +91,17 @@ async def take_up_tariffs(books: Books, journal: Sequence[Tariff]) -> None:
     for tariff in journal:
         if tariff.number > known:
             await books.add_tariff(tariff)
+
+
+async def take_up_entries(books: Books, journal: Sequence[Entry]) -> None:
+    """Appends the operator's entries that the books lack. The payments that they assign may come later. Raises
+    Trouble."""
+    known = len(await books.entries())
+    missing = [entry for entry in journal if entry.number > known]
+    following = [entry for number, entry in enumerate(missing, start=known + 1) if entry.number == number]
+    await books.commit(Change(entries=tuple(following)))
+    if len(following) < len(missing):
+        log.error("ledger.cut_short", taken=len(following), left=len(missing) - len(following))
 
 
 async def take_up_quotes(books: Books, promises: Iterable[Quote]) -> None:

@@ -60,9 +60,14 @@ async def begin_tariffs(books: Books, prices: Prices, now: datetime) -> TariffLo
     """Writes the first tariff of books that have none of their own; returns the log. Call it before the stories begin.
     Raises Trouble."""
     log = await books.tariffs()
-    if not log or log[-1].is_derived:
+    if not has_begun(log):
         await books.add_tariff(next_tariff(log, prices, now))
     return await books.tariffs()
+
+
+def has_begun(log: TariffLog) -> bool:
+    """Whether the log has a tariff of this version, not only those that a migration derived."""
+    return bool(log) and not log[-1].is_derived
 
 
 def next_tariff(log: TariffLog, prices: Prices, now: datetime) -> Tariff:

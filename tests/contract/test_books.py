@@ -12,6 +12,7 @@ import trio
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import PIECE, Sizes
 from pinning_worker.domain.identities import NameBytes, PeerId, Txid
+from pinning_worker.domain.money.entry import Entry, EntryKind
 from pinning_worker.domain.money.payment import PaidOutput
 from pinning_worker.domain.money.pricing import WATCHED_AFTER
 from pinning_worker.domain.money.swartz import Swartz
@@ -22,10 +23,12 @@ from pinning_worker.ports.books import Books, Change, Dossier
 from tests.contract.samples import (
     HOUR,
     IMAGE,
+    NO_NAME,
     NOW,
     OTHER,
     OTHER_TXID,
     ROOT,
+    STRANGE,
     TXID,
     bare_payment,
     bare_pin,
@@ -506,3 +509,96 @@ async def test_a_tariff_is_struck_only_while_no_quote_names_it(books: Books) -> 
     assert await books.strike_tariff(3)
     assert not await books.strike_tariff(3)
     assert [each.struck for each in await books.tariffs()] == [False, False, True]
+
+
+# ---------------------------------------------------------------- entries of the operator
+
+
+def entry(number: int, txid: Txid = TXID, amount: int = 2, **changes: Any) -> Entry:
+    filled: dict[str, Any] = {
+        "kind": EntryKind.REFUNDED,
+        "at": NOW,
+        "root": ROOT,
+        "cid_text": STRANGE,
+        "name": NameBytes(b"\xff\x00"),
+        "refund_txid": "ff" * 32,
+        "reason": STRANGE,
+    }
+    return Entry(number, txid=txid, amount=Swartz(amount), **{**filled, **changes})
+
+
+def assignment(number: int, txid: Txid = TXID) -> Entry:
+    return entry(number, txid, 0, kind=EntryKind.ASSIGNED, cid_text="bafy1", name=NameBytes(b"alice"), refund_txid="")
+
+
+async def test_the_log_of_entries_only_grows(books: Books) -> None:
+    assert await books.entries() == ()
+    assert await books.commit(Change(entries=(entry(1), entry(2))))
+    for refused in ((entry(2),), (entry(4),), (entry(3), entry(3)), (entry(3), entry(5))):
+        assert not await books.commit(Change(pins=(bare_pin(),), entries=refused))
+    assert await books.commit(Change(entries=(entry(3, amount=2**62),)))
+    assert await books.entries() == (entry(1), entry(2), entry(3, amount=2**62))
+    assert await books.all_pins() == []  # a refused change changed nothing
+
+
+async def test_an_entry_that_another_change_overtook_is_refused_with_its_pin(books: Books) -> None:
+    assert await books.commit(Change(pins=(bare_pin(),)))
+    assert not await books.commit(Change(pins=(bare_pin(),), entries=(entry(1),)))
+    assert await books.entries() == ()
+
+
+async def test_what_entries_take_out_is_read_with_the_payment_wherever_it_is_read(books: Books) -> None:
+    """Catches: a judgement that still counts refunded money, and one that stores what was read into the row."""
+    stored = payment()
+    assert await books.commit(Change(payments=(stored, bare_payment(OTHER_TXID))))
+    assert await books.commit(Change(entries=(entry(1), entry(2, amount=1, kind=EntryKind.CLOSED))))
+    read = replace(stored, withdrawn=Swartz(3))
+    assert (read.received, read.amount) == (Swartz(5), Swartz(2))
+    assert await books.payment(TXID) == read
+    assert read in await books.payments_of(ALICE)
+    assert await books.proven_from(0) == [read]
+    assert await books.all_payments() == [read, bare_payment(OTHER_TXID)]
+    assert await books.commit(Change(payments=(replace(read, announced=9),)))
+    assert await books.payment(TXID) == replace(read, announced=9)
+
+
+async def test_a_payment_that_names_no_cid_gets_one_by_an_assignment_only(books: Books) -> None:
+    stray = payment(root=Root(b""), name=NO_NAME, cid_text="")
+    assigned = replace(stray, root=ROOT, name=NameBytes(b"alice"), cid_text="bafy1")
+    assert await books.commit(Change(payments=(stray,)))
+    with pytest.raises(Rewritten):
+        await books.commit(Change(payments=(assigned,)))
+    with pytest.raises(Rewritten):
+        await books.commit(Change(payments=(assigned,), entries=(assignment(1, OTHER_TXID),)))
+    with pytest.raises(Rewritten):
+        await books.commit(Change(payments=(replace(assigned, root=OTHER),), entries=(assignment(1),)))
+    assert await books.entries() == ()
+    assert await books.commit(Change(payments=(assigned,), entries=(assignment(1),)))
+    assert await books.payments_of(ALICE) == [assigned]
+    with pytest.raises(Rewritten):
+        await books.commit(Change(payments=(replace(assigned, root=OTHER),)))
+
+
+async def test_a_step_that_read_a_payment_before_its_assignment_conflicts(books: Books) -> None:
+    stray = payment(root=Root(b""), name=NO_NAME, cid_text="")
+    assigned = replace(stray, root=ROOT, name=NameBytes(b"alice"), cid_text="bafy1")
+    assert await books.commit(Change(payments=(stray,)))
+    assert await books.commit(Change(payments=(assigned,), entries=(assignment(1),)))
+    assert not await books.commit(Change(payments=(replace(stray, announced=7),)))
+    assert await books.payment(TXID) == assigned
+
+
+async def test_an_assignment_may_come_before_its_payment_is_read_again(books: Books) -> None:
+    """As after `recover`: the journal has the entry, and a restored row names no CID yet."""
+    assert await books.commit(Change(entries=(assignment(1),)))
+    stray = payment(root=Root(b""), name=NO_NAME, cid_text="")
+    assert await books.commit(Change(payments=(stray,)))
+    assigned = replace(stray, root=ROOT, name=NameBytes(b"alice"), cid_text="bafy1")
+    assert await books.commit(Change(payments=(assigned,)))
+    assert await books.payment(TXID) == assigned
+
+
+async def test_closures_are_measured_by_the_tariffs_that_their_quotes_name(books: Books) -> None:
+    other = quote("q3", OTHER, tariff=7, sizes=Sizes(5, 0, 5))
+    assert await books.commit(Change(quotes=(quote("q1"), quote("q2", months=1, tariff=1), other)))
+    assert await books.measured() == {ROOT: {2: 3_000, 1: 3_000}, OTHER: {7: 5}}

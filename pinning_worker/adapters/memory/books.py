@@ -17,6 +17,8 @@ from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import disk_room
 from pinning_worker.domain.identities import Script, Txid
+from pinning_worker.domain.money import entry
+from pinning_worker.domain.money.entry import Entry, EntryLog
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import WATCHED_AFTER, Quote
 from pinning_worker.domain.money.tariff import Tariff, TariffLog, follows, may_strike
@@ -36,14 +38,20 @@ class MemoryBooks:
         self._quotes: dict[str, Quote] = {}
         self._payments: dict[str, Payment] = {}
         self._tariffs: list[Tariff] = []
+        self._entries: list[Entry] = []
         self._held: dict[Root, set[Multihash]] = {}
         self._holders: Counter[Multihash] = Counter()
 
     async def commit(self, change: Change) -> bool:
         """Rewritten (a bug) leaves the books unchanged, like a refused change."""
         await checkpoint()
-        if not (self._is_current(change) and self._is_written_once(change)):
+        if not (
+            self._is_current(change)
+            and entry.follows(change.entries, len(self._entries))
+            and self._is_written_once(change)
+        ):
             return False
+        self._entries += change.entries
         self._requests |= {new.root: replace(new, version=new.version + 1) for new in change.requests}
         self._pins |= {new.key: replace(new, version=new.version + 1) for new in change.pins}
         for old in change.forget:
@@ -62,12 +70,14 @@ class MemoryBooks:
     def _is_written_once(self, change: Change) -> bool:
         """False for a payment that another change has booked meanwhile. Raises Rewritten."""
         quotes, payments = dict(self._quotes), dict(self._payments)
+        entries = (*self._entries, *change.entries)
         for quote in change.quotes:
             require_same_quote(quotes.setdefault(quote.id, quote), quote)
         for payment in change.payments:
             if not is_same_sighting(payments.setdefault(payment.txid, payment), payment):
                 return False
-            require_same_money(payments[payment.txid], payment)
+            require_same_money(payments[payment.txid], payment, is_assigned=entry.is_assigned(payment, entries))
+            payments[payment.txid] = payment
         return True
 
     def _is_current(self, change: Change) -> bool:
@@ -126,11 +136,14 @@ class MemoryBooks:
 
     async def payment(self, txid: Txid) -> Payment | None:
         await checkpoint()
-        return self._payments.get(txid)
+        return self._read(self._payments[txid]) if txid in self._payments else None
+
+    def _read(self, payment: Payment) -> Payment:
+        return replace(payment, withdrawn=entry.withdrawn(payment.txid, self._entries))
 
     async def payments_of(self, key: PinKey) -> Sequence[Payment]:
         await checkpoint()
-        return _by_sight(payment for payment in self._payments.values() if _key_of(payment) == key)
+        return _by_sight(self._read(payment) for payment in self._payments.values() if _key_of(payment) == key)
 
     async def unsettled(self) -> Sequence[PinKey]:
         await checkpoint()
@@ -141,7 +154,7 @@ class MemoryBooks:
     async def proven_from(self, height: int) -> Sequence[Payment]:
         await checkpoint()
         proven = [(p.proof.height, p.txid, p) for p in self._payments.values() if p.proof and p.proof.height >= height]
-        return [payment for *_, payment in sorted(proven, key=lambda entry: entry[:2])]
+        return [self._read(payment) for *_, payment in sorted(proven, key=lambda entry: entry[:2])]
 
     async def due(self, now: datetime, limit: int) -> Sequence[Request | Pin]:
         await checkpoint()
@@ -217,13 +230,24 @@ class MemoryBooks:
         self._tariffs[-1] = replace(self._tariffs[-1], struck=True)
         return True
 
+    async def entries(self) -> EntryLog:
+        await checkpoint()
+        return tuple(self._entries)
+
+    async def measured(self) -> Mapping[Root, Mapping[int, int]]:
+        await checkpoint()
+        found: dict[Root, dict[int, int]] = {}
+        for quote in self._quotes.values():
+            found.setdefault(quote.root, {})[quote.tariff] = quote.sizes.total
+        return found
+
     async def all_pins(self) -> Sequence[Pin]:
         await checkpoint()
         return sorted(self._pins.values(), key=lambda pin: (pin.root, pin.name))
 
     async def all_payments(self) -> Sequence[Payment]:
         await checkpoint()
-        return _by_sight(self._payments.values())
+        return _by_sight(map(self._read, self._payments.values()))
 
 
 def _waits(payment: Payment) -> bool:

@@ -137,6 +137,22 @@ payment_outputs = Table(
     Column("amount", Money, CheckConstraint("amount >= 0", name="no_debt"), nullable=False),
 )
 
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(16), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("txid", String(64), nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("cid_text", AnyText, nullable=False),
+    Column("name", LargeBinary, nullable=False),
+    Column("amount", Money, nullable=False),
+    Column("refund_txid", String(64), nullable=False),
+    Column("reason", AnyText, nullable=False),
+    Index(None, "txid"),
+)
+
 block_references = Table(
     "block_references",
     metadata,

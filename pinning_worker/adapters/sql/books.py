@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from pinning_worker.adapters.sql import (
     block_rows,
     due_rows,
+    entry_rows,
     payment_rows,
     pin_rows,
     quote_rows,
@@ -26,6 +27,7 @@ from pinning_worker.adapters.sql.rows import Conflict
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.identities import Script, Txid
+from pinning_worker.domain.money.entry import EntryLog
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.tariff import Tariff, TariffLog, follows
@@ -141,6 +143,12 @@ class SqlBooks:
             await self._note_tariff((await self.tariffs())[number - 1])
         return struck
 
+    async def entries(self) -> EntryLog:
+        return await self._database.read(entry_rows.every)
+
+    async def measured(self) -> Mapping[Root, Mapping[int, int]]:
+        return await self._database.read(quote_rows.measured)
+
     async def all_pins(self) -> Sequence[Pin]:
         return await self._database.read(pin_rows.every)
 
@@ -158,6 +166,7 @@ def _store(change: Change, connection: Connection) -> None:
     )
     if not current:
         raise Conflict
+    entry_rows.add(change.entries, connection)
     for quote in change.quotes:
         quote_rows.store(connection, quote)
     for payment in change.payments:

@@ -8,10 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, insert, select, union, update
 
+from pinning_worker.adapters.sql import entry_rows
 from pinning_worker.adapters.sql.book_tables import payment_outputs, payments, pins
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, are_set, insert_new, pieces, read_row
 from pinning_worker.domain.identities import Txid
+from pinning_worker.domain.money.entry import is_assigned
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof
+from pinning_worker.domain.money.swartz import ZERO, Swartz
 from pinning_worker.domain.money.written_once import is_same_sighting, require_same_money
 from pinning_worker.domain.pin import PinKey, State
 
@@ -24,7 +27,10 @@ def find(connection: Connection, query: Select[Any]) -> list[Payment]:
         children = select(payment_outputs).where(payment_outputs.c.txid.in_(txids))
         for child in connection.execute(children.order_by(payment_outputs.c.txid, payment_outputs.c.vout)):
             outputs[child.txid].append(PaidOutput(child.vout, child.amount))
-    return [read_row("payment", row.txid, _from_row, row, tuple(outputs[row.txid])) for row in rows]
+    out = entry_rows.withdrawn(connection, [Txid(row.txid) for row in rows])
+    return [
+        read_row("payment", row.txid, _from_row, row, tuple(outputs[row.txid]), out.get(row.txid, ZERO)) for row in rows
+    ]
 
 
 def one(connection: Connection, txid: Txid) -> Payment | None:
@@ -57,11 +63,14 @@ def unsettled(connection: Connection) -> Sequence[PinKey]:
 
 
 def store(connection: Connection, payment: Payment) -> None:
-    """Inserts the payment with its outputs, or updates the fields that may change. Raises Rewritten, Conflict."""
+    """Inserts the payment with its outputs, or updates the fields that may change. Call it after the entries of the
+    same change are stored. Raises Rewritten, Conflict."""
     known = one(connection, payment.txid)
     if not is_same_sighting(known, payment):
         raise Conflict
-    require_same_money(known, payment)
+    gets_cid = known is not None and not known.root and bool(payment.root)
+    log = entry_rows.every(connection) if gets_cid else ()
+    require_same_money(known, payment, is_assigned=is_assigned(payment, log))
     if known is not None:
         connection.execute(update(payments).where(payments.c.txid == payment.txid).values(_to_row(payment)))
         return
@@ -86,11 +95,12 @@ def _to_row(payment: Payment) -> dict[str, object]:
     }
 
 
-def _from_row(row: AnyRow, outputs: tuple[PaidOutput, ...]) -> Payment:
+def _from_row(row: AnyRow, outputs: tuple[PaidOutput, ...], withdrawn: Swartz) -> Payment:
     values = {field: getattr(row, field) for field in _AS_THEY_ARE}
     proven = are_set(row.proof_height, row.proof_hash, row.proof_time)
     return Payment(
         **values,
         outputs=outputs,
+        withdrawn=withdrawn,
         proof=Proof(row.proof_height, row.proof_hash, row.proof_time, row.proof_position or 0) if proven else None,
     )

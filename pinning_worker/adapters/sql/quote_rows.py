@@ -35,6 +35,15 @@ def scripts_in_use(connection: Connection, now: datetime) -> set[Script]:
     return {Script(bytes(script)) for script in connection.scalars(asked)}
 
 
+def measured(connection: Connection) -> dict[Root, dict[int, int]]:
+    """The bytes of each quoted closure, by the number of a tariff that a quote of it names."""
+    size = quotes.c.size_metadata + quotes.c.size_image
+    found: dict[Root, dict[int, int]] = {}
+    for row in connection.execute(select(quotes.c.root, quotes.c.tariff, size.label("size")).distinct()):
+        found.setdefault(Root(bytes(row.root)), {})[row.tariff] = row.size
+    return found
+
+
 def store(connection: Connection, quote: Quote) -> None:
     """Accepts an existing quote again if nothing in it has changed. Raises Rewritten, Conflict."""
     row = connection.execute(select(quotes).where(quotes.c.id == quote.id)).one_or_none()

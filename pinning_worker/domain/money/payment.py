@@ -15,7 +15,7 @@ from datetime import datetime
 from pinning_worker.domain.content.cid import BadCid, Cid, Root
 from pinning_worker.domain.content.cid_link import parse_cid_link
 from pinning_worker.domain.identities import NameBytes, Txid
-from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.money.swartz import ZERO, Swartz
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,16 @@ class Payment:
     settled: bool = False  # deep enough once, and counted; a later reorg takes `proof` away, not this
     announced: int = -1  # the confirmations last announced; -1: none yet
     gone: bool = False  # left the mempool without a block (double spent, evicted)
+    withdrawn: Swartz = ZERO  # by the operator's entries (`entry.py`), which the books apply when they are read
+
+    @property
+    def received(self) -> Swartz:
+        return Swartz.total(output.amount for output in self.outputs)
 
     @property
     def amount(self) -> Swartz:
-        return Swartz.total(output.amount for output in self.outputs)
+        """The part that is judged."""
+        return self.received - self.withdrawn
 
 
 def named_cid(value: bytes | None) -> tuple[Cid, str] | None:

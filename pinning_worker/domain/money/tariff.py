@@ -80,11 +80,18 @@ def honoured_at(moment: datetime, log: TariffLog) -> list[Tariff]:
     for miners' clocks, and those whose notice still runs. Money from before the first tariff is judged by the first."""
     standing = [tariff for tariff in log if not tariff.struck]
     honoured = [*standing[:1]] if standing and moment + MINERS_CLOCKS < standing[0].since else []
-    for place, tariff in enumerate(standing):
-        over = standing[place + 1].since + tariff.notice if place + 1 < len(standing) else None
+    for tariff in standing:
+        over = honoured_until(tariff, log)
         if tariff.since <= moment + MINERS_CLOCKS and (over is None or moment < over):
             honoured.append(tariff)
     return honoured
+
+
+def honoured_until(tariff: Tariff, log: TariffLog) -> datetime | None:
+    """The end of its notice, which begins with the next tariff that stands; None before there is one."""
+    following = (later.since for later in log if later.number > tariff.number and not later.struck)
+    begins = next(following, None)
+    return begins + tariff.notice if begins is not None else None
 
 
 def rate_at(moment: datetime, log: TariffLog, measured: Mapping[int, int]) -> Rate | None:
