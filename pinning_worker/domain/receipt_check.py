@@ -23,7 +23,7 @@ from pinning_worker.domain.chain.transaction import (
     fold_merkle_branch,
     parse_transaction,
 )
-from pinning_worker.domain.content.cid import parse_cid
+from pinning_worker.domain.content.cid import cid_text
 from pinning_worker.domain.identities import NameBytes
 from pinning_worker.domain.money.payment import named_cid
 from pinning_worker.domain.money.pricing import add_months
@@ -135,7 +135,7 @@ def _check_name(purchase: Purchase, transaction: Transaction, found: Findings) -
     named = named_cid(name_op[1].value)
     if name_text(name_op[1].name or NameBytes(b"")) != purchase.name_id:
         found.refused.append("the transaction has another name")
-    if named is None or named[0].key != parse_cid(purchase.cid).key:
+    if named is None or cid_text(named[0].key) != purchase.cid:
         found.refused.append("the transaction names another CID")
     found.proven.append(f"it names the CID {purchase.cid} under the name {purchase.name_id!r}")
 

@@ -15,7 +15,7 @@ class MemorySigner:
     """Port Signer."""
 
     def __init__(self, seed: bytes = b"\x01" * 32) -> None:
-        self._key = ECC.construct(curve="Ed25519", seed=seed)
+        self._key = ECC.construct(curve="Ed25519", seed=seed)  # type: ignore[arg-type]  # the stub is wrong: it takes bytes
         public = self._key.public_key().export_key(format="raw")
         self.peer_id = PeerId(multibase.encode(_ED25519_PEER + public, "base58btc")[1:])
 
