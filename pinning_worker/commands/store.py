@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pinning_worker.adapters.sql.books import SqlBooks
+    from pinning_worker.adapters.sql.database import Database
     from pinning_worker.settings import StoreSettings
 
 Answer = TypeVar("Answer")
@@ -18,17 +19,25 @@ Answer = TypeVar("Answer")
 
 def ask(settings: StoreSettings, question: Callable[[SqlBooks, datetime], Awaitable[Answer]]) -> Answer:
     """Returns `question(books, now)`; `now` is the worker's time. Raises Told."""
-    import trio
-
     from pinning_worker.adapters.machine.clock import SystemClock
     from pinning_worker.adapters.sql.books import SqlBooks
+
+    return ask_database(
+        settings, lambda database: question(SqlBooks(database), SystemClock(settings.clock_offset_file).now())
+    )
+
+
+def ask_database(settings: StoreSettings, question: Callable[[Database], Awaitable[Answer]]) -> Answer:
+    """Raises Told."""
+    import trio
+
     from pinning_worker.adapters.sql.database import open_database
     from pinning_worker.adapters.sql.migrate import require_current
     from pinning_worker.logs import configure_logs
 
     async def answer() -> Answer:
         async with open_database(settings.database_url) as database:
-            return await question(SqlBooks(database), SystemClock(settings.clock_offset_file).now())
+            return await question(database)
 
     configure_logs("error", settings.log_format)  # standard output is for the answer alone
     with telling(store_outcomes()):

@@ -31,6 +31,7 @@ from tests.contract.samples import (
     bare_request,
     block_name,
     payment,
+    payment_proof,
     pin,
     proof,
     quote,
@@ -503,3 +504,19 @@ async def test_a_tariff_is_struck_only_while_no_quote_names_it(books: Books) -> 
     assert await books.strike_tariff(3)
     assert not await books.strike_tariff(3)
     assert [each.struck for each in await books.tariffs()] == [False, False, True]
+
+
+async def test_a_payment_proof_comes_back_and_is_replaced(books: Books) -> None:
+    first, second = payment_proof(), payment_proof(position=0, branch=())
+    assert await books.payment_proof(TXID) is None
+    for kept in (first, second):
+        assert await books.commit(Change(payment_proofs=(kept,)))
+        assert await books.payment_proof(TXID) == kept
+
+
+async def test_payments_in_a_block_without_a_kept_proof_are_named(books: Books) -> None:
+    unproven = payment(OTHER_TXID, proof=None)
+    assert await books.commit(Change(payments=(payment(), unproven)))
+    assert await books.payments_without_proof() == [TXID]
+    assert await books.commit(Change(payment_proofs=(payment_proof(),)))
+    assert await books.payments_without_proof() == []

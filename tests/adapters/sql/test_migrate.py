@@ -127,7 +127,7 @@ async def test_a_later_revision_that_copies_a_table_keeps_its_rows_and_their_chi
     (scripts / "versions/9999_note.py").write_text(SECOND_REVISION)
     monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
 
-    with pytest.raises(migrate.UnusableDatabase, match="at revision 0005, not 9999: run `pinning-worker migrate`"):
+    with pytest.raises(migrate.UnusableDatabase, match="at revision 0008, not 9999: run `pinning-worker migrate`"):
         migrate.require_current(url)
     assert migrate.migrate(url) == "9999"
     assert await everything(url) == before
