@@ -53,7 +53,7 @@ def show(cid: str, name_or_txid: str, as_cbor: bool, env_file: Path | None, as_j
     if found is None:
         raise Told(f"there is no signed receipt for {cid} and {name_or_txid}", ExitCode.NOT_FOUND)
     if as_cbor:
-        click.get_binary_stream("stdout").write(found.encode())
+        click.echo(found.encode(), nl=False)
     elif as_json:
         say_json(found.fields())
     else:
