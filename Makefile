@@ -20,12 +20,14 @@ KUBO_STAMP := .tools/kubo/.set-up-$(call hash,$(KUBO)/go.mod $(KUBO)/go.sum)
 NODE_STAMP := $(NODE)/node_modules/.set-up-$(call hash,$(NODE)/package-lock.json)
 PAGE := examples/browser
 PAGE_STAMP := $(PAGE)/node_modules/.set-up-$(call hash,$(PAGE)/package-lock.json)
+VERIFY := examples/verify
+VERIFY_STAMP := $(VERIFY)/node_modules/.set-up-$(call hash,$(VERIFY)/package-lock.json)
 
 # Each process of the tests imports a thousand modules: with the bytecode kept it has them in half the time.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-browser test test-fast soak check run bench venv node kubo page lock
+.PHONY: help demo demo-browser test test-fast soak check run bench venv node kubo page verify-page lock
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -71,7 +73,9 @@ states: venv ## the drawings in docs/states.md, from the table
 venv: $(VENV_STAMP) ## only the Python environment
 node: $(NODE_STAMP) ## only Node 22 and the JavaScript peers
 kubo: $(KUBO_STAMP) ## Kubo for its tests and the bench, built from its Go module (Go 1.26, some minutes, once)
-page: $(PAGE_STAMP) ## only what the page in examples/browser is built from
+page: $(PAGE_STAMP) $(VERIFY_STAMP) ## only what the pages in examples are built from
+verify-page: node $(VERIFY_STAMP) ## the page that verifies receipts, as one file: examples/verify/dist/index.html
+	@cd $(VERIFY) && ../../$(NODE)/node_modules/.bin/node node_modules/vite/bin/vite.js build
 
 $(VENV_STAMP):
 	@echo "Setting up the Python environment, once (about a minute)"
@@ -88,6 +92,11 @@ $(NODE_STAMP):
 $(PAGE_STAMP):
 	@echo "Setting up what the page in $(PAGE) is built from, once (about half a minute)"
 	@cd $(PAGE) && $(NPM) ci --loglevel=error
+	@touch $@
+
+$(VERIFY_STAMP):
+	@echo "Setting up what the page in $(VERIFY) is built from, once (some seconds)"
+	@cd $(VERIFY) && $(NPM) ci --loglevel=error
 	@touch $@
 
 $(KUBO_STAMP):

@@ -18,6 +18,7 @@ from pinning_worker.commands.names import names
 from pinning_worker.commands.peers import peers
 from pinning_worker.commands.pins import pins
 from pinning_worker.commands.quote import quote
+from pinning_worker.commands.receipt import receipt
 from pinning_worker.commands.recover import recover
 from pinning_worker.commands.restore import restore
 from pinning_worker.commands.retry import retry
@@ -50,8 +51,8 @@ def main() -> None:
       0   done
       1   a fault of this program: please report it with the log
       2   the command line is wrong
-      3   quote, retry: nothing is known of that CID; names: no name with that text
-      65  refused: by the worker that was asked, or because data or a backup are damaged; the reason is said
+      3   quote, receipt, retry: nothing is known of that CID; names: no name with that text
+      65  refused: by the worker that was asked, or because a receipt, data or a backup are damaged; the reason is said
       69  something outside is not there: a port, the database, a sandbox, a worker to ask
       75  another worker, or another sandbox, holds the directory
       78  the settings, or a file that is opened (database, key, certificate …), need mending
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 for command in (
-    run, migrate, check_config, keygen, id_, peers, quote, pins, names, tariff, ledger, retry, blocks, recover, backup,
-    restore, ask, sandbox,
+    run, migrate, check_config, keygen, id_, peers, quote, pins, receipt, names, tariff, ledger, retry, blocks, recover,
+    backup, restore, ask, sandbox,
 ):  # fmt: skip
     main.add_command(command)

@@ -47,6 +47,7 @@ from pinning_worker.steps.queue import Queue
 from pinning_worker.steps.quoting import Quoting
 from pinning_worker.steps.receipts import WrittenReceipts
 from pinning_worker.steps.shelf import Shelf
+from pinning_worker.steps.signing import Signing
 from pinning_worker.steps.tariffs import Tariffs
 from pinning_worker.steps.turns import Turn
 from pinning_worker.steps.two_clocks import TwoClocks
@@ -83,20 +84,20 @@ class Lifecycle:
         last_words = self.last_words = LastWords(self.has_last_words)
         queue = self.queue = Queue(books, clock, terms)
         two_clocks, awaiting, tariffs = TwoClocks(clock, books, chain), Awaiting(books), Tariffs(books)
-        receipts = WrittenReceipts(clock, books, near.receipts)
+        receipts = WrittenReceipts(clock, books, near.receipts, near.signed_receipts)
         shelf = self.shelf = Shelf(
             books, near.blocks, near.receipts, clock, chain, awaiting, quarantine=terms.quarantine, release=near.release
         )
 
-        quoting = Quoting(near)
+        quoting, signing = Quoting(near), Signing(near)
         losing = Losing(near, shelf, whole, bell)
         self.checking = Checking(near, crashes, losing, whole)
         near.blocks.found_broken = self.checking.note_broken
-        answering = Answering(near, quoting, self.checking)
+        answering = Answering(near, quoting, signing, self.checking)
         self.media = KeptContent(near, self.checking)
         self.fetching = Fetching(near, quoting, answering, shelf, bell)
         self.paying = Paying(near, shelf, receipts, two_clocks, crashes, last_words, bell)
-        self.keeping = Keeping(near, answering, losing, receipts, whole, last_words)
+        self.keeping = Keeping(near, answering, losing, receipts, signing, whole, last_words)
         self.owing = Owing(near, shelf, receipts, two_clocks, bell)
         self.ending = Ending(near, quoting, shelf, receipts, two_clocks, awaiting, tariffs, last_words, bell)
         self.asking = Asking(near, answering, self.fetching, self.ending, crashes, queue, bell)

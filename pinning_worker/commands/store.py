@@ -27,17 +27,18 @@ def ask(settings: StoreSettings, question: Callable[[SqlBooks, datetime], Awaita
     def about_books(database: Database) -> Awaitable[Answer]:
         return question(SqlBooks(database), SystemClock(settings.clock_offset_file).now())
 
-    return _ask(settings, about_books)
+    return ask_database(settings, about_books)
 
 
 def ask_index(settings: StoreSettings, question: Callable[[SqlNameIndex], Awaitable[Answer]]) -> Answer:
     """Returns `question(index)`. Raises Told."""
     from pinning_worker.adapters.sql.name_index import SqlNameIndex
 
-    return _ask(settings, lambda database: question(SqlNameIndex(database)))
+    return ask_database(settings, lambda database: question(SqlNameIndex(database)))
 
 
-def _ask(settings: StoreSettings, question: Callable[[Database], Awaitable[Answer]]) -> Answer:
+def ask_database(settings: StoreSettings, question: Callable[[Database], Awaitable[Answer]]) -> Answer:
+    """Raises Told."""
     import trio
 
     from pinning_worker.adapters.sql.database import open_database

@@ -11,7 +11,7 @@ from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.entry import Entry, EntryLog
-from pinning_worker.domain.money.payment import Payment
+from pinning_worker.domain.money.payment import Payment, PaymentProof
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt
 from pinning_worker.domain.money.tariff import Tariff, TariffLog
@@ -25,7 +25,8 @@ class Change:
     Each request and pin carries the version that the step read (0: it must not exist yet); the books store it with
     the next one. A payment that names no CID may get one in the change whose `entries` assign it. `hold` adds block
     references (root, multihashes); `release` drops all references of its roots. `forget` deletes requests from the
-    books.
+    books. A payment
+    proof replaces the one of its transaction.
     """
 
     requests: tuple[Request, ...] = ()
@@ -36,6 +37,7 @@ class Change:
     release: tuple[Root, ...] = ()
     forget: tuple[Request, ...] = ()
     entries: tuple[Entry, ...] = ()
+    payment_proofs: tuple[PaymentProof, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,11 @@ class Books(Protocol):
 
     async def payments_of(self, key: PinKey) -> Sequence[Payment]:
         """Every payment for that pin, gone ones included."""
+
+    async def payment_proof(self, txid: Txid) -> PaymentProof | None: ...
+
+    async def payments_without_proof(self) -> Sequence[Txid]:
+        """Payments in a block of which no payment proof is kept: they are from before it was, or not read yet."""
 
     async def unsettled(self) -> Sequence[PinKey]:
         """Pins that a new block concerns: in CREDIT, or with a payment neither settled nor gone, or settled and now
@@ -142,3 +149,18 @@ class Receipts(Protocol):
     async def get(self, key: str) -> Receipt | None: ...
 
     async def all(self) -> Sequence[Receipt]: ...
+
+
+class SignedReceipts(Protocol):
+    """The signed receipts, as blocks. They lie apart from the content: no root holds them, and no sweep sees them."""
+
+    async def put(self, key: str, block: bytes) -> None:
+        """Inserts or replaces by `receipt_key`."""
+
+    async def get(self, key: str) -> bytes | None: ...
+
+    async def drop(self, key: str) -> None:
+        """A missing receipt is no error."""
+
+    async def block(self, multihash: Multihash) -> bytes | None:
+        """The receipt with that multihash. Strangers may ask: of one that is not here, the answer costs no I/O."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
+from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.messages import Message
 
 
@@ -46,3 +47,13 @@ class CrashNotes(Protocol):
 class Announcer(Protocol):
     async def say(self, message: Message) -> None:
         """Publishes on the content topic, paced. Never blocks for long, never raises: gossip is lossy anyway."""
+
+
+class Signer(Protocol):
+    """The worker's own key."""
+
+    @property
+    def peer_id(self) -> PeerId: ...
+
+    def sign(self, message: bytes) -> bytes:
+        """The Ed25519 signature, 64 bytes: the same for the same message. Not async: it costs microseconds."""

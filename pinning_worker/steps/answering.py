@@ -25,6 +25,7 @@ from pinning_worker.steps.checking import Checking
 from pinning_worker.steps.crashes import SET_ASIDE
 from pinning_worker.steps.neighbours import Chapter
 from pinning_worker.steps.quoting import Quoting
+from pinning_worker.steps.signing import Signing
 
 ANSWER_EVERY = timedelta(seconds=2)
 MOST_REMEMBERED = 10_000  # answered roots, before the old ones are dropped
@@ -45,6 +46,7 @@ class Served(Enum):
 @dataclass(slots=True)
 class Answering(Chapter):
     quoting: Quoting
+    signing: Signing
     checking: Checking
     _answered: dict[Root, datetime] = field(default_factory=dict)
     _postponed: dict[Root, list[Asker]] = field(default_factory=dict)
@@ -123,7 +125,7 @@ class Answering(Chapter):
                 await self.say_pinned(pin, asker.text, asker.months, asker.id)
             quote = await self._quote(root, known, asker)
             if quote is not None:
-                await self.announcer.say(AddingCid(asker.text, quote, asker.id))
+                await self.announcer.say(AddingCid(asker.text, quote, asker.id, self.signing.quote_signature(quote)))
             elif again := self._let_go_in(known):
                 await self.refuse([asker], ErrorCode.BUSY, QUOTED_TOO_LONG, again)
             else:

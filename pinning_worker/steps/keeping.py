@@ -1,6 +1,6 @@
 """Keeping: the audit before a pin is called pinned, and the debt when blocks of it are lost.
 
-CONFIRMED -> every block is synced, read back and hashed -> the receipt is written -> PINNED -> announced on the topic.
+CONFIRMED -> every block is synced, read back and hashed -> the receipt is written and signed -> PINNED -> announced.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pinning_worker.steps.last_words import LastWords
 from pinning_worker.steps.losing import Losing
 from pinning_worker.steps.neighbours import Chapter
 from pinning_worker.steps.receipts import WrittenReceipts
+from pinning_worker.steps.signing import Signing
 from pinning_worker.steps.whole_roots import WholeRoots
 
 log = structlog.get_logger()
@@ -28,6 +29,7 @@ class Keeping(Chapter):
     answering: Answering
     losing: Losing
     receipts: WrittenReceipts
+    signing: Signing
     whole: WholeRoots
     last_words: LastWords
 
@@ -41,6 +43,7 @@ class Keeping(Chapter):
             return await self.losing.damaged(pin.root, bad)
         self.whole.note_whole(pin.root)
         await self.receipts.write(pin, request)
+        signed = await self.signing.sign_purchases(pin, request)
         assert pin.ends is not None
         assert pin.starts is not None
         begun = max(self.clock.now(), pin.starts)  # a header's time may be ahead of our clock
@@ -51,7 +54,7 @@ class Keeping(Chapter):
                 return None
             self._log_kept(pinned, request)
             if not self.terms.blocked(pin.root):
-                await self.announcer.say(AddedCid(pin.cid_text))
+                await self.announcer.say(AddedCid(pin.cid_text, receipt=str(signed) if signed else None))
                 await self.answering.say_pinned(pinned, pin.cid_text, self.terms.most_months)
         return None
 

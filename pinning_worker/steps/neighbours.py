@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from pinning_worker.domain.content.cid import Root
-from pinning_worker.ports.books import Books, Receipts
+from pinning_worker.ports.books import Books, Receipts, SignedReceipts
 from pinning_worker.ports.chain import Chain
 from pinning_worker.ports.content import Blocks, Fetcher
-from pinning_worker.ports.world import Announcer, Clock, CrashNotes
+from pinning_worker.ports.world import Announcer, Clock, CrashNotes, Signer
 from pinning_worker.steps.shelf import NoRelease, Release
 from pinning_worker.steps.terms import Terms
 
@@ -24,6 +24,8 @@ class Neighbours:
     books: Books
     blocks: Blocks
     receipts: Receipts
+    signed_receipts: SignedReceipts
+    signer: Signer
     fetcher: Fetcher
     announcer: Announcer
     chain: Chain

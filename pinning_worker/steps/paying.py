@@ -14,7 +14,7 @@ import structlog
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.entry import as_assigned
-from pinning_worker.domain.money.payment import Payment, Sighting, Tip, record_sighting
+from pinning_worker.domain.money.payment import Payment, PaymentProof, Sighting, Tip, record_sighting
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.tariff import least_at, quoted_at
 from pinning_worker.domain.pin import Event, Pin, PinKey, State, step
@@ -63,7 +63,10 @@ class Paying(Chapter):
         for _ in attempts("payment"):
             known = await self.books.payment(sighting.txid)
             payment = await self._as_assigned(record_sighting(known, sighting, self.clock.now()))
+            proofs = (sighting.payment_proof,) if sighting.payment_proof is not None else ()
             if payment == known:
+                if proofs:
+                    await self.books.commit(Change(payment_proofs=proofs))
                 return self.unbooked.drop(sighting.txid)
             key = PinKey(payment.root, payment.name)
             pin = await self.books.pin(key) if payment.root else None
@@ -76,7 +79,7 @@ class Paying(Chapter):
             ):
                 return None
             if pin is None and not quotes and (not payment.root or payment.amount < await self._least(payment)):
-                if await self._book_alone(payment, is_new=known is None):
+                if await self._book_alone(payment, proofs, is_new=known is None):
                     return None
                 continue
             is_new = known is None or (known.proof is None and payment.proof is not None)
@@ -84,7 +87,8 @@ class Paying(Chapter):
             request = await self.books.request(payment.root)
             pin = pin or Pin(payment.root, payment.name, payment.cid_text, step(None, Event.SEEN), None)
             guard = (request,) if request else ()
-            if await self.books.commit(Change(requests=guard, pins=(pin,), payments=(payment,))):
+            change = Change(requests=guard, pins=(pin,), payments=(payment,), payment_proofs=proofs)
+            if await self.books.commit(change):
                 self.unbooked.note_booked(payment, sighting.shown_by)
                 if is_new:
                     self._log_payment(payment, pin)
@@ -100,10 +104,10 @@ class Paying(Chapter):
         moment = payment.proof.time if payment.proof else self.clock.now()
         return least_at(moment, await self.books.tariffs())
 
-    async def _book_alone(self, payment: Payment, *, is_new: bool) -> bool:
+    async def _book_alone(self, payment: Payment, proofs: tuple[PaymentProof, ...], *, is_new: bool) -> bool:
         """Books money without a pin: it names no CID, or is below the least fee for a CID without a quote. The first
         gets a log line; the second may come by the thousand."""
-        if not await self.books.commit(Change(payments=(payment,))):
+        if not await self.books.commit(Change(payments=(payment,), payment_proofs=proofs)):
             return False
         self.unbooked.note_booked(payment)
         if is_new and not payment.root:

@@ -13,7 +13,7 @@ from pinning_worker.domain.money.receipt import Receipt, receipt_key
 from pinning_worker.domain.pin import Pin, Request
 from pinning_worker.domain.topic.name_row import name_text
 from pinning_worker.domain.verdict import quote_in_question, settled
-from pinning_worker.ports.books import Books, Receipts
+from pinning_worker.ports.books import Books, Receipts, SignedReceipts
 from pinning_worker.ports.world import Clock
 from pinning_worker.steps.tariffs import rates_of
 
@@ -23,6 +23,7 @@ class WrittenReceipts:
     clock: Clock
     books: Books
     receipts: Receipts
+    signed_receipts: SignedReceipts
 
     async def write(self, pin: Pin, request: Request, *, released_at: datetime | None = None) -> None:
         """Writes the metadata record of each payment that bought this pin: before the pin's own row, and repeatable."""
@@ -58,8 +59,9 @@ class WrittenReceipts:
 
     async def close(self, undone: Iterable[Payment]) -> None:
         """Closes the records of purchases that a reorg took back, or whose blocks never came back: they hold nothing
-        any more. A pin that is pinned again gets its record written again."""
+        any more, and their signed receipts go. A pin that is pinned again gets its record written again."""
         for payment in undone:
+            await self.signed_receipts.drop(receipt_key(cid_text(payment.root), payment.txid))
             receipt = await self.receipts.get(receipt_key(cid_text(payment.root), payment.txid))
             if receipt is not None:
                 await self.receipts.put(replace(receipt, released_at=self.clock.now()))

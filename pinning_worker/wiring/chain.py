@@ -73,6 +73,7 @@ async def payment_watcher(
         ],
         headers=HeaderFile(settings.data_dir, network),
         remembered={payment.txid: payment.proof for payment in known if not payment.gone},
+        read_again=await books.payments_without_proof(),
     )
 
 

@@ -23,6 +23,7 @@ from pinning_worker.adapters.p2p.discovery.mdns import LocalPeers
 from pinning_worker.adapters.p2p.discovery.peer_exchange import PeerExchange
 from pinning_worker.adapters.p2p.gossip.pubsub import PubSub, open_pubsub
 from pinning_worker.adapters.p2p.host.identity import load_or_create
+from pinning_worker.adapters.p2p.host.peer_signer import PeerSigner
 from pinning_worker.adapters.p2p.host.tls_certificate import CertificateFiles
 from pinning_worker.adapters.p2p.open_host import HostConfig, OpenHost, open_host
 from pinning_worker.adapters.p2p.relay.hop import RelayCaps
@@ -39,6 +40,7 @@ class Network:
     host: OpenHost
     pubsub: PubSub
     discovery_topic: str
+    signer: PeerSigner
     mdns: bool = False
     upnp: bool = False
     dht: Dht | None = None
@@ -60,11 +62,13 @@ class Network:
 @asynccontextmanager
 async def open_network(settings: Settings) -> AsyncGenerator[Network, None]:
     """Raises the errors of `open_host`, each with its own advice."""
-    async with open_host(_host_config(settings)) as host, open_pubsub(host, _gossip_limits(settings)) as pubsub:
+    config = _host_config(settings)
+    async with open_host(config) as host, open_pubsub(host, _gossip_limits(settings)) as pubsub:
         yield Network(
             host,
             pubsub,
             settings.discovery_topic,
+            PeerSigner(config.key),
             mdns=settings.mdns == "on",
             upnp=settings.upnp == "on",
             dht=Dht(host, serves=settings.dht == "server") if settings.dht != "off" else None,

@@ -24,6 +24,7 @@ from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database, open_database
 from pinning_worker.adapters.sql.name_index import SqlNameIndex
 from pinning_worker.adapters.sql.receipts import SqlReceipts
+from pinning_worker.adapters.sql.signed_receipts import SqlSignedReceipts
 from pinning_worker.ports.books import Books, Receipts
 from pinning_worker.settings import Settings
 from pinning_worker.steps.recovering import (
@@ -45,6 +46,7 @@ BLOCKS_FOLDER = "blocks"
 class Stores:
     books: SqlBooks
     receipts: JournaledReceipts
+    signed_receipts: SqlSignedReceipts
     index: SqlNameIndex
     blocks: DiskBlocks
 
@@ -63,7 +65,7 @@ async def open_stores(settings: Settings) -> AsyncGenerator[Stores, None]:
         if await _is_behind(books, receipts, folder):
             taken = await take_journals(settings, SqlBooks(database), SqlReceipts(database), folder)
             log.warning("books.behind", receipts_taken=taken, reason="it knew less than the journals beside the blocks")
-        yield Stores(books, receipts, SqlNameIndex(database), blocks)
+        yield Stores(books, receipts, await SqlSignedReceipts.open(database), SqlNameIndex(database), blocks)
 
 
 def journaled_books(database: Database, folder: Path) -> SqlBooks:

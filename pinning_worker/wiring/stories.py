@@ -19,6 +19,7 @@ from pinning_worker.adapters.electrum.watcher import PaymentWatcher
 from pinning_worker.adapters.machine.clock import SystemClock
 from pinning_worker.adapters.machine.crash_file import CrashFile
 from pinning_worker.adapters.p2p.bitswap.engine import Engine
+from pinning_worker.adapters.p2p.bitswap.served_blocks import ServedBlocks
 from pinning_worker.adapters.p2p.bounds.request_budget import RequestBudget
 from pinning_worker.adapters.p2p.gossip.announcer import TopicAnnouncer
 from pinning_worker.adapters.p2p.gossip.pubsub import Topic
@@ -130,7 +131,8 @@ async def build_stories(settings: Settings, peers: Network, stores: Stores, cras
     await takedown.apply(await trio.to_thread.run_sync(denylist.read))
     providing = Providing(peers.dht, Kept(stores.books, takedown.is_blocked)) if peers.dht is not None else None
     announcer = Announcers(TopicAnnouncer(topic), tally, providing)
-    engine = Engine(host, stores.blocks, providers=peers.dht, serves=takedown.serves)
+    served = ServedBlocks(stores.blocks, stores.signed_receipts)
+    engine = Engine(host, stores.blocks, source=served, providers=peers.dht, serves=takedown.serves)
     watcher = await payment_watcher(settings, network, stores, clock)
     catalogue = Catalogue(network, clock, watcher, stores.index, announcer)
     backfill = Backfill(network, clock, watcher, watcher, stores.index, catalogue.note_change)
@@ -140,6 +142,8 @@ async def build_stories(settings: Settings, peers: Network, stores: Stores, cras
         books=stores.books,
         blocks=stores.blocks,
         receipts=stores.receipts,
+        signed_receipts=stores.signed_receipts,
+        signer=peers.signer,
         fetcher=engine,
         announcer=announcer,
         chain=watcher,

@@ -11,11 +11,13 @@ from pinning_worker.adapters.blocks.disk import DiskBlocks
 from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
+from pinning_worker.adapters.memory.signed_receipts import MemorySignedReceipts
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.migrate import migrate
 from pinning_worker.adapters.sql.receipts import SqlReceipts
-from pinning_worker.ports.books import Books, Receipts
+from pinning_worker.adapters.sql.signed_receipts import SqlSignedReceipts
+from pinning_worker.ports.books import Books, Receipts, SignedReceipts
 from pinning_worker.ports.content import Blocks
 from tests.contract.postgresql import a_server, new_database
 
@@ -52,6 +54,11 @@ async def books(database: Database | None) -> Books:
 @pytest.fixture
 async def receipts(database: Database | None) -> Receipts:
     return SqlReceipts(database) if database else MemoryReceipts()
+
+
+@pytest.fixture
+async def signed_receipts(database: Database | None) -> SignedReceipts:
+    return await SqlSignedReceipts.open(database) if database else MemorySignedReceipts()
 
 
 @pytest.fixture(params=["memory", "disk"])

@@ -10,7 +10,7 @@ from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.errors import ErrorCode
 from pinning_worker.domain.identities import NameBytes, PeerId, Txid
-from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof
+from pinning_worker.domain.money.payment import PaidOutput, Payment, PaymentProof, Proof
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.receipt import Receipt
 from pinning_worker.domain.money.swartz import Swartz
@@ -140,3 +140,13 @@ def receipt(cid: str = "bafy1", txid: Txid = TXID, **changes: Any) -> Receipt:
         "released_at": None,
     }
     return Receipt(cid, txid=txid, **{**filled, **changes})
+
+
+def payment_proof(txid: Txid = TXID, **changes: Any) -> PaymentProof:
+    filled: dict[str, Any] = {
+        "transaction": b"\x00\xff" * 100,
+        "header": bytes(range(80)),
+        "position": 4_294_967_295,
+        "branch": ("ab" * 32, "00" * 32),
+    }
+    return PaymentProof(txid, **{**filled, **changes})

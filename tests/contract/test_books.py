@@ -35,6 +35,7 @@ from tests.contract.samples import (
     bare_request,
     block_name,
     payment,
+    payment_proof,
     pin,
     proof,
     quote,
@@ -602,3 +603,19 @@ async def test_closures_are_measured_by_the_tariffs_that_their_quotes_name(books
     other = quote("q3", OTHER, tariff=7, sizes=Sizes(5, 0, 5))
     assert await books.commit(Change(quotes=(quote("q1"), quote("q2", months=1, tariff=1), other)))
     assert await books.measured() == {ROOT: {2: 3_000, 1: 3_000}, OTHER: {7: 5}}
+
+
+async def test_a_payment_proof_comes_back_and_is_replaced(books: Books) -> None:
+    first, second = payment_proof(), payment_proof(position=0, branch=())
+    assert await books.payment_proof(TXID) is None
+    for kept in (first, second):
+        assert await books.commit(Change(payment_proofs=(kept,)))
+        assert await books.payment_proof(TXID) == kept
+
+
+async def test_payments_in_a_block_without_a_kept_proof_are_named(books: Books) -> None:
+    unproven = payment(OTHER_TXID, proof=None)
+    assert await books.commit(Change(payments=(payment(), unproven)))
+    assert await books.payments_without_proof() == [TXID]
+    assert await books.commit(Change(payment_proofs=(payment_proof(),)))
+    assert await books.payments_without_proof() == []

@@ -86,14 +86,15 @@ SAMPLES: list[tuple[Message, str]] = [
         '{"status":"FETCHING-CID","cid":"bafy…","blocks":0,"bytes":0}',
     ),
     (
-        AddingCid("bafy…", QUOTE, id="r1"),
+        AddingCid("bafy…", QUOTE, id="r1", signature=b"\xff" * 64),
         (
             '{"status":"ADDING-CID","cid":"bafy…","sizes":{"metadata":"1.13 KB","image":"1.18 MB","total":"1.18 MB"},'
             '"fee":{"amount":7004482,"durationMonths":8,"paymentAddress":"N…"},"id":"r1",'
             '"bytes":{"metadata":1152,"image":1236168,"total":1237320},"blocks":7,'
             '"quote":{"id":"5f2c9a","priceVersion":1,"issued":"2026-11-20T12:00:00.000Z",'
-            '"expires":"2026-11-21T12:00:00.000Z","network":"doichain",'
-            '"tariff":"5a0c3a3d5e6b2e1d"},"foreign":["https://example.org/a.png"]}'
+            '"expires":"2026-11-21T12:00:00.000Z","network":"doichain","tariff":"5a0c3a3d5e6b2e1d",'
+            '"cid":"bafybeiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","signature":"' + "_" * 85 + 'w"'
+            '},"foreign":["https://example.org/a.png"]}'
         ),
     ),
     (
@@ -135,6 +136,10 @@ SAMPLES: list[tuple[Message, str]] = [
     (
         AddedCid("bafy…"),
         '{"status":"ADDED-CID","cid":"bafy…"}',
+    ),
+    (
+        AddedCid("bafy…", receipt="bafyrei…"),
+        '{"status":"ADDED-CID","cid":"bafy…","receipt":"bafyrei…"}',
     ),
     (
         CidPinnedWithName("bafy…", NameBytes(b"art/1"), END, 241, RENEWAL),

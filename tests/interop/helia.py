@@ -240,6 +240,10 @@ class Helia:
         """Put bytes under any multicodec number; returns the CIDv1."""
         return str((await self._ask("putBlock", 30, base64=_base64(block), codec=codec))["cid"])
 
+    async def get_block(self, cid: str, deadline: float = 30) -> bytes:
+        """One block under any codec, from whoever is connected and has it."""
+        return base64.b64decode((await self._ask("getBlock", deadline, cid=cid))["base64"])
+
     async def has(self, cid: str) -> bool:
         """Is this block in the peer's own store?"""
         return bool((await self._ask("has", 30, cid=cid))["has"])

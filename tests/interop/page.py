@@ -66,17 +66,17 @@ class Page:
 
 
 @cache
-def build_page() -> Path:
-    """Builds the page with Vite, as a developer does; once in this process, with which it goes. Raises PageError."""
+def build_page(example: Path = EXAMPLE) -> Path:
+    """Builds a page with Vite, as a developer does; once in this process, with which it goes. Raises PageError."""
     node = node_binary()
     if node is None:
         raise PageError(HOW_TO_GET_IT)
-    if not (EXAMPLE / "node_modules/.package-lock.json").exists():
+    if not (example / "node_modules/.package-lock.json").exists():
         raise PageError("what the page is built from is not there: run `make page`")
     folder = Path(tempfile.mkdtemp(prefix="pinning-page-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     vite = [str(node), "node_modules/vite/bin/vite.js", "build", "--outDir", str(folder), "--emptyOutDir"]
-    built = subprocess.run(vite, cwd=EXAMPLE, timeout=BUILD_SECONDS, stdout=PIPE, stderr=STDOUT)
+    built = subprocess.run(vite, cwd=example, timeout=BUILD_SECONDS, stdout=PIPE, stderr=STDOUT)
     if built.returncode != 0:
         raise PageError(built.stdout.decode(errors="replace"))
     return folder

@@ -23,6 +23,8 @@ from pinning_worker.adapters.memory.blocks import MemoryBlocks
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetcher
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
+from pinning_worker.adapters.memory.signed_receipts import MemorySignedReceipts
+from pinning_worker.adapters.memory.signer import MemorySigner
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import open_database
 from pinning_worker.adapters.sql.migrate import migrate
@@ -78,6 +80,8 @@ async def story_on(sandbox: Sandbox, script: Script, url: str) -> AsyncIterator[
                 books=books,
                 blocks=blocks,
                 receipts=MemoryReceipts(),
+                signed_receipts=MemorySignedReceipts(),
+                signer=MemorySigner(),
                 fetcher=fetcher,
                 announcer=announcer,
                 chain=watcher,

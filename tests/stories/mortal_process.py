@@ -30,9 +30,11 @@ from pinning_worker.adapters.memory.chain import MemoryChain
 from pinning_worker.adapters.memory.clock import START
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetcher
+from pinning_worker.adapters.memory.signer import MemorySigner
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import Database
 from pinning_worker.adapters.sql.receipts import SqlReceipts
+from pinning_worker.adapters.sql.signed_receipts import SqlSignedReceipts
 from pinning_worker.domain.identities import PeerId
 from pinning_worker.domain.topic.requests import Ask, parse
 from pinning_worker.lifecycle import Lifecycle
@@ -115,6 +117,8 @@ async def living(folder: Path, clock: StoredClock, chain: MemoryChain, traffic: 
             books=traffic.watch(books),
             blocks=blocks,
             receipts=traffic.watch(await JournaledReceipts.open(SqlReceipts(database), folder / "blocks")),
+            signed_receipts=traffic.watch(await SqlSignedReceipts.open(database)),
+            signer=MemorySigner(),
             fetcher=traffic.watch(MemoryFetcher(blocks, {BROWSER: goods}, BLOCK_SECONDS)),
             announcer=MemoryAnnouncer(),
             chain=chain,

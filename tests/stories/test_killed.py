@@ -18,6 +18,7 @@ import trio
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
+from pinning_worker.adapters.memory.signer import MemorySigner
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.money.swartz import ZERO, Swartz
 from pinning_worker.domain.pin import LIVE, State
@@ -88,6 +89,8 @@ class MortalWorld(World):
                 books=mortal(self.books),
                 blocks=mortal(self.blocks),
                 receipts=mortal(self.receipts),
+                signed_receipts=mortal(self.signed_receipts),
+                signer=MemorySigner(),
                 fetcher=mortal(self.fetcher),
                 announcer=mortal(self.announcer),
                 chain=mortal(self.chain),

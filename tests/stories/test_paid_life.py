@@ -38,7 +38,8 @@ async def test_a_whole_paid_life(autojump_clock: MockClock) -> None:
         assert [m["confirmations"] for m in w.hear()] == [2]
         await w.mine()
         added, pinned = w.hear()
-        assert added == {"status": "ADDED-CID", "cid": str(metadata)}
+        assert list(added) == ["status", "cid", "receipt"]
+        assert (added["status"], added["cid"]) == ("ADDED-CID", str(metadata))
         assert (pinned["status"], pinned["nameId"], pinned["remainingDays"]) == ("CID-PINNED-WITH-NAME", "art/1", 242)
         assert pinned["expirationDate"] == "2027-07-20T12:00:01.000Z"
         assert pinned["renewal"]["amount"] == 1_699_521

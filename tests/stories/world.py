@@ -21,6 +21,8 @@ from pinning_worker.adapters.memory.clock import MemoryClock
 from pinning_worker.adapters.memory.crash_notes import MemoryCrashNotes
 from pinning_worker.adapters.memory.network import MemoryAnnouncer, MemoryFetcher
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
+from pinning_worker.adapters.memory.signed_receipts import MemorySignedReceipts
+from pinning_worker.adapters.memory.signer import MemorySigner
 from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.identities import NameBytes, PeerId, Script, Txid
@@ -82,6 +84,7 @@ class World:
     books: MemoryBooks = field(default_factory=MemoryBooks)
     blocks: MemoryBlocks = field(default_factory=MemoryBlocks)
     receipts: MemoryReceipts = field(default_factory=MemoryReceipts)
+    signed_receipts: MemorySignedReceipts = field(default_factory=MemorySignedReceipts)
     announcer: MemoryAnnouncer = field(default_factory=MemoryAnnouncer)
     crash_notes: MemoryCrashNotes = field(default_factory=MemoryCrashNotes)
     prices: Prices = PRICES
@@ -102,6 +105,8 @@ class World:
                 books=self.books,
                 blocks=self.blocks,
                 receipts=self.receipts,
+                signed_receipts=self.signed_receipts,
+                signer=MemorySigner(),
                 fetcher=self.fetcher,
                 announcer=self.announcer,
                 chain=self.chain,

@@ -1,6 +1,7 @@
 """The transactions that a server's histories list, and the proofs that they are in our blocks.
 
-For each row, in one batch: the transaction unless we have it, and its merkle branch if the row names a block of ours.
+For each row, in one batch: the transaction, and its merkle branch if the row names a block of ours. A transaction of
+the mempool is read again when a block contains it, because its bytes are kept with its proof.
 
     in a block      accepted only with a branch that leads to our own header: read, proven and reported at once
     in the mempool  accepted on the server's word, reported as unproven; so few and so small that lies fill no memory
@@ -42,7 +43,7 @@ from pinning_worker.adapters.electrum.wire import Call, Wire
 from pinning_worker.domain.chain.headerchain import HeaderChain
 from pinning_worker.domain.chain.headers import Header
 from pinning_worker.domain.chain.transaction import BadMerkleBranch, fold_merkle_branch
-from pinning_worker.domain.money.payment import Proof
+from pinning_worker.domain.money.payment import PaymentProof, Proof
 
 NEVER_WAIT = 10  # rows of each kind that go first
 READ_AT_ONCE = 50  # if all are refused, the server still does not close the connection
@@ -176,7 +177,7 @@ class PaymentReader:
         calls: list[Call] = []
         if row.height > 0:
             calls.append(("blockchain.transaction.get_merkle", (row.txid, row.height)))
-        if self._view.sightings.is_unread(row.txid):
+        if row.height > 0 or self._view.sightings.is_unread(row.txid):
             calls.append(("blockchain.transaction.get", (row.txid,)))
         return calls
 
@@ -200,10 +201,13 @@ class PaymentReader:
             raise ServerMisbehaved(f"its proof of {row.txid} is none: {error}") from error
         if root != header.merkle_root:
             return False
-        transaction = await read_transaction_of(row.txid, answered[1]) if len(answered) > 1 else None
+        transaction = await read_transaction_of(row.txid, answered[1])
         if chain.hash_at(row.height) == header.block_hash:  # check again: our chain may have moved while we asked
             proof = Proof(row.height, header.block_hash, header_time(header), branch.position)
-            self._view.sightings.prove(transaction, row.txid, proof)
+            kept = PaymentProof(
+                row.txid, transaction.serialise_base(), header.raw, branch.position, tuple(branch.siblings)
+            )
+            self._view.sightings.prove(transaction, proof, kept)
         return True
 
     async def _ask_once_more(self, chain: HeaderChain, row: HistoryRow) -> None:

@@ -28,7 +28,7 @@ from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.nameop import LONGEST_NAME, LONGEST_VALUE, transaction_name_op
 from pinning_worker.domain.chain.transaction import MERKLE_NODE_SIZE, Transaction
 from pinning_worker.domain.identities import NameBytes, Script, Txid
-from pinning_worker.domain.money.payment import PaidOutput, Proof, Sighting
+from pinning_worker.domain.money.payment import PaidOutput, PaymentProof, Proof, Sighting
 
 MOST_IN_MEMPOOL = 1_000  # unproven transactions kept from one server
 MOST_UNPROVEN_OUTPUTS = 20  # to us, of one unproven transaction; one with more is reported once it is proven
@@ -60,15 +60,18 @@ class _Known:
     brought_by: str = ""  # the server, while there is no proof
     scripts: int = 0  # number of scripts watched when it was read
     told_of: frozenset[str] = frozenset()  # the servers already reported as showing it
+    payment_proof: PaymentProof | None = None  # until it is reported
 
 
 class Sightings:
     """All payments that the servers together show, and the proofs for them."""
 
-    def __init__(self, remembered: Mapping[Txid, Proof | None]) -> None:
+    def __init__(self, remembered: Mapping[Txid, Proof | None], read_again: Collection[Txid] = ()) -> None:
+        """`read_again`: remembered ones that are to be read and reported once more, with their payment proof."""
         self.scripts: set[Script] = set()
         self._watched: dict[str, int] = {}  # scripthash -> number of scripts when it was added
         self._known = {txid: _Known(None, proof, told=True) for txid, proof in remembered.items()}
+        self._read_again = set(read_again)
         self._shown = Shown()
         self._unproven: dict[str, set[Txid]] = {}  # server -> unproven txids that it brought
         self._aside: dict[str, set[Txid]] = {}  # server -> txids of its mempool that we do not read again
@@ -144,7 +147,7 @@ class Sightings:
         """Whether we need its bytes: it is new, or has neither bytes nor proof, or may pay a script watched since."""
         known = self._known.get(txid)
         if known is None or known.reading is None:
-            return known is None or known.proof is None
+            return known is None or known.proof is None or txid in self._read_again
         if known.scripts == len(self.scripts):
             return False
         return any(self._watched.get(each, 0) > known.scripts for each in self._shown.scripthashes_of(txid))
@@ -177,24 +180,21 @@ class Sightings:
             self._make_room(server)
         return None
 
-    def prove(self, transaction: Transaction | None, txid: Txid, proof: Proof) -> None:
-        """Takes a proof, and the bytes unless they are known. Does nothing if the transaction is no known payment."""
-        known = self._known.get(txid)
-        if transaction is not None:
-            known = self._known.setdefault(txid, _Known(None, None))
-            known.reading, known.scripts = read_for(transaction, self.scripts), len(self.scripts)
-        if known is None or known.reading is None:
-            return
-        self._disown(txid, known)
+    def prove(self, transaction: Transaction, proof: Proof, payment_proof: PaymentProof) -> None:
+        """Takes a transaction with its proof."""
+        known = self._known.setdefault(transaction.txid, _Known(None, None))
+        known.reading, known.scripts = read_for(transaction, self.scripts), len(self.scripts)
+        self._read_again.discard(transaction.txid)
+        self._disown(transaction.txid, known)
         if known.reading.outputs:
-            known.proof = proof
-            self._changed[txid] = None
+            known.proof, known.payment_proof = proof, payment_proof
+            self._changed[transaction.txid] = None
 
     def unprove(self, stands: Callable[[Proof], bool]) -> bool:
         """Takes away the proofs that do not stand any more; True if there were any."""
         fallen = [txid for txid, known in self._known.items() if known.proof and not stands(known.proof)]
         for txid in fallen:
-            self._known[txid].proof = None
+            self._known[txid].proof = self._known[txid].payment_proof = None
             self._changed[txid] = None
             if txid not in self._shown:
                 self._unclaimed.add(txid)
@@ -268,7 +268,8 @@ class Sightings:
             return None
         known.told, servers = True, self._shown.servers_of(txid)
         known.told_of |= servers
-        return Sighting(txid, known.reading.name, known.reading.value, known.reading.outputs, known.proof, servers)
+        reading, payment_proof, known.payment_proof = known.reading, known.payment_proof, None
+        return Sighting(txid, reading.name, reading.value, reading.outputs, known.proof, servers, payment_proof)
 
 
 def read_for(transaction: Transaction, scripts: Collection[Script]) -> Reading:

@@ -40,10 +40,16 @@ class ChainView:
     """`ring` wakes the tasks that report the news and store the headers; `ring_sessions` wakes the sessions;
     `everybody_heard` says whether every server has been read in full, or could not be reached."""
 
-    def __init__(self, network: Network, clock: Clock, remembered: Mapping[Txid, Proof | None]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        clock: Clock,
+        remembered: Mapping[Txid, Proof | None],
+        read_again: Collection[Txid] = (),
+    ) -> None:
         self.network, self.clock = network, clock
         self.chain: HeaderChain | None = built_in_chain(network)
-        self.sightings = Sightings(remembered)
+        self.sightings = Sightings(remembered, read_again)
         self.being_read: set[Txid] = set()  # rows of a backlog that a session is reading right now
         self.ring: Callable[[], None] = lambda: None
         self.ring_sessions: Callable[[], None] = lambda: None

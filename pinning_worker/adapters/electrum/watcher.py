@@ -45,8 +45,9 @@ _log = structlog.get_logger(__name__)
 class PaymentWatcher:
     """The port `Chain`, and the service that keeps it true.
 
-    `remembered` holds the transactions reported in an earlier run, with their last proof. One whose proof stands is
-    neither requested nor reported again; the others are reported with their new state.
+    `remembered` holds the transactions reported in an earlier run, with their last proof. Those whose proof stands are
+    neither requested nor reported again, but for those in `read_again`, whose payment proof is wanted; the others are
+    reported with their new state.
     """
 
     def __init__(
@@ -59,13 +60,14 @@ class PaymentWatcher:
         scripts: Collection[Script] = (),
         headers: HeaderFile | None = None,
         remembered: Mapping[Txid, Proof | None] | None = None,
+        read_again: Collection[Txid] = (),
         patience: Patience | None = None,
     ) -> None:
         """Raises BadServerUrl. Without `headers`, verified headers last as long as this object."""
         if len(servers) > MOST_SERVERS:
             raise ValueError(f"{len(servers)} Electrum servers: {MOST_SERVERS} are more than enough")
         self._put_off = (patience or Patience()).put_off_seconds
-        self._view = ChainView(network, clock, remembered or {})
+        self._view = ChainView(network, clock, remembered or {}, read_again)
         self._headers = headers
         self._servers = [
             Server(parse_server_url(url), self._view, patience or Patience()) for url in dict.fromkeys(servers)

@@ -19,7 +19,7 @@ from pinning_worker.domain.content.sizes import disk_room
 from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money import entry
 from pinning_worker.domain.money.entry import Entry, EntryLog
-from pinning_worker.domain.money.payment import Payment
+from pinning_worker.domain.money.payment import Payment, PaymentProof
 from pinning_worker.domain.money.pricing import WATCHED_AFTER, Quote
 from pinning_worker.domain.money.tariff import Tariff, TariffLog, follows, may_strike
 from pinning_worker.domain.money.written_once import is_same_sighting, require_same_money, require_same_quote
@@ -37,6 +37,7 @@ class MemoryBooks:
         self._pins: dict[PinKey, Pin] = {}
         self._quotes: dict[str, Quote] = {}
         self._payments: dict[str, Payment] = {}
+        self._payment_proofs: dict[str, PaymentProof] = {}
         self._tariffs: list[Tariff] = []
         self._entries: list[Entry] = []
         self._held: dict[Root, set[Multihash]] = {}
@@ -58,6 +59,7 @@ class MemoryBooks:
             del self._requests[old.root]
         self._quotes |= {quote.id: quote for quote in change.quotes}
         self._payments |= {payment.txid: payment for payment in change.payments}
+        self._payment_proofs |= {proof.txid: proof for proof in change.payment_proofs}
         for root in change.release:
             self._holders.subtract(self._held.pop(root, ()))
         self._holders = +self._holders if change.release else self._holders
@@ -144,6 +146,15 @@ class MemoryBooks:
     async def payments_of(self, key: PinKey) -> Sequence[Payment]:
         await checkpoint()
         return _by_sight(self._read(payment) for payment in self._payments.values() if _key_of(payment) == key)
+
+    async def payment_proof(self, txid: Txid) -> PaymentProof | None:
+        await checkpoint()
+        return self._payment_proofs.get(txid)
+
+    async def payments_without_proof(self) -> Sequence[Txid]:
+        await checkpoint()
+        proven = (payment.txid for payment in self._payments.values() if payment.proof is not None)
+        return sorted(txid for txid in proven if txid not in self._payment_proofs)
 
     async def unsettled(self) -> Sequence[PinKey]:
         await checkpoint()

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from pinning_worker.domain.chain.nameop import NameOp, NameOpCode
 from pinning_worker.domain.identities import Script, Txid
-from pinning_worker.domain.money.payment import Proof, Sighting, Tip
+from pinning_worker.domain.money.payment import PaymentProof, Proof, Sighting, Tip
 from pinning_worker.ports.chain import BlockOfNames, ChainListener, NameOpAt
 from pinning_worker.ports.world import Clock
 
@@ -131,7 +131,10 @@ class MemoryChain:
 
     async def _tell(self, sighting: Sighting) -> None:
         if self.listener is not None and sighting.outputs:
-            await self.listener.payment_seen(replace(sighting, proof=self._proof(sighting.txid)))
+            proof = self._proof(sighting.txid)
+            await self.listener.payment_seen(
+                replace(sighting, proof=proof, payment_proof=_kept(sighting.txid, proof) if proof else None)
+            )
 
     def _proof(self, txid: Txid) -> Proof | None:
         for height, block in enumerate(self._blocks):
@@ -144,3 +147,8 @@ class MemoryChain:
         tip = await self.tip()
         if self.listener is not None and tip is not None:
             await self.listener.tip_moved(tip, fork)
+
+
+def _kept(txid: Txid, proof: Proof) -> PaymentProof:
+    """The twin's transactions have no bytes: these stand for them, and prove nothing."""
+    return PaymentProof(txid, bytes.fromhex(txid), bytes.fromhex(proof.block_hash) + bytes(48), proof.position, ())

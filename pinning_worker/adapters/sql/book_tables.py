@@ -153,6 +153,16 @@ ledger_entries = Table(
     Index(None, "txid"),
 )
 
+payment_proofs = Table(
+    "payment_proofs",
+    metadata,
+    Column("txid", String(64), primary_key=True),
+    Column("transaction_bytes", LargeBinary, nullable=False),
+    Column("header", LargeBinary, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("branch", LargeBinary, nullable=False),
+)
+
 block_references = Table(
     "block_references",
     metadata,
@@ -180,6 +190,14 @@ receipts = Table(
     Column("starts", Moment, nullable=False),
     Column("ends", Moment, nullable=False),
     Column("released_at", Moment),
+)
+
+signed_receipts = Table(
+    "signed_receipts",
+    metadata,
+    Column("key", String(256), primary_key=True),
+    Column("multihash", LargeBinary, nullable=False),
+    Column("block", LargeBinary, nullable=False),
 )
 
 store_mark = Table(

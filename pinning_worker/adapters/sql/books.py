@@ -16,6 +16,7 @@ from pinning_worker.adapters.sql import (
     block_rows,
     due_rows,
     entry_rows,
+    payment_proof_rows,
     payment_rows,
     pin_rows,
     quote_rows,
@@ -28,7 +29,7 @@ from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.multihash import Multihash
 from pinning_worker.domain.identities import Script, Txid
 from pinning_worker.domain.money.entry import EntryLog
-from pinning_worker.domain.money.payment import Payment
+from pinning_worker.domain.money.payment import Payment, PaymentProof
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.tariff import Tariff, TariffLog, follows
 from pinning_worker.domain.pin import Pin, PinKey, Request, Share
@@ -91,6 +92,12 @@ class SqlBooks:
 
     async def payments_of(self, key: PinKey) -> Sequence[Payment]:
         return await self._database.read(lambda connection: payment_rows.of_key(connection, key))
+
+    async def payment_proof(self, txid: Txid) -> PaymentProof | None:
+        return await self._database.read(lambda connection: payment_proof_rows.one(connection, txid))
+
+    async def payments_without_proof(self) -> Sequence[Txid]:
+        return await self._database.read(payment_proof_rows.missing)
 
     async def unsettled(self) -> Sequence[PinKey]:
         return await self._database.read(payment_rows.unsettled)
@@ -171,6 +178,8 @@ def _store(change: Change, connection: Connection) -> None:
         quote_rows.store(connection, quote)
     for payment in change.payments:
         payment_rows.store(connection, payment)
+    for proof in change.payment_proofs:
+        payment_proof_rows.store(connection, proof)
     for root in change.release:
         block_rows.release(connection, root)
     for root, multihashes in change.hold:

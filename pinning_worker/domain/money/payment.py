@@ -29,6 +29,17 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class PaymentProof:
+    """All that proves a payment to somebody else: kept with the books, so that they can be checked without a server."""
+
+    txid: Txid
+    transaction: bytes  # the bytes whose hash is the txid: without a witness
+    header: bytes  # of its block, 80 bytes
+    position: int  # of the transaction in its block
+    branch: tuple[str, ...]  # the merkle branch: hex in display order, leaf first
+
+
+@dataclass(frozen=True, slots=True)
 class Tip:
     """The best verified header. `median_time` is that of its last 11 headers (BIP 113)."""
 
@@ -63,6 +74,7 @@ class Sighting:
     outputs: tuple[PaidOutput, ...]
     proof: Proof | None
     shown_by: frozenset[str] = field(default=frozenset(), compare=False)  # the names of the servers
+    payment_proof: PaymentProof | None = field(default=None, compare=False)  # with the first report of a proof
 
     @property
     def amount(self) -> Swartz:

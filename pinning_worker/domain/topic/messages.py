@@ -14,15 +14,17 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
+from pinning_worker.domain.content.cid import cid_text
 from pinning_worker.domain.content.sizes import Sizes as Sizes
 from pinning_worker.domain.content.sizes import human_size
 from pinning_worker.domain.errors import ErrorCode as ErrorCode
 from pinning_worker.domain.identities import NameBytes, Txid
+from pinning_worker.domain.moment import date_text as date_text
 from pinning_worker.domain.money.pricing import Quote
+from pinning_worker.domain.money.signed_content import signature_text
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.topic.listing import Days
 from pinning_worker.domain.topic.name_row import LARGEST_ANSWER, KeptMedia, NameRow, json_array, name_text, with_media
-from pinning_worker.domain.topic.name_row import date_text as date_text
 
 _MOST_FOREIGN, _LONGEST_FOREIGN = 50, 500  # limits of the links that we repeat from a stranger's metadata.json
 
@@ -48,11 +50,15 @@ class FetchingCid:
 
 @dataclass(frozen=True, slots=True)
 class AddingCid:
-    """The closure is wholly held, measured and quoted: the standing answer, from which a browser pays."""
+    """The closure is wholly held, measured and quoted: the standing answer, from which a browser pays.
+
+    `signature` is the worker's, of the quote (`domain/money/signed_quote.py`).
+    """
 
     cid: str
     quote: Quote
     id: str | None = None
+    signature: bytes = b""
 
     def encode(self) -> bytes:
         quote, sizes = self.quote, self.quote.sizes
@@ -75,6 +81,7 @@ class AddingCid:
                 "expires": date_text(quote.expires),
                 "network": quote.network,
                 "tariff": quote.tariff_hash,
+                **_signed(quote, self.signature),
             },
             "foreign": [link[:_LONGEST_FOREIGN] for link in quote.foreign[:_MOST_FOREIGN]],
         }
@@ -151,13 +158,18 @@ class PaymentGone:
 
 @dataclass(frozen=True, slots=True)
 class AddedCid:
-    """Pinned: every block of the closure is on disk, read back, and its hash checked. Never after an error."""
+    """Pinned: every block of the closure is on disk, read back, and its hash checked. Never after an error.
+
+    `receipt` is the CID of the signed receipt of the last payment that bought a month, if there is one.
+    """
 
     cid: str
     id: str | None = None
+    receipt: str | None = None
 
     def encode(self) -> bytes:
-        return _status("ADDED-CID", {"cid": self.cid, **_id(self.id)})
+        receipt = {} if self.receipt is None else {"receipt": self.receipt}
+        return _status("ADDED-CID", {"cid": self.cid, **_id(self.id), **receipt})
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +325,11 @@ def _term(pin: CidPinnedWithName | ExpiringCid) -> dict[str, object]:
         "remainingDays": pin.remaining_days,
         "renewal": pin.renewal.fields(),
     }
+
+
+def _signed(quote: Quote, signature: bytes) -> dict[str, str]:
+    """The quoted CID stands beside the signature: the message may be about an image that the quoted metadata names."""
+    return {"cid": cid_text(quote.root), "signature": signature_text(signature)} if signature else {}
 
 
 def _id(asked: str | None) -> dict[str, str]:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.identities import NameBytes, Txid
+from pinning_worker.domain.moment import date_text
 from pinning_worker.domain.money.payment import named_cid
 from pinning_worker.domain.money.swartz import SWARTZ_PER_DOI, Swartz
 from pinning_worker.domain.topic.listing import NameFilter
@@ -108,13 +109,6 @@ def with_media(row: NameRow, kept: KeptMedia | None) -> str:
     media = {"cid": named[1], **(kept.fields() if kept else {"pinned": False})} if named else None
     written = json.dumps(media, ensure_ascii=False, separators=(",", ":"))
     return f'{row.to_json()[:-1]},"media":{written}}}'
-
-
-def date_text(moment: datetime) -> str:
-    """`2026-11-20T12:00:00.000Z`. Raises ValueError without a time zone."""
-    if moment.tzinfo is None:
-        raise ValueError(f"a date without a time zone: {moment}")
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def json_array(entries: Iterable[str], largest: int = LARGEST_ANSWER) -> bytes:

@@ -22,7 +22,7 @@ from pinning_worker.adapters.electrum.watcher import MOST_SERVERS, PaymentWatche
 from pinning_worker.domain.chain.address import scripthash
 from pinning_worker.domain.chain.nameop import NAME_TX_VERSION, name_doi_script
 from pinning_worker.domain.chain.networks import DOICHAIN_REGTEST, Anchor, Network, Retarget2016
-from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput
+from pinning_worker.domain.chain.transaction import Transaction, TxInput, TxOutput, fold_merkle_branch
 from pinning_worker.domain.identities import NameBytes, Script, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Proof
 from pinning_worker.domain.money.swartz import Swartz
@@ -582,6 +582,42 @@ async def test_what_is_remembered_and_still_proven_is_not_asked_for_again() -> N
         await heard.until(lambda: heard.proven_at(new.txid) == 12)
         assert old.txid not in heard.sightings
     assert server.asked["blockchain.transaction.get"] == 1
+
+
+async def test_what_is_remembered_without_its_payment_proof_is_read_once_more() -> None:
+    """Payments of a version that kept no proofs. They are told with the proof that the books lack."""
+    server, old, other = ScriptedServer(ledger_of(10)), payment(1), payment(2)
+    server.ledger.mine(old, other)
+    remembered = await remember(server)
+    server.asked.clear()
+    async with watching(server, remembered=remembered, read_again=[old.txid]) as (_, heard):
+        await heard.until(lambda: heard.proven_at(old.txid) == 11)
+        assert heard.sightings[old.txid].payment_proof is not None
+        assert heard.sightings[old.txid].proof == remembered[old.txid]
+        server.ledger.mine()
+        await server.tell_tip()
+        await heard.until(lambda: heard.is_at(server.ledger.blocks[-1].hash))
+    assert server.asked["blockchain.transaction.get"] == 1
+
+
+@pytest.mark.parametrize("from_mempool", [True, False])
+async def test_a_payment_is_told_with_all_that_proves_it(from_mempool: bool) -> None:
+    """Catches: a payment that was read in the mempool, and whose bytes are not kept with its proof."""
+    server, paid = ScriptedServer(ledger_of(10)), payment(1)
+    if from_mempool:
+        server.ledger.mempool.append(paid)
+    async with watching(server) as (_, heard):
+        if from_mempool:
+            await heard.until(lambda: paid.txid in heard.sightings)
+            assert heard.sightings[paid.txid].payment_proof is None
+            server.ledger.mempool.clear()
+        block = server.ledger.mine(payment(2), paid, payment(3))
+        await server.tell_all()
+        await heard.until(lambda: heard.proven_at(paid.txid) == 11)
+        proof = heard.sightings[paid.txid].payment_proof
+    assert proof is not None
+    assert (proof.txid, proof.transaction, proof.header) == (paid.txid, paid.serialise_base(), block.header.raw)
+    assert fold_merkle_branch(paid.txid, proof.branch, proof.position) == block.header.merkle_root
 
 
 async def test_a_remembered_proof_that_fell_meanwhile_is_told_anew() -> None:

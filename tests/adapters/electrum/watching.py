@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -51,6 +51,7 @@ async def watching(
     scripts: tuple[Script, ...] = (PAYEE,),
     headers: HeaderFile | None = None,
     remembered: Mapping[Txid, Proof | None] | None = None,
+    read_again: Collection[Txid] = (),
     clock: Clock | None = None,
     longest_unseen: timedelta = LONGEST_UNSEEN,
     heard: Heard | None = None,
@@ -64,6 +65,7 @@ async def watching(
             scripts=scripts,
             headers=headers,
             remembered=remembered,
+            read_again=read_again,
             patience=patience,
             longest_unseen=longest_unseen,
         )

@@ -21,7 +21,7 @@ from pinning_worker.adapters.sql.schema import metadata
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.identities import NameBytes, Txid
-from pinning_worker.domain.money.payment import PaidOutput, Payment
+from pinning_worker.domain.money.payment import PaidOutput, Payment, PaymentProof
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.written_once import Rewritten
@@ -87,6 +87,17 @@ def payments(draw: st.DrawFn) -> Payment:
     )
 
 
+def payment_proofs() -> st.SearchStrategy[PaymentProof]:
+    return st.builds(
+        PaymentProof,
+        txid=st.sampled_from(TXIDS),
+        transaction=st.binary(max_size=3),
+        header=st.binary(min_size=80, max_size=80),
+        position=st.integers(0, 9),
+        branch=st.lists(st.sampled_from(["aa" * 32, "bb" * 32]), max_size=2).map(tuple),
+    )
+
+
 @st.composite
 def changes(draw: st.DrawFn) -> Change:
     held = st.tuples(roots, st.lists(blocks, max_size=4).map(tuple))
@@ -96,6 +107,7 @@ def changes(draw: st.DrawFn) -> Change:
         pins=draw(few(pins())),
         quotes=draw(few(quotes())),
         payments=draw(few(payments())),
+        payment_proofs=draw(few(payment_proofs())),
         hold=draw(few(held)),
         release=draw(few(roots)),
     )
@@ -155,6 +167,7 @@ async def answers(books: Books) -> list[object]:
     found += [await books.unpaid_room(), await books.unreferenced(BLOCKS)]
     for paid_for in (True, False):
         found += [await books.active_requests(paid_for=paid_for), await books.waiting(9, paid_for=paid_for)]
+    found += [await books.payments_without_proof(), *[await books.payment_proof(txid) for txid in TXIDS]]
     for root in ROOTS:
         found += [await books.request(root), await books.pins_of(root), await books.quotes(root)]
         found += [

@@ -38,7 +38,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0007"
+down_revision = "0008"
 
 def upgrade() -> None:
     with op.batch_alter_table("payments", recreate="always") as payments:
@@ -127,7 +127,7 @@ async def test_a_later_revision_that_copies_a_table_keeps_its_rows_and_their_chi
     (scripts / "versions/9999_note.py").write_text(SECOND_REVISION)
     monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
 
-    with pytest.raises(migrate.UnusableDatabase, match="at revision 0007, not 9999: run `pinning-worker migrate`"):
+    with pytest.raises(migrate.UnusableDatabase, match="at revision 0008, not 9999: run `pinning-worker migrate`"):
         migrate.require_current(url)
     assert migrate.migrate(url) == "9999"
     assert await everything(url) == before
@@ -174,7 +174,7 @@ async def test_books_of_the_first_revision_keep_every_row_and_wait_for_nobody(
     revise(new, "UPDATE payments SET proof_position = NULL")
     migrate_up_to("0001", url, tmp_path)
     copy_rows(new, path)
-    assert migrate.migrate(url) == "0007"
+    assert migrate.migrate(url) == "0008"
     assert await everything(url) == await everything(f"sqlite:///{new}")
 
 
@@ -258,7 +258,7 @@ async def test_a_migration_that_fails_halfway_changes_nothing(
     monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
     with pytest.raises(migrate.UnusableDatabase, match="rows without their parents"):
         migrate.migrate(url)
-    assert migrate.revision_of(url) == "0007"
+    assert migrate.revision_of(url) == "0008"
     assert await everything(url) == before
 
 

@@ -59,6 +59,13 @@ export async function putBlock (helia, { base64, codec }) {
   return { cid: cid.toString() }
 }
 
+/** One block as it is, from wherever it is. */
+export async function getBlock (helia, { cid }, signal) {
+  const found = await helia.blockstore.get(CID.parse(cid), { signal })
+  const parts = found instanceof Uint8Array ? [found] : await Array.fromAsync(found)
+  return { base64: Buffer.concat(parts).toString('base64') }
+}
+
 /** Reads a file, from wherever its blocks are. `ms` runs from the question to the last byte. */
 export async function cat (helia, { cid, offset, length, path }, signal) {
   const hash = createHash('sha256')

@@ -111,6 +111,7 @@ const commands = {
   addFile: async (options) => content.addFile(helia, options),
   addMetadata: async ({ fields }) => content.addFile(helia, { text: JSON.stringify(fields) }),
   putBlock: async (options) => content.putBlock(helia, options),
+  getBlock: async (options) => content.getBlock(helia, options, within(options)),
   has: async ({ cid }) => ({ has: await blocks.has(CID.parse(cid)) }),
   cat: async (options) => content.cat(helia, options, within(options)),
   forget: async () => content.forgetAll(blocks),
