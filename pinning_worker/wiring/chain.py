@@ -58,9 +58,7 @@ async def payment_watcher(
     books, now = stores.books, clock.now()
     known, in_use = await books.all_payments(), await books.scripts_in_use(now)
     for script in in_use - set(settings.payment_scripts):
-        log.info(
-            "payment.address_kept", address=script_to_address(script, NETWORKS[settings.network]), script=script.hex()
-        )
+        log.info("payment.address_kept", address=script_to_address(script, network), script=script.hex())
     return PaymentWatcher(
         network,
         clock,
