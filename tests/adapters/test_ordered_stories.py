@@ -29,7 +29,9 @@ async def told(
     for name in ("ReleaseFile", "RequestBudget", "TopicAnnouncer", "terms_of", "Neighbours"):
         monkeypatch.setattr(stories, name, MagicMock())
     monkeypatch.setattr(stories, "Lifecycle", MagicMock(return_value=lifecycle))
-    monkeypatch.setattr(stories, "network_followed", AsyncMock())
+    for name in ("network_followed", "begin_tariffs"):
+        monkeypatch.setattr(stories, name, AsyncMock())
+    monkeypatch.setattr(stories, "differs", MagicMock(return_value=False))
     monkeypatch.setattr(stories, "payment_watcher", AsyncMock(return_value=part))
     built = await stories.build_stories(MagicMock(), peers, MagicMock(), MagicMock())
     await built.run(on_ready, lambda _reason: None, until=until)
