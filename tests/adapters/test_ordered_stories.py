@@ -24,7 +24,16 @@ async def until_cancelled(*_: Any, task_status: TaskStatus[None] = trio.TASK_STA
 async def told(
     monkeypatch: pytest.MonkeyPatch, part: Any, lifecycle: Any, peers: Any, on_ready: Any, until: trio.CancelScope
 ) -> None:
-    for name in ("Catalogue", "DenylistFile", "Engine", "RequestReader", "SystemClock", "TakeDown", "Tally"):
+    for name in (
+        "Backfill",
+        "Catalogue",
+        "DenylistFile",
+        "Engine",
+        "RequestReader",
+        "SystemClock",
+        "TakeDown",
+        "Tally",
+    ):
         monkeypatch.setattr(stories, name, MagicMock(return_value=part))
     for name in ("ReleaseFile", "RequestBudget", "TopicAnnouncer", "terms_of", "Neighbours"):
         monkeypatch.setattr(stories, name, MagicMock())
