@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -314,6 +314,40 @@ async def test_nothing_is_asked_before_the_payments_are_read() -> None:
             await eventually(lambda: server.asked["blockchain.transaction.id_from_pos"] > 0, "now it is")
 
 
+async def test_a_server_that_others_keep_busy_is_left_alone_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts the cost of all of us behind one address, and hangs up on all of us."""
+    monkeypatch.setattr(past, "SLOW_PIECE_SECONDS", 0.2)
+    monkeypatch.setattr(past, "REST_TIMES", 3)
+    server = Busy(ledger_with_a_past(), websocket=True)
+    async with watching(server, patience=NO_LIMITS, scripts=()) as (watcher, heard):
+        await caught_up(heard, server)
+        server.seconds = 0.3
+        await watcher.names_below(38, server.ledger.blocks[38].hash)
+        asked = server.asked["blockchain.transaction.id_from_pos"]
+        await trio.sleep(0.8)
+        assert server.asked["blockchain.transaction.id_from_pos"] == asked, "it rests"
+        await eventually(lambda: server.asked["blockchain.transaction.id_from_pos"] > asked, "and goes on")
+
+
+@dataclass
+class Busy(ScriptedServer):
+    seconds: float = 0.0
+
+    async def think(self) -> None:
+        await trio.sleep(self.seconds)
+
+
+async def test_a_wait_of_our_own_is_no_slowness_of_the_server() -> None:
+    server = ScriptedServer(ledger_with_a_past())
+    async with watching(server, patience=BRISK, scripts=()) as (watcher, _):
+        reading = past._Reading(watcher._servers[0], BRISK)
+        reading.waited_seconds = 60.0
+        assert reading.rest_after(61.0) == 0.0
+        assert reading.blocks == 2 * past.FIRST_BLOCKS
+        assert reading.rest_after(61.0) == past.LONGEST_REST_SECONDS
+        assert reading.blocks == past.FIRST_BLOCKS
+
+
 async def test_a_server_with_electrumx_limits_is_never_strained_and_its_payments_are_told_at_once() -> None:
     """450 blocks cost twice as much as it gives without delay; what is left over waits for days of patience."""
     ledger = ledger_with_a_past(blocks=450)
@@ -326,7 +360,7 @@ async def test_a_server_with_electrumx_limits_is_never_strained_and_its_payments
             while blocks := await watcher.names_below(height, block_hash):
                 found += blocks
                 height, block_hash = blocks[-1].height, blocks[-1].hash
-        assert 50 < len(found) < 440
+        assert 0 < len(found) < 440
         assert server.most_cost < SOFT
         assert server.hung_up == 0
         began = trio.current_time()
@@ -336,4 +370,4 @@ async def test_a_server_with_electrumx_limits_is_never_strained_and_its_payments
         names = await watcher.name_ops(451)
         assert names is not None
         assert len(names.ops) == 1
-        assert trio.current_time() - began < 2
+        assert trio.current_time() - began < 10
