@@ -264,15 +264,16 @@ async def test_a_server_that_claims_a_huge_block_and_dawdles_is_overtaken(monkey
         slow.answers["blockchain.transaction.id_from_pos"] = huge
         quick.is_open = False
         quick.hang_up()
-        async with trio.open_nursery() as nursery:
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
 
-            @nursery.start_soon
-            async def _() -> None:
-                require_the_past(await read_down(watcher, quick.ledger, 38), quick.ledger, 38)
-                nursery.cancel_scope.cancel()
+                @nursery.start_soon
+                async def _() -> None:
+                    require_the_past(await read_down(watcher, quick.ledger, 38), quick.ledger, 38)
+                    nursery.cancel_scope.cancel()
 
-            await eventually(lambda: len(asked) > 400, "it has the first piece, and a long list")
-            quick.is_open = True
+                await eventually(lambda: len(asked) > 400, "it has the first piece, and a long list")
+                quick.is_open = True
         assert len(asked) < 10_000, "of 131 072: it was overtaken long before the end"
 
 
