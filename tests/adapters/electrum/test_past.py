@@ -93,8 +93,9 @@ async def test_below_a_block_that_is_not_ours_there_is_nothing() -> None:
     server = ScriptedServer(ledger_with_a_past())
     async with watching(server, patience=NO_LIMITS) as (watcher, heard):
         await caught_up(heard, server)
-        assert await watcher.names_below(38, "ab" * 32) == []
-        assert await watcher.names_below(99, "ab" * 32) == []
+        with trio.fail_after(30):
+            assert await watcher.names_below(38, "ab" * 32) == []
+            assert await watcher.names_below(99, "ab" * 32) == []
 
 
 async def test_a_wait_ends_when_a_reorg_takes_the_block() -> None:
@@ -107,7 +108,8 @@ async def test_a_wait_ends_when_a_reorg_takes_the_block() -> None:
 
             @nursery.start_soon
             async def _() -> None:
-                assert await watcher.names_below(38, old) == []
+                with trio.fail_after(30):
+                    assert await watcher.names_below(38, old) == []
 
             server.ledger.rewind(36)
             server.ledger.mine(count=8, salt=1)
