@@ -177,3 +177,26 @@ async def test_a_new_worker_learns_the_whole_past_and_says_so(tmp_path: Path) ->
             assert row["nameId"] == "art/paid"
             assert row["media"]["bytes"]["total"] == art.bytes
             assert row["media"]["until"] == pinned["expirationDate"]
+
+
+@needs_node
+async def test_a_payment_does_not_wait_for_the_past(tmp_path: Path) -> None:
+    """Six hundred blocks cost twice what ElectrumX answers at once: the past is half read, and waits, when a customer
+    comes."""
+    async with open_market(tmp_path) as market:
+        market.sandbox.mine(500)
+        await market.sandbox.indexed()
+        async with market.worker() as worker, open_helia(listen=()) as peer:
+            await join(peer, worker)
+            await worker.logged(r"names\.past_indexed")
+            art = await make_art(peer)
+            market.pay(await ask_for_quote(peer, art.cid, worker), "art/paid")
+            began = trio.current_time()
+            await market.mine(CONFIRMATIONS)
+            await answer_of(peer, "CID-PINNED-WITH-NAME", art.cid, worker)
+            print(f"from the block to the pin {trio.current_time() - began:.1f} s")
+            assert trio.current_time() - began < 20
+            progress = json.loads(await market.command("names", "--json"))
+            assert 0 < progress["blocksLeft"] < 620
+            assert progress["reachesUpTo"] == market.sandbox.node.height
+            assert not any("electrum.server_lost" in line or "past_put_off" in line for line in worker.log)

@@ -5,8 +5,9 @@
     NameOps      as of a new block (`nameops.py`), for some blocks in one batch
     in order     servers read different pieces and finish in any order; whole blocks are handed on from the top down
 
-Three things keep it out of the way. A server is asked once all payments that it shows are read; while the cost that it
-has counted for us is so low that it answers everything at once (`Pace.wait_for_spare`); and in pieces of a few seconds.
+Four things keep it out of the way. A server is asked once all payments that it shows are read; while the cost that it
+has counted for us is so low that it answers everything at once (`Pace.wait_for_spare`); in pieces of a few seconds; and
+after a slow piece not for ten times as long, for then others keep it busy.
 
 Any fault is tried again, by the same server or another: a refusal ever later (it costs as much as a hundred requests),
 and so is a lie. What a server says about the past decides nothing about payments: it stays connected, so that neither a
@@ -34,6 +35,7 @@ from pinning_worker.ports.chain import BlockOfNames
 HEADERS_AT_ONCE = 250
 FEWEST_BLOCKS, FIRST_BLOCKS, MOST_BLOCKS = 5, 20, 100  # in one piece
 SLOW_PIECE_SECONDS, QUICK_PIECE_SECONDS = 6.0, 3.0  # on tcp a piece takes two or three, however small it is
+REST_TIMES, LONGEST_REST_SECONDS = 10, 600.0  # after a slow piece
 LOOK_EVERY_SECONDS = 1.0  # without news: a session that came, a budget that refilled
 
 _log = structlog.get_logger(__name__)
@@ -48,14 +50,25 @@ class _Reading:
     blocks: int = FIRST_BLOCKS
     refusals: int = 0  # in a row
     told: str = ""
+    waited_seconds: float = 0.0  # for spare cost, within the piece under way
 
-    def adapt(self, seconds: float) -> None:
-        """Keeps pieces short, so that a payment or a new block waits for little."""
+    async def wait_for_spare(self) -> None:
+        began = trio.current_time()
+        await self.server.pace.wait_for_spare()
+        self.waited_seconds += trio.current_time() - began
+
+    def rest_after(self, seconds: float) -> float:
+        """Seconds without a question after a piece that took so long. Keeps pieces short, so that a payment or a new
+        block waits for little, and leaves a server alone that others keep busy: it counts the cost of a whole address
+        range, and would hang up on all of us."""
+        answering, self.waited_seconds = seconds - self.waited_seconds, 0.0
         self.refusals, self.told = 0, ""
-        if seconds > SLOW_PIECE_SECONDS:
+        if answering > SLOW_PIECE_SECONDS:
             self.blocks = max(FEWEST_BLOCKS, self.blocks // 2)
-        elif seconds < QUICK_PIECE_SECONDS:
+            return min(REST_TIMES * answering, LONGEST_REST_SECONDS)
+        if answering < QUICK_PIECE_SECONDS:
             self.blocks = min(MOST_BLOCKS, self.blocks * 2)
+        return 0.0
 
     def pause_after(self, fault: ElectrumTrouble) -> float:
         """Seconds until it is asked again."""
@@ -147,11 +160,11 @@ class PastReader:
         if not (headers := headers or window.take_over(FEWEST_BLOCKS, began)):
             return False
         try:
-            window.store(await session.names_of_the_past(headers))
+            window.store(await session.names_of_the_past(headers, reading.wait_for_spare))
         finally:
             window.put_back(headers)
         self._news.set()
-        reading.adapt(trio.current_time() - began)
+        await trio.sleep(reading.rest_after(trio.current_time() - began))
         return True
 
     def _link_own(self, window: PastWindow) -> None:

@@ -33,7 +33,7 @@ from pinning_worker.adapters.electrum.follow import Follower
 from pinning_worker.adapters.electrum.frames import Frames
 from pinning_worker.adapters.electrum.introduction import TIP, introduce, require_answers
 from pinning_worker.adapters.electrum.log_limit import LogLimit
-from pinning_worker.adapters.electrum.nameops import read_name_ops
+from pinning_worker.adapters.electrum.nameops import Wait, read_name_ops
 from pinning_worker.adapters.electrum.pace import COST_PER_BYTE, Pace
 from pinning_worker.adapters.electrum.patience import Patience
 from pinning_worker.adapters.electrum.payments import PaymentReader
@@ -141,9 +141,9 @@ class Session:
             self.wire.give_up(fault)
             raise
 
-    async def names_of_the_past(self, headers: Mapping[int, Header]) -> dict[int, tuple[NameOpAt, ...]]:
-        """Returns all NameOps of those blocks, in spare time. Raises ElectrumTrouble; a lie closes no link."""
-        return await read_name_ops(self.wire, self._pace.wait_for_spare, headers)
+    async def names_of_the_past(self, headers: Mapping[int, Header], wait: Wait) -> dict[int, tuple[NameOpAt, ...]]:
+        """Returns all NameOps of those blocks, by height. Raises ElectrumTrouble; a lie closes no link."""
+        return await read_name_ops(self.wire, wait, headers)
 
     async def ancestors(self, first: int, last: int, last_hash: str) -> list[Header]:
         """Returns the headers of those heights, linked by hash to the last one. Raises WrongPast, ElectrumTrouble.

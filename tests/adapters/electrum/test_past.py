@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -93,8 +93,9 @@ async def test_below_a_block_that_is_not_ours_there_is_nothing() -> None:
     server = ScriptedServer(ledger_with_a_past())
     async with watching(server, patience=NO_LIMITS) as (watcher, heard):
         await caught_up(heard, server)
-        assert await watcher.names_below(38, "ab" * 32) == []
-        assert await watcher.names_below(99, "ab" * 32) == []
+        with trio.fail_after(30):
+            assert await watcher.names_below(38, "ab" * 32) == []
+            assert await watcher.names_below(99, "ab" * 32) == []
 
 
 async def test_a_wait_ends_when_a_reorg_takes_the_block() -> None:
@@ -107,7 +108,8 @@ async def test_a_wait_ends_when_a_reorg_takes_the_block() -> None:
 
             @nursery.start_soon
             async def _() -> None:
-                assert await watcher.names_below(38, old) == []
+                with trio.fail_after(30):
+                    assert await watcher.names_below(38, old) == []
 
             server.ledger.rewind(36)
             server.ledger.mine(count=8, salt=1)
@@ -264,15 +266,16 @@ async def test_a_server_that_claims_a_huge_block_and_dawdles_is_overtaken(monkey
         slow.answers["blockchain.transaction.id_from_pos"] = huge
         quick.is_open = False
         quick.hang_up()
-        async with trio.open_nursery() as nursery:
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
 
-            @nursery.start_soon
-            async def _() -> None:
-                require_the_past(await read_down(watcher, quick.ledger, 38), quick.ledger, 38)
-                nursery.cancel_scope.cancel()
+                @nursery.start_soon
+                async def _() -> None:
+                    require_the_past(await read_down(watcher, quick.ledger, 38), quick.ledger, 38)
+                    nursery.cancel_scope.cancel()
 
-            await eventually(lambda: len(asked) > 400, "it has the first piece, and a long list")
-            quick.is_open = True
+                await eventually(lambda: len(asked) > 400, "it has the first piece, and a long list")
+                quick.is_open = True
         assert len(asked) < 10_000, "of 131 072: it was overtaken long before the end"
 
 
@@ -314,6 +317,40 @@ async def test_nothing_is_asked_before_the_payments_are_read() -> None:
             await eventually(lambda: server.asked["blockchain.transaction.id_from_pos"] > 0, "now it is")
 
 
+async def test_a_server_that_others_keep_busy_is_left_alone_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts the cost of all of us behind one address, and hangs up on all of us."""
+    monkeypatch.setattr(past, "SLOW_PIECE_SECONDS", 0.2)
+    monkeypatch.setattr(past, "REST_TIMES", 3)
+    server = Busy(ledger_with_a_past(), websocket=True)
+    async with watching(server, patience=NO_LIMITS, scripts=()) as (watcher, heard):
+        await caught_up(heard, server)
+        server.seconds = 0.3
+        await watcher.names_below(38, server.ledger.blocks[38].hash)
+        asked = server.asked["blockchain.transaction.id_from_pos"]
+        await trio.sleep(0.8)
+        assert server.asked["blockchain.transaction.id_from_pos"] == asked, "it rests"
+        await eventually(lambda: server.asked["blockchain.transaction.id_from_pos"] > asked, "and goes on")
+
+
+@dataclass
+class Busy(ScriptedServer):
+    seconds: float = 0.0
+
+    async def think(self) -> None:
+        await trio.sleep(self.seconds)
+
+
+async def test_a_wait_of_our_own_is_no_slowness_of_the_server() -> None:
+    server = ScriptedServer(ledger_with_a_past())
+    async with watching(server, patience=BRISK, scripts=()) as (watcher, _):
+        reading = past._Reading(watcher._servers[0], BRISK)
+        reading.waited_seconds = 60.0
+        assert reading.rest_after(61.0) == 0.0
+        assert reading.blocks == 2 * past.FIRST_BLOCKS
+        assert reading.rest_after(61.0) == past.LONGEST_REST_SECONDS
+        assert reading.blocks == past.FIRST_BLOCKS
+
+
 async def test_a_server_with_electrumx_limits_is_never_strained_and_its_payments_are_told_at_once() -> None:
     """450 blocks cost twice as much as it gives without delay; what is left over waits for days of patience."""
     ledger = ledger_with_a_past(blocks=450)
@@ -326,7 +363,7 @@ async def test_a_server_with_electrumx_limits_is_never_strained_and_its_payments
             while blocks := await watcher.names_below(height, block_hash):
                 found += blocks
                 height, block_hash = blocks[-1].height, blocks[-1].hash
-        assert 50 < len(found) < 440
+        assert 0 < len(found) < 440
         assert server.most_cost < SOFT
         assert server.hung_up == 0
         began = trio.current_time()
@@ -336,4 +373,4 @@ async def test_a_server_with_electrumx_limits_is_never_strained_and_its_payments
         names = await watcher.name_ops(451)
         assert names is not None
         assert len(names.ops) == 1
-        assert trio.current_time() - began < 2
+        assert trio.current_time() - began < 10
