@@ -35,9 +35,14 @@ async function bytesOf (id) {
   return file === undefined ? null : new Uint8Array(await file.arrayBuffer())
 }
 
-function show ({ receipt, proven, claimed, refused }) {
+function headline (isBad, isInChain) {
+  if (isBad) return 'Refused: do not believe this receipt'
+  return isInChain ? 'The receipt holds' : 'It holds if its block is in the chain'
+}
+
+function show ({ receipt, isInChain, proven, claimed, refused }) {
   const isBad = refused.length > 0
-  element('headline').textContent = isBad ? 'Refused: do not believe this receipt' : 'The receipt holds'
+  element('headline').textContent = headline(isBad, isInChain)
   element('headline').classList.toggle('is-bad', isBad)
   element('terms').replaceChildren(...(isBad ? [] : terms(receipt)))
   for (const [id, lines] of Object.entries({ proven, claimed, refused })) {

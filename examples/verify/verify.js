@@ -39,7 +39,7 @@ export function readReceipt (data) {
 
 /** `brought`: {hashes, headers} in hex that the payer trusts, and {file} of a worker's headers, 80 bytes each. */
 export function checkReceipt (receipt, brought) {
-  const found = { proven: [], claimed: [], refused: [] }
+  const found = { isInChain: false, proven: [], claimed: [], refused: [] }
   const header = readHeader(hexToBytes(receipt.header))
   checkSignature(receipt, found)
   const transaction = checkTransaction(receipt, found)
@@ -116,9 +116,11 @@ function checkName (receipt, { nameOp }, found) {
 
 function checkBlock ({ header, blockHash, height }, { hashes, headers, file }, found) {
   const isNamed = hashes.includes(blockHash) || headers.includes(header)
+  const isListed = file !== null && isAmong(hexToBytes(header), file)
+  found.isInChain = isNamed || isListed
   if (isNamed) found.proven.push('that block is the one that you gave')
   else if (hashes.length + headers.length > 0) found.refused.push('its block is not the one that you gave')
-  else if (file !== null && isAmong(hexToBytes(header), file)) found.proven.push('that block is in the headers that you gave')
+  else if (isListed) found.proven.push('that block is in the headers that you gave')
   else found.claimed.push(`that the block is in the chain, at height ${height}: compare its hash ${blockHash} with a source that you trust`)
 }
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -172,6 +174,16 @@ def test_a_field_that_lacks_is_named() -> None:
 def test_half_a_surrogate_pair_is_no_text() -> None:
     with pytest.raises(BadReceipt):
         read_receipt(json.dumps({**RECEIPT.fields(), "nameId": "\ud83d"}).encode())
+
+
+def test_the_receipt_in_the_documentation_holds() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "receipts.md").read_text()
+    [sample] = re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    shown = read_receipt(sample.encode())
+    assert check(shown).refused == []
+    assert f"has the CID `{shown.cid}`" in page
+    for name in shown.fields():
+        assert re.search(rf"^\|.*`{name}`", page, re.MULTILINE), name
 
 
 # --- a worker that lies, with its own good signature
