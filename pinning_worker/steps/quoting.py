@@ -11,7 +11,7 @@ the last quote ends with the hold. After it the content is fetched again, if the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 
 UNPAID_LIVES = 3
+STILL_HELD = timedelta(hours=3)  # after the end of a quote: its lapse waits for the chain's clock, about an hour slow
 SHORTEST = 24  # the shortest quote is this part of `quote_life`
 
 
@@ -71,7 +72,7 @@ class Quoting(Chapter):
             return None
         begun = self.clock.now()
         for quote in reversed(known.quotes):  # back to the first quote since which it was held without a gap
-            if begun > quote.expires:
+            if begun > quote.expires + STILL_HELD:
                 break
             begun = min(begun, quote.issued)
         return begun + UNPAID_LIVES * self.terms.quote_life
