@@ -33,8 +33,8 @@ class WrittenReceipts:
         payments, quotes = await self.books.payments_of(pin.key), await self.books.quotes(pin.root)
         account = account_of(settled(payments), rates_of(await self.books.tariffs(), quotes), pin.ends)
         by_txid = {payment.txid: payment for payment in payments}
-        for bought in account.history:
-            if bought.txid is None or not bought.months:
+        for bought in account.purchases_of_term():
+            if bought.txid is None:
                 continue
             payment = by_txid[bought.txid]
             quote = quote_in_question(bought.amount, quotes)

@@ -82,6 +82,14 @@ class Account:
         """The amount that buys so many months more, beside the credit; zero if the credit covers them."""
         return max(ZERO, self.due.more(rate, months).amount - self.due.amount - self.credit)
 
+    def purchases_of_term(self) -> list[Bought]:
+        """The purchases of the running (or last) term, the newest first."""
+        left, found = self.length, list[Bought]()
+        for bought in reversed(self.history):
+            if left > 0 and bought.months:
+                left, found = left - bought.months, [*found, bought]
+        return found
+
     @property
     def buyers(self) -> set[Txid]:
         """The payments that bought a month."""
