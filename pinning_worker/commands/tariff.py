@@ -174,7 +174,7 @@ def _why_not(number: int, log: TariffLog) -> str:
         return f"tariff {number} is not the last: others followed it"
     if number == 1:
         return "the first tariff stays: without it nothing could be quoted"
-    return f"a quote has named tariff {number}: it is honoured for its notice. Set another one"
+    return f"a quote has named tariff {number}, or a payment came since: it is honoured for its notice. Set another one"
 
 
 def _tell_set(new: Tariff, changed: bool, as_json: bool) -> None:

@@ -14,7 +14,7 @@ The awkward cases, decided here rather than discovered:
 - short:    it covers no month and no term runs: SHORT; a later payment for the same (CID, name) adds to it.
 - over:     the excess over the whole months that it covers is credit of the same (CID, name).
 - reorged:  a settled payment lost its block: CREDIT, pinned at our risk until it is proven again or the reorg is
-            buried so deep that it won't be; then SUSPENDED.
+            buried so deep that it won't be; then SUSPENDED. A block after the notice of a rise may buy less: SHORT.
 - owed:     paid, but the content cannot be fetched (or was refused, never quoted, or lost on disk): OWED, listed as a
             liability, tried again. Blocks lost under one name are lost under every name of that CID.
 - vanished: seen in the mempool, then gone without a block: VANISHED; no promise depended on it.
@@ -147,6 +147,10 @@ TABLE: dict[tuple[State | None, Event], State] = {
     (_S.CONFIRMED, _E.UNPROVEN): _S.CREDIT,
     (_S.PINNED, _E.UNPROVEN): _S.CREDIT,
     (_S.EXPIRING, _E.UNPROVEN): _S.CREDIT,
+    (_S.CONFIRMED, _E.CAME_SHORT): _S.SHORT,
+    (_S.PINNED, _E.CAME_SHORT): _S.SHORT,
+    (_S.EXPIRING, _E.CAME_SHORT): _S.SHORT,
+    (_S.CREDIT, _E.CAME_SHORT): _S.SHORT,
     (_S.CREDIT, _E.BOUGHT): _S.CONFIRMED,
     (_S.CREDIT, _E.BURIED): _S.SUSPENDED,
     (_S.SUSPENDED, _E.BOUGHT): _S.CONFIRMED,

@@ -64,7 +64,8 @@ def judge(
     after = _next(pin, judged, account, rates, held=held, tip=tip, depth=depth, now=now)
     counted = {payment.txid for payment in payments if payment.settled}
     news = [payment for payment in judged if payment.settled and payment.txid not in counted]
-    short = _short(pin, news or (judged if pin.state is State.OWED else ()), account, rates, offer, now)
+    lost_its_term = after.state is State.SHORT and pin.state in {State.OWED, *LIVE}
+    short = _short(pin, news or (judged if lost_its_term else ()), account, rates, offer, now)
     noted, seen = _count_confirmations(judged, offer, tip, depth.confirmations)
     before = {payment.txid: payment for payment in payments}
     changed = tuple(payment for payment in noted if payment != before[payment.txid])
@@ -153,11 +154,12 @@ def _next(
         return _on_credit(pin, tip)
     runs = term is not None and term.ends > now
     # Proven payments bought a term: confirm it, or owe it while the content is missing. A term that is over counts
-    # only for a pin that has not come to an end yet.
-    if term is not None and (runs or pin.state not in _AT_AN_END):
+    # only for a pin that has not come to an end yet. (One on credit is proven again: two clocks end its term.)
+    is_buried = _is_buried(pin, tip, depth)
+    if term is not None and (runs or pin.state not in _AT_AN_END or (pin.state is State.CREDIT and not is_buried)):
         return _bought(pin, term, held=held and runs, now=now)
     # On credit for as many blocks as `depth.credit_blocks` allows: the credit ends.
-    if pin.state is State.CREDIT:
+    if is_buried:
         return pin.moved(Event.BURIED, None, reason=f"not proven again within {depth.credit_blocks} blocks")
     # The pin came to an end, and no new term runs: nothing changes.
     if term is not None or pin.state in {State.SUSPENDED, State.RELEASED}:
@@ -192,9 +194,10 @@ def _others_carry(pin: Pin, term: Term | None) -> bool:
 
 
 def _unspent(pin: Pin, account: Account, rates: Rates, now: datetime) -> Pin:
-    """The pin whose settled money bought nothing."""
+    """The pin whose settled money bought nothing (any more: a reorg may have moved it to a dearer block)."""
     rate = rates.at(now)
     if rate is not None:
+        pin = replace(pin, starts=None, ends=None) if pin.ends else pin
         return _moved_once(pin, Event.CAME_SHORT, f"{account.missing(rate)} missing")
     if pin.state in {State.SHORT, State.OWED}:
         return pin

@@ -83,6 +83,10 @@ class Books(Protocol):
     async def payments_without_proof(self) -> Sequence[Txid]:
         """Payments in a block of which no payment proof is kept: they are from before it was, or not read yet."""
 
+    async def paid_without_pin(self, root: Root) -> Sequence[PinKey]:
+        """The names under which proven money for that root came, and no pin is in the books: dust from before the
+        first quote."""
+
     async def unsettled(self) -> Sequence[PinKey]:
         """Pins that a new block concerns: in CREDIT, or with a payment neither settled nor gone, or settled and now
         without a proof. Payments without a pin are left out."""
@@ -127,7 +131,8 @@ class Books(Protocol):
         before the last one's."""
 
     async def strike_tariff(self, number: int) -> bool:
-        """Marks a tariff as struck. False unless it is the last, not the first, and no quote names it."""
+        """Marks a tariff as struck. False unless it is the last, not the first, no quote names it, and no payment is
+        proven in a block from when it is honoured: it may have bought a month by it."""
 
     async def entries(self) -> EntryLog:
         """All entries of the operator, by number."""

@@ -17,7 +17,7 @@ from pinning_worker.domain.money.entry import as_assigned
 from pinning_worker.domain.money.payment import Payment, PaymentProof, Sighting, Tip, record_sighting
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.tariff import least_at, quoted_at
-from pinning_worker.domain.pin import Event, Pin, PinKey, State, step
+from pinning_worker.domain.pin import LIVE, Event, Pin, PinKey, State, step
 from pinning_worker.domain.topic.name_row import name_text
 from pinning_worker.domain.verdict import Offer, judge
 from pinning_worker.ports.books import Change
@@ -34,6 +34,7 @@ from pinning_worker.steps.unbooked import Unbooked
 
 log = structlog.get_logger()
 
+_PROMISED = LIVE | {State.OWED}
 REORG_LOOKBACK = 1000  # blocks below the tip whose payments are compared with our headers after every start
 
 
@@ -67,7 +68,8 @@ class Paying(Chapter):
             if payment == known:
                 if proofs:
                     await self.books.commit(Change(payment_proofs=proofs))
-                return self.unbooked.drop(sighting.txid)
+                self.unbooked.drop(sighting.txid)
+                return await self._give_pin(payment)
             key = PinKey(payment.root, payment.name)
             pin = await self.books.pin(key) if payment.root else None
             quotes = await self.books.quotes(payment.root) if payment.root else ()
@@ -211,7 +213,7 @@ class Paying(Chapter):
             if verdict.uncounted(payments):
                 buyers = verdict.account.buyers
                 await self.receipts.close(payment for payment in payments if payment.txid not in buyers)
-            if pin.state is State.OWED and verdict.pin.state is State.RELEASED:
+            if pin.state in _PROMISED and verdict.pin.state in (State.RELEASED, State.SHORT):
                 await self.receipts.close(payments)
             async with self.last_words.told_once_stored():
                 if pin.keeps and not verdict.pin.keeps:
@@ -226,9 +228,27 @@ class Paying(Chapter):
                 return self.bell.ring()
 
     async def look_again(self, root: Root) -> None:
-        """Books the payments that came before the root's first quote."""
+        """Books the payments that came before the root's first quote. Those below the least fee are in the books, and
+        get their pins: together they may cover a month."""
         for sighting in self.unbooked.seen_for(root):
             await self.seen(sighting)
+        for key in await self.books.paid_without_pin(root):
+            for payment in await self.books.payments_of(key):
+                if not self.crashes.is_aside(payment.txid):
+                    await self.crashes.guard("payment", payment.txid, partial(self._give_pin, payment))
+
+    async def _give_pin(self, payment: Payment) -> None:
+        """Gives a booked payment the pin that it lacks once its root is quoted. After a kill, the report of a start does
+        it."""
+        for _ in attempts("payment"):
+            key = PinKey(payment.root, payment.name)
+            is_served = not payment.root or payment.proof is None or await self.books.pin(key) is not None
+            if is_served or not await self.books.quotes(payment.root):
+                return
+            pin = Pin(payment.root, payment.name, payment.cid_text, step(None, Event.SEEN), None)
+            request = await self.books.request(payment.root)
+            if await self.books.commit(Change(requests=(request,) if request else (), pins=(pin,))):
+                return self.bell.nudge(key)
 
 
 def _without_proof(payment: Payment) -> Payment:

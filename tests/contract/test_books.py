@@ -356,6 +356,32 @@ async def test_unsettled_are_the_pins_that_a_new_block_concerns(books: Books) ->
     assert await books.unsettled() == [*of_root, PinKey(OTHER, NameBytes(b"credit"))]
 
 
+async def test_money_without_a_pin_is_found_by_its_root(books: Books) -> None:
+    """Catches: a name listed twice, one that has a pin, a payment without a proof, another root's."""
+    twice = [bare_payment(Txid(f"{n:02x}" * 32), name=NameBytes(b"twice"), proof=proof(7)) for n in (1, 2)]
+    once = bare_payment(Txid("03" * 32), name=NameBytes(b"once"), proof=proof(8))
+    has_pin = bare_payment(Txid("04" * 32), name=NameBytes(b"has a pin"), proof=proof(8))
+    unproven = bare_payment(Txid("05" * 32), name=NameBytes(b"unproven"))
+    others = bare_payment(Txid("06" * 32), OTHER, name=NameBytes(b"another's"), proof=proof(8))
+    await put(books, pin(name=NameBytes(b"has a pin")))
+    assert await books.commit(Change(payments=(*twice, once, has_pin, unproven, others)))
+    assert await books.paid_without_pin(ROOT) == [PinKey(ROOT, NameBytes(b"once")), PinKey(ROOT, NameBytes(b"twice"))]
+
+
+async def test_a_tariff_is_not_struck_once_a_payment_may_rely_on_it(books: Books) -> None:
+    """Catches: months that a strike takes back. A tariff is honoured from two hours before it began."""
+    hour = timedelta(hours=1)
+    for number, since in enumerate((NOW, NOW + 9 * hour), start=1):
+        assert await books.add_tariff(Tariff(number, since.replace(microsecond=0), Swartz(1), Swartz(1)))
+    before = replace(proof(7), time=NOW + 6 * hour)
+    assert await books.commit(Change(payments=(bare_payment(TXID, proof=before),)))
+    assert await books.strike_tariff(2)
+    assert await books.add_tariff(Tariff(3, (NOW + 9 * hour).replace(microsecond=0), Swartz(1), Swartz(1)))
+    relying = replace(proof(7), time=NOW + 8 * hour)
+    assert await books.commit(Change(payments=(bare_payment(OTHER_TXID, proof=relying),)))
+    assert not await books.strike_tariff(3)
+
+
 async def test_a_reorg_concerns_what_is_proven_from_there_up(books: Books) -> None:
     at = {height: bare_payment(Txid(f"{height:064x}"), proof=proof(height)) for height in (9, 10, 11)}
     assert await books.commit(Change(payments=(*at.values(), bare_payment(TXID))))

@@ -105,8 +105,11 @@ async def test_dust_is_credit_once_more_is_paid_for_the_same_name(autojump_clock
         await w.pay(cid, 400_000)
         await w.mine(3)
         w.offer(blocks)
-        amount = await w.quoted(cid)
-        await w.pay(cid, amount - 400_000)
+        await w.say(f"NEW-CID:{cid}")
+        adding, short = w.hear()
+        assert (adding["status"], short["status"]) == ("ADDING-CID", "PAYMENT-SHORT")
+        assert short["missing"] == adding["fee"]["amount"] - 400_000
+        await w.pay(cid, short["missing"])
         await w.mine(3)
         assert w.hear_statuses()[-2:] == ["ADDED-CID", "CID-PINNED-WITH-NAME"]
 

@@ -5,6 +5,9 @@ The closure has two million bytes, so a month costs 1 415 516 swartz and eight m
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
 import pytest
 from multiformats import multibase
 from trio.testing import MockClock
@@ -13,7 +16,8 @@ from pinning_worker.adapters.memory.books import MemoryBooks
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
 from pinning_worker.domain.money.pricing import add_months
 from pinning_worker.domain.money.swartz import Swartz
-from pinning_worker.domain.pin import Pin, State
+from pinning_worker.domain.pin import Pin, PinKey, State
+from pinning_worker.ports.books import Change
 from pinning_worker.steps.recovering import take_up_quotes, take_up_tariffs
 from tests import content
 from tests.stories.books_read import totals_of
@@ -362,3 +366,132 @@ async def test_content_that_was_never_quoted_is_tried_for_thirty_days_and_then_o
         await w.say(f"NEW-CID:{CID}")
         await w.settle()
         assert months_of(await w.pin(CID, OWNER)) == 8
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_two_halves_that_came_before_the_first_quote_buy_their_month(
+    is_killed: bool, autojump_clock: MockClock
+) -> None:
+    """Seen: each was dust for what nobody was quoted, so no pin ever counted them; rebuilt books counted both."""
+    w = World()
+    async with w.running():
+        for _ in range(2):
+            await w.pay(CID, MONTH // 2, OWNER)
+            await w.mine(3)
+        w.offer(BLOCKS)
+        if is_killed:  # between the quote and the look at what came before it
+            w.life.paying = w.new_life().paying  # its bell wakes nobody
+        await w.say(f"NEW-CID:{CID}")
+    async with w.running():
+        assert (await w.pin(CID, OWNER)).state is State.PINNED
+        assert months_of(await w.pin(CID, OWNER)) == 1
+
+
+async def test_a_reorg_to_a_dearer_block_leaves_a_short_payment_and_tells_it(autojump_clock: MockClock) -> None:
+    """Seen: a crash, for a pinned pin whose payment moved to a block after the notice had no way to SHORT."""
+    async with World().running() as w:
+        w.offer(BLOCKS)
+        await w.quoted(CID)
+        await w.set_prices(2 * 742_000, 1_000_000)
+        await w.later(days=30, hours=23)
+        await stranger_asks(w, 1)
+        txid = await w.pay(CID, MONTH, OWNER)
+        await w.mine(3)
+        assert (await w.pin(CID, OWNER)).state is State.PINNED
+        await w.later(hours=2)
+        w.hear()
+        payment = await w.books.payment(txid)
+        assert payment is not None
+        assert payment.proof is not None
+        dearer = replace(payment.proof, time=w.clock.now().replace(microsecond=0))
+        await w.books.commit(Change(payments=(replace(payment, proof=dearer),)))
+        w.life.paying.bell.nudge(PinKey(payment.root, payment.name))
+        await w.settle()
+        pin = await w.pin(CID, OWNER)
+        assert (pin.state, pin.ends) == (State.SHORT, None)
+        assert w.hear_statuses() == ["PAYMENT-SHORT"]
+        assert all(receipt.released_at for receipt in await w.receipts.all())
+
+
+async def test_a_clock_a_year_ahead_ends_no_pin_that_a_reorg_took_back_and_a_block_took_again(
+    autojump_clock: MockClock,
+) -> None:
+    """Seen: SUSPENDED at once, its blocks freed, and no later block looked at it again."""
+    async with World().running() as w:
+        w.offer(BLOCKS)
+        await w.pinned(CID, OWNER)
+        await w.chain.reorg(4)
+        await w.settle()
+        assert (await w.pin(CID, OWNER)).state is State.CREDIT
+        mempool, w.chain.mempool = w.chain.mempool, {}
+        time = w.clock.now() + timedelta(hours=1)
+        w.chain.clock = _Stopped(time)  # the miners' clock is right, and ours is not
+        w.clock.moved += timedelta(days=365)
+        w.chain.mempool = mempool
+        await w.mine(3)
+        w.clock.moved -= timedelta(days=365)
+        w.chain.clock = w.clock
+        await w.later(hours=1)
+        await w.mine(3)
+        assert (await w.pin(CID, OWNER)).state is State.PINNED
+        assert await w.blocks_on_disk() == set(BLOCKS)
+
+
+@dataclass
+class _Stopped:
+    moment: datetime
+
+    def now(self) -> datetime:
+        return self.moment
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError
+
+
+async def test_questions_in_the_hour_before_a_lapse_hold_nothing_for_ever(autojump_clock: MockClock) -> None:
+    """Seen: a lapse waits for the chain's clock, and a question meanwhile began three quotes' lives anew, for ever."""
+    async with World().running() as w:
+        w.offer(BLOCKS)
+        await w.quoted(CID)
+        was_let_go = False
+        for _ in range(8):
+            await w.later(hours=24, minutes=1)
+            await stranger_asks(w, 8)
+            await w.mine(12)
+            await w.settle()
+            was_let_go = was_let_go or await w.blocks_on_disk() == set()
+        assert was_let_go
+
+
+async def test_a_second_term_leaves_the_receipt_of_the_first_as_it_was(autojump_clock: MockClock) -> None:
+    """Seen: opened again, with the second term's dates."""
+    async with World().running() as w:
+        w.offer(BLOCKS)
+        await w.quoted(CID)
+        first = await w.pay(CID, MONTH, OWNER)
+        await w.mine(3)
+        await w.months_later(32)
+        [closed] = await w.receipts.all()
+        assert (closed.txid, closed.released_at is None) == (first, False)
+        await w.pay(CID, MONTH, OWNER)
+        await w.mine(3)
+        await w.later(minutes=5)
+        assert (await w.pin(CID, OWNER)).state is State.PINNED
+        assert closed in await w.receipts.all()
+        assert len(await w.receipts.all()) == 2
+
+
+async def test_an_owed_payment_that_is_short_says_so_once(autojump_clock: MockClock) -> None:
+    """Seen: again with each confirmation of anybody's dust, for an owed pin whose term is over."""
+    async with World().running() as w:
+        w.offer(BLOCKS)
+        await w.pinned(CID, OWNER)
+        w.fetcher.peers.clear()
+        w.lose(next(iter(BLOCKS)))
+        await w.say(f"NEW-CID:{CID}")
+        await w.months_later(250)
+        assert (await w.pin(CID, OWNER)).state is State.OWED
+        for _ in range(3):
+            await w.pay(CID, 20_000, OWNER)
+            await w.mine(4)
+        assert w.hear_statuses().count("PAYMENT-SHORT") == 3

@@ -156,6 +156,11 @@ class MemoryBooks:
         proven = (payment.txid for payment in self._payments.values() if payment.proof is not None)
         return sorted(txid for txid in proven if txid not in self._payment_proofs)
 
+    async def paid_without_pin(self, root: Root) -> Sequence[PinKey]:
+        await checkpoint()
+        paid = {_key_of(each) for each in self._payments.values() if each.root == root and each.proof is not None}
+        return sorted(paid - self._pins.keys(), key=lambda key: key.name)
+
     async def unsettled(self) -> Sequence[PinKey]:
         await checkpoint()
         keys = {_key_of(payment) for payment in self._payments.values() if _waits(payment)} & self._pins.keys()
@@ -237,6 +242,9 @@ class MemoryBooks:
         await checkpoint()
         named = any(quote.tariff == number for quote in self._quotes.values())
         if named or not may_strike(number, self._tariffs):
+            return False
+        since = self._tariffs[-1].honoured_from
+        if any(payment.proof is not None and payment.proof.time >= since for payment in self._payments.values()):
             return False
         self._tariffs[-1] = replace(self._tariffs[-1], struck=True)
         return True

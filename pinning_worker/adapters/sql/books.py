@@ -99,6 +99,9 @@ class SqlBooks:
     async def payments_without_proof(self) -> Sequence[Txid]:
         return await self._database.read(payment_proof_rows.missing)
 
+    async def paid_without_pin(self, root: Root) -> Sequence[PinKey]:
+        return await self._database.read(lambda connection: payment_rows.paid_without_pin(connection, root))
+
     async def unsettled(self) -> Sequence[PinKey]:
         return await self._database.read(payment_rows.unsettled)
 

@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, insert, select, union, update
+from sqlalchemy import Connection, Select, and_, exists, insert, select, union, update
 
 from pinning_worker.adapters.sql import entry_rows
 from pinning_worker.adapters.sql.book_tables import payment_outputs, payments, pins
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, are_set, insert_new, pieces, read_row
+from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.entry import is_assigned
 from pinning_worker.domain.money.payment import PaidOutput, Payment, Proof
@@ -41,6 +42,12 @@ def one(connection: Connection, txid: Txid) -> Payment | None:
 def of_key(connection: Connection, key: PinKey) -> Sequence[Payment]:
     query = select(payments).where(payments.c.root == key.root, payments.c.name == key.name)
     return find(connection, query.order_by(payments.c.first_seen, payments.c.txid))
+
+
+def paid_without_pin(connection: Connection, root: Root) -> Sequence[PinKey]:
+    has_pin = exists().where(pins.c.root == payments.c.root, pins.c.name == payments.c.name)
+    paid = select(payments.c.name).where(payments.c.root == root, payments.c.proof_height.is_not(None), ~has_pin)
+    return [PinKey(root, row.name) for row in connection.execute(paid.distinct().order_by(payments.c.name))]
 
 
 def every(connection: Connection) -> Sequence[Payment]:

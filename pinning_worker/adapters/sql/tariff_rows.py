@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, exists, select, update
 
-from pinning_worker.adapters.sql.book_tables import quotes, tariffs
+from pinning_worker.adapters.sql.book_tables import payments, quotes, tariffs
 from pinning_worker.adapters.sql.rows import AnyRow, insert_new, read_row
 from pinning_worker.domain.money.tariff import Tariff, TariffLog, follows, may_strike
 
@@ -26,7 +26,10 @@ def add(tariff: Tariff, connection: Connection) -> bool:
 
 def strike(number: int, connection: Connection) -> bool:
     is_named = connection.execute(select(exists().where(quotes.c.tariff == number))).scalar_one()
-    if is_named or not may_strike(number, every(connection)):
+    log = every(connection)
+    if is_named or not may_strike(number, log):
+        return False
+    if connection.execute(select(exists().where(payments.c.proof_time >= log[-1].honoured_from))).scalar_one():
         return False
     connection.execute(update(tariffs).where(tariffs.c.number == number).values(struck=True))
     return True

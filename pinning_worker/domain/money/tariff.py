@@ -3,7 +3,8 @@
 Rules: a tariff is quoted from its `since` until the next one begins, and honoured for its notice (31 days) longer. So a
 cut reaches everybody at once, and a rise reaches everybody after the notice. No quote lives longer than the notice, so
 every quote is kept, whoever asked for it. Nothing is backdated: a tariff begins when it is written. The one entry that
-may go is the last, while no quote has named it: it is struck, and stays in the log as such.
+may go is the last, while no quote has named it and no proven payment may rely on it: it is struck, and stays in the log
+as such.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ class Tariff:
     notice: timedelta = NOTICE
     struck: bool = False
     is_derived: bool = False  # reckoned from the quotes of a version without tariffs (migration 0005)
+
+    @property
+    def honoured_from(self) -> datetime:
+        return self.since - MINERS_CLOCKS
 
     def __post_init__(self) -> None:
         is_timed = self.since.tzinfo is not None and not self.since.microsecond  # the hash counts whole seconds
@@ -82,7 +87,7 @@ def honoured_at(moment: datetime, log: TariffLog) -> list[Tariff]:
     honoured = [*standing[:1]] if standing and moment + MINERS_CLOCKS < standing[0].since else []
     for tariff in standing:
         over = honoured_until(tariff, log)
-        if tariff.since <= moment + MINERS_CLOCKS and (over is None or moment < over):
+        if tariff.honoured_from <= moment and (over is None or moment < over):
             honoured.append(tariff)
     return honoured
 
