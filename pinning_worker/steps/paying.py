@@ -178,7 +178,8 @@ class Paying(Chapter):
             key = PinKey(payment.root, payment.name)
             pin = await self.books.pin(key)
             if await self.books.commit(Change(pins=(pin,) if pin else (), payments=(payment,))):
-                self.bell.nudge(key)
+                if pin:  # money that names no CID has none
+                    self.bell.nudge(key)
                 return payment
         return None
 
@@ -238,8 +239,7 @@ class Paying(Chapter):
                     await self.crashes.guard("payment", payment.txid, partial(self._give_pin, payment))
 
     async def _give_pin(self, payment: Payment) -> None:
-        """Gives a booked payment the pin that it lacks once its root is quoted. After a kill, the report of a start does
-        it."""
+        """Gives a booked payment the pin that it lacks once its root is quoted. After a kill, a start's report does."""
         for _ in attempts("payment"):
             key = PinKey(payment.root, payment.name)
             is_served = not payment.root or payment.proof is None or await self.books.pin(key) is not None

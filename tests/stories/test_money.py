@@ -495,3 +495,13 @@ async def test_an_owed_payment_that_is_short_says_so_once(autojump_clock: MockCl
             await w.pay(CID, 20_000, OWNER)
             await w.mine(4)
         assert w.hear_statuses().count("PAYMENT-SHORT") == 3
+
+
+async def test_a_reorg_of_money_that_names_no_cid_stops_nothing(autojump_clock: MockClock) -> None:
+    """Seen: the loop looked for a pin of no CID, and the worker stopped. One swartz and a reorg sufficed."""
+    async with World().running() as w:
+        await w.pay(CID, 1, STRANGER, value="no cid")
+        await w.mine(2)
+        await w.chain.reorg(2)
+        await w.mine(3)
+        assert (await totals_of(w.books, w.clock.now()))["owed"] == Swartz(1)
