@@ -86,11 +86,16 @@ async def take_up_receipts(receipts: Receipts, journal: Sequence[Receipt]) -> in
 
 
 async def take_up_tariffs(books: Books, journal: Sequence[Tariff]) -> None:
-    """Appends the tariffs that the books lack. Raises Trouble."""
-    known = len(await books.tariffs())
+    """Appends the tariffs that the books lack, and strikes those that were struck meanwhile. Raises Trouble."""
     for tariff in journal:
-        if tariff.number > known:
-            await books.add_tariff(tariff)
+        known = await books.tariffs()
+        if tariff.number > len(known):
+            is_taken = await books.add_tariff(tariff)
+        else:
+            is_taken = known[tariff.number - 1].struck >= tariff.struck or await books.strike_tariff(tariff.number)
+        if not is_taken:  # a line between them is unreadable, or the books followed another log
+            log.error("tariffs.cut_short", taken=tariff.number - 1, left=len(journal) - journal.index(tariff))
+            return
 
 
 async def take_up_entries(books: Books, journal: Sequence[Entry]) -> None:

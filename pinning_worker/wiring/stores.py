@@ -74,10 +74,12 @@ def journaled_books(database: Database, folder: Path) -> SqlBooks:
 
 
 async def _note_missing_tariffs(books: SqlBooks, folder: Path) -> None:
-    """Adds the tariffs that the journal lacks: those of an earlier version, or of a migration."""
-    noted = await trio.to_thread.run_sync(read_tariffs, folder)
-    for tariff in (await books.tariffs())[len(noted) :]:
-        await TariffJournal(folder).note(tariff)
+    """Adds the tariffs that the journal lacks: those of an earlier version, or of a migration, and the last strike if a
+    kill came before its line."""
+    noted = {tariff.number: tariff for tariff in await trio.to_thread.run_sync(read_tariffs, folder)}
+    for tariff in await books.tariffs():
+        if tariff.number not in noted or tariff.struck > noted[tariff.number].struck:
+            await TariffJournal(folder).note(tariff)
 
 
 async def _is_behind(books: SqlBooks, receipts: JournaledReceipts, folder: Path) -> bool:
@@ -85,7 +87,8 @@ async def _is_behind(books: SqlBooks, receipts: JournaledReceipts, folder: Path)
     newest = await trio.to_thread.run_sync(newest_quote, folder)
     is_quoted = newest is None or newest.id in {quote.id for quote in await books.quotes(newest.root)}
     noted = await trio.to_thread.run_sync(read_tariffs, folder)
-    knows_tariffs = len(noted) <= len(await books.tariffs())
+    struck = {tariff.number: tariff.struck for tariff in await books.tariffs()}
+    knows_tariffs = all(tariff.number in struck and struck[tariff.number] >= tariff.struck for tariff in noted)
     entries = await trio.to_thread.run_sync(read_entries, folder)
     knows_entries = len(entries) <= len(await books.entries())
     return receipts.knew_more or not (is_quoted and knows_tariffs and knows_entries)

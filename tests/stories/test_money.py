@@ -13,9 +13,11 @@ from multiformats import multibase
 from trio.testing import MockClock
 
 from pinning_worker.adapters.memory.books import MemoryBooks
+from pinning_worker.adapters.memory.clock import START
 from pinning_worker.adapters.memory.receipts import MemoryReceipts
 from pinning_worker.domain.money.pricing import add_months
 from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.money.tariff import Tariff
 from pinning_worker.domain.pin import Pin, PinKey, State
 from pinning_worker.ports.books import Change
 from pinning_worker.steps.recovering import take_up_quotes, take_up_tariffs
@@ -505,3 +507,25 @@ async def test_a_reorg_of_money_that_names_no_cid_stops_nothing(autojump_clock: 
         await w.chain.reorg(2)
         await w.mine(3)
         assert (await totals_of(w.books, w.clock.now()))["owed"] == Swartz(1)
+
+
+async def test_books_that_were_restored_from_before_a_strike_strike_again(autojump_clock: MockClock) -> None:
+    """Seen: only missing numbers were taken from the journal, so a mistyped price came back with an old database."""
+    day, books, old = timedelta(days=1), MemoryBooks(), MemoryBooks()
+    tariffs = [Tariff(number, START + number * day, Swartz(number), Swartz(1)) for number in (1, 2, 3)]
+    for tariff in tariffs[:2]:
+        assert await books.add_tariff(tariff)
+        assert await old.add_tariff(tariff)
+    assert await books.strike_tariff(2)
+    assert await books.add_tariff(tariffs[2])
+    await take_up_tariffs(old, await books.tariffs())
+    assert await old.tariffs() == await books.tariffs()
+
+
+async def test_a_journal_of_tariffs_with_a_gap_is_told(
+    autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    books = MemoryBooks()
+    await take_up_tariffs(books, [Tariff(number, START, Swartz(number), Swartz(1)) for number in (1, 3, 4)])
+    assert len(await books.tariffs()) == 1
+    assert "tariffs.cut_short" in capsys.readouterr().out
