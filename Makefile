@@ -49,7 +49,7 @@ test-fast: venv ## the contributor's lane: domain, stories, contracts, adapters 
 	.venv/bin/python -m pytest -n $(AT_ONCE) --dist worksteal -m "not slow and not interop" --ignore=tests/adapters/p2p --ignore=tests/interop $(TESTS)
 
 soak: venv ## random lives, kills and histories, for hours; a failure names its seed
-	SOAK=1 .venv/bin/python -m pytest -n $(AT_ONCE) --dist worksteal tests/stories/test_killed.py tests/stories/test_sigkill.py tests/domain/test_verdict.py $(TESTS)
+	SOAK=1 .venv/bin/python -m pytest -n $(AT_ONCE) --dist worksteal tests/stories/test_killed.py tests/stories/test_sigkill.py tests/domain/test_verdict.py tests/stories/test_money_fuzz.py $(TESTS)
 
 check: venv ## lint, format, types, and which way imports go
 	.venv/bin/ruff check .
