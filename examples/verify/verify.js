@@ -107,6 +107,9 @@ function addMonths (moment, months) {
 
 function checkName (receipt, { nameOp }, found) {
   if (nameOp === null) return found.claimed.push('that the payment was meant for this CID and name: its transaction names neither')
+  if (namedCid(nameOp.value) === undefined && nameText(nameOp.name) !== receipt.nameId) {
+    return found.claimed.push('that the payment was meant for this CID and name: its transaction has another name, and no CID that this page can read')
+  }
   const cid = namedCid(nameOp.value)
   if (nameText(nameOp.name) !== receipt.nameId) found.refused.push('the transaction has another name')
   if (cid === undefined) return found.claimed.push('that the transaction names this CID: it spells it in a way that this page cannot read')

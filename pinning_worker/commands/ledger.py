@@ -1,6 +1,7 @@
 """`ledger`: the operator's statement. `summary` on one screen, `payments` one by one, `show` for one transaction.
 
-`ledger_statement.py` and `ledger_payments.py` describe what these print; `ledger_entries.py` records.
+`ledger_statement.py` and `ledger_payments.py` describe what these print; `ledger_entries.py` records, and
+`ledger_check.py` proves.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import click
 
 from pinning_worker.commands.configured import env_file_option, json_option, store_settings
+from pinning_worker.commands.ledger_check import check
 from pinning_worker.commands.ledger_entries import assign, close, refund
 from pinning_worker.commands.ledger_payments import describe_all, describe_judged, judged_lines, payment_line
 from pinning_worker.commands.ledger_statement import GROUPS, describe, group_lines, summary_lines
@@ -115,8 +117,8 @@ def show(txid: str, env_file: Path | None, as_json: bool) -> None:
         click.echo(line)
 
 
-for entry in (assign, refund, close):
-    ledger.add_command(entry)
+for command in (assign, refund, close, check):
+    ledger.add_command(command)
 
 
 def _summary(by: str | None, as_csv: bool, env_file: Path | None, as_json: bool) -> None:

@@ -127,15 +127,19 @@ def _impossible_term(purchase: Purchase, header: Header) -> Iterator[str]:
 
 
 def _check_name(purchase: Purchase, transaction: Transaction, found: Findings) -> None:
-    """A transaction without a NameOp says nothing about its purpose: an operator assigned it."""
+    """A transaction without a NameOp, or with one that names no CID, says nothing about its purpose: an operator
+    assigned it."""
     name_op = transaction_name_op(transaction)
     if name_op is None:
         found.claimed.append("that the payment was meant for this CID and name: its transaction names neither")
         return
     named = named_cid(name_op[1].value)
+    if named is None:
+        found.claimed.append("that the payment was meant for this CID and name: its transaction names no CID")
+        return
     if name_text(name_op[1].name or NameBytes(b"")) != purchase.name_id:
         found.refused.append("the transaction has another name")
-    if named is None or cid_text(named[0].key) != purchase.cid:
+    if cid_text(named[0].key) != purchase.cid:
         found.refused.append("the transaction names another CID")
     found.proven.append(f"it names the CID {purchase.cid} under the name {purchase.name_id!r}")
 

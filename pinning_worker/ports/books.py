@@ -55,7 +55,7 @@ class Books(Protocol):
 
     async def commit(self, change: Change) -> bool:
         """Compare and swap: False, and nothing changes, if any request or pin has another version by now, or the
-        numbers of `entries` do not follow the last one's."""
+        numbers of `entries` do not follow the last one's, or a new quote names a struck tariff."""
 
     async def dossier(self, root: Root, naming: int) -> Dossier:
         """`naming`: the most pins in `Dossier.naming`."""

@@ -113,7 +113,8 @@ async def take_up_quotes(books: Books, promises: Iterable[Quote]) -> None:
     """Stores missing quotes, and changes no existing one; of two with one id the first counts. All in one change: pass
     at most QUOTES_AT_ONCE. Raises Trouble."""
     by_root: dict[Root, dict[str, Quote]] = {}
-    for quote in promises:
+    struck = {tariff.number for tariff in await books.tariffs() if tariff.struck}
+    for quote in (each for each in promises if each.tariff not in struck):  # noted, and refused: never told
         by_root.setdefault(quote.root, {}).setdefault(quote.id, quote)
     new: list[Quote] = []
     for root, quotes in by_root.items():

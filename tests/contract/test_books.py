@@ -645,3 +645,14 @@ async def test_payments_in_a_block_without_a_kept_proof_are_named(books: Books) 
     assert await books.payments_without_proof() == [TXID]
     assert await books.commit(Change(payment_proofs=(payment_proof(),)))
     assert await books.payments_without_proof() == []
+
+
+async def test_a_new_quote_never_names_a_struck_tariff(books: Books) -> None:
+    """Catches: a quote that a strike overtook, at a price that is honoured for nobody."""
+    assert await books.commit(Change(quotes=(quote("old", tariff=1),)))
+    for number in (1, 2):
+        assert await books.add_tariff(tariff(number, number))
+    assert await books.strike_tariff(2)
+    assert not await books.commit(Change(pins=(bare_pin(),), quotes=(quote("new", tariff=2),)))
+    assert await books.all_pins() == []
+    assert await books.commit(Change(quotes=(quote("old", tariff=1), quote("new", tariff=1))))

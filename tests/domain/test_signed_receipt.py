@@ -240,6 +240,15 @@ def test_a_transfer_that_names_nothing_only_claims_its_purpose() -> None:
     assert not any("names the CID" in each for each in found.proven)
 
 
+def test_an_assigned_payment_whose_name_op_names_no_cid_only_claims_its_purpose() -> None:
+    """Catches: a receipt of our own that our own verifier refuses, after `ledger assign`."""
+    assigned = purchase(payment(name=b"other", value=b"hello"))
+    found = check_receipt(receipt(assigned), lambda *_: True)
+    assert found.refused == []
+    assert any("names no CID" in each for each in found.claimed)
+    assert not any("names the CID" in each for each in found.proven)
+
+
 def test_headers_that_do_not_reach_the_block_leave_it_a_claim() -> None:
     found = check_receipt(RECEIPT, lambda *_: None)
     assert found.refused == []

@@ -50,6 +50,7 @@ class MemoryBooks:
             self._is_current(change)
             and entry.follows(change.entries, len(self._entries))
             and self._is_written_once(change)
+            and not any(self._names_struck(quote) for quote in change.quotes)
         ):
             return False
         self._entries += change.entries
@@ -68,6 +69,11 @@ class MemoryBooks:
             self._holders.update(set(multihashes) - already)
             already.update(multihashes)
         return True
+
+    def _names_struck(self, quote: Quote) -> bool:
+        """Whether a new quote names a tariff that the operator struck meanwhile."""
+        is_struck = any(tariff.struck and tariff.number == quote.tariff for tariff in self._tariffs)
+        return quote.id not in self._quotes and is_struck
 
     def _is_written_once(self, change: Change) -> bool:
         """False for a payment that another change has booked meanwhile. Raises Rewritten."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, or_, select
 
-from pinning_worker.adapters.sql.book_tables import pins, quotes
+from pinning_worker.adapters.sql.book_tables import pins, quotes, tariffs
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, insert_new, read_row, texts_from_json, texts_to_json
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.content.sizes import Sizes
@@ -49,8 +49,14 @@ def store(connection: Connection, quote: Quote) -> None:
     row = connection.execute(select(quotes).where(quotes.c.id == quote.id)).one_or_none()
     if row is not None:
         require_same_quote(_read(row), quote)
+    elif connection.execute(_struck.where(tariffs.c.number == quote.tariff)).scalar():
+        raise Conflict  # the operator struck it meanwhile: a struck tariff is honoured for nobody
     elif connection.execute(insert_new(connection, quotes).values(_to_row(quote))).rowcount != 1:
         raise Conflict
+
+
+_struck = select(tariffs.c.struck).with_for_update(read=True)
+"""PostgreSQL waits here for a strike that is under way in another process; SQLite has one writer anyhow."""
 
 
 def _read(row: AnyRow) -> Quote:

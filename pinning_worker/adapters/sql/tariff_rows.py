@@ -25,6 +25,8 @@ def add(tariff: Tariff, connection: Connection) -> bool:
 
 
 def strike(number: int, connection: Connection) -> bool:
+    # a quote that is being stored by another process (PostgreSQL) is stored first, or sees the strike
+    connection.execute(select(tariffs.c.number).where(tariffs.c.number == number).with_for_update())
     is_named = connection.execute(select(exists().where(quotes.c.tariff == number))).scalar_one()
     log = every(connection)
     if is_named or not may_strike(number, log):
