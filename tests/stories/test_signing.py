@@ -162,6 +162,9 @@ async def test_without_a_proof_to_show_there_is_no_receipt(autojump_clock: MockC
         await w.settle()
         assert await w.books.payments_without_proof() == []
         assert await w.books.payment_proof(txid) is not None
+        signed = await w.signed_receipts.get(receipt_key(str(cid), txid))
+        assert signed is not None
+        assert read_receipt(signed).is_signed()
 
 
 @dataclass
