@@ -96,7 +96,7 @@ class Lifecycle:
         answering = Answering(near, quoting, signing, self.checking)
         self.media = KeptContent(near, self.checking)
         self.fetching = Fetching(near, quoting, answering, shelf, bell)
-        self.paying = Paying(near, shelf, receipts, two_clocks, crashes, last_words, bell)
+        self.paying = Paying(near, shelf, receipts, signing, two_clocks, crashes, last_words, bell)
         self.keeping = Keeping(near, answering, losing, receipts, signing, whole, last_words)
         self.owing = Owing(near, shelf, receipts, two_clocks, bell)
         self.ending = Ending(near, quoting, shelf, receipts, two_clocks, awaiting, tariffs, last_words, bell)

@@ -37,11 +37,13 @@ function isText (strict, bytes) {
   }
 }
 
-/** The CID that a NameOp's value names, as CIDv1 in base32; null if it names none, undefined if it is written in a way
- * that this page cannot read. */
+const LINK = /^(?:https?:\/\/[^/?#]+\/ipfs\/|https?:\/\/(?=[^./?#]+\.ipfs\.)|ipfs:\/\/(?:ipfs\/)?|\/ipfs\/)?([A-Za-z0-9_=-]+)(?:[./?#].*)?$/is
+
+/** The CID that a NameOp's value names, as CIDv1 in base32; undefined if it is none, or is written in a way that this page
+ * cannot read (the worker reads more spellings). */
 export function namedCid (value) {
-  const found = /^(?:ipfs:\/\/|\/ipfs\/)([A-Za-z0-9+/=_-]+?)(?:[/?#].*)?$/s.exec(nameText(value ?? new Uint8Array()).trim())
-  return found === null ? null : usualCid(found[1])
+  const found = LINK.exec(nameText(value ?? new Uint8Array()).trim())
+  return found === null ? undefined : usualCid(found[1])
 }
 
 function usualCid (text) {

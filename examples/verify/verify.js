@@ -112,7 +112,7 @@ function checkName (receipt, { nameOp }, found) {
   }
   const cid = namedCid(nameOp.value)
   if (nameText(nameOp.name) !== receipt.nameId) found.refused.push('the transaction has another name')
-  if (cid === undefined) return found.claimed.push('that the transaction names this CID: it spells it in a way that this page cannot read')
+  if (cid === undefined) return found.claimed.push(`that the transaction names this CID: it says ${JSON.stringify(nameText(nameOp.value))}, which this page cannot read`)
   if (cid !== receipt.cid) found.refused.push('the transaction names another CID')
   return found.proven.push(`it names the CID ${receipt.cid} under the name ${receipt.nameId}`)
 }

@@ -96,8 +96,9 @@ def lines(step: Step, cid: Cid, name: str, sandbox: Path | None) -> list[str]:
             return [f"paid too little: {step.received}; {step.missing} are missing, under the same name {step.name}"]
         case Gone(_, txid):
             return [f"payment gone: {txid} left the mempool without a block, or was double spent"]
-        case Audited():
-            return ["added: every block is on the worker's disk, and its hash is right"]
+        case Audited(receipt):
+            signed = [f"receipt: {receipt}, a block of the worker's (docs/receipts.md)"] if receipt is not None else []
+            return ["added: every block is on the worker's disk, and its hash is right", *signed]
         case Pinned(pinned, until):
             return [f"pinned as {pinned} until {until}"]
         case Refused(code, message, again_after):

@@ -1,8 +1,8 @@
 """Awaiting: nothing is freed under a payment on its way that could cover a month.
 
 In a block the payment is awaited until it is deep enough. In the mempool it is awaited for 24 hours after the last
-promise on which it may rely: a quote from before its first sight, or the end of its pin's term. Dust keeps nothing, and
-a later question of a stranger extends nothing.
+promise on which it may rely: a quote from before its first sight, or the end of a term of the same content. Dust keeps
+nothing, and neither a later question of a stranger nor a later invention of a server extends the wait.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ class Awaiting:
         account = account_of(settled(payments), rates, now)
         if not could_cover(payments, account, rates.at(now)):
             return None
-        return max(_waits_until(payment, pin, quotes, now) for payment in on_their_way(payments))
+        ends = [each.ends for each in await self.books.pins_of(pin.root) if each.ends is not None]
+        return max(_waits_until(payment, ends, quotes, now) for payment in on_their_way(payments))
 
 
-def _waits_until(payment: Payment, pin: Pin, quotes: Sequence[Quote], now: datetime) -> datetime:
+def _waits_until(payment: Payment, ends: Sequence[datetime], quotes: Sequence[Quote], now: datetime) -> datetime:
     if payment.proof is not None:
         return now + BLOCK_AGAIN
     promised = [quote.expires for quote in quotes if quote.issued <= payment.first_seen]
-    return max(*promised, pin.ends or payment.first_seen, payment.first_seen) + MEMPOOL_GRACE
+    return max([*promised, *ends], default=payment.first_seen) + MEMPOOL_GRACE

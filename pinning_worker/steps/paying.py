@@ -17,7 +17,7 @@ from pinning_worker.domain.money.entry import as_assigned
 from pinning_worker.domain.money.payment import Payment, PaymentProof, Sighting, Tip, record_sighting
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.tariff import least_at, quoted_at
-from pinning_worker.domain.pin import LIVE, Event, Pin, PinKey, State, step
+from pinning_worker.domain.pin import LIVE, STANDING, Event, Pin, PinKey, State, step
 from pinning_worker.domain.topic.name_row import name_text
 from pinning_worker.domain.verdict import Offer, judge
 from pinning_worker.ports.books import Change
@@ -28,6 +28,7 @@ from pinning_worker.steps.last_words import LastWords
 from pinning_worker.steps.neighbours import Chapter
 from pinning_worker.steps.receipts import WrittenReceipts
 from pinning_worker.steps.shelf import Shelf
+from pinning_worker.steps.signing import Signing
 from pinning_worker.steps.tariffs import rates_of
 from pinning_worker.steps.two_clocks import TwoClocks
 from pinning_worker.steps.unbooked import Unbooked
@@ -42,6 +43,7 @@ REORG_LOOKBACK = 1000  # blocks below the tip whose payments are compared with o
 class Paying(Chapter):
     shelf: Shelf
     receipts: WrittenReceipts
+    signing: Signing
     two_clocks: TwoClocks
     crashes: Crashes
     last_words: LastWords
@@ -67,7 +69,7 @@ class Paying(Chapter):
             proofs = (sighting.payment_proof,) if sighting.payment_proof is not None else ()
             if payment == known:
                 if proofs:
-                    await self.books.commit(Change(payment_proofs=proofs))
+                    await self._keep_proofs(payment, proofs)
                 self.unbooked.drop(sighting.txid)
                 return await self._give_pin(payment)
             key = PinKey(payment.root, payment.name)
@@ -100,6 +102,14 @@ class Paying(Chapter):
     async def _as_assigned(self, payment: Payment) -> Payment:
         """The payment with the CID and name that the operator gave it, if it names none (`steps/entering.py`)."""
         return payment if payment.root else as_assigned(payment, await self.books.entries())
+
+    async def _keep_proofs(self, payment: Payment, proofs: tuple[PaymentProof, ...]) -> None:
+        """Keeps the proof of a payment that is booked already, of a version without proofs. Now it can be signed."""
+        await self.books.commit(Change(payment_proofs=proofs))
+        pin = await self.books.pin(PinKey(payment.root, payment.name)) if payment.root else None
+        request = await self.books.request(payment.root) if pin is not None and pin.state in STANDING else None
+        if pin is not None and request is not None and request.sizes is not None:
+            await self.signing.sign_purchases(pin, request)
 
     async def _least(self, payment: Payment) -> Swartz:
         """The least fee at the payment's block, or now."""

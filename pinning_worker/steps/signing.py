@@ -86,7 +86,7 @@ class Signing(Chapter):
             months=bought.months,
             starts=term.starts,
             ends=term.ends,
-            amount=payment.amount,
+            amount=payment.received,
             network=self.terms.network,
             txid=payment.txid,
             vouts=tuple(sorted(output.vout for output in payment.outputs)),

@@ -80,13 +80,13 @@ def test_the_question_is_one_that_a_worker_reads() -> None:
 
 
 def test_the_whole_story() -> None:
-    added, pin = AddedCid(TEXT), pinned("art/1")
+    added, pin = AddedCid(TEXT, receipt="bafyrei…"), pinned("art/1")
     assert follow(FetchingCid(TEXT, 1, 5, "ours"), OFFERED, seen(0), seen(6), added, pin) == [
         Fetching(1, 5),
         OFFER,
         Seen("art/1", Txid("1f0e"), FEE, 0, 6),
         Seen("art/1", Txid("1f0e"), FEE, 6, 6),
-        Audited(),
+        Audited("bafyrei…"),
         Pinned("art/1", until()),
     ]
 

@@ -36,10 +36,11 @@ from pinning_worker.domain.verdict import Depth
 from pinning_worker.lifecycle import Lifecycle
 from pinning_worker.sandbox.sandbox import Sandbox, open_sandbox
 from pinning_worker.steps.neighbours import Neighbours
+from pinning_worker.steps.tariffs import begin_tariffs
 from tests import content
 from tests.adapters.electrum.listening import DEADLINE_SECONDS, eventually
 from tests.interop.test_electrum import AT_HOME, operator
-from tests.stories.world import terms
+from tests.stories.world import PRICES, terms
 
 pytestmark = pytest.mark.interop
 
@@ -73,6 +74,7 @@ async def story_on(sandbox: Sandbox, script: Script, url: str) -> AsyncIterator[
     )
     async with open_database(url) as database, trio.open_nursery() as nursery:
         books = SqlBooks(database)
+        await begin_tariffs(books, PRICES, SystemClock().now())
         life = Lifecycle(
             Neighbours(
                 terms=terms(payment_script=script, depth=Depth(confirmations=1, credit_blocks=20)),

@@ -280,6 +280,25 @@ async def test_a_stuck_swartz_keeps_no_pin(autojump_clock: MockClock) -> None:
         assert (await w.pin(CID, OWNER)).state is State.RELEASED
 
 
+async def test_invented_payments_hold_ended_content_for_a_day_and_no_longer(autojump_clock: MockClock) -> None:
+    """Catches: a double spend each day, or a server that shows and withdraws inventions, by which blocks of an ended
+    term stay on the disk for ever."""
+    async with World().running() as w:
+        w.offer(BLOCKS)
+        await w.quoted(CID)
+        await w.pay(CID, MONTH, OWNER)
+        await w.mine(3)
+        await w.months_later(29)
+        for _ in range(6):
+            stuck = await w.pay(CID, MONTH, STRANGER)
+            await w.pass_time(hours=20)
+            await w.pay(CID, MONTH, STRANGER)
+            await w.chain.evict(stuck)
+        assert (await w.pin(CID, OWNER)).state is State.RELEASED
+        await w.pass_time(hours=1)
+        assert await w.blocks_on_disk() == set()
+
+
 async def test_our_clock_alone_lapses_no_quote(autojump_clock: MockClock) -> None:
     """A clock that is a year ahead would free what is being paid for."""
     async with World().running() as w:

@@ -12,6 +12,7 @@ from pinning_worker.adapters.p2p.bitswap.served_blocks import ServedBlocks
 from pinning_worker.domain.content.cid import parse_cid
 from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.account import Bought
+from pinning_worker.domain.money.entry import Entry, EntryKind
 from pinning_worker.domain.money.payment import Sighting, Tip
 from pinning_worker.domain.money.pricing import add_months
 from pinning_worker.domain.money.receipt import receipt_key
@@ -20,6 +21,7 @@ from pinning_worker.domain.money.signed_receipt import SignedReceipt, read_recei
 from pinning_worker.domain.money.swartz import ZERO, Swartz
 from pinning_worker.domain.pin import State
 from pinning_worker.lifecycle import Lifecycle
+from pinning_worker.ports.books import Change
 from pinning_worker.steps.signing import terms_bought
 from tests import content
 from tests.stories.world import World
@@ -146,6 +148,26 @@ async def test_a_receipt_outlives_its_pin_and_every_sweep(autojump_clock: MockCl
         assert (await receipt_in(w, said)).is_signed()
 
 
+async def test_a_refund_changes_nothing_about_what_the_outputs_brought(autojump_clock: MockClock) -> None:
+    """Catches: a receipt whose amount contradicts its own transaction."""
+    cid, blocks = content.file(content.noise(300_000))
+    async with World().running() as w:
+        w.offer(blocks)
+        amount = await w.quoted(cid)
+        w.hear()
+        txid = await w.pay(str(cid), amount + 500)
+        await w.mine()
+        [booked] = await w.books.all_payments()
+        refund = Entry(
+            1, EntryKind.REFUNDED, w.clock.now(), txid, booked.root, str(cid), booked.name, Swartz(300), "ab"
+        )
+        assert await w.books.commit(Change(entries=(refund,)))
+        await w.mine(2)
+        receipt = await receipt_in(w, next(said for said in w.hear() if said["status"] == "ADDED-CID"))
+        assert (await w.books.all_payments())[0].amount == Swartz(amount + 200)
+        assert receipt.purchase.amount == Swartz(amount + 500)
+
+
 async def test_without_a_proof_to_show_there_is_no_receipt(autojump_clock: MockClock) -> None:
     """A payment of an earlier version: the watcher has yet to read it again. It says so by leaving the field out."""
     cid, blocks = content.file(content.noise(300_000))
@@ -162,6 +184,9 @@ async def test_without_a_proof_to_show_there_is_no_receipt(autojump_clock: MockC
         await w.settle()
         assert await w.books.payments_without_proof() == []
         assert await w.books.payment_proof(txid) is not None
+        signed = await w.signed_receipts.get(receipt_key(str(cid), txid))
+        assert signed is not None
+        assert read_receipt(signed).is_signed()
 
 
 @dataclass

@@ -76,7 +76,9 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """Every block is on the worker's disk, was read back, and its hash is right."""
+    """Every block is on the worker's disk, was read back, and its hash is right. `receipt`: the CID of a signed one."""
+
+    receipt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,8 @@ def _read(said: Mapping[str, object]) -> Step | None:
         case {"status": "PAYMENT-GONE", "nameId": str(name), "txid": str(txid)}:
             return Gone(name, Txid(txid))
         case {"status": "ADDED-CID"}:
-            return Audited()
+            receipt = said.get("receipt")
+            return Audited(receipt if isinstance(receipt, str) else None)
         case {"status": "CID-PINNED-WITH-NAME", "nameId": str(name), "expirationDate": str(until)}:
             return Pinned(name, until)
         case {"status": "ERROR", "code": str(code), "message": str(message)}:
