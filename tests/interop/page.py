@@ -29,6 +29,7 @@ import trio
 from pinning_worker.sandbox.psbt import BadPsbt
 from pinning_worker.sandbox.rejected import Rejected
 from pinning_worker.ungroup import one_error
+from tests.interop.chromium import Chromium
 from tests.interop.market import Market
 from tests.interop.node_binary import HOW_TO_GET_IT, node_binary
 
@@ -155,3 +156,16 @@ class _Handler(SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+async def as_if_paid(browser: Chromium, cid: str, *names: str, txid: str | None = None) -> None:
+    """The page remembers that it made a payment for the CID under each of these names."""
+    paid = json.dumps([{"name": name, "txid": txid} for name in names])
+    await browser.evaluate(
+        f"""(() => {{
+          const key = 'pinning-worker.asked'
+          const asked = JSON.parse(localStorage.getItem(key))
+          asked.find((entry) => entry.cid === '{cid}').paid = {paid}
+          localStorage.setItem(key, JSON.stringify(asked))
+        }})()"""
+    )

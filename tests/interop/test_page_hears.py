@@ -16,7 +16,7 @@ from tests.interop.chromium import Chromium, needs_chromium, open_chromium
 from tests.interop.helia import Helia, open_helia
 from tests.interop.market import open_market
 from tests.interop.node_binary import needs_node
-from tests.interop.page import open_page
+from tests.interop.page import as_if_paid, open_page
 
 pytestmark = [pytest.mark.interop, needs_node, needs_chromium]
 
@@ -50,15 +50,7 @@ class Scripted:
 
     async def owns(self, *names: str, txid: str | None = None) -> None:
         """As if the page had made a payment under each of these names."""
-        paid = dumps([{"name": name, "txid": txid} for name in names])
-        await self.browser.evaluate(
-            f"""(() => {{
-              const key = 'pinning-worker.asked'
-              const asked = JSON.parse(localStorage.getItem(key))
-              asked.find(({{ cid }}) => cid === '{CID}').paid = {paid}
-              localStorage.setItem(key, JSON.stringify(asked))
-            }})()"""
-        )
+        await as_if_paid(self.browser, CID, *names, txid=txid)
 
     async def say(self, status: str, **fields: Any) -> None:
         await self.worker.publish(dumps({"status": status, "cid": CID, **fields}, separators=(",", ":")))
