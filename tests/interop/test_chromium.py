@@ -233,7 +233,7 @@ async def test_a_name_is_topped_up_renewed_and_registered_anew(tmp_path: Path) -
         first_end = await browser.shows("#headline", "Kept until")
 
         await market.move_time(30)  # the first quote has lapsed since
-        await browser.open(f"{scene.url}#{cid}")
+        await browser.reload()
         assert await browser.shows("#headline", "Kept until") == first_end
         await browser.shows("#pay-title", "Keep it longer")
         await browser.fill("Address of your wallet", old_address)
