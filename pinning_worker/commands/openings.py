@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pinning_worker.domain.chain.networks import Network
+    from pinning_worker.domain.money.tariff import TariffLog
     from pinning_worker.settings import Settings
 
 SOON = timedelta(days=14)
@@ -173,15 +174,15 @@ def _prices(settings: Settings) -> Iterator[str]:
     from pinning_worker.adapters.machine.clock import SystemClock
     from pinning_worker.adapters.sql.books import SqlBooks
     from pinning_worker.adapters.sql.database import open_database
-    from pinning_worker.domain.money.tariff import TariffLog, quoted_at
+    from pinning_worker.domain.money.tariff import quoted_at
     from pinning_worker.steps.tariffs import differs, has_begun
     from pinning_worker.wiring.terms import prices_of
 
-    async def read() -> TariffLog:
+    async def read() -> tuple[TariffLog, datetime]:
         async with open_database(settings.database_url) as database:
-            return await SqlBooks(database).tariffs()
+            return await SqlBooks(database).tariffs(), SystemClock(settings.clock_offset_file).now()
 
-    log, prices, now = trio.run(read), prices_of(settings), SystemClock(settings.clock_offset_file).now()
+    (log, now), prices = trio.run(read), prices_of(settings)
     if has_begun(log) and differs(log, prices, now):
         tariff = quoted_at(now, log)
         yield (

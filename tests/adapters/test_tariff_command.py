@@ -146,3 +146,11 @@ async def test_prices_change_beside_a_running_worker_and_check_config_names_the_
         assert await running.stop() == 0
     journal = await trio.to_thread.run_sync(read_tariffs, tmp_path / "data" / "blocks")
     assert [each.number for each in journal] == [1, 2]
+
+
+def test_check_config_compares_prices_by_the_clock_of_a_sandbox(store: Path) -> None:
+    """Catches: a traceback of `check-config` in every folder of a sandbox, whose clock reads a file."""
+    offset = store / "clock-offset"
+    offset.write_text("3600")
+    checked = command(store, "check-config", "--json", PINNING_CLOCK_OFFSET_FILE=str(offset))
+    assert json.loads(printed(checked))["ok"]
