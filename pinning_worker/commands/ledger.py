@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ import click
 
 from pinning_worker.commands.configured import env_file_option, json_option, store_settings
 from pinning_worker.commands.ledger_check import check
-from pinning_worker.commands.ledger_entries import assign, close, refund
+from pinning_worker.commands.ledger_entries import assign, close, parsed_txid, refund
 from pinning_worker.commands.ledger_payments import describe_all, describe_judged, judged_lines, payment_line
 from pinning_worker.commands.ledger_statement import GROUPS, describe, group_lines, summary_lines
 from pinning_worker.commands.store import ask
+from pinning_worker.commands.strangers_text import printable
 from pinning_worker.commands.telling import ExitCode, Told, say_json
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a cell, and strangers choose names
+# A spreadsheet would run a cell that begins so, and strangers choose names. Where the comma is the decimal sign, a
+# spreadsheet begins a new cell after a semicolon, quoted or not.
+_FORMULA = re.compile(r"(^|;)(?=[\s\"]*[=+\-@＝＋－＠])")
 
 csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 by_option = click.option("--by", type=click.Choice(GROUPS), help="A line for each, not one sum. CSV: by account.")
@@ -107,7 +111,8 @@ def show(txid: str, env_file: Path | None, as_json: bool) -> None:
     Example:
       pinning-worker ledger show 3f0c… --json
     """
-    found = ask(store_settings(env_file), lambda books, now: describe_judged(books, txid, now))
+    wanted = parsed_txid(txid, "TXID")
+    found = ask(store_settings(env_file), lambda books, now: describe_judged(books, wanted, now))
     if found is None:
         raise Told(f"the books have no payment {txid}", ExitCode.NOT_FOUND)
     if as_json:
@@ -140,11 +145,11 @@ def _summary(by: str | None, as_csv: bool, env_file: Path | None, as_json: bool)
 def _say_csv(rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(rows[0])
     for row in rows:
         writer.writerow([_cell(value) for value in row.values()])
 
 
 def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return _FORMULA.sub(r"\1'", printable(value)) if isinstance(value, str) else value

@@ -12,6 +12,7 @@ import click
 from pinning_worker.commands.configured import env_file_option, json_option, store_settings
 from pinning_worker.commands.ledger_payments import describe_entry, entry_line
 from pinning_worker.commands.store import change_books
+from pinning_worker.commands.strangers_text import typed_name, typed_text
 from pinning_worker.commands.telling import ExitCode, Told, say_json, telling
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from pinning_worker.adapters.sql.books import SqlBooks
     from pinning_worker.domain.content.cid import Cid
-    from pinning_worker.domain.identities import NameBytes, Txid
+    from pinning_worker.domain.identities import Txid
     from pinning_worker.domain.money.entry import Entry
     from pinning_worker.settings import StoreSettings
     from pinning_worker.steps.entering import Entering
@@ -46,10 +47,10 @@ def assign(txid: str, cid: str, name: str, reason: str, env_file: Path | None, a
     Example:
       pinning-worker ledger assign 3f0c… bafybei… art/1 --reason "her mail of 2 March"
     """
-    wanted, about = _parsed_txid(txid, "TXID"), _parsed_cid(cid)
+    wanted, about = parsed_txid(txid, "TXID"), _parsed_cid(cid)
     _record(
         store_settings(env_file),
-        lambda entering: _alone(entering.assign(wanted, about.key, cid, _name_bytes(name), reason)),
+        lambda entering: _alone(entering.assign(wanted, about.key, cid, typed_name(name), typed_text(reason))),
         as_json,
     )
 
@@ -76,9 +77,13 @@ def refund(txid: str, refund_txid: str, amount: int | None, reason: str, env_fil
     """
     from pinning_worker.domain.money.swartz import Swartz
 
-    wanted, back = _parsed_txid(txid, "TXID"), _parsed_txid(refund_txid, "TXID_OF_REFUND")
-    sum_ = Swartz(amount) if amount is not None else None
-    _record(store_settings(env_file), lambda entering: _alone(entering.refund(wanted, back, sum_, reason)), as_json)
+    wanted, back = parsed_txid(txid, "TXID"), parsed_txid(refund_txid, "TXID_OF_REFUND")
+    if wanted == back:
+        raise click.BadParameter(
+            "is the payment itself: name the transaction that you sent", param_hint="TXID_OF_REFUND"
+        )
+    sum_, why = Swartz(amount) if amount is not None else None, _given(reason)
+    _record(store_settings(env_file), lambda entering: _alone(entering.refund(wanted, back, sum_, why)), as_json)
 
 
 @click.command()
@@ -100,8 +105,8 @@ def close(cid: str, name: str, reason: str, env_file: Path | None, as_json: bool
     """
     from pinning_worker.domain.pin import PinKey
 
-    key = PinKey(_parsed_cid(cid).key, _name_bytes(name))
-    _record(store_settings(env_file), lambda entering: entering.close(key, reason), as_json)
+    key, why = PinKey(_parsed_cid(cid).key, typed_name(name)), _given(reason)
+    _record(store_settings(env_file), lambda entering: entering.close(key, why), as_json)
 
 
 async def _alone(entry: Awaitable[Entry]) -> Sequence[Entry]:
@@ -131,12 +136,18 @@ def _record(settings: StoreSettings, work: Callable[[Entering], Awaitable[Sequen
         click.echo(entry_line(one))
 
 
-def _parsed_txid(text: str, hint: str) -> Txid:
+def parsed_txid(text: str, hint: str) -> Txid:
     from pinning_worker.domain.identities import Txid
 
-    if not re.fullmatch("[0-9a-f]{64}", text):
+    if not re.fullmatch("[0-9a-f]{64}", text.lower()):
         raise click.BadParameter(f"{text} is not a txid: 64 digits of 0-9 and a-f", param_hint=hint)
-    return Txid(text)
+    return Txid(text.lower())
+
+
+def _given(reason: str) -> str:
+    if not reason.strip():
+        raise click.BadParameter("must not be empty: it is kept with the entry", param_hint="--reason")
+    return typed_text(reason)
 
 
 def _parsed_cid(text: str) -> Cid:
@@ -146,11 +157,3 @@ def _parsed_cid(text: str) -> Cid:
         return parse_cid(text)
     except BadCid:
         raise click.BadParameter(f"{text} is not a CID", param_hint="CID") from None
-
-
-def _name_bytes(text: str) -> NameBytes:
-    """The name as `pins` prints it: bytes that are no UTF-8 are written `\\xNN`."""
-    from pinning_worker.domain.identities import NameBytes
-
-    escaped = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), text.encode())
-    return NameBytes(escaped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pinning_worker.commands.store import timestamp
+from pinning_worker.commands.strangers_text import printable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -49,9 +50,10 @@ def _payment(payment: Payment, holding: Holding | None, purchase: Purchase | Non
 
 def payment_line(one: dict[str, Any]) -> str:
     block = f"{one['height']:>8} {one['time'][:10]}" if one["height"] is not None else f"{'-':>8} {'-':<10}"
-    bought = f"{one['months']} months until {one['ends'][:10]}" if one["months"] else one["state"]
+    bought = f"{_months(one['months'])} until {one['ends'][:10]}" if one["months"] else one["state"]
     out = f", {one['withdrawn']} taken out" if one["withdrawn"] else ""
-    return f"{block} {one['received']:>14}  {one['txid']}  {bought}{out}  {one['name']}  {one['cid'] or 'no CID'}"
+    whose = f"{printable(one['name'])}  {one['cid'] or 'no CID'}"
+    return f"{block} {one['received']:>14}  {one['txid']}  {bought}{out}  {whose}"
 
 
 async def describe_judged(books: SqlBooks, txid: str, now: datetime) -> dict[str, Any] | None:
@@ -129,7 +131,8 @@ def judged_lines(found: dict[str, Any]) -> list[str]:
         lines.append("content    never measured: nothing could be bought yet")
     if found["months"]:
         lines.append(
-            f"bought     {found['months']} months for {found['spent']} swartz, {found['starts']} until {found['ends']}"
+            f"bought     {_months(found['months'])} for {found['spent']} swartz, "
+            f"{found['starts']} until {found['ends']}"
         )
     if found["creditAfter"] is not None:
         lines.append(f"credit     {found['creditAfter']} swartz in the account afterwards")
@@ -140,4 +143,8 @@ def judged_lines(found: dict[str, Any]) -> list[str]:
 def entry_line(one: dict[str, Any]) -> str:
     amount = f" {one['amount']} swartz" if one["amount"] else ""
     back = f" by {one['refundTxid']}" if one["refundTxid"] else ""
-    return f"entry {one['number']:<4} {one['kind']}{amount}{back}, {one['at']}: {one['reason']}"
+    return f"entry {one['number']:<4} {one['kind']}{amount}{back}, {one['at']}: {printable(one['reason'])}"
+
+
+def _months(count: int) -> str:
+    return f"{count} month{'s' if count > 1 else ''}"

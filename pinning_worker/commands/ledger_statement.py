@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pinning_worker.commands.store import timestamp
+from pinning_worker.commands.strangers_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -136,6 +137,8 @@ def group_lines(by: str, rows: list[dict[str, Any]]) -> list[str]:
     head = " ".join(f"{kind:>14}" for kind in kinds)
     lines = [f"{head}  {by}"]
     for row in rows:
-        label = "  ".join(str(value) for key, value in row.items() if key not in kinds and value != "") or "-"
+        label = (
+            "  ".join(printable(str(value)) for key, value in row.items() if key not in kinds and value != "") or "-"
+        )
         lines.append(" ".join(f"{row[kind]:>14}" for kind in kinds) + f"  {label}")
     return lines

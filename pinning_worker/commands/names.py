@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pinning_worker.commands.ask_shown import plain
 from pinning_worker.commands.configured import env_file_option, json_option, store_settings
 from pinning_worker.commands.store import ask_index
+from pinning_worker.commands.strangers_text import printable, typed_bytes
 from pinning_worker.commands.telling import ExitCode, Told, say_json
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def names(text: str | None, limit: int, env_file: Path | None, as_json: bool) ->
     """
     settings = store_settings(env_file)
     if text is not None:
-        _search(ask_index(settings, lambda index: index.search(text.encode(), limit)), text, as_json=as_json)
+        _search(ask_index(settings, lambda index: index.search(typed_bytes(text), limit)), text, as_json=as_json)
         return
     progress = ask_index(settings, lambda index: _progress(index, settings.network))
     if as_json:
@@ -130,5 +130,5 @@ def _search(found: Sequence[NameRow], text: str, *, as_json: bool) -> None:
 
 
 def _line(row: dict[str, Any]) -> str:
-    shown = plain(f"{row['nameId']}  {row['nameValue']}")
+    shown = printable(f"{row['nameId']}  {row['nameValue']}")
     return f"{row['height']:>7}  {row['formattedBlocktime']}  {shown}  {row['address'] or '-'}"

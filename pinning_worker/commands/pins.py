@@ -9,6 +9,7 @@ import click
 
 from pinning_worker.commands.configured import env_file_option, json_option, store_settings
 from pinning_worker.commands.store import ask, timestamp
+from pinning_worker.commands.strangers_text import printable
 from pinning_worker.commands.telling import say_json
 
 if TYPE_CHECKING:
@@ -154,6 +155,6 @@ def _stray(payment: Payment) -> dict[str, Any]:
 
 def _line(pin: dict[str, Any]) -> str:
     ends = f"{pin['ends'][:10]} ({pin['remainingDays']} d)" if pin["ends"] else "-"
-    reason = f"  {pin['reason']}" if pin["reason"] else ""
+    reason = f"  {printable(pin['reason'])}" if pin["reason"] else ""
     reason += "  SET ASIDE: see `pinning-worker retry --help`" if pin["setAside"] else ""
-    return f"{pin['state']:<10} {ends:<19} {pin['paid']:>12} swartz  {pin['name']}  {pin['cid']}{reason}"
+    return f"{pin['state']:<10} {ends:<19} {pin['paid']:>12} swartz  {printable(pin['name'])}  {pin['cid']}{reason}"

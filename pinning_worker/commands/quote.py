@@ -9,6 +9,7 @@ import click
 
 from pinning_worker.commands.configured import env_file_option, json_option, store_settings
 from pinning_worker.commands.store import ask, timestamp
+from pinning_worker.commands.strangers_text import printable
 from pinning_worker.commands.telling import ExitCode, Told, say_json
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def quote(cid: str, lapsed_too: bool, env_file: Path | None, as_json: bool) -> N
     if as_json:
         say_json(found)
         return
-    click.echo(f"{cid}  {found['state']}" + (f": {found['reason']}" if found["reason"] else ""))
+    click.echo(f"{cid}  {found['state']}" + (f": {printable(found['reason'])}" if found["reason"] else ""))
     for one in found["quotes"]:
         click.echo(_sentence(one))
     if not found["quotes"]:

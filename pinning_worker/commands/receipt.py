@@ -9,6 +9,7 @@ import click
 
 from pinning_worker.commands.configured import env_file_option, json_option, store_settings
 from pinning_worker.commands.store import ask_database
+from pinning_worker.commands.strangers_text import printable, typed_name
 from pinning_worker.commands.telling import ExitCode, Told, say_json
 
 if TYPE_CHECKING:
@@ -109,9 +110,9 @@ async def _find(database: Database, asked: Cid, name_or_txid: str) -> SignedRece
     from pinning_worker.domain.topic.name_row import name_text
 
     books, signed, cid = SqlBooks(database), await SqlSignedReceipts.open(database), cid_text(asked.key)
-    txids = [Txid(name_or_txid)]
+    txids = [Txid(name_or_txid)] if name_or_txid.isascii() else []
     for pin in await books.pins_of(asked.key):
-        if name_text(pin.name) == name_or_txid:
+        if name_or_txid == name_text(pin.name) or typed_name(name_or_txid) == pin.name:
             txids += [payment.txid for payment in in_chain_order(await books.payments_of(pin.key))]
     for txid in reversed(txids):
         if (block := await signed.get(receipt_key(cid, txid))) is not None:
@@ -153,12 +154,13 @@ def _say(found: SignedReceipt) -> None:
     bought = found.purchase
     click.echo(
         f"{found.cid}\n"
-        f"  {bought.cid}  {bought.name_id}\n"
+        f"  {bought.cid}  {printable(bought.name_id)}\n"
         f"  {bought.size} bytes in {bought.blocks} blocks, kept from {date_text(bought.starts)} to "
         f"{date_text(bought.ends)}\n"
-        f"  {bought.months} months for {bought.amount.amount} swartz ({bought.amount}), paid by {bought.txid} in block "
-        f"{bought.height}\n"
-        f"  quote {bought.quote or 'unknown'}, tariff {bought.tariff} ({bought.tariff_hash}), worker {bought.worker}"
+        f"  {bought.months} month{'s' if bought.months > 1 else ''} for {bought.amount.amount} swartz "
+        f"({bought.amount}), paid by {bought.txid} in block {bought.height}\n"
+        f"  quote {printable(bought.quote) or 'unknown'}, tariff {bought.tariff} ({bought.tariff_hash}), "
+        f"worker {bought.worker}"
     )
 
 

@@ -150,6 +150,61 @@ def test_csv_is_read_by_a_spreadsheet_and_runs_nothing_there(store: Path) -> Non
     assert [row["txid"] for row in payments] == [BOUGHT, TOPPED_UP, OWED, STRAY, COMING]
 
 
+UGLY = b'=1+1,"x"\n\x1b[31m;=2+2\xff'
+UGLY_SHOWN = r"""=1+1,"x"\x0a\x1b[31m;=2+2\xff"""
+
+
+@pytest.fixture
+def ugly(store: Path) -> Path:
+    """A stranger chose the name of one more owed pin."""
+    pin = Pin(LOST.key, NameBytes(UGLY), str(LOST), State.OWED, NOW + DAY, reason="\x1b[2J")
+    payment = paid(Txid("66" * 32), LOST.key, UGLY, 600, 4)
+    books_of(store, lambda books: books.commit(Change(pins=(pin,), payments=(payment,))))
+    return store
+
+
+def test_a_name_cannot_break_csv_for_any_reader(ugly: Path) -> None:
+    """Catches: a formula after a semicolon, which begins a new cell where the comma is the decimal sign; a line end."""
+    for arguments in (("ledger", "--csv"), ("ledger", "payments", "--csv")):
+        lines = printed(command(ugly, *arguments)).splitlines()
+        (row,) = [row for row in csv.DictReader(lines) if row["cid"] == str(LOST) and row["name"] != "lost"]
+        assert row["name"] == r"""'=1+1,"x"\x0a\x1b[31m;'=2+2\xff"""
+        cells = [cell.lstrip('"') for line in lines for cell in line.split(";")]
+        assert not [cell for cell in cells if cell.startswith("=")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("pins",), ("ledger", "payments"), ("ledger", "--by", "name"), ("ledger", "show", "66" * 32)],
+    ids=" ".join,
+)
+def test_a_strangers_name_breaks_no_line_and_moves_no_cursor(ugly: Path, arguments: tuple[str, ...]) -> None:
+    shown = printed(command(ugly, *arguments))
+    assert UGLY_SHOWN in shown
+    assert "\x1b" not in shown
+
+
+def test_a_pin_is_closed_under_the_name_that_was_printed(ugly: Path) -> None:
+    assert entries_of(ugly, "close", str(LOST), UGLY_SHOWN, "--reason", "gone") == [(1, "closed", 600, "", "gone")]
+
+
+def test_bytes_that_are_no_utf8_are_a_name_as_any_other(ugly: Path) -> None:
+    """Catches: a traceback for an argument of a terminal in another encoding."""
+    close = ("ledger", "close", str(LOST))
+    assert "no pin of that CID and name" in told(command(ugly, *close, "\udcff", "--reason", "x"), 3)
+    asked(ugly, *close, "lost", "--reason", "M\udce4rz")
+    assert r"M\xe4rz" in printed(command(ugly, "ledger", "show", OWED))
+
+
+def test_what_is_typed_wrong_is_refused_and_nothing_recorded(store: Path) -> None:
+    """Catches: the payment pasted twice, an empty reason kept for good."""
+    assert "is the payment itself" in told(command(store, "ledger", "refund", OWED, OWED, "--reason", "x"), 2)
+    assert "must not be empty" in told(command(store, "ledger", "refund", OWED, BACK, "--reason", " "), 2)
+    assert "must not be empty" in told(command(store, "ledger", "close", str(LOST), "lost", "--reason", ""), 2)
+    assert "is not a txid" in told(command(store, "ledger", "show", OWED[:60]), 2)
+    assert journal(store) == []
+
+
 def test_payments_are_listed_with_what_they_bought(store: Path) -> None:
     found = asked(store, "ledger", "payments")["payments"]
     assert [(one["months"], one["spent"], one["state"]) for one in found] == [
@@ -216,7 +271,7 @@ def test_only_what_bought_nothing_can_be_refunded_of_a_term_that_runs(store: Pat
         command(store, "ledger", "refund", BOUGHT, BACK, "--reason", "x"), 65
     )
     assert "does not count" in told(command(store, "ledger", "refund", COMING, BACK, "--reason", "x"), 65)
-    assert "the books have no payment" in told(command(store, "ledger", "refund", BACK, BACK, "--reason", "x"), 3)
+    assert "the books have no payment" in told(command(store, "ledger", "refund", "ee" * 32, BACK, "--reason", "x"), 3)
     assert "is not a txid" in told(command(store, "ledger", "refund", "77", BACK, "--reason", "x"), 2)
     assert "--reason" in told(command(store, "ledger", "refund", OWED, BACK), 2)
     assert journal(store) == []

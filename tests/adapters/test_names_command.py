@@ -64,6 +64,7 @@ async def test_the_progress_and_a_search(tmp_path: Path) -> None:
         assert [row["height"] for row in json.loads(run("bafyart", "--json"))] == [60]
         assert len(run("art/", "--limit", "1").splitlines()) == 1
         assert "\x1b" not in run("[2J"), "a stranger's name moves no cursor"
+        assert r"e\x1b[2J\x07/\xff" in run("\udcff"), "bytes that are no UTF-8 are found, and shown, as such"
         assert "contains 'nowhere'" in told(command(tmp_path, "names", "nowhere"), 3)
 
     await trio.to_thread.run_sync(ask_all)
