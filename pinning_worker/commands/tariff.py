@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pinning_worker.adapters.sql.books import SqlBooks
     from pinning_worker.domain.money.tariff import Tariff, TariffLog
+    from pinning_worker.settings import StoreSettings
     from pinning_worker.steps.tariffs import Prices
 
 MIB = 1_048_576
@@ -101,7 +102,12 @@ def set_(price: int, least: int, yes: bool, env_file: Path | None, as_json: bool
     for line in _comparison(quoted, prices):
         click.echo(line, err=True)
     confirm("Quote these prices from now on?", yes)
-    _tell_set(change_books(settings, lambda books, now: _append(books, prices, now)), True, as_json)
+
+    async def append(books: SqlBooks, now: datetime) -> Tariff:
+        await _require_all_known(books, settings)
+        return await _append(books, prices, now)
+
+    _tell_set(change_books(settings, append), True, as_json)
 
 
 @tariff.command()
@@ -146,6 +152,22 @@ async def _quoted(books: SqlBooks, now: datetime) -> Tariff:
     if not has_begun(log):
         raise Told("the first start of the worker writes the first tariff, from the settings", ExitCode.REFUSED)
     return quoted_at(now, log)
+
+
+async def _require_all_known(books: SqlBooks, settings: StoreSettings) -> None:
+    """Raises Told if the database has lost a tariff: the next one would take its number, which quotes may name. Looks
+    twice, because another `tariff set` writes beside the blocks first, and into the database a moment later."""
+    import trio
+
+    from pinning_worker.adapters.blocks.tariff_journal import JOURNAL, read_tariffs
+    from pinning_worker.wiring.stores import BLOCKS_FOLDER
+
+    folder = settings.data_dir / BLOCKS_FOLDER
+    for pause in (1, 0):
+        if len(read_tariffs(folder)) <= len(await books.tariffs()):
+            return
+        await trio.sleep(pause)
+    raise Told(f"{folder / JOURNAL} knows more than the database: start the worker once", ExitCode.REFUSED)
 
 
 async def _append(books: SqlBooks, prices: Prices, now: datetime) -> Tariff:

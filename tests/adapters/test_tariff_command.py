@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from pinning_worker.adapters.blocks.tariff_journal import read_tariffs
+from pinning_worker.adapters.blocks.tariff_journal import TariffJournal, read_tariffs
 from pinning_worker.adapters.sql.books import SqlBooks
 from pinning_worker.adapters.sql.database import open_database
 from pinning_worker.domain.money.swartz import Swartz
@@ -146,6 +146,15 @@ async def test_prices_change_beside_a_running_worker_and_check_config_names_the_
         assert await running.stop() == 0
     journal = await trio.to_thread.run_sync(read_tariffs, tmp_path / "data" / "blocks")
     assert [each.number for each in journal] == [1, 2]
+
+
+def test_a_tariff_that_the_database_lost_keeps_its_number(store: Path) -> None:
+    """Catches: a second tariff 2 in the journal after a power cut or a copied database; a quote may name the first."""
+    lost = replace(FIRST, number=2, since=MONTH_AGO + timedelta(days=29))
+    trio.run(TariffJournal(store / "data" / "blocks").note, FIRST)
+    trio.run(TariffJournal(store / "data" / "blocks").note, lost)
+    assert "knows more than the database" in told(command(store, *DEARER, "--yes"), 65)
+    assert read_tariffs(store / "data" / "blocks") == [FIRST, lost]
 
 
 def test_check_config_compares_prices_by_the_clock_of_a_sandbox(store: Path) -> None:
