@@ -127,7 +127,7 @@ def judged_lines(found: dict[str, Any]) -> list[str]:
     ]
     if found["rate"] and found["bytes"] is not None:
         lines.append(f"content    {human_size(found['bytes'])} ({found['bytes']} bytes), by the lowest of these")
-    elif found["cid"]:
+    elif found["cid"] and found["state"] == "counts":
         lines.append("content    never measured: nothing could be bought yet")
     if found["months"]:
         lines.append(
