@@ -228,6 +228,7 @@ def test_a_payment_is_shown_as_it_was_judged(store: Path) -> None:
     assert "honoured   tariff 1: 100 swartz a MiB and month, least fee 100" in lines
     assert any(line.startswith("bought     8 months for 800 swartz, ") for line in lines)
     assert "never measured" in printed(command(store, "ledger", "show", OWED))
+    assert "never measured" not in printed(command(store, "ledger", "show", COMING)), "it is on its way, no more"
     assert "the books have no payment" in told(command(store, "ledger", "show", "ee" * 32), 3)
 
 
