@@ -122,7 +122,10 @@ def _record(settings: StoreSettings, work: Callable[[Entering], Awaitable[Sequen
 
     async def record(books: SqlBooks, now: datetime) -> Sequence[Entry]:
         if len(read_entries(folder)) > len(await books.entries()):
-            raise Told(f"{folder}/ledger.jsonl knows more than the database: start the worker once", ExitCode.REFUSED)
+            raise Told(
+                f"{folder}/ledger.jsonl knows more than the database: restart the worker, which takes it over",
+                ExitCode.REFUSED,
+            )
         entries = await work(Entering(books, now))
         await note_missing_entries(await books.entries(), folder)
         return entries

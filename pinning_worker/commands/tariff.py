@@ -167,7 +167,9 @@ async def _require_all_known(books: SqlBooks, settings: StoreSettings) -> None:
         if len(read_tariffs(folder)) <= len(await books.tariffs()):
             return
         await trio.sleep(pause)
-    raise Told(f"{folder / JOURNAL} knows more than the database: start the worker once", ExitCode.REFUSED)
+    raise Told(
+        f"{folder / JOURNAL} knows more than the database: restart the worker, which takes it over", ExitCode.REFUSED
+    )
 
 
 async def _append(books: SqlBooks, prices: Prices, now: datetime) -> Tariff:

@@ -316,7 +316,7 @@ def test_nothing_is_recorded_in_books_that_are_behind_their_journal(store: Path)
 
     trio.run(run)
     text = told(command(store, "ledger", "refund", STRAY, BACK, "--reason", "x"), 65)
-    assert "ledger.jsonl knows more than the database: start the worker once" in text
+    assert "ledger.jsonl knows more than the database: restart the worker" in text
 
 
 async def test_a_start_takes_entries_from_the_journal_and_notes_those_it_lacks(tmp_path: Path) -> None:
