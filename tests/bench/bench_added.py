@@ -4,8 +4,7 @@ The real story over the real books (SQLite) and the real block folder; the chain
 is the worker's own time. The shop has 1, 100 and 10 000 open quotes, and then 10 000 whose payments all wait in the
 mempool. Beside each figure stand as many bare commits of a row as the story made, in the same folder. Then one pin with
 2 000 payments of dust: the block that proves them, one judgement, and a restart. `mempool` and `dust` choose one of the
-parts, `--profile` prints where the loop's
-thread spends its time.
+parts, `--profile` prints where the loop's thread spends its time.
 """
 
 from __future__ import annotations

@@ -240,7 +240,7 @@ async def test_a_stranger_who_reads_the_blocks_reckons_what_the_books_say(seed: 
         for cid, blocks in WORKS:
             world.offer(blocks)
             await world.quoted(cid)
-        await History(world, seed).happen(40)
+        await History(world, seed).happen(24)
         await at_rest(world)
         await compare(world)
 
