@@ -89,7 +89,8 @@ class Books(Protocol):
 
     async def unsettled(self) -> Sequence[PinKey]:
         """Pins that a new block concerns: in CREDIT, or with a payment neither settled nor gone, or settled and now
-        without a proof. Payments without a pin are left out."""
+        without a proof. Left out: payments without a pin, and those in the mempool that were announced as such, for no
+        block changes the judgement of them."""
 
     async def proven_from(self, height: int) -> Sequence[Payment]:
         """Payments with a proof at that height or above, which a reorg from there may take back."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -36,6 +37,7 @@ from pinning_worker.steps.unbooked import Unbooked
 log = structlog.get_logger()
 
 _PROMISED = LIVE | {State.OWED}
+GIVES_WAY, LONGEST_WAY_SECONDS = 4, 2  # how often as long as its judgement a pin waits for its other payments
 REORG_LOOKBACK = 1000  # blocks below the tip whose payments are compared with our headers after every start
 
 
@@ -68,8 +70,7 @@ class Paying(Chapter):
             payment = await self._as_assigned(record_sighting(known, sighting, self.clock.now()))
             proofs = (sighting.payment_proof,) if sighting.payment_proof is not None else ()
             if payment == known:
-                if proofs:
-                    await self._keep_proofs(payment, proofs)
+                await self._keep_proof(payment, sighting.payment_proof)
                 self.unbooked.drop(sighting.txid)
                 return await self._give_pin(payment)
             key = PinKey(payment.root, payment.name)
@@ -103,9 +104,12 @@ class Paying(Chapter):
         """The payment with the CID and name that the operator gave it, if it names none (`steps/entering.py`)."""
         return payment if payment.root else as_assigned(payment, await self.books.entries())
 
-    async def _keep_proofs(self, payment: Payment, proofs: tuple[PaymentProof, ...]) -> None:
-        """Keeps the proof of a payment that is booked already, of a version without proofs. Now it can be signed."""
-        await self.books.commit(Change(payment_proofs=proofs))
+    async def _keep_proof(self, payment: Payment, proof: PaymentProof | None) -> None:
+        """Keeps the proof of a payment that is booked already, of a version without proofs. Now it can be signed. After
+        a start the watcher reports every payment anew: to read is cheaper than to write."""
+        if proof is None or await self.books.payment_proof(proof.txid) == proof:
+            return
+        await self.books.commit(Change(payment_proofs=(proof,)))
         pin = await self.books.pin(PinKey(payment.root, payment.name)) if payment.root else None
         request = await self.books.request(payment.root) if pin is not None and pin.state in STANDING else None
         if pin is not None and request is not None and request.sizes is not None:
@@ -200,11 +204,8 @@ class Paying(Chapter):
             if pin is None or tip is None:
                 return
             request = await self.books.request(key.root)
-            payments, quotes, now = (
-                await self.books.payments_of(key),
-                await self.books.quotes(key.root),
-                self.clock.now(),
-            )
+            now = self.clock.now()
+            payments, quotes = await self.books.payments_of(key), await self.books.quotes(key.root)
             tariffs = await self.books.tariffs()
             verdict = judge(
                 pin,
@@ -237,6 +238,18 @@ class Paying(Chapter):
                         await self.announcer.say(message)
             if stored:
                 return self.bell.ring()
+            if await self._gives_way(pin, now):
+                return self.bell.nudge(key)
+
+    async def _gives_way(self, pin: Pin, since: datetime) -> bool:
+        """Whether payments of the pin come faster than it is judged. If so, leaves them most of the time: a block may
+        hold thousands, a judgement reads all of them, and none of that is a fault of ours."""
+        faster = await self.books.pin(pin.key)
+        if faster is None or faster.version == pin.version:
+            return False
+        took = (self.clock.now() - since).total_seconds()
+        await self.clock.sleep(min(max(0, GIVES_WAY * took), LONGEST_WAY_SECONDS))
+        return True
 
     async def look_again(self, root: Root) -> None:
         """Books the payments that came before the root's first quote. Those below the least fee are in the books, and

@@ -24,7 +24,7 @@ from pinning_worker.domain.money.signed_receipt import (
     receipt_cid,
     sign_receipt,
 )
-from pinning_worker.domain.money.tariff import MINERS_CLOCKS, Tariff, TariffLog, quoted_at
+from pinning_worker.domain.money.tariff import Tariff, TariffLog, quoted_at
 from pinning_worker.domain.pin import Pin, Request
 from pinning_worker.domain.topic.name_row import name_text
 from pinning_worker.domain.verdict import quote_in_question, settled
@@ -117,9 +117,10 @@ def terms_bought(history: Iterable[Bought]) -> Iterable[tuple[Txid, Bought, Term
 
 
 def _quote_of(payment: Payment, quotes: Sequence[Quote], tariffs: TariffLog) -> tuple[Quote | None, Tariff]:
-    """The quote that the payment answers, given no later than its block; and its tariff."""
+    """The quote that the payment answers, and its tariff: of those given before its block; else the first one after it
+    (a miner's clock may be behind). So quotes of later days change no receipt that is signed again."""
     assert payment.proof is not None
-    given = [quote for quote in quotes if quote.issued <= payment.proof.time + MINERS_CLOCKS]
-    quote = quote_in_question(payment.amount, given or quotes)
+    given = [quote for quote in quotes if quote.issued <= payment.proof.time]
+    quote = quote_in_question(payment.amount, given) or min(quotes, key=lambda quote: quote.issued, default=None)
     named = next((each for each in tariffs if quote is not None and each.number == quote.tariff), None)
     return quote, named or quoted_at(payment.proof.time, tariffs)

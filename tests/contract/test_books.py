@@ -340,7 +340,8 @@ async def test_a_dossier_is_what_the_single_questions_answer(books: Books) -> No
 
 
 async def test_unsettled_are_the_pins_that_a_new_block_concerns(books: Books) -> None:
-    """Catches: a pin listed once for each payment, one forgotten as its payment has settled, money without a pin."""
+    """Catches: a pin listed once for each payment, one forgotten as its payment has settled, money without a pin, each
+    of ten thousand payments in the mempool judged anew at each block."""
     waiting = bare_payment(name=NameBytes(b"waiting"))
     again = bare_payment(OTHER_TXID, name=NameBytes(b"waiting"), proof=proof(7))
     settled = payment(Txid("01" * 32), name=NameBytes(b"settled"))
@@ -349,10 +350,16 @@ async def test_unsettled_are_the_pins_that_a_new_block_concerns(books: Books) ->
     lost_and_gone = payment(Txid("04" * 32), name=NameBytes(b"lost, gone"), proof=None, gone=True)
     of_no_pin = bare_payment(Txid("05" * 32), Root(b""), name=NameBytes(b"of no pin"))
     dust = bare_payment(Txid("06" * 32), name=NameBytes(b"dust"), proof=proof(8))
-    of_root = [PinKey(ROOT, NameBytes(name)) for name in (b"lost", b"lost, gone", b"waiting")]
-    with_pins = [pin(name=NameBytes(name)) for name in (*(key.name for key in of_root), b"settled", b"gone")]
+    told = bare_payment(Txid("07" * 32), name=NameBytes(b"told"), announced=0)
+    told_and_mined = bare_payment(Txid("08" * 32), name=NameBytes(b"told, mined"), announced=0, proof=proof(8))
+    taken_back = bare_payment(Txid("09" * 32), name=NameBytes(b"taken back"), announced=2)
+    of_root = [
+        PinKey(ROOT, NameBytes(name)) for name in (b"lost", b"lost, gone", b"taken back", b"told, mined", b"waiting")
+    ]
+    with_pins = [pin(name=NameBytes(name)) for name in (*(key.name for key in of_root), b"settled", b"gone", b"told")]
     await put(books, pin(OTHER, NameBytes(b"credit"), state=State.CREDIT), *with_pins)
     assert await books.commit(Change(payments=(waiting, again, settled, gone, lost, lost_and_gone, of_no_pin, dust)))
+    assert await books.commit(Change(payments=(told, told_and_mined, taken_back)))
     assert await books.unsettled() == [*of_root, PinKey(OTHER, NameBytes(b"credit"))]
 
 

@@ -380,6 +380,18 @@ def test_credit_extends_month_by_month_once_the_price_fell() -> None:
     assert just.credit == Swartz(1)
 
 
+def test_a_payment_after_the_end_buys_no_month_that_nobody_kept() -> None:
+    """Seen in the prototype: a term had ended uncovered; months later a payment too small for a month was spent on the
+    month after that end, at the rate of that day."""
+    log = [tariff(1, T0, 10, 10), tariff(2, T0 + 100 * DAY, 40, 40)]
+    first, end = paid(0, 0, T0, 10), add_months(T0, 1)
+    late = paid(1, 0, T0 + 200 * DAY, 30)  # no month at 40; three at the rate of the end
+    account = judged([first, late], log, {1: MIB})
+    assert (account.ends, account.credit) == (end, Swartz(30))
+    anew = judged([first, late, paid(2, 0, T0 + 201 * DAY, 10)], log, {1: MIB})
+    assert (anew.starts, anew.ends, anew.credit) == (T0 + 201 * DAY, add_months(T0 + 201 * DAY, 1), ZERO)
+
+
 def test_money_before_the_measure_is_owed_and_judged_at_its_own_moment_once_measured() -> None:
     chain, log = [paid(0, 0, T0, 20)], [tariff(1, T0 - DAY, 10, 8), tariff(2, T0 + DAY, 40, 8)]
     unmeasured = judged(chain, log, {})

@@ -6,6 +6,7 @@ A swartz costs nothing: ten thousand payments of one each must cause no fetch, n
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 
 from structlog.testing import capture_logs
 from trio.testing import MockClock
@@ -15,8 +16,10 @@ from pinning_worker.domain.content.cid import Cid
 from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.payment import PaidOutput, Sighting
 from pinning_worker.domain.money.swartz import Swartz
+from pinning_worker.domain.money.tariff import TariffLog
 from pinning_worker.domain.pin import Event, Pin, State, step
 from pinning_worker.ports.books import Change
+from pinning_worker.steps.compare_and_swap import TRIES
 from pinning_worker.steps.unbooked import MOST_FOR_ONE_ROOT, MOST_RETURNS
 from tests import content
 from tests.stories.books_read import totals_of
@@ -128,6 +131,45 @@ async def test_dust_that_an_older_worker_owes_is_asked_for_no_more(autojump_cloc
         pin = await w.pin(cid)
         assert (pin.state, pin.due_at, w.fetcher.fetches) == (State.OWED, None, [])
         assert "less than the least fee" in pin.reason
+
+
+class FloodedBooks(CountedBooks):
+    """`flood` is called while a pin is judged: between the reading of its payments and the verdict's commit."""
+
+    flood: Callable[[], Awaitable[None]] | None = None
+
+    async def tariffs(self) -> TariffLog:
+        if self.flood is not None:
+            await self.flood()
+        return await super().tariffs()
+
+
+async def test_dust_that_comes_faster_than_it_is_judged_is_no_fault_of_the_pin(autojump_clock: MockClock) -> None:
+    """Catches: two thousand payments of a swartz in one block; each overtakes the judgement, which counts as a crash,
+    and after the third the owner's root is set aside."""
+    cid, blocks = content.file(b"much paid for")
+    books = FloodedBooks()
+    w, left = World(books=books), 2 * TRIES
+    async with w.running():
+        w.offer(blocks)
+        await w.pinned(cid)
+        pin = await w.pin(cid)
+
+        async def flood() -> None:
+            nonlocal left
+            left -= 1
+            if left > 0:  # as a payment does that is booked meanwhile
+                assert await books.commit(Change(pins=(await w.pin(cid),)))
+
+        books.flood = flood
+        await w.pay(cid, 5_000_000)
+        await w.mine(3)
+        assert left <= 0
+        renewed = await w.pin(cid)
+        assert renewed.ends is not None
+        assert pin.ends is not None
+        assert renewed.ends > pin.ends
+        assert (w.crash_notes.crashed, w.hear_statuses()[-1]) == ([], "CID-PINNED-WITH-NAME")
 
 
 # ---------------------------------------------------------------- sightings without a proof

@@ -276,7 +276,9 @@ class MemoryBooks:
 
 
 def _waits(payment: Payment) -> bool:
-    return payment.proof is None if payment.settled else not payment.gone
+    if payment.settled:
+        return payment.proof is None
+    return not payment.gone and (payment.proof is not None or payment.announced != 0)
 
 
 def _version(row: Request | Pin | None) -> int:

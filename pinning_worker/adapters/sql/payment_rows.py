@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, insert, select, union, update
+from sqlalchemy import Connection, Select, and_, exists, insert, or_, select, union, update
 
 from pinning_worker.adapters.sql import entry_rows
 from pinning_worker.adapters.sql.book_tables import payment_outputs, payments, pins
@@ -62,7 +62,9 @@ def proven_from(connection: Connection, height: int) -> Sequence[Payment]:
 def unsettled(connection: Connection) -> Sequence[PinKey]:
     is_of_pin = and_(pins.c.root == payments.c.root, pins.c.name == payments.c.name)
     of_pins = select(payments.c.root, payments.c.name).join(pins, is_of_pin)
-    waiting = of_pins.where(payments.c.settled.is_(False), payments.c.gone.is_(False))
+    # An announcement with 0 confirmations is stored by the judgement itself: only a block of its own brings news.
+    may_change = or_(payments.c.proof_height.is_not(None), payments.c.announced != 0)
+    waiting = of_pins.where(payments.c.settled.is_(False), payments.c.gone.is_(False), may_change)
     lost = of_pins.where(payments.c.settled.is_(True), payments.c.proof_height.is_(None))
     on_credit = select(pins.c.root, pins.c.name).where(pins.c.state == State.CREDIT.value)
     keys = union(waiting, lost, on_credit).order_by("root", "name")

@@ -11,8 +11,8 @@ PAYMENT  Its sum and the credit buy every whole month that they cover, at the ra
          credit: always less than the price of one month more. Nothing is set aside to be bought later.
 TERM     It starts at the block time of the payment that buys its first month, and ends so many calendar months (UTC)
          after that start. A block at or before the end extends it, a later one starts a new term.
-END      When a term ends and the credit covers a month at that moment's rate (the rate fell since), the term is
-         extended by a month; and again at that end.
+END      When a term ends and the credit that is there at that moment covers a month at its rate (the rate fell since),
+         the term is extended by a month; and again at that end. A later payment extends no end that came before it.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ class Account:
     credit: Swartz = ZERO
     starts: datetime | None = None
     length: int = 0  # months of the running (or last) term
+    is_over: bool = False  # a payment came after the end, and bought nothing
     history: tuple[Bought, ...] = ()
 
     @property
@@ -121,7 +122,7 @@ def account_of(payments: Iterable[Payment], rates: Rates, now: datetime) -> Acco
 
 def _extended_until(moment: datetime, account: Account, rates: Rates, history: list[Bought]) -> Account:
     """Extends the term from credit at each of its ends before `moment`."""
-    while account.ends is not None and account.ends < moment:
+    while account.ends is not None and account.ends < moment and not account.is_over:
         rate = rates.at(account.ends)
         if rate is None or account.missing(rate) > ZERO:
             break
@@ -140,5 +141,6 @@ def _paid(payment: Payment, at: datetime, account: Account, rates: Rates, histor
         due, length = after, length + 1
     history.append(Bought(payment.txid, at, due.months - account.due.months, due.amount - account.due.amount, rate))
     if due == account.due:
-        return replace(account, credit=covered - due.amount)
+        is_over = account.is_over or (account.ends is not None and not runs)
+        return replace(account, credit=covered - due.amount, is_over=is_over)
     return Account(due, covered - due.amount, starts, length)
