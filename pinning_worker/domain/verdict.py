@@ -16,7 +16,7 @@ from pinning_worker.domain.money.account import Account, Rates, account_of
 from pinning_worker.domain.money.payment import Payment, Term, Tip, in_chain_order, is_deep
 from pinning_worker.domain.money.pricing import Quote
 from pinning_worker.domain.money.swartz import ZERO, Swartz
-from pinning_worker.domain.money.tariff import Rate
+from pinning_worker.domain.money.tariff import Rate, least_at
 from pinning_worker.domain.pin import LIVE, Event, Pin, PinKey, State, allows
 from pinning_worker.domain.topic.messages import Message, PaymentGone, PaymentSeen, PaymentShort
 
@@ -61,9 +61,9 @@ def judge(
     counting = payments if on_credit else [_uncounted(each) if _is_lost(each) else each for each in payments]
     judged = _settled(counting, tip, depth.confirmations)
     account = account_as_of(pin, judged, rates, tip, now)
-    after = _next(pin, judged, account, rates, held=held, tip=tip, depth=depth, now=now)
     counted = {payment.txid for payment in payments if payment.settled}
     news = [payment for payment in judged if payment.settled and payment.txid not in counted]
+    after = _next(pin, judged, news, account, rates, held=held, tip=tip, depth=depth, now=now)
     lost_its_term = after.state is State.SHORT and pin.state in {State.OWED, *LIVE}
     short = _short(pin, news or (judged if lost_its_term else ()), account, rates, offer, now)
     noted, seen = _count_confirmations(judged, offer, tip, depth.confirmations)
@@ -140,6 +140,7 @@ def _settled(payments: Sequence[Payment], tip: Tip, confirmations: int) -> list[
 def _next(
     pin: Pin,
     judged: Sequence[Payment],
+    news: Sequence[Payment],
     account: Account,
     rates: Rates,
     *,
@@ -169,7 +170,7 @@ def _next(
         return pin.moved(Event.CLOSED, None, reason="refunded or closed")
     # Money is settled and bought nothing: it is less than a month's price, or nothing was ever measured.
     if any(payment.settled for payment in judged):
-        return _unspent(pin, account, rates, now)
+        return _unspent(pin, news, account, rates, now)
     # No payment is left in any block or mempool.
     if all(payment.gone for payment in judged):
         return pin if pin.state is State.VANISHED else _moved_once(pin, Event.VANISHED, "the payment left the mempool")
@@ -179,6 +180,8 @@ def _next(
     # A server shows a payment, and it has too few confirmations.
     return pin if pin.state is State.SEEN else _moved_once(pin, Event.SEEN, "")
 
+
+NEVER_QUOTED = "paid, but never quoted"
 
 _AT_AN_END = frozenset({State.CREDIT, State.SUSPENDED, State.RELEASED, State.OWED})
 """States in which an ended term changes nothing. In other states it is owed: we were away during all of it."""
@@ -193,15 +196,22 @@ def _others_carry(pin: Pin, term: Term | None) -> bool:
     return term is not None and pin.ends is not None and term.ends >= pin.ends
 
 
-def _unspent(pin: Pin, account: Account, rates: Rates, now: datetime) -> Pin:
-    """The pin whose settled money bought nothing (any more: a reorg may have moved it to a dearer block)."""
+def _unspent(pin: Pin, news: Sequence[Payment], account: Account, rates: Rates, now: datetime) -> Pin:
+    """The pin whose settled money bought nothing (any more: a reorg may have moved it to a dearer block). `news`: the
+    payments that begin to count. One that brings the least fee has content sought again that was given up."""
     rate = rates.at(now)
     if rate is not None:
         pin = replace(pin, starts=None, ends=None) if pin.ends else pin
         return _moved_once(pin, Event.CAME_SHORT, f"{account.missing(rate)} missing")
+    if pin.state is State.OWED and pin.due_at is None and any(_brings_least(payment, rates) for payment in news):
+        return pin.moved(Event.OWES, now, reason=NEVER_QUOTED, attempts=0)
     if pin.state in {State.SHORT, State.OWED}:
         return pin
-    return pin.moved(Event.OWES, now, reason="paid, but never quoted")
+    return pin.moved(Event.OWES, now, reason=NEVER_QUOTED)
+
+
+def _brings_least(payment: Payment, rates: Rates) -> bool:
+    return payment.proof is not None and payment.amount >= least_at(payment.proof.time, rates.log)
 
 
 def _moved_once(pin: Pin, event: Event, reason: str) -> Pin:

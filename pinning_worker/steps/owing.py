@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -72,9 +72,13 @@ class Owing(Chapter):
                 self.bell.nudge(pin.key)
 
     async def _has_tried_long_enough(self, pin: Pin) -> bool:
-        """Whether the last payment for content that nobody was ever quoted is so old."""
-        proven = [payment.proof.time for payment in await self.books.payments_of(pin.key) if payment.proof]
-        return bool(proven) and max(proven) + LONGEST_TRY <= self.clock.now()
+        """Whether the last payment of at least the least fee, for content that nobody was ever quoted, is so old."""
+        log_of_tariffs = await self.books.tariffs()
+        last: datetime | None = None
+        for payment in await self.books.payments_of(pin.key):
+            if payment.proof and payment.amount >= least_at(payment.proof.time, log_of_tariffs):
+                last = max(last or payment.proof.time, payment.proof.time)
+        return last is not None and last + LONGEST_TRY <= self.clock.now()
 
     async def _is_dust(self, pin: Pin) -> bool:
         """Whether an older version booked dust as a debt: no quote exists, and the payments are below the least fee."""

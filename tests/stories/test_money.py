@@ -548,3 +548,25 @@ async def test_a_journal_of_tariffs_with_a_gap_is_told(
     await take_up_tariffs(books, [Tariff(number, START, Swartz(number), Swartz(1)) for number in (1, 3, 4)])
     assert len(await books.tariffs()) == 1
     assert "tariffs.cut_short" in capsys.readouterr().out
+
+
+async def test_a_new_payment_has_content_sought_again_that_was_given_up_and_dust_has_not(
+    autojump_clock: MockClock,
+) -> None:
+    async with World().running() as w:
+        await w.pay(CID, EIGHT_MONTHS, OWNER)
+        await w.mine(3)
+        await w.later(days=20)
+        await w.pay(CID, 1, OWNER)
+        await w.mine(3)
+        await w.later(days=11)
+        assert (await w.pin(CID, OWNER)).due_at is None, "dust prolongs no search"
+        w.offer(BLOCKS)
+        await w.pay(CID, 1, OWNER)
+        await w.mine(3)
+        await w.later(days=1)
+        assert (await w.pin(CID, OWNER)).due_at is None
+        await w.pay(CID, MONTH, OWNER)
+        await w.mine(3)
+        await w.later(minutes=5)
+        assert months_of(await w.pin(CID, OWNER)) == 9
