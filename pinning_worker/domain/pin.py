@@ -133,6 +133,7 @@ TABLE: dict[tuple[State | None, Event], State] = {
     (_S.CREDIT, _E.OWES): _S.OWED,
     (_S.PINNED, _E.REMINDED): _S.EXPIRING,
     (_S.EXPIRING, _E.REMINDED): _S.EXPIRING,
+    (_S.SEEN, _E.ENDED): _S.RELEASED,  # in rebuilt books: a receipt says that the term was served to its end
     (_S.PINNED, _E.ENDED): _S.RELEASED,
     (_S.EXPIRING, _E.ENDED): _S.RELEASED,
     (_S.CREDIT, _E.ENDED): _S.RELEASED,

@@ -20,7 +20,7 @@ from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.tariff import least_at, quoted_at
 from pinning_worker.domain.pin import LIVE, STANDING, Event, Pin, PinKey, State, step
 from pinning_worker.domain.topic.name_row import name_text
-from pinning_worker.domain.verdict import Offer, judge
+from pinning_worker.domain.verdict import Offer, Verdict, judge
 from pinning_worker.ports.books import Change
 from pinning_worker.steps.bell import Bell
 from pinning_worker.steps.compare_and_swap import attempts
@@ -219,6 +219,9 @@ class Paying(Chapter):
             )
             if verdict.pin == pin and not verdict.payments:
                 return
+            if await self._was_served(pin, verdict, now):
+                ended = pin.moved(Event.ENDED, None, starts=verdict.pin.starts, ends=verdict.pin.ends)
+                verdict = replace(verdict, pin=ended)
             # The request's version guards the root's blocks (see lifecycle.py).
             guard = (request,) if request and verdict.pin.state != pin.state else ()
             change = Change(requests=guard, pins=(verdict.pin,), payments=verdict.payments)
@@ -240,6 +243,12 @@ class Paying(Chapter):
                 return self.bell.ring()
             if await self._gives_way(pin, now):
                 return self.bell.nudge(key)
+
+    async def _was_served(self, pin: Pin, verdict: Verdict, now: datetime) -> bool:
+        """Whether a pin that is new to the books had its whole term already, as a receipt of earlier books says."""
+        ends = verdict.pin.ends
+        is_over = pin.state is State.SEEN and verdict.pin.state is State.OWED and ends is not None and ends <= now
+        return is_over and await self.receipts.was_served(verdict.pin, verdict.account.buyers)
 
     async def _gives_way(self, pin: Pin, since: datetime) -> bool:
         """Whether payments of the pin come faster than it is judged. If so, leaves them most of the time: a block may

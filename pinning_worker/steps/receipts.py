@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pinning_worker.domain.content.cid import cid_text
+from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.account import account_of
 from pinning_worker.domain.money.payment import Payment
 from pinning_worker.domain.money.receipt import Receipt, receipt_key
@@ -59,9 +60,19 @@ class WrittenReceipts:
 
     async def close(self, undone: Iterable[Payment]) -> None:
         """Closes the records of purchases that a reorg took back, or whose blocks never came back: they hold nothing
-        any more, and their signed receipts go. A pin that is pinned again gets its record written again."""
+        any more, and their signed receipts go. The date is before the term's end, however late it is: the term was not
+        served to it. A pin that is pinned again gets its record written again."""
         for payment in undone:
             await self.signed_receipts.drop(receipt_key(cid_text(payment.root), payment.txid))
             receipt = await self.receipts.get(receipt_key(cid_text(payment.root), payment.txid))
             if receipt is not None:
-                await self.receipts.put(replace(receipt, released_at=self.clock.now()))
+                released_at = min(self.clock.now(), receipt.ends - timedelta(seconds=1))
+                await self.receipts.put(replace(receipt, released_at=released_at))
+
+    async def was_served(self, pin: Pin, buyers: Iterable[Txid]) -> bool:
+        """Whether a record says that the pin's term was served to its end: books that were rebuilt must not owe it."""
+        for txid in buyers:
+            receipt = await self.receipts.get(receipt_key(cid_text(pin.root), txid))
+            if receipt is not None and receipt.is_served and receipt.ends == pin.ends:
+                return True
+        return False

@@ -343,6 +343,36 @@ async def test_rebuilt_books_equal_the_old_ones(autojump_clock: MockClock) -> No
         assert {pin.state for pin in await w.books.all_pins()} == {State.PINNED}
 
 
+@pytest.mark.parametrize("lost", [False, True], ids=["served", "lost in the middle"])
+async def test_rebuilt_books_owe_a_term_that_is_over_only_if_it_was_not_served(
+    lost: bool, autojump_clock: MockClock
+) -> None:
+    """Catches: a database that was lost, after which all money that was ever earned is a debt."""
+    w = World()
+    async with w.running():
+        w.offer(BLOCKS)
+        await w.quoted(CID)
+        await w.pay(CID, MONTH, OWNER)
+        await w.mine(3)
+        if lost:
+            w.lose(next(iter(BLOCKS)))
+            w.fetcher.peers.clear()
+            w.blocks.freed.clear()
+    async with w.running():
+        await w.months_later(33)
+        quotes, log = await w.books.quotes(CID.key), await w.books.tariffs()
+        totals, pin = await totals_of(w.books, w.clock.now()), await w.pin(CID, OWNER)
+        assert pin.state is (State.OWED if lost else State.RELEASED)
+    w.books = MemoryBooks()
+    await take_up_tariffs(w.books, log)
+    await take_up_quotes(w.books, quotes)
+    async with w.running():
+        await w.later(hours=1)
+        assert await totals_of(w.books, w.clock.now()) == totals
+        rebuilt = await w.pin(CID, OWNER)
+        assert (rebuilt.state, rebuilt.starts, rebuilt.ends) == (pin.state, pin.starts, pin.ends)
+
+
 async def test_two_thousand_payments_of_one_swartz_are_judged_in_a_few_looks(autojump_clock: MockClock) -> None:
     """Seen: they stopped the loop for eight seconds. Counted here in judgements, not in seconds."""
 

@@ -28,7 +28,12 @@ class Receipt:
     pinned_at: datetime
     starts: datetime
     ends: datetime  # of the whole term that it is part of
-    released_at: datetime | None = None
+    released_at: datetime | None = None  # before `ends`: the term was not served to its end
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the term was served to its end."""
+        return self.released_at is not None and self.released_at >= self.ends
 
     @property
     def key(self) -> str:
