@@ -18,7 +18,7 @@ from pinning_worker.domain.money.entry import as_assigned
 from pinning_worker.domain.money.payment import Payment, PaymentProof, Sighting, Tip, record_sighting
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.tariff import least_at, quoted_at
-from pinning_worker.domain.pin import LIVE, STANDING, Event, Pin, PinKey, State, step
+from pinning_worker.domain.pin import LIVE, STANDING, Event, Pin, PinKey, Request, State, step
 from pinning_worker.domain.topic.name_row import name_text
 from pinning_worker.domain.verdict import Offer, Verdict, judge
 from pinning_worker.ports.books import Change
@@ -241,7 +241,7 @@ class Paying(Chapter):
                         await self.announcer.say(message)
             if stored:
                 return self.bell.ring()
-            if await self._gives_way(pin, now):
+            if await self._gives_way(pin, request, now):
                 return self.bell.nudge(key)
 
     async def _was_served(self, pin: Pin, verdict: Verdict, now: datetime) -> bool:
@@ -250,11 +250,11 @@ class Paying(Chapter):
         is_over = pin.state is State.SEEN and verdict.pin.state is State.OWED and ends is not None and ends <= now
         return is_over and await self.receipts.was_served(verdict.pin, verdict.account.buyers)
 
-    async def _gives_way(self, pin: Pin, since: datetime) -> bool:
-        """Whether payments of the pin come faster than it is judged. If so, leaves them most of the time: a block may
-        hold thousands, a judgement reads all of them, and none of that is a fault of ours."""
-        faster = await self.books.pin(pin.key)
-        if faster is None or faster.version == pin.version:
+    async def _gives_way(self, pin: Pin, request: Request | None, since: datetime) -> bool:
+        """Whether payments of the pin, or under other names of its root, come faster than it is judged. If so, leaves
+        them most of the time: a block may hold thousands, a judgement reads all of a pin, and none of that is a fault
+        of ours."""
+        if (await self.books.pin(pin.key), await self.books.request(pin.root)) == (pin, request):
             return False
         took = (self.clock.now() - since).total_seconds()
         await self.clock.sleep(min(max(0, GIVES_WAY * took), LONGEST_WAY_SECONDS))

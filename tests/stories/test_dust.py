@@ -20,7 +20,7 @@ from pinning_worker.domain.money.tariff import TariffLog
 from pinning_worker.domain.pin import Event, Pin, State, step
 from pinning_worker.ports.books import Change
 from pinning_worker.steps.compare_and_swap import TRIES
-from pinning_worker.steps.unbooked import MOST_FOR_ONE_ROOT, MOST_RETURNS
+from pinning_worker.steps.unbooked import MOST_FOR_ONE_ROOT, MOST_GONE_FOR_ONE_ROOT, MOST_RETURNS
 from tests import content
 from tests.stories.books_read import totals_of
 from tests.stories.world import World
@@ -234,6 +234,28 @@ async def test_one_servers_inventions_hide_no_payment_that_another_shows(autojum
         assert "ab" * 32 in {said.get("txid") for said in w.hear()}
         booked = {payment.txid for payment in await w.books.all_payments()}
         assert ("ab" * 32 in booked, len(booked)) == (True, MOST_FOR_ONE_ROOT + 1)
+
+
+async def test_a_server_that_shows_and_withdraws_its_inventions_fills_no_books_and_hides_no_payment(
+    autojump_clock: MockClock,
+) -> None:
+    """Catches: rows and messages without end; a payment that an honest server shows, told to nobody."""
+    cid, blocks = content.file(b"come and gone")
+    outputs, value = (PaidOutput(1, Swartz(5_000_000)),), f"ipfs://{cid}".encode()
+    async with World().running() as w:
+        w.offer(blocks)
+        await w.quoted(cid)
+        for number in range(MOST_GONE_FOR_ONE_ROOT + 100):
+            txid = Txid(hashlib.sha256(b"shown %d" % number).hexdigest())
+            shown = Sighting(txid, NameBytes(b"art/%d" % number), value, outputs, None, frozenset({"liar"}))
+            await w.life.payment_seen(shown)
+            await w.life.payment_gone(txid)
+        assert len(await w.books.all_payments()) == MOST_GONE_FOR_ONE_ROOT
+        w.hear()
+        paid = Sighting(Txid("ab" * 32), NameBytes(b"art/1"), value, outputs, None, frozenset({"liar", "honest"}))
+        await w.life.payment_seen(paid)
+        await w.settle()
+        assert [said["txid"] for said in w.hear()] == ["ab" * 32]
 
 
 async def test_a_payment_that_flaps_is_rewritten_a_few_times_and_counts_when_it_is_proven(
