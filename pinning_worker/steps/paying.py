@@ -17,7 +17,7 @@ from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.entry import as_assigned
 from pinning_worker.domain.money.payment import Payment, PaymentProof, Sighting, Tip, record_sighting
 from pinning_worker.domain.money.swartz import Swartz
-from pinning_worker.domain.money.tariff import least_at, quoted_at
+from pinning_worker.domain.money.tariff import TariffLog, least_at, quoted_at
 from pinning_worker.domain.pin import LIVE, STANDING, Event, Pin, PinKey, Request, State, step
 from pinning_worker.domain.topic.name_row import name_text
 from pinning_worker.domain.verdict import Offer, Verdict, judge
@@ -53,7 +53,7 @@ class Paying(Chapter):
     unbooked: Unbooked = field(default_factory=Unbooked)
     _looked_back: bool = False
     _highest: int = -1  # of the tips of this run
-    _tariffs_known: int = 0
+    _tariffs_known: TariffLog = ()
 
     async def seen(self, sighting: Sighting) -> None:
         """A transaction that pays us, proven or not. A repeat changes nothing.
@@ -158,7 +158,7 @@ class Paying(Chapter):
         """A new block: confirmations grow; a reorg takes back the proofs in blocks that it replaced."""
         start = fork_height
         # Headers may have moved on while we were down; a new tariff is also honoured two hours before it began.
-        tariffs = len(await self.books.tariffs())
+        tariffs = tuple(await self.books.tariffs())
         if not self._looked_back or tariffs != self._tariffs_known:
             start = min(tip.height - REORG_LOOKBACK, fork_height if fork_height is not None else tip.height)
         seen_all = True
