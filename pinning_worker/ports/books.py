@@ -139,7 +139,7 @@ class Books(Protocol):
         """All entries of the operator, by number."""
 
     async def measured(self) -> Mapping[Root, Mapping[int, int]]:
-        """The bytes of each quoted closure, by the number of a tariff that a quote of it names."""
+        """The fewest bytes of each quoted closure, by the number of a tariff that a quote of it names."""
 
     async def all_pins(self) -> Sequence[Pin]: ...
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pinning_worker.domain.content.sizes import MEASURE
 from pinning_worker.domain.identities import Txid
 from pinning_worker.domain.money.account import Rates
 from pinning_worker.domain.money.entry import EntryLog
@@ -20,6 +19,7 @@ from pinning_worker.domain.money.tariff import TariffLog
 from pinning_worker.domain.pin import Pin, PinKey, State
 from pinning_worker.domain.verdict import settled
 from pinning_worker.ports.books import Books
+from pinning_worker.steps.tariffs import rates_measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +52,11 @@ async def read_ledger(books: Books, now: datetime) -> Ledger:
     for payment in payments:
         by_key.setdefault(key_of(payment), []).append(payment)
     holdings = {
-        key: _holding(key, pins.get(key), of_key, rates_measured(tariffs, measured.get(key.root, {})), now)
+        key: _holding(key, pins.get(key), of_key, rates_measured(tariffs, measured.get(key.root, {}).items()), now)
         for key, of_key in by_key.items()
     }
     counting = frozenset(payment.txid for holding in holdings.values() for payment in holding.payments)
     return Ledger(now, tariffs, entries, payments, pins, holdings, counting)
-
-
-def rates_measured(tariffs: TariffLog, by_tariff: Mapping[int, int]) -> Rates:
-    """The rates of a closure, from its bytes by the tariffs that its quotes name."""
-    measure = {tariff.number: tariff.measure for tariff in tariffs}
-    return Rates(tariffs, {measure.get(number, MEASURE): size for number, size in by_tariff.items()})
 
 
 def key_of(payment: Payment) -> PinKey:

@@ -6,7 +6,7 @@ it. The settings give the first tariff only; afterwards the books win.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,13 +28,18 @@ class Prices:
 
 
 def rates_of(log: TariffLog, quotes: Sequence[Quote]) -> Rates:
-    """The rates of a closure that its quotes have measured. A closure's bytes follow from its CID, so every quote under
-    one rule of measuring has the same. Should an older version of the worker have counted less, the least counts: what
-    was bought is never taken back."""
+    """The rates of a closure that its quotes have measured."""
+    return rates_measured(log, ((quote.tariff, quote.sizes.total) for quote in quotes))
+
+
+def rates_measured(log: TariffLog, sizes: Iterable[tuple[int, int]]) -> Rates:
+    """The rates of a closure, from (number of a tariff, bytes). A closure's bytes follow from its CID, so every quote
+    under one rule of measuring has the same. Should an older version of the worker have counted less, the least counts:
+    what was bought is never taken back."""
     measure_of, measured = {tariff.number: tariff.measure for tariff in log}, dict[int, int]()
-    for quote in quotes:
-        measure = measure_of.get(quote.tariff, MEASURE)
-        measured[measure] = min(quote.sizes.total, measured.get(measure, quote.sizes.total))
+    for number, size in sizes:
+        measure = measure_of.get(number, MEASURE)
+        measured[measure] = min(size, measured.get(measure, size))
     return Rates(log, measured)
 
 
@@ -50,10 +55,6 @@ class Tariffs:
 
     async def rates(self, root: Root) -> Rates:
         return rates_of(await self.books.tariffs(), await self.books.quotes(root))
-
-    async def quoted(self, now: datetime) -> Tariff:
-        """The tariff of a new quote. Raises ValueError before `begin_tariffs`."""
-        return quoted_at(now, await self.books.tariffs())
 
 
 async def begin_tariffs(books: Books, prices: Prices, now: datetime) -> TariffLog:

@@ -20,6 +20,7 @@ from pinning_worker.domain.money.tariff import Tariff
 from pinning_worker.domain.money.written_once import Rewritten
 from pinning_worker.domain.pin import Pin, PinKey, Request, Share, State
 from pinning_worker.ports.books import Books, Change, Dossier
+from pinning_worker.steps.tariffs import rates_measured, rates_of
 from tests.contract.samples import (
     HOUR,
     IMAGE,
@@ -636,6 +637,16 @@ async def test_closures_are_measured_by_the_tariffs_that_their_quotes_name(books
     other = quote("q3", OTHER, tariff=7, sizes=Sizes(5, 0, 5))
     assert await books.commit(Change(quotes=(quote("q1"), quote("q2", months=1, tariff=1), other)))
     assert await books.measured() == {ROOT: {2: 3_000, 1: 3_000}, OTHER: {7: 5}}
+
+
+async def test_of_two_measures_of_a_closure_the_smaller_counts(books: Books) -> None:
+    """Catches: a ledger that judges a payment otherwise than the worker did, because it read another measure."""
+    for number, size in enumerate((9, 5, 7)):
+        assert await books.commit(Change(quotes=(quote(f"m{number}", sizes=Sizes(size, 0, size)),)))
+    measured = await books.measured()
+    assert measured == {ROOT: {2: 5}}
+    log = [tariff(1, 0), tariff(2, 1)]
+    assert rates_measured(log, measured[ROOT].items()) == rates_of(log, await books.quotes(ROOT))
 
 
 async def test_a_payment_proof_comes_back_and_is_replaced(books: Books) -> None:

@@ -263,7 +263,8 @@ class MemoryBooks:
         await checkpoint()
         found: dict[Root, dict[int, int]] = {}
         for quote in self._quotes.values():
-            found.setdefault(quote.root, {})[quote.tariff] = quote.sizes.total
+            sizes, size = found.setdefault(quote.root, {}), quote.sizes.total
+            sizes[quote.tariff] = min(size, sizes.get(quote.tariff, size))
         return found
 
     async def all_pins(self) -> Sequence[Pin]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, func, or_, select
 
 from pinning_worker.adapters.sql.book_tables import pins, quotes, tariffs
 from pinning_worker.adapters.sql.rows import AnyRow, Conflict, insert_new, read_row, texts_from_json, texts_to_json
@@ -36,10 +36,12 @@ def scripts_in_use(connection: Connection, now: datetime) -> set[Script]:
 
 
 def measured(connection: Connection) -> dict[Root, dict[int, int]]:
-    """The bytes of each quoted closure, by the number of a tariff that a quote of it names."""
-    size = quotes.c.size_metadata + quotes.c.size_image
+    """The fewest bytes of each quoted closure, by the number of a tariff that a quote of it names."""
+    size = func.min(quotes.c.size_metadata + quotes.c.size_image)
     found: dict[Root, dict[int, int]] = {}
-    for row in connection.execute(select(quotes.c.root, quotes.c.tariff, size.label("size")).distinct()):
+    for row in connection.execute(
+        select(quotes.c.root, quotes.c.tariff, size.label("size")).group_by(quotes.c.root, quotes.c.tariff)
+    ):
         found.setdefault(Root(bytes(row.root)), {})[row.tariff] = row.size
     return found
 
