@@ -16,8 +16,7 @@ from typing import Any
 
 import trio
 
-from pinning_worker.adapters.machine.disk_faults import trouble_of
-from pinning_worker.adapters.machine.json_lines import append_lines, plain, read_lines, whole_number
+from pinning_worker.adapters.machine.json_lines import note_lines, plain, read_lines, whole_number
 from pinning_worker.domain.content.cid import Root
 from pinning_worker.domain.identities import NameBytes, Txid
 from pinning_worker.domain.money.entry import Entry, EntryKind
@@ -30,12 +29,8 @@ async def note_missing_entries(entries: Sequence[Entry], folder: Path) -> None:
     """Appends the entries that the journal lacks. Raises Trouble."""
     noted = {entry.number for entry in await trio.to_thread.run_sync(read_entries, folder)}
     missing = [_values(entry) for entry in entries if entry.number not in noted]
-    if not missing:
-        return
-    try:
-        await trio.to_thread.run_sync(partial(append_lines, folder / JOURNAL, missing, sync=True))
-    except OSError as error:
-        raise trouble_of(f"{folder / JOURNAL} cannot be written", error) from error
+    if missing:
+        await trio.to_thread.run_sync(partial(note_lines, folder / JOURNAL, missing, sync=True))
 
 
 def read_entries(folder: Path) -> list[Entry]:

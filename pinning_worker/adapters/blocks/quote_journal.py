@@ -15,8 +15,7 @@ from typing import Any
 
 import trio
 
-from pinning_worker.adapters.machine.disk_faults import trouble_of
-from pinning_worker.adapters.machine.json_lines import append_lines, plain, read_lines, read_newest
+from pinning_worker.adapters.machine.json_lines import note_lines, plain, read_lines, read_newest
 from pinning_worker.domain.content.cid import cid_from_bytes
 from pinning_worker.domain.content.sizes import Sizes
 from pinning_worker.domain.identities import Script
@@ -35,10 +34,7 @@ class QuoteJournal:
     async def note(self, quotes: Sequence[Quote]) -> None:
         """Raises Trouble."""
         async with self._one_writer:
-            try:
-                await trio.to_thread.run_sync(append_lines, self._file, [_values(quote) for quote in quotes])
-            except OSError as error:
-                raise trouble_of(f"{self._file} cannot be written", error) from error
+            await trio.to_thread.run_sync(note_lines, self._file, [_values(quote) for quote in quotes])
 
 
 def read_quotes(folder: Path) -> Iterator[Quote]:

@@ -14,8 +14,7 @@ from typing import Any
 
 import trio
 
-from pinning_worker.adapters.machine.disk_faults import trouble_of
-from pinning_worker.adapters.machine.json_lines import append_lines, plain, read_lines
+from pinning_worker.adapters.machine.json_lines import note_lines, plain, read_lines
 from pinning_worker.domain.money.swartz import Swartz
 from pinning_worker.domain.money.tariff import Tariff
 
@@ -28,10 +27,7 @@ class TariffJournal:
 
     async def note(self, tariff: Tariff) -> None:
         """Raises Trouble."""
-        try:
-            await trio.to_thread.run_sync(partial(append_lines, self._file, [_values(tariff)], sync=True))
-        except OSError as error:
-            raise trouble_of(f"{self._file} cannot be written", error) from error
+        await trio.to_thread.run_sync(partial(note_lines, self._file, [_values(tariff)], sync=True))
 
 
 def read_tariffs(folder: Path) -> list[Tariff]:

@@ -48,6 +48,14 @@ def append_lines(file: Path, rows: Iterable[Mapping[str, object]], *, sync: bool
         os.close(descriptor)
 
 
+def note_lines(file: Path, rows: Iterable[Mapping[str, object]], *, sync: bool = False) -> None:
+    """`append_lines` for a journal beside the books. Raises Trouble."""
+    try:
+        append_lines(file, rows, sync=sync)
+    except OSError as error:
+        raise trouble_of(f"{file} cannot be written", error) from error
+
+
 def read_lines(file: Path, read: Callable[[dict[str, Any]], Row]) -> Iterator[Row]:
     """Yields one row after the other; none if the file is missing. Raises Trouble."""
     try:
